@@ -1,0 +1,34 @@
+"""Every test runs without AWS settings of the person who runs it; sockets reach loopback only."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _no_aws_settings(monkeypatch, tmp_path):
+    """Remove AWS_* variables and point botocore at empty configuration files."""
+    for name in [n for n in os.environ if n.startswith(("AWS_", "LANGSMITH_", "LANGCHAIN_"))]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "absent"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def aws_credentials(monkeypatch):
+    """Credentials that sign, for requests to the local endpoint."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-2")
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The data for tests and benchmarks that is kept beside the checkout; tests that use it skip without it."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data beside this checkout")
+    return folder

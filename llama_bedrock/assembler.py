@@ -1,0 +1,192 @@
+"""Service output to LangChain message chunks: stop strings, leaked control tokens, tool calls, usage.
+
+One class serves invoke and stream, sync and async: the caller feeds whatever arrives, a whole answer or a
+token at a time, and adds up the chunks it gets. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessageChunk
+
+from llama_bedrock.usage import estimate_tokens, usage_metadata
+
+if TYPE_CHECKING:
+    from llama_bedrock.tools.parser import ToolCallParser
+    from llama_bedrock.transport.response import GenerationChunk
+
+
+class StopFilter:
+    """Passes text on until a stop string is complete, also where it spans several pieces.
+
+    Text that may be the beginning of a stop string is held back until the next piece decides; nothing else is.
+
+    Args:
+        stops: Strings that end the text; the earliest in the text wins, and of two at one place the longer.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = sorted({s for s in stops if s}, key=len, reverse=True)
+        self._first = frozenset(s[0] for s in self._stops)
+        self._reach = max((len(s) for s in self._stops), default=1) - 1
+        self._held = ""
+        self.matched: str | None = None
+
+    def feed(self, text: str) -> str:
+        """Return the part of the text so far that certainly belongs to the answer."""
+        if self.matched is not None:
+            return ""
+        text = self._held + text
+        self._held = ""
+        if not self._stops:
+            return text
+        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if found:
+            at, self.matched = min(found, key=lambda pair: pair[0])
+            return text[:at]
+        for at in range(max(0, len(text) - self._reach), len(text)):
+            if text[at] in self._first and self._may_begin(text[at:]):
+                self._held = text[at:]
+                return text[:at]
+        return text
+
+    def close(self) -> str:
+        """Return the text held back: the answer ended, so it was no stop string."""
+        rest, self._held = self._held, ""
+        return rest
+
+    def _may_begin(self, tail: str) -> bool:
+        return any(stop.startswith(tail) for stop in self._stops)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the service says about the call, gathered over its chunks."""
+
+    text_parts: list[str] = field(default_factory=list)
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    stop_reason: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, chunk: GenerationChunk) -> None:
+        if chunk.text:
+            self.text_parts.append(chunk.text)
+        if chunk.prompt_tokens is not None:
+            self.prompt_tokens = chunk.prompt_tokens
+        if chunk.output_tokens is not None:
+            self.output_tokens = chunk.output_tokens
+        if chunk.stop_reason is not None:
+            self.stop_reason = chunk.stop_reason
+        if chunk.metrics is not None:
+            self.metadata["invocation_metrics"] = chunk.metrics
+        if chunk.guardrail_action is not None:
+            self.metadata["guardrail_action"] = chunk.guardrail_action
+        if chunk.guardrail_trace is not None:
+            self.metadata["guardrail_trace"] = chunk.guardrail_trace
+        if chunk.latency is not None:
+            self.metadata["latency"] = chunk.latency
+        if chunk.service_tier is not None:
+            self.metadata["service_tier"] = chunk.service_tier
+        if chunk.request_id is not None:
+            self.metadata["request_id"] = chunk.request_id
+
+
+class ResponseAssembler:
+    """Turns what the service sends into `AIMessageChunk`s that add up to the answer.
+
+    Args:
+        prompt: The prompt that was sent; only to estimate its tokens where the service did not count them.
+        stops: The caller's stop strings.
+        end_tokens: Control tokens of the generation; a model that writes one has ended its turn.
+        parser: Reads tool calls out of the text; None where no tools are offered.
+        prefix: Text that began the assistant's turn in the prompt and belongs to the answer, such as ``{``.
+        strip_leading: Drop the newlines that Llama writes before its first word.
+        metadata: Entries of `response_metadata` that are known before the call.
+    """
+
+    def __init__(
+        self,
+        *,
+        prompt: str = "",
+        stops: Sequence[str] = (),
+        end_tokens: Sequence[str] = (),
+        parser: ToolCallParser | None = None,
+        prefix: str = "",
+        strip_leading: bool = True,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._prompt = prompt
+        self._user_stops = frozenset(stops)
+        self._filter = StopFilter([*stops, *end_tokens])
+        self._parser = parser
+        self._prefix = prefix
+        self._strip = strip_leading and not prefix
+        self._tally = _Tally()
+        self._metadata = metadata or {}
+
+    @property
+    def done(self) -> bool:
+        """True once a stop string is complete: nothing that follows can change the answer."""
+        return self._filter.matched is not None
+
+    @property
+    def text(self) -> str:
+        """The raw text the model has written so far."""
+        return "".join(self._tally.text_parts)
+
+    def feed(self, chunk: GenerationChunk) -> AIMessageChunk | None:
+        """Take one chunk from the transport; return what it adds to the answer, None when that is nothing."""
+        self._tally.add(chunk)
+        text = self._visible(chunk.text) if chunk.text else ""
+        return self._message(text) if text else None
+
+    def finish(self) -> AIMessageChunk:
+        """Return the last chunk: text held back, usage, stop reason and the rest of the metadata."""
+        tally = self._tally
+        rest = self._filter.close()
+        if self._strip:
+            rest = rest.lstrip("\n")
+        stop_reason = self._stop_reason()
+        message = self._message(self._prefixed(rest), closing=stop_reason)
+        message.chunk_position = "last"
+        message.usage_metadata = usage_metadata(
+            estimate_tokens(self._prompt) if tally.prompt_tokens is None else tally.prompt_tokens,
+            estimate_tokens(self.text) if tally.output_tokens is None else tally.output_tokens,
+        )
+        message.response_metadata = {**self._metadata, **tally.metadata, "stop_reason": stop_reason}
+        if self._filter.matched in self._user_stops:
+            message.response_metadata["stop_sequence"] = self._filter.matched
+        return message
+
+    def _visible(self, text: str) -> str:
+        text = self._filter.feed(text)
+        if self._strip:
+            text = text.lstrip("\n")
+            self._strip = not text
+        return self._prefixed(text)
+
+    def _prefixed(self, text: str) -> str:
+        # A parser was given the prefix when it was made; plain answers get it with their first text.
+        if self._prefix and self._parser is None:
+            text, self._prefix = self._prefix + text, ""
+        return text
+
+    def _stop_reason(self) -> str | None:
+        if self._tally.metadata.get("guardrail_action") == "INTERVENED":
+            return "guardrail_intervened"
+        return "stop" if self.done else self._tally.stop_reason
+
+    def _message(self, text: str, *, closing: str | None = "") -> AIMessageChunk:
+        """Build the chunk for the text; `closing` is the stop reason when this is the last one."""
+        if self._parser is None:
+            return AIMessageChunk(content=text)
+        from llama_bedrock.tools.deltas import to_chunk
+
+        events = self._parser.feed(text)
+        if closing != "":
+            events = [*events, *self._parser.close(closing)]
+        return to_chunk(events)

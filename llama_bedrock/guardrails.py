@@ -1,0 +1,75 @@
+"""Amazon Bedrock Guardrails settings of a call."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+_ALIASES = {"guardrailIdentifier": "id", "guardrailVersion": "version", "streamProcessingMode": "stream_mode"}
+_TRACE = {True: "ENABLED", False: "DISABLED", "enabled": "ENABLED", "disabled": "DISABLED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrails:
+    """Which guardrail evaluates the call, and how.
+
+    Source: Bedrock user guide, "Apply tags to user input to filter content" and "Configure streaming response
+    behavior".
+
+    Args:
+        id: Guardrail id or ARN.
+        version: A version number, or ``"DRAFT"``.
+        trace: ``"ENABLED"`` returns the assessment in `response_metadata["guardrail_trace"]`;
+            ``"ENABLED_FULL"`` also lists what was not matched.
+        stream_mode: ``"SYNCHRONOUS"`` holds text back until it is checked, ``"ASYNCHRONOUS"`` does not (and
+            cannot mask).
+        tag_user_input: Put guardrail tags around the user's turns. Prompt-attack filters see tagged text only,
+            and text outside tags, such as the system prompt, is then not evaluated.
+    """
+
+    id: str
+    version: str = "DRAFT"
+    trace: Literal["ENABLED", "DISABLED", "ENABLED_FULL"] | None = None
+    stream_mode: Literal["SYNCHRONOUS", "ASYNCHRONOUS"] | None = None
+    tag_user_input: bool = True
+
+    @classmethod
+    def from_value(cls, value: Guardrails | Mapping[str, Any] | None) -> Guardrails | None:
+        """Accept this class, its fields as a dict, or the keys that langchain-aws takes.
+
+        Raises:
+            ValueError: A key is unknown, or the id is missing.
+        """
+        if value is None or isinstance(value, Guardrails):
+            return value
+        fields = {_ALIASES.get(key, key): item for key, item in value.items()}
+        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
+        if unknown or not fields.get("id"):
+            raise ValueError(
+                f"guardrails={dict(value)!r}: "
+                + (f"unknown keys {unknown}" if unknown else "the guardrail's id is missing")
+                + f"; the keys are {sorted(cls.__dataclass_fields__)}"
+            )
+        if fields.get("trace") is not None:
+            trace = fields["trace"]
+            fields["trace"] = _TRACE.get(trace, str(trace).upper())
+        if fields.get("stream_mode"):
+            mode = str(fields["stream_mode"]).upper()
+            fields["stream_mode"] = {"SYNC": "SYNCHRONOUS", "ASYNC": "ASYNCHRONOUS"}.get(mode, mode)
+        fields["version"] = str(fields.get("version", "DRAFT"))
+        return cls(**fields)
+
+    def tag_suffix(self) -> str | None:
+        """Return a fresh suffix for one request's tags, so that no text can close them; None without tags."""
+        return secrets.token_hex(8) if self.tag_user_input else None
+
+    def body_config(self, suffix: str | None) -> dict[str, str]:
+        """Return the value of the body's ``amazon-bedrock-guardrailConfig`` key; empty when there is none."""
+        config = {}
+        if suffix is not None:
+            config["tagSuffix"] = suffix
+        if self.stream_mode is not None:
+            config["streamProcessingMode"] = self.stream_mode
+        return config

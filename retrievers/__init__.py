@@ -1,4 +1,39 @@
 """Local FAISS retrieval and Amazon Bedrock Knowledge Bases, for LangChain."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 if __name__ != "llama_bedrock.retrievers":
     raise ImportError("import this package as llama_bedrock.retrievers, not as a top-level module")
+
+if TYPE_CHECKING:
+    from llama_bedrock.retrievers.documents import load_documents
+    from llama_bedrock.retrievers.embeddings import LSAEmbeddings, default_embeddings
+    from llama_bedrock.retrievers.hybrid import HybridRetriever
+    from llama_bedrock.retrievers.splitting import split_documents
+
+# Public name → module. Imported when first used: numpy, faiss and scikit-learn are heavy.
+_MODULES = {
+    "FAISSStore": "faiss_store",
+    "HybridRetriever": "hybrid",
+    "LSAEmbeddings": "embeddings",
+    "default_embeddings": "embeddings",
+    "load_documents": "documents",
+    "split_documents": "splitting",
+}
+
+__all__ = ["HybridRetriever", "LSAEmbeddings", "default_embeddings", "load_documents", "split_documents"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

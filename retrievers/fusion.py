@@ -1,0 +1,50 @@
+"""Join two rankings of the same documents into one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+Fusion = Literal["minmax", "rrf"]
+RRF_K = 60  # Cormack, Clarke and Büttcher, SIGIR 2009
+
+
+def fuse(
+    rankings: Sequence[Mapping[str, float]], weights: Sequence[float], method: Fusion = "minmax"
+) -> list[tuple[str, float]]:
+    """Fuse rankings, best first; ties in order of id, so that the result never depends on dictionary order.
+
+    Args:
+        rankings: For each side, id → score (higher is better). An id may be missing from a side.
+        weights: One weight a side, not negative.
+        method: ``"minmax"``: weighted sum of scores scaled to [0, 1] over each side's candidates, 0 where missing;
+            ``"rrf"``: reciprocal rank fusion, weighted sum of 1 / (60 + rank).
+
+    Raises:
+        ValueError: Unknown method, or weights that cannot be.
+    """
+    if method not in ("minmax", "rrf"):
+        raise ValueError(f'fusion must be "minmax" or "rrf", got {method!r}')
+    if len(weights) != len(rankings) or any(weight < 0 for weight in weights) or not any(weights):
+        raise ValueError(f"weights must be one number ≥ 0 a side, not all 0; got {list(weights)}")
+    fused: dict[str, float] = {}
+    for scores, weight in zip(rankings, weights, strict=True):
+        scaled = _min_max(scores) if method == "minmax" else _reciprocal_ranks(scores)
+        for identity, score in scaled.items():
+            fused[identity] = fused.get(identity, 0.0) + weight * score
+    return sorted(fused.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _min_max(scores: Mapping[str, float]) -> dict[str, float]:
+    if not scores:
+        return {}
+    low, high = min(scores.values()), max(scores.values())
+    if high == low:
+        # One candidate, or all alike: they count fully if they matched at all.
+        return {identity: 1.0 if high > 0 else 0.0 for identity in scores}
+    return {identity: (score - low) / (high - low) for identity, score in scores.items()}
+
+
+def _reciprocal_ranks(scores: Mapping[str, float]) -> dict[str, float]:
+    ranked = sorted((identity for identity in scores if scores[identity] > 0), key=lambda i: (-scores[i], i))
+    return {identity: 1 / (RRF_K + rank) for rank, identity in enumerate(ranked, 1)}

@@ -1,0 +1,264 @@
+"""Split documents into chunks along their structure, keeping exact character offsets.
+
+Headings (Markdown, HTML and DOCX, reStructuredText) bound the sections, the splitters of langchain-text-splitters cut
+what is still too long. Offsets are counted, never searched for: the splitter is asked for a partition of the text
+(no overlap, nothing stripped), and overlap and trimming move the two ends of a chunk afterwards. So
+``document.page_content[chunk.metadata["start_index"]:chunk.metadata["end_index"]] == chunk.page_content`` always holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document
+
+from llama_bedrock._extras import require
+
+if TYPE_CHECKING:
+    from langchain_text_splitters import TextSplitter
+
+CHUNK_SIZE = 1200
+CHUNK_OVERLAP = 120
+
+# Paragraphs, lines, sentences (Latin and CJK), clauses, words: the first that fits is used.
+_PROSE_SEPARATORS = [
+    r"\n\n+",
+    r"\n",
+    r"(?<=[.!?…])[\"'”’)\]]*\s+",
+    r"(?<=[。！？])",
+    r"(?<=[;:,，、；])\s*",
+    r"\s+",
+    "",
+]
+_VERBATIM = frozenset({"text", "markdown", "rst", "code"})
+_FORMAT_OF_SUFFIX = {
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".rst": "rst",
+    ".html": "markdown",
+    ".docx": "markdown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    start: int
+    end: int
+    headings: tuple[str, ...]
+
+
+def split_documents(
+    documents: Iterable[Document], *, chunk_size: int = CHUNK_SIZE, chunk_overlap: int = CHUNK_OVERLAP
+) -> list[Document]:
+    """Cut documents into chunks along headings, code blocks, paragraphs and sentences.
+
+    A chunk keeps its document's metadata and adds ``start_index`` and ``end_index`` (characters in the document's
+    text), ``heading`` (``"A > B"``) where it lies under headings, and moves ``line`` to its own first line. Its id is
+    derived from the document's id, the offsets and the text, so that splitting again gives the same ids. No chunk
+    spans two sections, except short ones, which are joined with the next.
+
+    Args:
+        documents: From :func:`load_documents`, or any others.
+        chunk_size: Longest chunk, in characters (about a quarter as many tokens in English). Default 1200.
+        chunk_overlap: Characters repeated from the chunk before, in the same section, from a word's
+            beginning; counted in ``chunk_size``. Default 120.
+
+    Raises:
+        ValueError: The sizes make no sense.
+    """
+    if chunk_size < 1 or not 0 <= chunk_overlap < chunk_size:
+        raise ValueError(
+            f"chunk_size must be positive and chunk_overlap less than it, got {chunk_size} and {chunk_overlap}"
+        )
+    cutter = _Cutter(chunk_size, chunk_overlap)
+    return [chunk for document in documents for chunk in _split(document, cutter)]
+
+
+def _split(document: Document, cutter: _Cutter) -> Iterator[Document]:
+    text = document.page_content
+    format = _format_of(document)
+    line_starts = [0, *(match.end() for match in re.finditer("\n", text))] if format in _VERBATIM else None
+    for section in _merge_short(_sections(text, format), cutter.chunk_size // 5, cutter.chunk_size):
+        for start, end in cutter.spans(text, section, document.metadata.get("language")):
+            metadata: dict[str, Any] = {**document.metadata, "start_index": start, "end_index": end}
+            if section.headings:
+                metadata["heading"] = " > ".join(section.headings)
+            if line_starts is not None and "line" in metadata:
+                metadata["line"] += bisect_right(line_starts, start) - 1
+            yield Document(
+                page_content=text[start:end], metadata=metadata, id=_chunk_id(document, start, end)
+            )
+
+
+def _format_of(document: Document) -> str:
+    known = document.metadata.get("format")
+    if isinstance(known, str):
+        return known
+    return _FORMAT_OF_SUFFIX.get(PurePath(str(document.metadata.get("source", ""))).suffix.lower(), "text")
+
+
+def _chunk_id(document: Document, start: int, end: int) -> str:
+    origin = (
+        str(document.metadata.get("source", "")),
+        str(document.metadata.get("document_id", document.id or "")),
+    )
+    identity = "\0".join((*origin, str(start), document.page_content[start:end]))
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+# -- sections ---------------------------------------------------------------------------------------------------------
+
+
+def _sections(text: str, format: str) -> list[_Section]:
+    """The text cut before each heading; the sections cover it without gaps."""
+    headings = {"markdown": _markdown_headings, "rst": _rst_headings}.get(format)
+    sections: list[_Section] = []
+    path: list[tuple[int, str]] = []
+    start = 0
+    for position, level, title in headings(text) if headings else ():
+        if position > start:
+            sections.append(_Section(start, position, tuple(title for _, title in path)))
+        while path and path[-1][0] >= level:
+            path.pop()
+        path.append((level, title))
+        start = position
+    sections.append(_Section(start, len(text), tuple(title for _, title in path)))
+    return sections
+
+
+def _markdown_headings(text: str) -> Iterator[tuple[int, int, str]]:
+    """Offset, level and title of each ATX (``# A``) and setext (underlined) heading outside fenced code."""
+    fence = ""
+    previous, previous_start, position = "", 0, 0
+    for line in text.splitlines(keepends=True):
+        body = line.strip()
+        if fence:
+            if body.startswith(fence) and not body.strip(fence[0]):
+                fence = ""
+            body = ""
+        elif opening := re.match(r" {0,3}(`{3,}|~{3,})", line):
+            fence, body = opening[1], ""
+        elif atx := re.match(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*$", line.rstrip("\n")):
+            if atx[2]:
+                yield position, len(atx[1]), atx[2]
+            body = ""
+        elif previous and re.fullmatch(r"=+|-{3,}", body) and not previous.startswith(("-", "|", ">", "*")):
+            yield previous_start, 1 if body[0] == "=" else 2, previous
+            body = ""
+        previous, previous_start = body, position
+        position += len(line)
+
+
+def _rst_headings(text: str) -> Iterator[tuple[int, int, str]]:
+    """Offset, level and title of each heading; the styles' order of appearance gives the levels, as in docutils."""
+    styles: list[str] = []
+    lines = text.splitlines(keepends=True)
+    positions = [0]
+    for line in lines:
+        positions.append(positions[-1] + len(line))
+    for number in range(1, len(lines)):
+        title, underline = lines[number - 1].rstrip(), lines[number].rstrip()
+        adorned = re.fullmatch(r"([=\-~^\"'`#*+.:_])\1{2,}", underline)
+        if not adorned or not title.strip() or len(underline) < len(title.strip()):
+            continue
+        if re.fullmatch(r"([=\-~^\"'`#*+.:_])\1{2,}", title):
+            continue
+        over = number >= 2 and lines[number - 2].rstrip() == underline
+        style = adorned[1] * (2 if over else 1)
+        if style not in styles:
+            styles.append(style)
+        yield positions[number - (2 if over else 1)], styles.index(style) + 1, title.strip()
+
+
+def _merge_short(sections: list[_Section], short: int, longest: int) -> Iterator[_Section]:
+    """Join each section shorter than ``short`` with the next, so that a lone heading is no chunk of its own."""
+    pending: _Section | None = None
+    for section in sections:
+        if pending is None:
+            pending = section
+        elif pending.end - pending.start < short and section.end - pending.start <= longest:
+            pending = _Section(pending.start, section.end, _joint_path(pending.headings, section.headings))
+        else:
+            yield pending
+            pending = section
+    if pending is not None:
+        yield pending
+
+
+def _joint_path(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    """The path of two joined sections: the deeper one if it lies under the other, else what they share."""
+    if second[: len(first)] == first:
+        return second
+    shared = 0
+    while shared < min(len(first), len(second)) and first[shared] == second[shared]:
+        shared += 1
+    return first[:shared]
+
+
+# -- spans ------------------------------------------------------------------------------------------------------------
+
+
+class _Cutter:
+    """Cuts a section into spans of at most ``chunk_size`` characters."""
+
+    def __init__(self, chunk_size: int, chunk_overlap: int) -> None:
+        self.chunk_size = chunk_size
+        self.chunk_overlap = chunk_overlap
+        self._splitters: dict[str | None, TextSplitter] = {}
+
+    def spans(self, text: str, section: _Section, language: str | None) -> Iterator[tuple[int, int]]:
+        if section.end - section.start <= self.chunk_size:
+            pieces = [text[section.start : section.end]]
+        else:
+            pieces = self._splitter(language).split_text(text[section.start : section.end])
+        position = section.start
+        for piece in pieces:
+            start, end = position, position + len(piece)
+            position = end
+            start += len(piece) - len(piece.lstrip())
+            end -= len(piece) - len(piece.rstrip())
+            if start >= end:
+                continue
+            yield self._with_overlap(text, section.start, start, end), end
+
+    def _with_overlap(self, text: str, floor: int, start: int, end: int) -> int:
+        """The start of a chunk moved back by the overlap, to a word's beginning."""
+        earliest = max(floor, start - min(self.chunk_overlap, self.chunk_size - (end - start)))
+        if earliest <= floor:
+            return (
+                start
+                if earliest == start
+                else floor + len(text[floor:start]) - len(text[floor:start].lstrip())
+            )
+        word = re.compile(r"(?<=\s)\S").search(text, earliest, start)
+        return word.start() if word else start
+
+    def _splitter(self, language: str | None) -> TextSplitter:
+        if language not in self._splitters:
+            splitters = require("langchain_text_splitters", "local")
+            separators = _PROSE_SEPARATORS
+            if language is not None:
+                known = {item.value for item in splitters.Language}
+                recursive = splitters.RecursiveCharacterTextSplitter
+                code = (
+                    recursive.get_separators_for_language(splitters.Language(language))
+                    if language in known
+                    else []
+                )
+                separators = [*code, r"\n\n", r"\n", r"\s+", ""]
+                separators = [s for i, s in enumerate(separators) if s or i == len(separators) - 1]
+            self._splitters[language] = splitters.RecursiveCharacterTextSplitter(
+                separators=separators,
+                is_separator_regex=True,
+                keep_separator=True,
+                strip_whitespace=False,
+                chunk_size=max(self.chunk_size - self.chunk_overlap, 1),
+                chunk_overlap=0,
+            )
+        return self._splitters[language]

@@ -1,9 +1,10 @@
 """Parser events to LangChain's message chunks.
 
 Two properties of `AIMessageChunk` decide how this is done. It re-reads its merged ``tool_call_chunks`` with
-`parse_partial_json`, which completes cut JSON: a cut call would turn into a whole one, so the arguments of an
-invalid call end with a closer that matches nothing, which makes that function give up. And a chunk that holds
-text as well as tool call chunks shows the calls as finished: so no chunk here holds both.
+`parse_partial_json`, which completes cut JSON: a cut call would turn into a whole one. A closer that matches no
+opener makes that function give up at once, so the arguments of an invalid call hold one: at their end where
+pieces of them were already sent, else at their beginning. And a chunk that holds text as well as tool call
+chunks shows the calls as finished: so no chunk of `to_chunks` holds both.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def _call_chunk(event: CallDelta | InvalidCall) -> AIMessageChunk:
         )
         return AIMessageChunk(content="", tool_call_chunks=[piece])
     name, id_ = (None, None) if event.announced else (event.name, event.id)
-    args = _POISON if event.announced else f"{event.raw}{_POISON}"
+    args = _POISON if event.announced else f"{_POISON}{event.raw}"
     piece = ToolCallChunk(name=name, args=args, id=id_, index=event.index, type="tool_call_chunk")
     return AIMessageChunk(
         content="", tool_call_chunks=[piece], additional_kwargs={ERRORS_KEY: {event.id: event.error}}
@@ -71,7 +72,7 @@ def with_errors(message: AIMessage) -> AIMessage:
             type="invalid_tool_call",
             id=call["id"],
             name=call["name"],
-            args=(call["args"] or "").removesuffix(_POISON),
+            args=(call["args"] or "").removeprefix(_POISON).removesuffix(_POISON),
             error=errors.get(call["id"]) or call.get("error"),
         )
         for call in message.invalid_tool_calls

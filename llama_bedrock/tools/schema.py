@@ -1,4 +1,4 @@
-"""What a caller offers as tools, in one form: names, descriptions, JSON schemas, and which of them to call."""
+"""What a caller offers as tools, in one form: name, description, JSON schema; and which of them to call."""
 
 from __future__ import annotations
 

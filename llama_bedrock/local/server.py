@@ -1,0 +1,240 @@
+"""A local endpoint that speaks Bedrock's wire: any AWS SDK can use it, on loopback, without an AWS account."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from typing_extensions import Self
+
+from llama_bedrock.catalog import PROMPT_FORMATS, PromptFormat
+from llama_bedrock.local.auth import Authenticator
+from llama_bedrock.local.dispatch import MAX_BODY_BYTES
+from llama_bedrock.local.engine import Engine
+from llama_bedrock.local.faults import Fault, FaultPlan
+from llama_bedrock.local.guardrail import Guardrail
+from llama_bedrock.local.quotas import QuotaMeter, Quotas
+from llama_bedrock.local.routes import add_routes
+from llama_bedrock.local.state import EndpointState, Stats
+
+if TYPE_CHECKING:
+    from langchain_core.vectorstores import VectorStore
+
+_BACKLOG = 4096
+_ENGINE_THREADS = 32
+_START_SECONDS = 30.0
+
+
+class LocalBedrock:
+    """A Bedrock-compatible endpoint in this process, on its own thread and event loop.
+
+    Use it as a context manager, synchronous or asynchronous, or with `start` and `stop`:
+
+        with LocalBedrock() as server:
+            llm = ChatLlamaBedrock(model="…", region_name="us-east-2", endpoint_url=server.endpoint_url)
+
+    It serves InvokeModel and InvokeModelWithResponseStream, and with `knowledge_bases` Retrieve,
+    RetrieveAndGenerate, RetrieveAndGenerateStream and Rerank. Requests are validated with Bedrock's own texts.
+
+    Args:
+        engine: Writes the answers: an `Engine`, or the name of one: ``"extractive"`` (the default) or
+            ``"openai:http://localhost:11434/v1"`` for an OpenAI-compatible server.
+        host: Address to listen on. Only loopback is reachable from this machine alone: anything else lets
+            everyone on the network use the engine.
+        port: 0 takes a free one.
+        faults: What goes wrong, and when; see `llama_bedrock.local.faults`.
+        quotas: Requests and tokens a minute, as Bedrock counts them.
+        guardrails: Word filters by guardrail id.
+        knowledge_bases: LangChain vector stores by knowledge base id.
+        first_token_delay: Seconds before the first token of every answer.
+        token_delay: Seconds between tokens.
+        credentials: Secret access key by access key id. If given, signatures are verified; if not, it is
+            enough that a request is signed or has a bearer key, as Bedrock's front end demands.
+        api_keys: Bearer keys that are accepted; None accepts any.
+        chat_template: Prompt format for the ``messages`` body of imported models and for RetrieveAndGenerate.
+
+    Raises:
+        ValueError: An argument is out of its range or names nothing known.
+    """
+
+    def __init__(
+        self,
+        engine: Engine | str | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        faults: Iterable[Fault] | None = None,
+        quotas: Quotas | None = None,
+        guardrails: Mapping[str, Guardrail] | None = None,
+        knowledge_bases: Mapping[str, VectorStore] | None = None,
+        first_token_delay: float = 0.0,
+        token_delay: float = 0.0,
+        credentials: Mapping[str, str] | None = None,
+        api_keys: Collection[str] | None = None,
+        chat_template: PromptFormat = "llama3.3",
+    ) -> None:
+        if first_token_delay < 0 or token_delay < 0:
+            raise ValueError("first_token_delay and token_delay are seconds and cannot be negative")
+        if chat_template not in PROMPT_FORMATS:
+            raise ValueError(
+                f"chat_template must be one of {', '.join(PROMPT_FORMATS)}, not {chat_template!r}"
+            )
+        self.engine = _find_engine(engine)
+        self._host = host
+        self._wanted_port = port
+        self._port: int | None = None
+        self._faults = tuple(faults or ())
+        self._quotas = quotas
+        self._guardrails = dict(guardrails or {})
+        self._knowledge_bases = dict(knowledge_bases or {})
+        self._delays = (first_token_delay, token_delay)
+        self._authenticator = Authenticator(credentials, api_keys)
+        self._chat_template: PromptFormat = chat_template
+        self._plan = FaultPlan(self._faults)
+        self._state: EndpointState | None = None
+        self._stats = Stats()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+
+    @property
+    def endpoint_url(self) -> str:
+        """``http://127.0.0.1:…``: for ``endpoint_url=`` or ``AWS_ENDPOINT_URL_BEDROCK_RUNTIME``.
+
+        Raises:
+            RuntimeError: The server is not running.
+        """
+        if self._port is None:
+            raise RuntimeError("LocalBedrock is not running: use it as a context manager, or call start()")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self._port}"
+
+    @property
+    def stats(self) -> Stats:
+        """Counts since the start: requests, in progress, at most at once, cancelled."""
+        return self._stats
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What goes wrong. Assigning replaces the faults, their counts begin anew, also while it runs."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Iterable[Fault]) -> None:
+        self._faults = tuple(faults)
+        self._plan = FaultPlan(self._faults)
+        if self._state is not None:
+            self._state.faults = self._plan
+
+    def start(self) -> Self:
+        """Start to listen; returns when requests are accepted.
+
+        Raises:
+            RuntimeError: It is running already.
+            OSError: The address cannot be used.
+        """
+        if self._thread is not None:
+            raise RuntimeError("LocalBedrock is already running")
+        started: concurrent.futures.Future[int] = concurrent.futures.Future()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="local-bedrock", daemon=True)
+        self._thread.start()
+        try:
+            self._port = started.result(_START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Close all connections and end the thread; does nothing if it is not running."""
+        thread, loop, stopping = self._thread, self._loop, self._stopping
+        if thread is None:
+            return
+        if loop is not None and stopping is not None:
+            try:
+                loop.call_soon_threadsafe(stopping.set)
+            except RuntimeError:  # the loop has ended by itself, as after a failed start
+                pass
+        thread.join()
+        self._thread = self._loop = self._stopping = self._port = self._state = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def _run(self, started: concurrent.futures.Future[int]) -> None:
+        """The thread: one event loop from start to stop."""
+        try:
+            asyncio.run(self._serve(started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    async def _serve(self, started: concurrent.futures.Future[int]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._stats = Stats()
+        with ThreadPoolExecutor(_ENGINE_THREADS, thread_name_prefix="local-bedrock-engine") as executor:
+            self._state = self._make_state(executor)
+            app = web.Application(client_max_size=MAX_BODY_BYTES)
+            add_routes(app, self._state)
+            # A client that leaves cancels its handler, as Bedrock stops generating; a stop waits for nobody.
+            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.0)
+            await runner.setup()
+            try:
+                site = web.TCPSite(runner, self._host, self._wanted_port, backlog=_BACKLOG)
+                await site.start()
+                started.set_result(runner.addresses[0][1])
+                await self._stopping.wait()
+            finally:
+                await runner.cleanup()
+
+    def _make_state(self, executor: ThreadPoolExecutor) -> EndpointState:
+        return EndpointState(
+            engine=self.engine,
+            executor=executor,
+            authenticator=self._authenticator,
+            faults=self._plan,
+            quotas=None if self._quotas is None else QuotaMeter(self._quotas),
+            guardrails=self._guardrails,
+            knowledge_bases=self._knowledge_bases,
+            chat_template=self._chat_template,
+            first_token_delay=self._delays[0],
+            token_delay=self._delays[1],
+            stats=self._stats,
+        )
+
+
+def _find_engine(engine: Engine | str | None) -> Engine:
+    if engine is None or isinstance(engine, str):
+        from llama_bedrock.local.engines import load_engine
+
+        return load_engine(engine or "extractive")
+    if not isinstance(engine, Engine):
+        raise TypeError(f"engine must have a name and a generate method, see Engine; got {engine!r}")
+    return engine

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessageChunk
 
+from llama_bedrock.tools.deltas import to_chunks
 from llama_bedrock.usage import estimate_tokens, usage_metadata
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class StopFilter:
     """Passes text on until a stop string is complete, also where it spans several pieces.
 
-    Text that may be the beginning of a stop string is held back until the next piece decides; nothing else is.
+    Text that may begin a stop string is held back until the next piece decides; nothing else is.
 
     Args:
         stops: Strings that end the text; the earliest in the text wins, and of two at one place the longer.
@@ -138,29 +139,37 @@ class ResponseAssembler:
         """The raw text the model has written so far."""
         return "".join(self._tally.text_parts)
 
-    def feed(self, chunk: GenerationChunk) -> AIMessageChunk | None:
-        """Take one chunk from the transport; return what it adds to the answer, None when that is nothing."""
+    def feed(self, chunk: GenerationChunk) -> list[AIMessageChunk]:
+        """Take one chunk from the transport; return what it adds to the answer."""
         self._tally.add(chunk)
         text = self._visible(chunk.text) if chunk.text else ""
-        return self._message(text) if text else None
+        if not text:
+            return []
+        return [AIMessageChunk(content=text)] if self._parser is None else to_chunks(self._parser.feed(text))
 
-    def finish(self) -> AIMessageChunk:
-        """Return the last chunk: text held back, usage, stop reason and the rest of the metadata."""
+    def finish(self) -> list[AIMessageChunk]:
+        """Return the text held back, and last the chunk with usage, stop reason and metadata."""
         tally = self._tally
         rest = self._filter.close()
         if self._strip:
             rest = rest.lstrip("\n")
         stop_reason = self._stop_reason()
-        message = self._message(self._prefixed(rest), closing=stop_reason)
-        message.chunk_position = "last"
-        message.usage_metadata = usage_metadata(
+        rest = self._prefixed(rest)
+        if self._parser is None:
+            chunks = [AIMessageChunk(content=rest)] if rest else []
+        else:
+            chunks = to_chunks([*self._parser.feed(rest), *self._parser.close(stop_reason)])
+        usage = usage_metadata(
             estimate_tokens(self._prompt) if tally.prompt_tokens is None else tally.prompt_tokens,
             estimate_tokens(self.text) if tally.output_tokens is None else tally.output_tokens,
         )
-        message.response_metadata = {**self._metadata, **tally.metadata, "stop_reason": stop_reason}
+        metadata = {**self._metadata, **tally.metadata, "stop_reason": stop_reason}
         if self._filter.matched in self._user_stops:
-            message.response_metadata["stop_sequence"] = self._filter.matched
-        return message
+            metadata["stop_sequence"] = self._filter.matched
+        last = AIMessageChunk(
+            content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last"
+        )
+        return [*chunks, last]
 
     def _visible(self, text: str) -> str:
         text = self._filter.feed(text)
@@ -179,14 +188,3 @@ class ResponseAssembler:
         if self._tally.metadata.get("guardrail_action") == "INTERVENED":
             return "guardrail_intervened"
         return "stop" if self.done else self._tally.stop_reason
-
-    def _message(self, text: str, *, closing: str | None = "") -> AIMessageChunk:
-        """Build the chunk for the text; `closing` is the stop reason when this is the last one."""
-        if self._parser is None:
-            return AIMessageChunk(content=text)
-        from llama_bedrock.tools.deltas import to_chunk
-
-        events = self._parser.feed(text)
-        if closing != "":
-            events = [*events, *self._parser.close(closing)]
-        return to_chunk(events)

@@ -25,8 +25,8 @@ class Guardrails:
             ``"ENABLED_FULL"`` also lists what was not matched.
         stream_mode: ``"SYNCHRONOUS"`` holds text back until it is checked, ``"ASYNCHRONOUS"`` does not (and
             cannot mask).
-        tag_user_input: Put guardrail tags around the user's turns. Prompt-attack filters see tagged text only,
-            and text outside tags, such as the system prompt, is then not evaluated.
+        tag_user_input: Put guardrail tags around the user's turns. Prompt-attack filters see tagged text
+            only; text outside tags, such as the system prompt, is then not evaluated.
     """
 
     id: str

@@ -1,0 +1,177 @@
+"""One call, prepared: messages and options in, a request and an assembler for its answer out. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from llama_bedrock.assembler import ResponseAssembler
+from llama_bedrock.base import MODEL_PROVIDER, BedrockLlama, CallOptions
+from llama_bedrock.prompts.content import TextPart
+from llama_bedrock.prompts.conversation import Conversation, Turn, build_conversation
+from llama_bedrock.prompts.render import RenderedPrompt, render
+from llama_bedrock.prompts.special_tokens import END_TOKENS
+from llama_bedrock.tools.parser import ToolCallParser
+from llama_bedrock.tools.schema import (
+    Dialect,
+    ToolChoice,
+    ToolSpec,
+    normalise_tool_choice,
+    prefill,
+    render_tools,
+    to_tool_specs,
+)
+from llama_bedrock.transport.request import InvokeRequest, build_body
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+# A model that opens a turn of its own has ended the one it was asked for.
+_NEXT_TURN = ("<|start_header_id|>", "<|header_start|>")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the answer shall look like: tools that may or must be called, or a JSON schema to follow."""
+
+    specs: tuple[ToolSpec, ...] = ()
+    choice: ToolChoice = field(default_factory=ToolChoice)
+    dialect: Dialect = "pythonic"
+    parallel: bool = True
+    strict: bool = False
+    response_format: Mapping[str, Any] | None = None
+
+    @classmethod
+    def take_from(cls, kwargs: dict[str, Any], dialect: Dialect) -> Shape:
+        """Take the keyword arguments that shape the answer out of those of a call.
+
+        Raises:
+            ValueError: A tool, the tool choice or the response format is not usable.
+        """
+        strict = kwargs.pop("strict", None)
+        specs = to_tool_specs(kwargs.pop("tools", None) or (), strict=strict)
+        choice = kwargs.pop("tool_choice", None)
+        return cls(
+            specs=tuple(specs),
+            choice=normalise_tool_choice(choice, specs) if specs or choice else ToolChoice(),
+            dialect=kwargs.pop("tool_dialect", None) or dialect,
+            parallel=kwargs.pop("parallel_tool_calls", None) is not False,
+            strict=bool(strict),
+            response_format=kwargs.pop("response_format", None),
+        )
+
+    @property
+    def offers_tools(self) -> bool:
+        """True if the model is told of tools."""
+        return bool(self.specs) and self.choice.mode != "none"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCall:
+    """What is sent, and who reads the answer."""
+
+    request: InvokeRequest
+    rendered: RenderedPrompt
+    assembler: ResponseAssembler
+
+
+def render_messages(
+    messages: Sequence[BaseMessage], options: CallOptions, shape: Shape, guard_suffix: str | None = None
+) -> RenderedPrompt:
+    """Write the prompt of a call.
+
+    Raises:
+        ValueError: The messages cannot be written for this model; the error says why.
+    """
+    model = options.model
+    instructions = None
+    if shape.offers_tools:
+        if not model.accepts_tools:
+            kind = "a base model" if model.base else "a Llama 2 model"
+            raise ValueError(
+                f"{model.requested} is {kind} and knows no tools; use an instruct model of Llama 3 or later"
+            )
+        instructions = render_tools(shape.specs, shape.dialect, choice=shape.choice, parallel=shape.parallel)
+    return render(
+        build_conversation(messages, dialect=shape.dialect),
+        model.prompt_format,
+        base=model.base,
+        vision=model.accepts_images,
+        special_tokens=options.special_tokens,
+        tool_instructions=instructions,
+        prefill=prefill(shape.choice, shape.dialect) if shape.offers_tools else "",
+        guard_suffix=guard_suffix,
+    )
+
+
+def prepare(
+    llm: BedrockLlama, messages: Sequence[BaseMessage], options: CallOptions, shape: Shape
+) -> PreparedCall:
+    """Prepare one call.
+
+    Raises:
+        ValueError: The messages cannot be written for this model; the error says why.
+    """
+    suffix = options.guardrails.tag_suffix() if options.guardrails else None
+    rendered = render_messages(messages, options, shape, suffix)
+    continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
+    assembler = ResponseAssembler(
+        prompt=rendered.text,
+        stops=options.stop,
+        end_tokens=(*END_TOKENS[options.model.prompt_format], *_NEXT_TURN),
+        parser=_parser(shape),
+        strip_leading=not continues,
+        metadata={"model_name": options.model.requested, "model_provider": MODEL_PROVIDER},
+    )
+    return PreparedCall(_request(llm, rendered, options, suffix), rendered, assembler)
+
+
+def prepare_completion(llm: BedrockLlama, prompt: str, options: CallOptions) -> PreparedCall:
+    """Prepare the completion of a raw prompt: sent as it is, after the begin token.
+
+    Raises:
+        ValueError: The prompt is empty, or holds control tokens that `special_tokens` forbids.
+    """
+    model = options.model
+    begin = "<s>" if model.prompt_format == "llama2" else "<|begin_of_text|>"
+    text = prompt.removeprefix(begin)
+    if not text:
+        raise ValueError("the prompt is empty; give the text that the model is to continue")
+    suffix = options.guardrails.tag_suffix() if options.guardrails else None
+    conversation = Conversation((Turn("user", (TextPart(text),)),))
+    rendered = render(
+        conversation,
+        model.prompt_format,
+        base=True,
+        special_tokens=options.special_tokens,
+        guard_suffix=suffix,
+    )
+    assembler = ResponseAssembler(
+        prompt=rendered.text,
+        stops=options.stop,
+        end_tokens=END_TOKENS[model.prompt_format],
+        strip_leading=False,
+        metadata={"model_name": model.requested, "model_provider": MODEL_PROVIDER},
+    )
+    return PreparedCall(_request(llm, rendered, options, suffix), rendered, assembler)
+
+
+def _request(
+    llm: BedrockLlama, rendered: RenderedPrompt, options: CallOptions, suffix: str | None
+) -> InvokeRequest:
+    body = build_body(
+        llm.import_format,
+        prompt=rendered.text,
+        images=rendered.images,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_tokens=options.max_tokens,
+    )
+    return llm.invoke_request(body, options, suffix)
+
+
+def _parser(shape: Shape) -> ToolCallParser | None:
+    if not shape.offers_tools:
+        return None
+    return ToolCallParser(shape.specs, prefix=prefill(shape.choice, shape.dialect), strict=shape.strict)

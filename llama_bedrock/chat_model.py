@@ -1,0 +1,270 @@
+"""ChatLlamaBedrock: Meta Llama on Amazon Bedrock as a LangChain chat model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import model_validator
+from typing_extensions import Self
+
+from llama_bedrock.base import BedrockLlama
+from llama_bedrock.calls import PreparedCall, Shape, prepare, render_messages
+from llama_bedrock.catalog import model_profile
+from llama_bedrock.failover import Target
+from llama_bedrock.tools.deltas import with_errors
+from llama_bedrock.tools.schema import Dialect, normalise_tool_choice, to_tool_specs
+from llama_bedrock.usage import estimate_tokens
+from llama_bedrock.version import __version__
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.language_models.base import LangSmithParams
+    from langchain_core.language_models.model_profile import ModelProfile
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool
+
+    from llama_bedrock.prompts.render import RenderedPrompt
+
+IMAGE_TOKENS = 1601 * 4
+"""Most tokens of one image: four tiles of 1601 (Bedrock user guide, fine-tuning of Llama 3.2 vision)."""
+
+
+class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
+    """Chat model for every Llama on Amazon Bedrock.
+
+    Sends the exact prompt of the model's generation through `InvokeModel`, so tools, forced tool choice,
+    structured output and streaming work for every Llama from 3 on, and for imported ones.
+
+    Example:
+        .. code-block:: python
+
+            llm = ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-east-2")
+            llm.invoke("What is a llama?").text
+
+    Args:
+        streaming: Stream also where `invoke` is called.
+        tool_dialect: How tools are asked for: ``"pythonic"`` (``[f(a=1)]``, the most accurate) or ``"json"``.
+
+    The other settings are those of `BedrockLlama`; temperature, top_p, max_tokens, stop, model, guardrails,
+    latency, request_metadata and special_tokens can also be given with a call.
+    """
+
+    streaming: bool = False
+    tool_dialect: Dialect = "pythonic"
+
+    @model_validator(mode="after")
+    def _set_llama_bedrock_version(self) -> Self:
+        self._add_version("llama-bedrock", __version__)
+        return self
+
+    # -- what LangChain calls ------------------------------------------------------------------------------
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        for attempt in self.attempts(kwargs.get("model")):
+            with attempt:
+                call = self._prepare(messages, stop, kwargs, attempt.target)
+                chunk = self.sync_transport(attempt.target.region).invoke(call.request)
+                return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        for attempt in self.attempts(kwargs.get("model")):
+            with attempt:
+                call = self._prepare(messages, stop, kwargs, attempt.target)
+                chunk = await self.async_transport(attempt.target.region).invoke(call.request)
+                return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
+        raise AssertionError("the last attempt returns or raises")
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for attempt in self.attempts(kwargs.get("model")):
+            with attempt:
+                call = self._prepare(messages, stop, kwargs, attempt.target)
+                assembler = call.assembler
+                with closing(self.sync_transport(attempt.target.region).stream(call.request)) as chunks:
+                    for chunk in chunks:
+                        for message in assembler.feed(chunk):
+                            attempt.committed = True
+                            yield ChatGenerationChunk(message=message)
+                        if assembler.done:
+                            break
+                yield from (ChatGenerationChunk(message=message) for message in assembler.finish())
+                return
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for attempt in self.attempts(kwargs.get("model")):
+            with attempt:
+                call = self._prepare(messages, stop, kwargs, attempt.target)
+                assembler = call.assembler
+                async with aclosing(
+                    self.async_transport(attempt.target.region).stream(call.request)
+                ) as chunks:
+                    async for chunk in chunks:
+                        for message in assembler.feed(chunk):
+                            attempt.committed = True
+                            yield ChatGenerationChunk(message=message)
+                        if assembler.done:
+                            break
+                for message in assembler.finish():
+                    yield ChatGenerationChunk(message=message)
+                return
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Offer tools to the model.
+
+        Args:
+            tools: Functions, pydantic classes, TypedDicts, LangChain tools, runnables, JSON schemas, or tool
+                definitions of OpenAI, Anthropic, Bedrock Converse or MCP.
+            tool_choice: ``"auto"``, ``"none"``, ``"any"``, ``"required"``, True, a tool's name, or a dict of
+                another provider's form. A forced call cannot be missed: it begins the assistant's turn.
+            strict: A call whose arguments break the schema becomes an invalid tool call that says why.
+            parallel_tool_calls: False asks for one call at a time.
+            **kwargs: Further settings of the call.
+
+        Raises:
+            ValueError: The model knows no tools, or a tool or the choice is not usable.
+        """
+        if not self.resolve().accepts_tools:
+            raise ValueError(f"{self.model} knows no tools; use an instruct model of Llama 3 or later")
+        specs = to_tool_specs(tools, strict=strict)
+        normalise_tool_choice(tool_choice, specs)
+        options = {"tool_choice": tool_choice, "strict": strict, "parallel_tool_calls": parallel_tool_calls}
+        given = {key: value for key, value in options.items() if value is not None}
+        return self.bind(
+            tools=[{"type": "function", "function": s.definition()} for s in specs], **given, **kwargs
+        )
+
+    def render_prompt(
+        self,
+        messages: LanguageModelInput,
+        *,
+        tools: Sequence[Any] | None = None,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> RenderedPrompt:
+        """Show exactly what would be sent.
+
+        Args:
+            messages: What `invoke` takes: messages, a string, or a prompt value.
+            tools: Tools to offer, as for `bind_tools`.
+            tool_choice: As for `bind_tools`.
+            **kwargs: Further settings of the call.
+        """
+        given = {**kwargs, "tools": tools, "tool_choice": tool_choice}
+        shape = Shape.take_from(given, self.tool_dialect)
+        options = self.call_options(None, given)
+        return render_messages(self._convert_input(messages).to_messages(), options, shape)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Estimate the number of tokens of a text, without a network or a tokenizer's files.
+
+        `custom_get_token_ids` is used instead where it is set.
+        """
+        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else estimate_tokens(text)
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Estimate the number of tokens of the whole prompt, template, tools and images included."""
+        rendered = self.render_prompt(messages, tools=tools)
+        return self.get_num_tokens(rendered.text) + len(rendered.images) * IMAGE_TOKENS
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return token ids by `custom_get_token_ids`.
+
+        Raises:
+            NotImplementedError: None is set; ids need Llama's tokenizer files, which are not shipped.
+        """
+        if self.custom_get_token_ids is None:
+            raise NotImplementedError(
+                "token ids need Llama's tokenizer: pass custom_get_token_ids=…; "
+                "get_num_tokens() estimates without it"
+            )
+        return self.custom_get_token_ids(text)
+
+    # -- identity, tracing, serialisation ------------------------------------------------------------------
+
+    @property
+    def _llm_type(self) -> str:
+        return "llama-bedrock-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {**self.identifying_settings(), "tool_dialect": self.tool_dialect}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = "amazon_bedrock"
+        params["ls_model_name"] = kwargs.get("model") or self.model
+        own_stop = [self.stop] if isinstance(self.stop, str) else self.stop
+        if ls_stop := stop or own_stop:
+            params["ls_stop"] = list(ls_stop)
+        return params
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return model_profile(self.resolve())
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """True: a model can be written with LangChain's `dumpd` and read with `load`."""
+        return True
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """Where LangChain's `load` finds the class."""
+        return ["llama_bedrock", "chat_model"]
+
+    # -- one call ------------------------------------------------------------------------------------------
+
+    def _prepare(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], target: Target
+    ) -> PreparedCall:
+        overrides = dict(kwargs)
+        shape = Shape.take_from(overrides, self.tool_dialect)
+        return prepare(self, messages, self.target_options(stop, overrides, target), shape)
+
+
+def _result(call: PreparedCall, chunks: list[AIMessageChunk]) -> ChatResult:
+    """Merge the chunks of a whole answer into a result."""
+    result = generate_from_stream(iter([ChatGenerationChunk(message=chunk) for chunk in chunks]))
+    generation = result.generations[0]
+    if isinstance(generation.message, AIMessage):
+        generation.message = with_errors(generation.message)
+    return result

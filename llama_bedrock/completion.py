@@ -1,0 +1,209 @@
+"""LlamaBedrock: text completion for base models and for prompts written by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models.llms import BaseLLM
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from pydantic import model_validator
+from typing_extensions import Self
+
+from llama_bedrock.base import BedrockLlama, SpecialTokens
+from llama_bedrock.calls import PreparedCall, prepare_completion
+from llama_bedrock.failover import Target
+from llama_bedrock.usage import estimate_tokens
+from llama_bedrock.version import __version__
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+
+_MAX_THREADS = 32
+
+
+class LlamaBedrock(BedrockLlama, BaseLLM):
+    """Continues a text: base models, and raw prompts for any Llama.
+
+    The prompt is sent as it is, after the begin token of the generation (which is not doubled). It is the
+    caller's own, so control tokens in it count: `special_tokens` is ``"allow"`` here by default.
+
+    Example:
+        .. code-block:: python
+
+            llm = LlamaBedrock(model=imported_base_model_arn, prompt_format="llama3.1")
+            llm.invoke("The llama is a domesticated")
+
+    The settings are those of `BedrockLlama`.
+
+    Args:
+        streaming: Stream also where `invoke` is called.
+        special_tokens: ``"escape"`` or ``"error"`` where parts of the prompt come from others.
+    """
+
+    streaming: bool = False
+    special_tokens: SpecialTokens = "allow"
+
+    @model_validator(mode="after")
+    def _set_llama_bedrock_llm_version(self) -> Self:
+        self._add_version("llama-bedrock", __version__)
+        return self
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if self.streaming:
+            merged = [_merge(list(self._stream(prompt, stop, run_manager, **kwargs))) for prompt in prompts]
+            return LLMResult(generations=[[generation] for generation in merged])
+        if len(prompts) == 1:
+            return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs)]])
+        with ThreadPoolExecutor(min(len(prompts), _MAX_THREADS)) as pool:
+            done = pool.map(lambda prompt: self._complete(prompt, stop, kwargs), prompts)
+            return LLMResult(generations=[[generation] for generation in done])
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if self.streaming:
+            streams = [self._astream(prompt, stop, run_manager, **kwargs) for prompt in prompts]
+            merged = await asyncio.gather(*map(_amerge, streams))
+            return LLMResult(generations=[[generation] for generation in merged])
+        done = await asyncio.gather(*(self._acomplete(prompt, stop, kwargs) for prompt in prompts))
+        return LLMResult(generations=[[generation] for generation in done])
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        for attempt in self.attempts(kwargs.get("model")):
+            with attempt:
+                call = self._prepare(prompt, stop, kwargs, attempt.target)
+                region = attempt.target.region
+                with closing(self.sync_transport(region).stream(call.request)) as chunks:
+                    for chunk in chunks:
+                        for message in call.assembler.feed(chunk):
+                            attempt.committed = True
+                            yield _announced(_chunk(message), run_manager)
+                        if call.assembler.done:
+                            break
+                for message in call.assembler.finish():
+                    yield _announced(_chunk(message), run_manager)
+                return
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        for attempt in self.attempts(kwargs.get("model")):
+            with attempt:
+                call = self._prepare(prompt, stop, kwargs, attempt.target)
+                region = attempt.target.region
+                async with aclosing(self.async_transport(region).stream(call.request)) as chunks:
+                    async for chunk in chunks:
+                        for message in call.assembler.feed(chunk):
+                            attempt.committed = True
+                            yield await _aannounced(_chunk(message), run_manager)
+                        if call.assembler.done:
+                            break
+                for message in call.assembler.finish():
+                    yield await _aannounced(_chunk(message), run_manager)
+                return
+
+    def _complete(self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]) -> Generation:
+        for attempt in self.attempts(kwargs.get("model")):
+            with attempt:
+                call = self._prepare(prompt, stop, kwargs, attempt.target)
+                chunk = self.sync_transport(attempt.target.region).invoke(call.request)
+                return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _acomplete(self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]) -> Generation:
+        for attempt in self.attempts(kwargs.get("model")):
+            with attempt:
+                call = self._prepare(prompt, stop, kwargs, attempt.target)
+                chunk = await self.async_transport(attempt.target.region).invoke(call.request)
+                return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
+        raise AssertionError("the last attempt returns or raises")
+
+    def _prepare(
+        self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any], target: Target
+    ) -> PreparedCall:
+        return prepare_completion(self, prompt, self.target_options(stop, kwargs, target))
+
+    def get_num_tokens(self, text: str) -> int:
+        """Estimate the number of tokens of a text; `custom_get_token_ids` is used where it is set."""
+        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else estimate_tokens(text)
+
+    @property
+    def _llm_type(self) -> str:
+        return "llama-bedrock"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return self.identifying_settings()
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """True: a model can be written with LangChain's `dumpd` and read with `load`."""
+        return True
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """Where LangChain's `load` finds the class."""
+        return ["llama_bedrock", "completion"]
+
+
+def _info(message: AIMessageChunk) -> dict[str, Any] | None:
+    if not message.response_metadata:
+        return None
+    return {**message.response_metadata, "usage_metadata": message.usage_metadata}
+
+
+def _chunk(message: AIMessageChunk) -> GenerationChunk:
+    return GenerationChunk(text=str(message.content), generation_info=_info(message))
+
+
+def _announced(chunk: GenerationChunk, run_manager: CallbackManagerForLLMRun | None) -> GenerationChunk:
+    if run_manager is not None and chunk.text:
+        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+    return chunk
+
+
+async def _aannounced(
+    chunk: GenerationChunk, run_manager: AsyncCallbackManagerForLLMRun | None
+) -> GenerationChunk:
+    if run_manager is not None and chunk.text:
+        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+    return chunk
+
+
+def _merge(chunks: list[GenerationChunk]) -> Generation:
+    text = "".join(chunk.text for chunk in chunks)
+    return Generation(text=text, generation_info=chunks[-1].generation_info)
+
+
+async def _amerge(chunks: AsyncIterator[GenerationChunk]) -> Generation:
+    return _merge([chunk async for chunk in chunks])
+
+
+def _generation(messages: list[AIMessageChunk]) -> Generation:
+    text = "".join(str(message.content) for message in messages)
+    return Generation(text=text, generation_info=_info(messages[-1]))

@@ -175,11 +175,11 @@ class _Builder:
             return
         order = {call["id"]: at for at, call in enumerate(self._calls) if call["id"]}
         names = {call["id"]: call["name"] for call in self._calls if call["id"]}
-        results = sorted(self._results, key=lambda result: order.get(result.call_id, len(order)))
+        results = sorted(self._results, key=lambda result: order.get(result.call_id or "", len(order)))
         images: list[ImagePart] = []
         sources: list[str] = []
         for result in results:
-            name = result.name or names.get(result.call_id)
+            name = result.name or names.get(result.call_id or "")
             mine = [part for part in result.parts if isinstance(part, ImagePart)]
             text = "".join(part.text for part in result.parts if isinstance(part, TextPart))
             if mine and not text:

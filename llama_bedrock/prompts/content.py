@@ -217,7 +217,8 @@ def _plain(content: str | Sequence[Any], where: str) -> str:
 
 def _call(block: Mapping[str, Any], where: str) -> ToolCall:
     name = block.get("name")
-    arguments: Any = next((block[key] for key in ("input", "args", "arguments") if block.get(key) is not None), {})
+    found = (block[key] for key in ("input", "args", "arguments") if block.get(key) is not None)
+    arguments: Any = next(found, {})
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}")

@@ -26,11 +26,11 @@ class StopFilter:
     Text that may begin a stop string is held back until the next piece decides; nothing else is.
 
     Args:
-        stops: Strings that end the text; the earliest in the text wins, and of two at one place the longer.
+        stops: Strings that end the text; the one that begins first wins, and of two at one place the shorter.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = sorted({s for s in stops if s}, key=len, reverse=True)
+        self._stops = tuple({s for s in stops if s})
         self._first = frozenset(s[0] for s in self._stops)
         self._reach = max((len(s) for s in self._stops), default=1) - 1
         self._held = ""
@@ -40,24 +40,25 @@ class StopFilter:
         """Return the part of the text so far that certainly belongs to the answer."""
         if self.matched is not None:
             return ""
-        text = self._held + text
-        self._held = ""
-        if not self._stops:
-            return text
-        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
-        if found:
-            at, self.matched = min(found, key=lambda pair: pair[0])
-            return text[:at]
-        for at in range(max(0, len(text) - self._reach), len(text)):
-            if text[at] in self._first and self._may_begin(text[at:]):
-                self._held = text[at:]
-                return text[:at]
-        return text
+        text, self._held = self._held + text, ""
+        at, stop = self._find(text)
+        for start in range(max(0, len(text) - self._reach), at):
+            if text[start] in self._first and self._may_begin(text[start:]):
+                self._held = text[start:]
+                return text[:start]
+        self.matched = stop
+        return text[:at]
 
     def close(self) -> str:
-        """Return the text held back: the answer ended, so it was no stop string."""
-        rest, self._held = self._held, ""
-        return rest
+        """Return what belongs to the answer of the text held back, now that nothing follows."""
+        text, self._held = self._held, ""
+        at, self.matched = self._find(text) if text else (0, self.matched)
+        return text[:at]
+
+    def _find(self, text: str) -> tuple[int, str | None]:
+        """Return where the first stop string begins, and which it is; else the end of the text."""
+        found = [(at, len(stop), stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        return min(found)[::2] if found else (len(text), None)
 
     def _may_begin(self, tail: str) -> bool:
         return any(stop.startswith(tail) for stop in self._stops)

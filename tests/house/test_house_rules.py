@@ -1,4 +1,4 @@
-"""Rules of the house that no linter checks: sizes, links, names that must not be tracked, the wheel's content."""
+"""Rules of the house that no linter checks: sizes, links, names that must not be tracked, the package list."""
 
 import ast
 import re
@@ -43,7 +43,9 @@ def test_no_function_is_longer_than_50_lines():
 
 
 def test_nothing_is_pickled_or_evaluated():
-    unsafe = re.compile(r"\b(import pickle|pickle\.(?:load|dump)|allow_pickle=True|eval\(|exec\(|literal_eval)")
+    unsafe = re.compile(
+        r"\b(import pickle|pickle\.(?:load|dump)|allow_pickle=True|eval\(|exec\(|literal_eval)"
+    )
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in PRODUCT
@@ -62,7 +64,13 @@ def test_links_point_to_the_root_folders():
 
 def test_no_tracked_file_names_a_registry_host_or_a_machine_path():
     hosts = re.compile(
-        rb"(pyp" + rb"i|pythonhoste" + rb"d|npmj" + rb"s|debia" + rb"n)\.(org|com)|/wor" + rb"k/|/far" + rb"m/"
+        rb"(pyp"
+        + rb"i|pythonhoste"
+        + rb"d|npmj"
+        + rb"s|debia"
+        + rb"n)\.(org|com)|/wor"
+        + rb"k/|/far"
+        + rb"m/"
     )
     found = [
         str(path.relative_to(ROOT))
@@ -83,7 +91,9 @@ def test_root_folders_refuse_to_be_imported_under_another_name(package):
 
 def test_every_package_is_listed_for_the_wheel():
     text = (ROOT / "pyproject.toml").read_text()
-    listed = set(re.findall(r'^  "(llama_bedrock[\w.]*)",$', text.split("[tool.setuptools]")[1].split("]\n")[0], re.M))
+    listed = set(
+        re.findall(r'^  "(llama_bedrock[\w.]*)",$', text.split("[tool.setuptools]")[1].split("]\n")[0], re.M)
+    )
     folders = {path.parent for path in PRODUCT if path.name == "__init__.py"}
     names = set()
     for folder in folders:

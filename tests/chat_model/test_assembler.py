@@ -1,0 +1,94 @@
+"""The way back: stop strings over chunk borders, leaked tokens, usage and metadata in every case."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llama_bedrock.assembler import ResponseAssembler, StopFilter
+from llama_bedrock.transport.response import GenerationChunk
+
+END = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
+
+
+def run_filter(stops, pieces):
+    stop_filter = StopFilter(stops)
+    out = "".join(stop_filter.feed(piece) for piece in pieces) + stop_filter.close()
+    return out, stop_filter.matched
+
+
+def cut_at_first(text, stops):
+    found = [(text.find(s), len(s), s) for s in stops if s in text]
+    return (text[: min(found)[0]], min(found)[2]) if found else (text, None)
+
+
+@given(
+    st.text("ab<|>", max_size=30), st.lists(st.text("ab<|>", min_size=1, max_size=5), max_size=4), st.data()
+)
+def test_a_stop_string_ends_the_text_however_it_is_cut_into_pieces(text, stops, data):
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert run_filter(stops, pieces) == cut_at_first(text, stops)
+
+
+def test_text_that_cannot_begin_a_stop_string_is_not_held_back():
+    stop_filter = StopFilter(["###"])
+    assert stop_filter.feed("one # two") == "one # two"
+    assert stop_filter.feed("three ##") == "three "
+    assert stop_filter.feed(" four") == "## four"
+
+
+def assemble(chunks, **settings):
+    assembler = ResponseAssembler(end_tokens=END, **settings)
+    messages = []
+    for chunk in chunks:
+        messages += assembler.feed(chunk)
+        if assembler.done:
+            break
+    messages += assembler.finish()
+    total = messages[0]
+    for message in messages[1:]:
+        total += message
+    return total
+
+
+def chunks_of(text, size, **last):
+    pieces = [GenerationChunk(text[i : i + size]) for i in range(0, len(text), size)]
+    return [GenerationChunk("", prompt_tokens=7), *pieces, GenerationChunk("", last=True, **last)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_leading_newlines_and_leaked_end_tokens_are_dropped(size):
+    message = assemble(
+        chunks_of("\n\nHello\n\nthere<|eot_id|>junk", size, output_tokens=4, stop_reason="stop")
+    )
+    assert message.content == "Hello\n\nthere"
+    assert message.response_metadata["stop_reason"] == "stop"
+    assert "stop_sequence" not in message.response_metadata
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+@pytest.mark.parametrize("reason", ["stop", "length"])
+def test_usage_and_stop_reason_come_whatever_the_reason(size, reason):
+    message = assemble(chunks_of("Hello", size, output_tokens=5, stop_reason=reason))
+    assert message.usage_metadata == {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
+    assert message.response_metadata["stop_reason"] == reason
+    assert message.chunk_position == "last"
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_stop_string_of_the_caller_ends_the_answer_and_is_named(size):
+    message = assemble(chunks_of("one two END three", size), stops=["END"])
+    assert message.content == "one two "
+    assert message.response_metadata["stop_sequence"] == "END"
+    assert message.response_metadata["stop_reason"] == "stop"
+    assert message.usage_metadata["output_tokens"] > 0
+
+
+def test_a_guardrail_that_intervened_is_the_stop_reason():
+    message = assemble(chunks_of("Blocked.", 100, guardrail_action="INTERVENED", stop_reason="stop"))
+    assert message.response_metadata["stop_reason"] == "guardrail_intervened"
+    assert message.response_metadata["guardrail_action"] == "INTERVENED"
+
+
+def test_an_answer_that_continues_the_callers_text_keeps_its_leading_newlines():
+    assert assemble(chunks_of("\n\nmore", 1), strip_leading=False).content == "\n\nmore"

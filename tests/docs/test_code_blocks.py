@@ -1,0 +1,80 @@
+"""Every code block of README and docs runs, against the local endpoint, as a reader would run it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llama_bedrock.local import LocalBedrock
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+# Run by CI itself on a clean clone, not from inside the test suite.
+_RUN_BY_CI = ("make ", "git clone", "cd ", "pip install", "python -m pip", ".ci/run", "#", "export ")
+
+
+def blocks(page, *languages):
+    return [body for language, body in _FENCE.findall(page.read_text()) if language in languages]
+
+
+@pytest.fixture
+def reader(tmp_path, aws_credentials, monkeypatch):
+    """A folder with the documents, and an environment in which AWS calls reach the local endpoint."""
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    with LocalBedrock() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint_url)
+        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        yield tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_of_a_page_run_one_after_the_other(page, reader):
+    found = blocks(page, "python")
+    if not found:
+        return
+    script = reader / "page.py"
+    script.write_text("\n\n".join(found))
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)], cwd=reader, capture_output=True, text=True, timeout=100
+    )
+    assert run.returncode == 0, f"{page.name}:\n{run.stdout[-2000:]}\n{run.stderr[-3000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_a_page_run(page, reader):
+    for body in blocks(page, "bash", "sh", "shell"):
+        for line in body.replace("\\\n", " ").splitlines():
+            if not line.strip() or line.startswith(_RUN_BY_CI):
+                continue
+            assert line.startswith("llama-bedrock "), f"{page.name}: nobody runs this command: {line}"
+            if line.startswith(("llama-bedrock serve", "llama-bedrock chat", "llama-bedrock agent")):
+                line = f"{line.split('#')[0].split(' <')[0].split()[0]} {line.split()[1]} --help"
+            run = subprocess.run(
+                line, shell=True, cwd=reader, capture_output=True, text=True, timeout=100, check=False
+            )
+            assert run.returncode == 0, f"{page.name}: {line}\n{run.stdout[-1500:]}\n{run.stderr[-1500:]}"
+
+
+def test_every_fence_names_its_language_and_known_ones_only():
+    allowed = {"python", "bash", "text", "json", "toml", "console", "yaml"}
+    for page in PAGES:
+        for language, body in _FENCE.findall(page.read_text()):
+            assert language in allowed, f"{page.name}: {language!r} before {body[:60]!r}"
+
+
+def test_links_of_the_pages_lead_somewhere():
+    broken = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+            if (
+                not target.startswith(("http://", "https://", "mailto:"))
+                and not (page.parent / target).exists()
+            ):
+                broken.append(f"{page.name}: {target}")
+    assert not broken

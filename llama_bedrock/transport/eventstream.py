@@ -18,6 +18,7 @@ MAX_PAYLOAD_BYTES = 24 * 1024 * 1024
 _PRELUDE = Struct("!III")
 _UINT32 = Struct("!I")
 _OVERHEAD = _PRELUDE.size + _UINT32.size
+_MAX_FRAME_BYTES = MAX_HEADER_BYTES + MAX_PAYLOAD_BYTES
 _KEEP_HEADER_SETS = 64  # a model's stream has one set of headers, a knowledge base's three
 
 HeaderValue = bool | int | bytes | str | UUID
@@ -35,9 +36,13 @@ class Frame(NamedTuple):
 
 
 class EventStreamDecoder:
-    """Incremental decoder: `feed` bytes as they come, `close` at their end."""
+    """Incremental decoder: `feed` bytes as they come, `close` at their end.
+
+    Frames before a fault are handed out first: `failure` is set at once, and raised by the next call.
+    """
 
     def __init__(self) -> None:
+        self.failure: EventStreamDecodeError | None = None
         self._buffer = bytearray()
         self._headers: dict[bytes, dict[str, HeaderValue]] = {}
 
@@ -47,27 +52,37 @@ class EventStreamDecoder:
         Raises:
             EventStreamDecodeError: A checksum, a length or a header is wrong. The decoder is of no use then.
         """
+        if self.failure is not None:
+            raise self.failure
+        frames: list[Frame] = []
+        try:
+            self._decode(data, frames)
+        except EventStreamDecodeError as error:
+            self.failure = error
+            if not frames:
+                raise
+        return frames
+
+    def _decode(self, data: bytes, frames: list[Frame]) -> None:
         buffer = self._buffer
         source: bytes | bytearray = data
         if buffer:
             buffer += data
             source = buffer
-        frames: list[Frame] = []
         position, available = 0, len(source)
         while available - position >= _OVERHEAD:
             total, header_length, prelude_crc = _PRELUDE.unpack_from(source, position)
             end = position + total
-            if end > available or total < _OVERHEAD:
+            if end > available or not _OVERHEAD + header_length <= total <= _MAX_FRAME_BYTES:
                 self._check_prelude(source, position)  # before a damaged length can make us wait for ever
                 break
             frame = bytes(source[position:end])
             body_end = total - 4
-            # The last checksum covers the prelude's as well, so the usual frame needs this one test only.
+            if crc32(frame[:8]) != prelude_crc:
+                raise EventStreamDecodeError("prelude checksum mismatch")
             if crc32(frame[:body_end]) != int.from_bytes(frame[body_end:], "big"):
-                raise EventStreamDecodeError(self._why(frame, prelude_crc))
+                raise EventStreamDecodeError("message checksum mismatch")
             header_end = 12 + header_length
-            if header_end > body_end or header_length > MAX_HEADER_BYTES or crc32(frame[:8]) != prelude_crc:
-                raise EventStreamDecodeError(self._why(frame, prelude_crc))
             raw_headers = frame[12:header_end]
             headers = self._headers.get(raw_headers)
             if headers is None:
@@ -78,7 +93,6 @@ class EventStreamDecoder:
             del buffer[:position]
         elif position < available:
             buffer += data[position:]
-        return frames
 
     def close(self) -> None:
         """Tell the decoder that no more bytes come.
@@ -86,6 +100,8 @@ class EventStreamDecoder:
         Raises:
             EventStreamDecodeError: The last frame is not complete.
         """
+        if self.failure is not None:
+            raise self.failure
         if self._buffer:
             raise EventStreamDecodeError(f"the stream ends {len(self._buffer)} bytes into a frame")
 
@@ -95,16 +111,8 @@ class EventStreamDecoder:
             raise EventStreamDecodeError("prelude checksum mismatch")
         if header_length > MAX_HEADER_BYTES or header_length + _OVERHEAD > total:
             raise EventStreamDecodeError(f"header length {header_length} out of bounds")
-        if total - header_length - _OVERHEAD > MAX_PAYLOAD_BYTES:
+        if total > _MAX_FRAME_BYTES:
             raise EventStreamDecodeError(f"frame length {total} out of bounds")
-
-    @staticmethod
-    def _why(frame: bytes, prelude_crc: int) -> str:
-        if crc32(frame[:8]) != prelude_crc:
-            return "prelude checksum mismatch"
-        if crc32(frame[:-4]) != int.from_bytes(frame[-4:], "big"):
-            return "message checksum mismatch"
-        return "header length out of bounds"
 
     def _parse_headers(self, raw: bytes) -> dict[str, HeaderValue]:
         headers = parse_headers(raw)

@@ -208,7 +208,7 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
             raise ValueError(f"request_metadata[{key!r}]: keys and values are strings")
         if not _METADATA_KEY.fullmatch(key) or not _METADATA_VALUE.fullmatch(value):
             raise ValueError(
-                f"request_metadata[{key!r}]: Bedrock takes at most 256 letters, digits, spaces and :_@$#=/+,.-"
+                f"request_metadata[{key!r}]: at most 256 letters, digits, spaces and :_@$#=/+,.-"
             )
     if len(json.dumps(dict(metadata))) > MAX_METADATA_BYTES:
         raise ValueError(f"request_metadata is longer than {MAX_METADATA_BYTES} bytes of JSON")

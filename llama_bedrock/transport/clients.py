@@ -1,0 +1,255 @@
+"""boto3 clients, made when first needed and shared by equal settings.
+
+A client brings boto3's credential chain, endpoint rules, proxies, CA bundles and signing; the async shell
+takes all of these from the same client. Only this module reaches for names of botocore that begin with an
+underscore; each has kept its name for years, and tests/transport/test_clients.py fails when one changes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from llama_bedrock import __version__
+from llama_bedrock.transport.failures import CallContext
+from llama_bedrock.transport.settings import Timeout, TransportSettings, missing_region
+
+RUNTIME = "bedrock-runtime"
+DEFAULT_RETRIES = 4
+# A service with one client a tenant needs a bound; an evicted client lives on in the transports that hold it.
+_MAX_SHARED = 64
+
+_lock = threading.RLock()
+_clients: OrderedDict[object, Any] = OrderedDict()
+_sessions: OrderedDict[object, Any] = OrderedDict()
+_read_timeout: ContextVar[float | None] = ContextVar("llama_bedrock_read_timeout", default=None)
+
+
+def boto_client(settings: TransportSettings, service: str = RUNTIME) -> Any:
+    """Return the boto3 client for a service; it may block on files and on the network.
+
+    Raises:
+        ValueError: No region is set, `client=` is of another service, or the API key would go over plain
+        HTTP. BedrockCredentialsError: The profile does not exist, or its credentials cannot be loaded.
+    """
+    given = settings.client
+    if given is not None:
+        name = getattr(getattr(given, "meta", None), "service_model", None)
+        if name is not None and name.service_name == service:
+            return given
+        if service == RUNTIME:
+            kind = name.service_name if name is not None else type(given).__name__
+            raise ValueError(
+                f"client= is a {kind!r} client; give one made with boto3.client({RUNTIME!r}), or none"
+            )
+        settings = replace(settings, client=None, region_name=settings.region() or given.meta.region_name)
+    # What has no part in making a client has none in finding one.
+    own = replace(settings, limiter=None, max_retries=None, model_ready_timeout=0.0)
+    with _lock:
+        return _shared(_clients, (own, service, _environment()), lambda: _make_client(own, service))
+
+
+def region_of(settings: TransportSettings) -> str:
+    """Return the region calls go to.
+
+    Raises:
+        ValueError: None is set.
+    """
+    if settings.client is not None:
+        return str(settings.client.meta.region_name)
+    region = settings.region()
+    if region is None:
+        with _lock:
+            region = _session(settings).region_name
+    if not region:
+        raise missing_region()
+    return str(region)
+
+
+def retries_of(settings: TransportSettings, client: Any) -> int:
+    """Return how many retries of ours a call has: none on top of those of a client the caller brought."""
+    configured: Mapping[str, Any] = getattr(client.meta.config, "retries", None) or {}
+    if settings.client is not None:
+        own = configured.get("total_max_attempts", 1)
+        return 0 if own > 1 or settings.max_retries is None else settings.max_retries
+    if settings.max_retries is not None:
+        return settings.max_retries
+    given: Mapping[str, Any] = getattr(settings.config, "retries", None) or {}
+    if "total_max_attempts" in given:
+        return max(0, int(given["total_max_attempts"]) - 1)
+    if "max_attempts" in given:
+        return int(given["max_attempts"])
+    total = os.environ.get("AWS_MAX_ATTEMPTS", "")
+    return int(total) - 1 if total.isdigit() and int(total) > 0 else DEFAULT_RETRIES
+
+
+def deadlines_of(settings: TransportSettings) -> Timeout:
+    """Return the deadlines of a call; those in the caller's `Config` count where `timeout=` is not given."""
+    timeout = settings.deadlines
+    given: Mapping[str, Any] = getattr(settings.config, "_user_provided_options", None) or {}
+    if timeout == Timeout():
+        if "connect_timeout" in given:
+            timeout = replace(timeout, connect=given["connect_timeout"])
+        if "read_timeout" in given:
+            timeout = replace(timeout, first_token=given["read_timeout"], idle=given["read_timeout"])
+    return timeout
+
+
+@contextmanager
+def read_timeout(seconds: float | None) -> Iterator[None]:
+    """Bound the wait for the answer's headers in the calls of this block, below the client's own setting.
+
+    botocore reads the bound from the request's context since 1.44; older ones keep to the client's setting.
+    """
+    token = _read_timeout.set(seconds)
+    try:
+        yield
+    finally:
+        _read_timeout.reset(token)
+
+
+def _make_client(settings: TransportSettings, service: str) -> Any:
+    from botocore.config import Config
+
+    region = region_of(settings)
+    token = settings.bearer_token if service == RUNTIME else None
+    config = _config(settings)
+    if token is not None:
+        from botocore import UNSIGNED
+
+        config = config.merge(Config(signature_version=UNSIGNED))
+    elif _signed_by_choice(settings):
+        config = config.merge(Config(signature_version="v4"))
+    try:
+        client = _session(settings).client(
+            service,
+            region_name=region,
+            endpoint_url=settings.endpoint_url,
+            config=config,
+            aws_access_key_id=settings.aws_access_key_id,
+            aws_secret_access_key=settings.aws_secret_access_key,
+            aws_session_token=settings.aws_session_token,
+        )
+    except Exception as error:
+        mapped = CallContext(f"creating the {service} client", region=region).from_exception(error)
+        if mapped is None:
+            raise
+        raise mapped from error
+    client.meta.events.register(f"before-parameter-build.{service}", _apply_read_timeout)
+    if token is not None:
+        _refuse_plain_http(client.meta.endpoint_url)
+        client.meta.events.register(f"before-sign.{service}", _BearerToken(token))
+    return client
+
+
+def _signed_by_choice(settings: TransportSettings) -> bool:
+    """Whether to insist on signatures: botocore would let a bearer token of the environment win otherwise."""
+    explicit = settings.aws_access_key_id is not None or settings.credentials_profile_name is not None
+    return explicit and getattr(settings.config, "signature_version", None) is None
+
+
+class _BearerToken:
+    """Signs with an API key of this client alone.
+
+    botocore knows a key from the environment only, where it would be every client's, and refuses loopback
+    addresses.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._value = f"Bearer {token}"
+
+    def __call__(self, request: Any, **_: Any) -> None:
+        if "Authorization" in request.headers:
+            del request.headers["Authorization"]
+        request.headers["Authorization"] = self._value
+
+
+def _apply_read_timeout(context: dict[str, Any], **_: Any) -> None:
+    seconds = _read_timeout.get()
+    if seconds is not None:
+        context["read_timeout"] = seconds
+
+
+def _refuse_plain_http(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError(f"the API key would go to {url} unencrypted: use https")
+
+
+def _config(settings: TransportSettings) -> Any:
+    from botocore.config import Config
+
+    timeout = deadlines_of(settings)
+    given = settings.config
+    extra = f"llama-bedrock/{__version__}"
+    if getattr(given, "user_agent_extra", None):
+        extra = f"{given.user_agent_extra} {extra}"
+    config = Config(max_pool_connections=settings.max_connections, tcp_keepalive=True)
+    if given is not None:
+        config = config.merge(given)
+    return config.merge(
+        Config(
+            user_agent_extra=extra,
+            connect_timeout=_shorter(timeout.connect, timeout.total),
+            read_timeout=_shorter(timeout.first_token, timeout.total),
+            retries={"total_max_attempts": 1, "mode": "standard"},  # retry.py retries
+        )
+    )
+
+
+def _shorter(*seconds: float | None) -> float | None:
+    return min((value for value in seconds if value is not None), default=None)
+
+
+def _session(settings: TransportSettings) -> Any:
+    """Return the boto3 session, so that clients of several services find credentials once."""
+    profile = settings.credentials_profile_name
+
+    def make() -> Any:
+        import boto3
+
+        # A default session of the caller's own (boto3.setup_default_session) counts, as in boto3.client().
+        if profile is None and boto3.DEFAULT_SESSION is not None:
+            return boto3.DEFAULT_SESSION
+        try:
+            return boto3.Session(profile_name=profile)
+        except Exception as error:
+            mapped = CallContext("reading the AWS configuration").from_exception(error)
+            if mapped is None:
+                raise
+            raise mapped from error
+
+    import boto3
+
+    return _shared(_sessions, (profile, id(boto3.DEFAULT_SESSION), _environment()), make)
+
+
+def _shared(cache: OrderedDict[object, Any], key: object, make: Any) -> Any:
+    if key in cache:
+        cache.move_to_end(key)
+        return cache[key]
+    made = cache[key] = make()
+    while len(cache) > _MAX_SHARED:
+        cache.popitem(last=False)
+    return made
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    """The environment variables botocore reads: a client made under others is not the same client."""
+    return tuple(
+        sorted(
+            item
+            for item in os.environ.items()
+            if item[0].startswith("AWS_") or item[0].upper() in _OTHER_VARIABLES
+        )
+    )
+
+
+_OTHER_VARIABLES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "HOME"})

@@ -1,0 +1,261 @@
+"""What went wrong, as one error of `llama_bedrock.errors`: the only mapping there is.
+
+It reads HTTP error answers, exception frames inside a stream and network errors, of botocore, urllib3 and
+aiohttp alike. The service's code decides; its text is read for context overflow only ("Too many tokens,
+please wait" is throttling, whatever its words).
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from json import loads
+from typing import Any
+
+from llama_bedrock.errors import (
+    BedrockConnectionError,
+    BedrockContextOverflowError,
+    BedrockCredentialsError,
+    BedrockModelError,
+    BedrockResponseError,
+    BedrockStreamError,
+    BedrockTimeoutError,
+    BedrockValidationError,
+    LlamaBedrockError,
+    error_class,
+)
+from llama_bedrock.transport import hints
+
+# The wordings of an overflow: public error tables and issues, facts §3.5. Groups: requested tokens, limit.
+_OVERFLOW = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"Prompt contains (?P<requested>\d+) tokens.*?with (?P<limit>\d+) maximum context length",
+        r"maximum context length is ?(?P<limit>\d+) tokens",
+        r"Max input tokens\D*(?P<limit>\d+).*?count\D*(?P<requested>\d+)",
+        r"expected maxLength\D*(?P<limit_characters>\d+).*?actual\D*(?P<requested_characters>\d+)",
+        r"Input is too long",
+        r"exceeds the model limit of (?P<limit>\d+)",
+    )
+)
+_RETRYABLE_ORIGINAL_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Which call it was.
+
+    Args:
+        operation: API operation, such as `InvokeModel`.
+        model_id: Model id or ARN; None for operations that call no model.
+        region: AWS region.
+        endpoint_url: The endpoint that was called.
+    """
+
+    operation: str
+    model_id: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+
+    def from_response(self, response: Mapping[str, Any]) -> BedrockResponseError:
+        """Return the error for botocore's parsed error answer."""
+        error = response.get("Error", {})
+        # Some front doors prefix the code with a namespace or append a URL.
+        code = str(error.get("Code") or "").rsplit("#", 1)[-1].split(":", 1)[0]
+        message = str(error.get("Message") or response.get("message") or "")
+        cls = error_class(code, response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+        overflow = _overflow(message) if cls is BedrockValidationError else None
+        retryable = None
+        if overflow is not None:
+            cls = BedrockContextOverflowError
+        elif issubclass(cls, BedrockModelError):
+            original = response.get("originalStatusCode")
+            retryable = original is None or original in _RETRYABLE_ORIGINAL_STATUS
+        result = cls(
+            message,
+            response=response,
+            operation_name=self.operation,
+            hint=hints.for_response(cls, message, self.model_id, self.region),
+            is_retryable=retryable,
+            **self._where(),
+        )
+        if overflow is not None and isinstance(result, BedrockContextOverflowError):
+            result.limit, result.requested = overflow
+        return result
+
+    def from_http(self, status: int, headers: Mapping[str, str], body: bytes) -> BedrockResponseError:
+        """Return the error for an HTTP error answer of a REST-JSON service.
+
+        Args:
+            status: HTTP status.
+            headers: HTTP headers, their names in lower case.
+            body: The whole body.
+        """
+        fields = _json_object(body)
+        code = headers.get("x-amzn-errortype") or fields.get("__type") or fields.get("code") or str(status)
+        message = fields.pop("message", None) or fields.pop("Message", None)
+        if message is None:
+            message = "" if fields else body[:500].decode("utf-8", "replace").strip()
+        metadata = {
+            "RequestId": headers.get("x-amzn-requestid"),
+            "HTTPStatusCode": status,
+            "HTTPHeaders": dict(headers),
+            "RetryAttempts": 0,
+        }
+        code = str(code).rsplit("#", 1)[-1].split(":", 1)[0]
+        error = {"Code": code, "Message": str(message)}
+        return self.from_response({**fields, "Error": error, "ResponseMetadata": metadata})
+
+    def from_frame(
+        self, frame_headers: Mapping[str, Any], payload: bytes, headers: Mapping[str, str]
+    ) -> BedrockResponseError:
+        """Return the error for an exception or error frame inside a stream."""
+        fields = _json_object(payload)
+        code = frame_headers.get(":exception-type") or frame_headers.get(":error-code") or "InternalFailure"
+        message = fields.pop("message", None) or fields.pop("Message", None)
+        message = message or frame_headers.get(":error-message") or fields.get("originalMessage") or ""
+        metadata = {"RequestId": headers.get("x-amzn-requestid"), "HTTPHeaders": dict(headers)}
+        error = {"Code": code, "Message": message}
+        return self.from_response({**fields, "Error": error, "ResponseMetadata": metadata})
+
+    def from_exception(self, error: BaseException) -> LlamaBedrockError | None:
+        """Return the error for an exception of botocore, urllib3, aiohttp or the operating system.
+
+        None means it is none of the service's faults, such as a mistake in the caller's arguments.
+        """
+        if isinstance(error, LlamaBedrockError):
+            return error
+        response = getattr(error, "response", None)
+        if isinstance(response, Mapping) and "Error" in response:
+            return self.from_response(response)
+        names = {cls.__name__ for cls in type(error).__mro__}
+        if names & _CREDENTIAL_ERRORS:
+            return self._build(BedrockCredentialsError, str(error), hints.CREDENTIALS)
+        if names & _CONNECT_TIMEOUTS:
+            return self.timed_out("connect")
+        if names & _READ_TIMEOUTS:
+            return self.timed_out("first_token")
+        if isinstance(error, OSError) or names & _CONNECTION_ERRORS:
+            return self._unreachable(error)
+        return None
+
+    def timed_out(self, deadline: str, seconds: float | None = None) -> BedrockTimeoutError:
+        """Return the error for a deadline that passed; `deadline` is its name in `Timeout`."""
+        limit = f" of {seconds:g} s" if seconds is not None else ""
+        error = self._build(
+            BedrockTimeoutError,
+            f"{self.operation} passed its deadline {deadline!r}{limit}",
+            hints.deadline(deadline),
+        )
+        assert isinstance(error, BedrockTimeoutError)
+        error.deadline = deadline
+        return error
+
+    def damaged(self, what: str, headers: Mapping[str, str]) -> BedrockStreamError:
+        """Return the error for an answer that came but cannot be used as it is."""
+        return BedrockStreamError(
+            f"{self.operation}: {what}", request_id=headers.get("x-amzn-requestid"), **self._where()
+        )
+
+    def broken_off(self, error: BaseException) -> BedrockStreamError:
+        """Return the error for a connection lost in the middle of an answer."""
+        return BedrockStreamError(
+            f"{self.operation}: the connection broke before the answer was complete: {_describe(error)}",
+            **self._where(),
+        )
+
+    def _unreachable(self, error: BaseException) -> LlamaBedrockError:
+        cause = _root(error)
+        target = self.endpoint_url or "the endpoint"
+        if isinstance(cause, socket.gaierror) or _any_named(error, "ClientConnectorDNSError"):
+            text = f"cannot resolve the host of {target}"
+            return self._build(BedrockConnectionError, text, hints.dns(self.region), is_retryable=False)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            text = f"the certificate of {target} is not trusted: {cause.verify_message}"
+            return self._build(BedrockConnectionError, text, hints.CERTIFICATE, is_retryable=False)
+        hint = hints.REFUSED if isinstance(cause, ConnectionRefusedError) else None
+        return self._build(BedrockConnectionError, f"cannot talk to {target}: {_describe(cause)}", hint)
+
+    def _build(
+        self, cls: type[LlamaBedrockError], message: str, hint: str | None, is_retryable: bool | None = None
+    ) -> LlamaBedrockError:
+        return cls(message, hint=hint, is_retryable=is_retryable, **self._where())
+
+    def _where(self) -> dict[str, str | None]:
+        return {"model_id": self.model_id, "region": self.region}
+
+
+# By name, so that none of the libraries is imported to look at an error of another.
+_CREDENTIAL_ERRORS = frozenset(
+    {
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "CredentialRetrievalError",
+        "MetadataRetrievalError",
+        "NoAuthTokenError",
+        "SSOError",
+        "TokenRetrievalError",
+        "UnauthorizedSSOTokenError",
+        "InvalidConfigError",
+        "ProfileNotFound",
+    }
+)
+_CONNECT_TIMEOUTS = frozenset({"ConnectTimeoutError", "ConnectionTimeoutError"})
+_READ_TIMEOUTS = frozenset({"ReadTimeoutError", "ServerTimeoutError"})
+_CONNECTION_ERRORS = frozenset({"HTTPClientError", "ClientError", "HTTPError", "IncompleteRead"})
+
+
+def _overflow(message: str) -> tuple[int | None, int | None] | None:
+    """Return the limit and the request in tokens if the text tells of an overflow; None if it does not."""
+    for pattern in _OVERFLOW:
+        match = pattern.search(message)
+        if match:
+            groups = match.groupdict()
+            return tuple(int(groups[key]) if groups.get(key) else None for key in ("limit", "requested"))  # type: ignore[return-value]
+    return None
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and what it wraps, outermost first; libraries keep the cause in different places."""
+    seen: set[int] = set()
+    todo: list[Any] = [error]
+    while todo:
+        current = todo.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        todo += [
+            getattr(current, "os_error", None),
+            getattr(current, "certificate_error", None),
+            getattr(current, "kwargs", {}).get("error") if hasattr(current, "kwargs") else None,
+            getattr(current, "reason", None),
+            *current.args,
+            current.__cause__,
+            current.__context__,
+        ]
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the operating system's own error below a library's, the most telling one."""
+    found = [cause for cause in _chain(error) if isinstance(cause, OSError)]
+    return next((cause for cause in reversed(found) if cause.args), found[-1] if found else error)
+
+
+def _any_named(error: BaseException, name: str) -> bool:
+    return any(type(cause).__name__ == name for cause in _chain(error))
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

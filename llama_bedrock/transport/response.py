@@ -1,0 +1,260 @@
+"""What the service answers, whole or as a stream, as `GenerationChunk`s. No I/O.
+
+An imported model answers in one of three shapes; which one is seen from the answer itself, since Bedrock
+chooses it by the fields of the request, not by anything it says. Sources: UG/model-parameters-meta for
+Bedrock's own shape, UG/invoke-imported-model for the other two, UG/guardrails-tagging for the guardrail's
+keys.
+"""
+
+from __future__ import annotations
+
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from json import loads
+from typing import Any
+
+from llama_bedrock.errors import LlamaBedrockError
+from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder, Frame
+from llama_bedrock.transport.failures import CallContext
+
+_METRICS = "amazon-bedrock-invocationMetrics"
+_ACTION = "amazon-bedrock-guardrailAction"
+_TRACE = "amazon-bedrock-trace"
+_DAMAGE = (EventStreamDecodeError, Base64Error, ValueError, TypeError, LookupError, AttributeError)
+
+
+@dataclass(slots=True)
+class GenerationChunk:
+    """A piece of an answer; the whole answer when it is not streamed. Not changed once handed out.
+
+    Only `text` and the counts so far are set on every piece; what describes the whole call is on the last
+    one.
+
+    Args:
+        text: What the model wrote, exactly.
+        prompt_tokens: Tokens of the prompt, as the service counts them, once it has said so.
+        output_tokens: Tokens written so far.
+        stop_reason: `stop`, `length`, or what an imported model says.
+        metrics: `inputTokenCount`, `outputTokenCount`, `invocationLatency` and `firstByteLatency`
+            (milliseconds).
+        guardrail_action: `INTERVENED` or `NONE`, where a guardrail was asked for.
+        guardrail_trace: The guardrail's assessment, where the trace is on.
+        latency: The latency class that was really served: `standard` or `optimized`.
+        service_tier: The tier that was really served.
+        request_id: AWS's id of the call.
+        last: Nothing follows.
+    """
+
+    text: str
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    stop_reason: str | None = None
+    metrics: dict[str, Any] | None = None
+    guardrail_action: str | None = None
+    guardrail_trace: dict[str, Any] | None = None
+    latency: str | None = None
+    service_tier: str | None = None
+    request_id: str | None = None
+    last: bool = False
+
+
+class _Tally:
+    """Gathers what the events of one call say; `add` returns an event's text."""
+
+    __slots__ = ("action", "finished", "metrics", "output_tokens", "prompt_tokens", "stop_reason", "trace")
+
+    def __init__(self) -> None:
+        self.prompt_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self.stop_reason: str | None = None
+        self.metrics: dict[str, Any] | None = None
+        self.action: str | None = None
+        self.trace: dict[str, Any] | None = None
+        self.finished = False
+
+    def add(self, event: dict[str, Any]) -> str:
+        text: Any = event.get("generation")
+        if text is None:
+            text = self._add_openai(event) if "choices" in event else ""
+        else:
+            count = event.get("generation_token_count")
+            if count is not None:
+                self.output_tokens = count
+            if self.prompt_tokens is None:
+                self.prompt_tokens = event.get("prompt_token_count")
+            if event.get("stop_reason") is not None:
+                self.stop_reason = event["stop_reason"]
+                self.finished = True
+        if len(event) > 4:
+            self._add_extras(event)
+        if text.__class__ is not str:
+            raise TypeError(f"the text is a {type(text).__name__}")
+        return text
+
+    def _add_openai(self, event: dict[str, Any]) -> Any:
+        choices = event["choices"]
+        choice = choices[0] if choices else {}
+        usage = event.get("usage") or {}
+        self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
+        self.output_tokens = usage.get("completion_tokens", self.output_tokens)
+        if choice.get("finish_reason") is not None:
+            self.stop_reason = choice["finish_reason"]
+            self.finished = True
+        self._add_extras(event)
+        if "text" in choice:
+            return choice["text"] or ""
+        message = choice.get("delta") or choice.get("message") or {}
+        return message.get("content") or ""
+
+    def _add_extras(self, event: dict[str, Any]) -> None:
+        metrics = event.get(_METRICS)
+        if metrics is not None:
+            self.metrics = metrics
+            self.prompt_tokens = metrics.get("inputTokenCount", self.prompt_tokens)
+            self.output_tokens = metrics.get("outputTokenCount", self.output_tokens)
+            self.finished = True
+        self.action = event.get(_ACTION, self.action)
+        trace = event.get(_TRACE)
+        if trace is not None:
+            self.trace = trace.get("guardrail", trace)
+
+    def closing_chunk(self, text: str, headers: Mapping[str, str]) -> GenerationChunk:
+        return GenerationChunk(
+            text=text,
+            prompt_tokens=_or_header(self.prompt_tokens, headers, "x-amzn-bedrock-input-token-count"),
+            output_tokens=_or_header(self.output_tokens, headers, "x-amzn-bedrock-output-token-count"),
+            stop_reason=self.stop_reason,
+            metrics=self.metrics,
+            guardrail_action=self.action,
+            guardrail_trace=self.trace,
+            latency=headers.get("x-amzn-bedrock-performanceconfig-latency"),
+            service_tier=headers.get("x-amzn-bedrock-service-tier"),
+            request_id=headers.get("x-amzn-requestid"),
+            last=True,
+        )
+
+
+def parse_body(body: bytes, headers: Mapping[str, str], context: CallContext) -> GenerationChunk:
+    """Read the answer of a call that was not streamed.
+
+    Args:
+        body: The whole body.
+        headers: The HTTP headers, their names in lower case.
+        context: Which call it was, for the error.
+
+    Raises:
+        BedrockStreamError: It is not the JSON of any of the three shapes.
+    """
+    try:
+        answer = loads(body)
+        if "generation" not in answer and "choices" not in answer:
+            raise ValueError(f"no generation in {sorted(answer)}")
+        tally = _Tally()
+        text = tally.add(answer)
+        if _METRICS not in answer:
+            tally._add_extras(answer)
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise context.damaged(f"the answer cannot be read: {error}", headers) from error
+    return tally.closing_chunk(text, headers)
+
+
+class StreamParser:
+    """Reads a streamed answer: `feed` bytes as they come, `close` at their end.
+
+    Neither raises: a text that was decoded before the fault is handed out first, so the caller looks at
+    `failure` after each `feed`, and `close` sets it when the answer is not complete.
+
+    Args:
+        headers: The HTTP headers of the answer, their names in lower case.
+        context: Which call it is, for errors.
+    """
+
+    def __init__(self, headers: Mapping[str, str], context: CallContext) -> None:
+        self.failure: LlamaBedrockError | None = None
+        self.started = False
+        self._decoder = EventStreamDecoder()
+        self._headers = headers
+        self._context = context
+        self._request_id = headers.get("x-amzn-requestid")
+        self._tally = _Tally()
+        self._texts: list[str] = []
+        self._chunk_headers: Mapping[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return "".join(self._texts)
+
+    def feed(self, data: bytes) -> list[GenerationChunk]:
+        """Take bytes, cut anywhere; return the pieces of text they complete."""
+        chunks: list[GenerationChunk] = []
+        tally, texts = self._tally, self._texts
+        try:
+            for frame in self._decoder.feed(data):
+                headers, payload = frame
+                # Equal headers are one object, so the usual frame costs one comparison.
+                if headers is not self._chunk_headers and not self._is_chunk(frame):
+                    continue
+                text = tally.add(loads(a2b_base64(loads(payload)["bytes"])))
+                if text:
+                    texts.append(text)
+                    chunks.append(
+                        GenerationChunk(
+                            text, tally.prompt_tokens, tally.output_tokens, None, None, None, None
+                        )
+                    )
+        except LlamaBedrockError as error:
+            self._fail(error)
+        except _DAMAGE as error:
+            self._fail(self._context.damaged(f"the stream is damaged: {error}", self._headers))
+        else:
+            if self._decoder.failure is not None:
+                what = f"the stream is damaged: {self._decoder.failure}"
+                self._fail(self._context.damaged(what, self._headers))
+        self.started = self.started or bool(texts)
+        return chunks
+
+    def close(self) -> GenerationChunk | None:
+        """Tell the parser that the bytes have ended; return the last chunk, which has no text.
+
+        None is returned, and `failure` set, when the answer is not complete.
+        """
+        try:
+            self._decoder.close()
+        except EventStreamDecodeError as error:
+            self._fail(self._context.damaged(f"the stream is damaged: {error}", self._headers))
+            return None
+        if not self._tally.finished:
+            self._fail(self._context.damaged("the stream ended before its last chunk", self._headers))
+            return None
+        return self._tally.closing_chunk("", self._headers)
+
+    def broken(self, error: LlamaBedrockError) -> LlamaBedrockError:
+        """Put the answer so far on an error that ended it."""
+        error.partial_text = self.text
+        if error.request_id is None:
+            error.request_id = self._request_id
+        return error
+
+    def _is_chunk(self, frame: Frame) -> bool:
+        headers = frame.headers
+        kind = headers.get(":message-type", "event")
+        if kind != "event":
+            raise self._context.from_frame(headers, frame.payload, self._headers)
+        if headers.get(":event-type") != "chunk":
+            return False  # events of a later protocol, such as `initial-response`
+        self._chunk_headers = headers
+        return True
+
+    def _fail(self, error: LlamaBedrockError) -> None:
+        if self.failure is None:
+            self.failure = self.broken(error)
+
+
+def _or_header(count: int | None, headers: Mapping[str, str], name: str) -> int | None:
+    if count is not None:
+        return count
+    value = headers.get(name, "")
+    return int(value) if value.isdigit() else None

@@ -1,7 +1,7 @@
 """Authentication of a request: a signature or a bearer key must be there, and right where secrets are known.
 
-Signature Version 4 as described in AWS's "Signature Version 4 signing process": the canonical request is built
-again from what arrived and compared with the signature in the ``Authorization`` header.
+Signature Version 4 as AWS describes it in "Signature Version 4 signing process": the canonical request is
+built again from what arrived and compared with the signature in the ``Authorization`` header.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from aiohttp import web
 from llama_bedrock.local.wire import ServiceError
 
 _SIGNATURE = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,\s]+)/(?P<date>\d{8})/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)/"
-    r"aws4_request,\s*SignedHeaders=(?P<headers>[a-z0-9;._-]+),\s*Signature=(?P<signature>[0-9a-f]{64})"
+    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,\s]+)/(?P<date>\d{8})/(?P<region>[^/,\s]+)/"
+    r"(?P<service>[^/,\s]+)/aws4_request,\s*SignedHeaders=(?P<headers>[a-z0-9;._-]+),\s*Signature=(?P<signature>[0-9a-f]{64})"
 )
 _MAX_SKEW_SECONDS = 300
 
@@ -95,8 +95,8 @@ class Authenticator:
         if not hmac.compare_digest(expected, claim["signature"]):
             raise ServiceError(
                 "InvalidSignatureException",
-                "The request signature we calculated does not match the signature you provided. Check your AWS "
-                "Secret Access Key and signing method. Consult the service documentation for details.",
+                "The request signature we calculated does not match the signature you provided. Check your "
+                "AWS Secret Access Key and signing method. Consult the service documentation for details.",
             )
 
 

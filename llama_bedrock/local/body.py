@@ -1,7 +1,8 @@
 """The JSON bodies of a request and its answer: Bedrock's Llama format and the two more of imported models.
 
-Bedrock chooses among the three formats of Custom Model Import by the keys that are sent (bedrock-llama.md §4):
-``messages`` is an OpenAI chat completion, ``max_tokens`` an OpenAI completion, everything else Bedrock's own.
+Bedrock chooses among the three formats of Custom Model Import by the keys that are sent (User Guide, "Invoke
+your imported model"): ``messages`` is an OpenAI chat completion, ``max_tokens`` an OpenAI completion, and all
+else Bedrock's own.
 """
 
 from __future__ import annotations
@@ -100,8 +101,8 @@ def _parse_bedrock(body: Mapping[str, Any], model: ModelTarget) -> ModelRequest:
     max_gen_len = int(body.get("max_gen_len", DEFAULT_MAX_GEN_LEN))
     if max_gen_len > model.max_gen_len:
         raise invalid(
-            f"The maximum tokens you requested exceeds the model limit of {model.max_gen_len}. Try again with a "
-            f"maximum tokens value that is lower than {model.max_gen_len}."
+            f"The maximum tokens you requested exceeds the model limit of {model.max_gen_len}. Try again "
+            f"with a maximum tokens value that is lower than {model.max_gen_len}."
         )
     images = tuple(body.get("images", ()))
     _check_images(images)

@@ -1,4 +1,4 @@
-"""OpenAI chat messages of an imported model to a Llama prompt, as the model's chat template would write it."""
+"""OpenAI chat messages of an imported model to a Llama prompt, as the model's chat template writes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an HTTP request to an operation: reads, authenticates, lets faults strike, and turns errors into responses."""
+"""From an HTTP request to an operation: reads, authenticates, lets faults strike, answers errors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The interface between the local endpoint and whatever writes the text: prompt in, text pieces out.
 
 The endpoint speaks the wire: it validates the request, counts tokens, enforces ``max_gen_len`` and frames the
-answer. An engine only sees an `EngineRequest` and yields text, so a new one is a class with a name and one method.
+answer. An engine only sees an `EngineRequest` and yields text; writing one takes a name and one method.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class EngineRequest:
 class Engine(Protocol):
     """Writes the answers of the local endpoint.
 
-    A synchronous `generate` runs in a worker thread, so it may compute or wait. An engine that does neither sets
-    the class attribute ``blocking = False`` and is called on the server's loop, which saves the thread.
+    A synchronous `generate` runs in a worker thread, so it may compute or wait. An engine that does neither
+    sets the class attribute ``blocking = False`` and is called on the server's loop, which saves the thread.
     """
 
     @property
@@ -76,9 +76,10 @@ class Engine(Protocol):
         """Write the answer.
 
         Returns:
-            Text pieces in order, each of about a token; `StopReason` as the last item if it is not ``"stop"``.
+            Text pieces in order, each of about a token; `StopReason` as the last item unless it is
+            ``"stop"``.
 
         Raises:
-            EngineError: The caller is to get this Bedrock error; before the first piece as an HTTP error, after it
-                as an exception frame inside the stream.
+            EngineError: The caller is to get this Bedrock error; before the first piece as an HTTP error,
+                after it as an exception frame inside the stream.
         """

@@ -7,7 +7,7 @@
         Hang().when(lambda target: target.resource.startswith("meta.llama4")),
     ])
 
-A fault says what goes wrong; `first`, `nth` and `when` say in which requests. Without them it goes wrong in all.
+A fault says what goes wrong; `first`, `nth` and `when` say in which requests: in all of them without.
 Byte positions count the bytes of the response body, without HTTP's own framing.
 """
 
@@ -110,7 +110,7 @@ class NotReady(Fault):
 
 @dataclass(frozen=True, slots=True)
 class ExceptionFrame(Fault):
-    """An exception inside the stream, which ends it; in operations that do not stream, the error as a response.
+    """An exception inside the stream, which ends it; an error response in operations that do not stream.
 
     Attributes:
         code: ``"throttlingException"`` or ``"ThrottlingException"``: the wire form is derived.
@@ -155,7 +155,7 @@ class FlipByte(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Reset(Fault):
-    """The connection is reset (TCP RST), after this many bytes of the body; None: before the response begins."""
+    """The connection is reset (TCP RST) after so many bytes of the body; None: before the response begins."""
 
     after_bytes: int | None = None
 

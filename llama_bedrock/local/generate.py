@@ -9,7 +9,6 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from concurrent.futures import Executor
 from contextlib import aclosing
-from functools import lru_cache
 from typing import Any
 
 from llama_bedrock.local.engine import Engine, EngineError, EngineRequest, StopReason
@@ -20,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 # An engine that never waits still lets the other requests have a turn.
 _TURN = 64
+_TOKEN_CHARACTERS = 16
 _END = object()
 
 
@@ -172,35 +172,11 @@ async def _until_stop(pieces: AsyncGenerator[str, None], stop: tuple[str, ...]) 
     yield held
 
 
-class Pace:
-    """When the tokens of one answer are due.
-
-    Args:
-        first_token_delay: Seconds from the request to the first token.
-        token_delay: Seconds between tokens. What is late is sent at once, so lateness does not add up.
-    """
-
-    def __init__(self, first_token_delay: float, token_delay: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time() + first_token_delay
-        self._step = token_delay
-        self.enabled = first_token_delay > 0 or token_delay > 0
-
-    async def next(self) -> None:
-        """Wait until the next token is due."""
-        wait = self._due - self._loop.time()
-        self._due += self._step
-        if wait > 0:
-            await asyncio.sleep(wait)
-
-
-@lru_cache(maxsize=8192)
-def _count_short(piece: str) -> int:
-    return max(1, estimate_tokens(piece))
-
-
 def _count(piece: str) -> int:
-    return _count_short(piece) if len(piece) <= 32 else max(1, estimate_tokens(piece))
+    """Engines hand over pieces of about a token, so a short one is one; only larger ones are estimated."""
+    if len(piece) <= _TOKEN_CHARACTERS and len(piece.split()) <= 1:
+        return 1
+    return max(1, estimate_tokens(piece))
 
 
 def _cut(piece: str, tokens: int) -> str:

@@ -1,4 +1,4 @@
-"""A guardrail for tests and demonstrations: blocked words, with the shapes that Bedrock's guardrails answer in."""
+"""A guardrail for tests and demonstrations: blocked words, answered in the shapes of Bedrock's guardrails."""
 
 from __future__ import annotations
 

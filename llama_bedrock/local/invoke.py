@@ -14,9 +14,10 @@ from llama_bedrock.local.body import AnswerShape, ModelRequest, parse_body
 from llama_bedrock.local.chat_template import render_chat
 from llama_bedrock.local.dispatch import Call
 from llama_bedrock.local.engine import EngineRequest
-from llama_bedrock.local.generate import Generation, Pace
+from llama_bedrock.local.generate import Generation
 from llama_bedrock.local.guardrail import GuardrailCheck, find_guardrail
 from llama_bedrock.local.models import ModelTarget, find_model
+from llama_bedrock.local.pace import Pace
 from llama_bedrock.local.quotas import Reservation
 from llama_bedrock.local.wire import ServiceError, chunk_frame, constraint_error, exception_frame, invalid
 from llama_bedrock.local.writer import BodyEnded, BodyWriter
@@ -199,12 +200,14 @@ def _admit(call: Call) -> _Invocation:
     model = find_model(call.resource, call.caller.region)
     request = parse_body(call.body, model, lambda messages: render_chat(messages, state.chat_template))
     options = _options(headers)
+    if options.get(_LATENCY) == "optimized":
+        _check_latency(model, call.caller.region)
     guardrail = find_guardrail(state.guardrails, headers, request.guardrail_config)
     prompt_tokens = estimate_tokens(request.prompt)
     if prompt_tokens > model.context_window:
         raise invalid(
-            f"This model's maximum context length is {model.context_window} tokens. Please reduce the length of "
-            "the prompt"
+            f"This model's maximum context length is {model.context_window} tokens. Please reduce the length "
+            "of the prompt"
         )
     reservation = None
     if state.quotas is not None:
@@ -217,9 +220,19 @@ def _admit(call: Call) -> _Invocation:
         prompt_tokens,
         AnswerShape(request.format, model.model_id, call.request_id),
         options,
-        Pace(state.first_token_delay, state.token_delay),
+        Pace(state.ticker, state.first_token_delay, state.token_delay),
         reservation,
     )
+
+
+def _check_latency(model: ModelTarget, region: str | None) -> None:
+    """Latency-optimised inference is for some models, in some regions, and through the profile only."""
+    info = model.info
+    if info is None:
+        return
+    direct = model.model_id.endswith(info.model_id) and model.model_id.partition(".")[0] == "meta"
+    if direct or not info.latency_regions or (region is not None and region not in info.latency_regions):
+        raise invalid(f"Latency performance configuration is not supported for {info.model_id}.")
 
 
 def _options(headers: Mapping[str, str]) -> dict[str, str]:
@@ -242,7 +255,7 @@ def _options(headers: Mapping[str, str]) -> dict[str, str]:
                 tier,
                 "Member must satisfy enum value set: [priority, default, flex, reserved]",
             )
-        echoed[_SERVICE_TIER] = "default"  # all that is offered for Llama (bedrock-llama.md §1.6)
+        echoed[_SERVICE_TIER] = "default"  # all that Bedrock offers for Llama
     metadata = headers.get("X-Amzn-Bedrock-Request-Metadata")
     if metadata is not None:
         _check_request_metadata(metadata)

@@ -30,7 +30,7 @@ _OPAQUE_KINDS = frozenset(
     }
 )
 
-# Llama 2 and 3 refuse more in the schema of the body, the later ones in the model (bedrock-llama.md §1.2).
+# Llama 2 and 3 refuse more in the schema of the body, later ones in the model: their error texts differ.
 _SCHEMA_MAX_GEN_LEN = 2048
 _OPAQUE_CONTEXT_WINDOW = 131_072
 _OPAQUE_MAX_GEN_LEN = 8192
@@ -125,8 +125,8 @@ def _check_on_demand(info: ModelInfo, model_id: str, region: str | None) -> None
     if region is not None and offered and region not in offered:
         raise invalid(_INVALID_IDENTIFIER)
     raise invalid(
-        f"Invocation of model ID {model_id} with on-demand throughput isn’t supported. Retry your request with "
-        "the ID or ARN of an inference profile that contains this model."
+        f"Invocation of model ID {model_id} with on-demand throughput isn’t supported. Retry your request "
+        "with the ID or ARN of an inference profile that contains this model."
     )
 
 

@@ -1,9 +1,10 @@
-"""A local endpoint that speaks Bedrock's wire: any AWS SDK can use it, on loopback, without an AWS account."""
+"""A local endpoint that speaks Bedrock's wire: for any AWS SDK, on loopback, without an AWS account."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from llama_bedrock.local.dispatch import MAX_BODY_BYTES
 from llama_bedrock.local.engine import Engine
 from llama_bedrock.local.faults import Fault, FaultPlan
 from llama_bedrock.local.guardrail import Guardrail
+from llama_bedrock.local.pace import Ticker
 from llama_bedrock.local.quotas import QuotaMeter, Quotas
 from llama_bedrock.local.routes import add_routes
 from llama_bedrock.local.state import EndpointState, Stats
@@ -40,7 +42,7 @@ class LocalBedrock:
             llm = ChatLlamaBedrock(model="…", region_name="us-east-2", endpoint_url=server.endpoint_url)
 
     It serves InvokeModel and InvokeModelWithResponseStream, and with `knowledge_bases` Retrieve,
-    RetrieveAndGenerate, RetrieveAndGenerateStream and Rerank. Requests are validated with Bedrock's own texts.
+    RetrieveAndGenerate, RetrieveAndGenerateStream and Rerank. Requests are refused with Bedrock's own texts.
 
     Args:
         engine: Writes the answers: an `Engine`, or the name of one: ``"extractive"`` (the default) or
@@ -157,10 +159,8 @@ class LocalBedrock:
         if thread is None:
             return
         if loop is not None and stopping is not None:
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself, as after a failed start
                 loop.call_soon_threadsafe(stopping.set)
-            except RuntimeError:  # the loop has ended by itself, as after a failed start
-                pass
         thread.join()
         self._thread = self._loop = self._stopping = self._port = self._state = None
 
@@ -218,6 +218,7 @@ class LocalBedrock:
         return EndpointState(
             engine=self.engine,
             executor=executor,
+            ticker=Ticker(),
             authenticator=self._authenticator,
             faults=self._plan,
             quotas=None if self._quotas is None else QuotaMeter(self._quotas),

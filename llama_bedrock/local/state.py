@@ -12,6 +12,7 @@ from llama_bedrock.local.auth import Authenticator
 from llama_bedrock.local.engine import Engine
 from llama_bedrock.local.faults import FaultPlan
 from llama_bedrock.local.guardrail import Guardrail
+from llama_bedrock.local.pace import Ticker
 from llama_bedrock.local.quotas import QuotaMeter
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class EndpointState:
     Attributes:
         engine: Writes the answers.
         executor: Where engines that may block run.
+        ticker: Wakes paced streams.
         authenticator: Checks signatures and keys.
         faults: What goes wrong, and when.
         quotas: Admission by quota; None for no limits.
@@ -67,6 +69,7 @@ class EndpointState:
 
     engine: Engine
     executor: Executor
+    ticker: Ticker
     authenticator: Authenticator = field(default_factory=Authenticator)
     faults: FaultPlan = field(default_factory=FaultPlan)
     quotas: QuotaMeter | None = None

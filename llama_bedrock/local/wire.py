@@ -1,4 +1,4 @@
-"""Bedrock's errors and event-stream frames as the wire has them (restJson1, see botocore's service models)."""
+"""Bedrock's errors and event-stream frames as the wire has them (restJson1 of botocore's service models)."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ STATUS: Mapping[str, int] = {
     "ValidationException": 400,
 }
 
+_UNEXPECTED = "The system encountered an unexpected error during processing. Try your request again."
+
 # What a fault says when it is given no text of its own.
 DEFAULT_MESSAGES: Mapping[str, str] = {
     "AccessDeniedException": "You don't have access to the model with the specified model ID.",
@@ -43,10 +45,10 @@ DEFAULT_MESSAGES: Mapping[str, str] = {
     "ConflictException": "The operation conflicts with another one in progress.",
     "DependencyFailedException": "A dependency of the request failed.",
     "ExpiredTokenException": "The security token included in the request is expired",
-    "InternalServerException": "The system encountered an unexpected error during processing. Try your request again.",
-    "ModelErrorException": "The system encountered an unexpected error during processing. Try your request again.",
+    "InternalServerException": _UNEXPECTED,
+    "ModelErrorException": _UNEXPECTED,
     "ModelNotReadyException": "Model is not ready for inference. Wait and try your request again.",
-    "ModelStreamErrorException": "The system encountered an unexpected error during processing. Try your request again.",
+    "ModelStreamErrorException": _UNEXPECTED,
     "ModelTimeoutException": "Model has timed out in processing the request. Try your request again.",
     "ResourceNotFoundException": "Could not resolve the foundation model from the provided model identifier.",
     "ServiceQuotaExceededException": "Your request exceeds the service quota for your account.",

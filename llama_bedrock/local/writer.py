@@ -123,7 +123,7 @@ class FaultyWriter(BodyWriter):
 
 
 async def hang(fault: Hang) -> None:
-    """Wait as the fault says; ends early when the client leaves or the server stops (both cancel the task)."""
+    """Wait as the fault says, or until the task is cancelled: the client has left, or the server stops."""
     await asyncio.sleep(_FOREVER if fault.seconds is None else fault.seconds)
 
 

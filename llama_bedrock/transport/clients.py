@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from llama_bedrock import __version__
 from llama_bedrock.transport.failures import CallContext
+from llama_bedrock.transport.retry import RetryPolicy
 from llama_bedrock.transport.settings import Timeout, TransportSettings, missing_region
 
 RUNTIME = "bedrock-runtime"
@@ -73,8 +74,18 @@ def region_of(settings: TransportSettings) -> str:
     return str(region)
 
 
-def retries_of(settings: TransportSettings, client: Any) -> int:
-    """Return how many retries of ours a call has: none on top of those of a client the caller brought."""
+def policy_of(settings: TransportSettings, client: Any) -> RetryPolicy:
+    """Return how calls through this client are retried."""
+    limiter = settings.limiter
+    return RetryPolicy(
+        max_retries=_retries_of(settings, client),
+        model_ready_timeout=settings.model_ready_timeout,
+        throttle_patience=limiter.patience if limiter is not None else 0.0,
+    )
+
+
+def _retries_of(settings: TransportSettings, client: Any) -> int:
+    # None on top of those of a client the caller brought.
     configured: Mapping[str, Any] = getattr(client.meta.config, "retries", None) or {}
     if settings.client is not None:
         own = configured.get("total_max_attempts", 1)

@@ -14,7 +14,7 @@ from llama_bedrock.transport.failures import CallContext
 from llama_bedrock.transport.limiter import AdaptiveConcurrency, Slot
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
-from llama_bedrock.transport.retry import Attempt, RetryPolicy, attempts
+from llama_bedrock.transport.retry import Attempt, attempts
 from llama_bedrock.transport.settings import TransportSettings
 
 Result = TypeVar("Result")
@@ -151,8 +151,7 @@ class SyncTransport:
         keep_slot: bool = False,
     ) -> Result:
         limiter: AdaptiveConcurrency | None = self._settings.limiter
-        policy = policy_of(self._settings, client)
-        series = attempts(policy, self._timeout.total)
+        series = attempts(clients.policy_of(self._settings, client), self._timeout.total)
         attempt = next(series)
         while True:
             if attempt.wait:
@@ -252,16 +251,6 @@ class _OpenStream:
         self._reader.close()
         if self._slot is not None:
             self._slot.release()
-
-
-def policy_of(settings: TransportSettings, client: Any) -> RetryPolicy:
-    """Return how calls through this client are retried."""
-    limiter = settings.limiter
-    return RetryPolicy(
-        max_retries=clients.retries_of(settings, client),
-        model_ready_timeout=settings.model_ready_timeout,
-        throttle_patience=limiter.patience if limiter is not None else 0.0,
-    )
 
 
 def _mapped(error: Exception, context: CallContext) -> Exception:

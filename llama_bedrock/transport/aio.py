@@ -1,0 +1,195 @@
+"""The asynchronous shell: aiohttp sends what botocore has signed. No thread for a call or an event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
+
+from llama_bedrock.errors import LlamaBedrockError
+from llama_bedrock.transport import clients
+from llama_bedrock.transport.exchange import Exchange
+from llama_bedrock.transport.failures import CallContext
+from llama_bedrock.transport.limiter import AdaptiveConcurrency, Slot
+from llama_bedrock.transport.pools import LoopPools
+from llama_bedrock.transport.request import InvokeRequest
+from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
+from llama_bedrock.transport.retry import Attempt, attempts
+from llama_bedrock.transport.settings import TransportSettings
+from llama_bedrock.transport.wire import OncePerLoop, Wire, wire_of
+
+Result = TypeVar("Result")
+
+
+class AsyncTransport:
+    """Calls Bedrock from event loops, with one connection pool for each loop.
+
+    It may be used from several loops and threads. `async with` closes the running loop's pool; so does the
+    end of a loop that `asyncio.run` runs.
+
+    Args:
+        settings: How to reach Bedrock. Nothing is read or opened before the first call.
+    """
+
+    def __init__(self, settings: TransportSettings) -> None:
+        self._settings = settings
+        self._timeout = clients.deadlines_of(settings)
+        self._pools = LoopPools(settings.max_connections, self._timeout.connect)
+        self._wires: dict[str, Wire] = {}
+        self._making: dict[str, OncePerLoop] = {}
+
+    async def __aenter__(self) -> AsyncTransport:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections; a later call opens new ones."""
+        await self._pools.close()
+
+    async def region(self) -> str:
+        """Return the region calls go to.
+
+        Raises:
+            ValueError: None is set.
+        """
+        return (await self._wire(clients.RUNTIME)).region
+
+    async def invoke(self, request: InvokeRequest) -> GenerationChunk:
+        """Send a request and return the whole answer.
+
+        Raises:
+            LlamaBedrockError: The call failed, after retries where they make sense.
+            ValueError: The settings or the request cannot be sent.
+        """
+        wire = await self._wire(clients.RUNTIME)
+        context = wire.context("InvokeModel", request.model_id)
+        path, headers, payload = request.path(), request.headers(), request.payload
+
+        async def send(exchange: Exchange) -> GenerationChunk:
+            try:
+                await exchange.send(request.method, path, headers, payload)
+                return parse_body(await exchange.read_all(), exchange.headers, context)
+            finally:
+                exchange.close()
+
+        result, slot = await self._with_retries(wire, context, send)
+        if slot is not None:
+            slot.release()
+        return result
+
+    async def stream(self, request: InvokeRequest) -> AsyncGenerator[GenerationChunk, None]:
+        """Send a request and yield the answer as it comes; the last chunk has `last` set and no text.
+
+        Nothing is sent before the first `anext`. Closing the generator, or cancelling the task that awaits
+        it, closes the connection.
+
+        Raises:
+            LlamaBedrockError: The call failed; once text has been yielded, without another attempt and with
+                the
+                text so far in `partial_text`.
+            ValueError: The settings or the request cannot be sent.
+        """
+        wire = await self._wire(clients.RUNTIME)
+        context = wire.context("InvokeModelWithResponseStream", request.model_id)
+        path, headers, payload = request.path(stream=True), request.headers(stream=True), request.payload
+
+        async def send(exchange: Exchange) -> _OpenStream:
+            try:
+                await exchange.send(request.method, path, headers, payload)
+                stream = _OpenStream(exchange, StreamParser(exchange.headers, context))
+                await stream.start()
+            except BaseException:
+                exchange.close()
+                raise
+            return stream
+
+        stream, slot = await self._with_retries(wire, context, send)
+        try:
+            async for chunk in stream:
+                yield chunk
+        finally:
+            stream.close()
+            if slot is not None:
+                slot.release()
+
+    async def _wire(self, service: str) -> Wire:
+        wire = self._wires.get(service)
+        if wire is None:
+            once = self._making.setdefault(service, OncePerLoop())
+            wire = await once.run(lambda: wire_of(clients.boto_client(self._settings, service)))
+            self._wires[service] = wire
+        return wire
+
+    async def _with_retries(
+        self, wire: Wire, context: CallContext, send: Callable[[Exchange], Awaitable[Result]]
+    ) -> tuple[Result, Slot | None]:
+        limiter: AdaptiveConcurrency | None = self._settings.limiter
+        series = attempts(clients.policy_of(self._settings, wire.client), self._timeout.total)
+        attempt: Attempt = next(series)
+        while True:
+            if attempt.wait:
+                await asyncio.sleep(attempt.wait)
+            slot = await limiter.acquire_async() if limiter is not None else None
+            try:
+                session = await self._pools.session()
+                exchange = Exchange(session, wire, context, self._timeout, attempt.ends_at)
+                return await send(exchange), slot
+            except LlamaBedrockError as error:
+                if slot is not None:
+                    slot.release(error)
+                attempt = series.send(error)
+            except BaseException:
+                if slot is not None:
+                    slot.release(unused=True)
+                raise
+
+
+class _OpenStream:
+    """A stream whose first text has come."""
+
+    def __init__(self, exchange: Exchange, parser: StreamParser) -> None:
+        self._exchange = exchange
+        self._parser = parser
+        self._first: list[GenerationChunk] = []
+
+    async def start(self) -> None:
+        """Read until there is text, or the answer is complete without any."""
+        while not self._first:
+            data = await self._exchange.read()
+            if not data:
+                self._first = [self._end()]
+                return
+            self._first = self._parser.feed(data)
+            if self._parser.failure is not None and not self._first:
+                raise self._parser.failure
+
+    async def __aiter__(self) -> AsyncGenerator[GenerationChunk, None]:
+        for chunk in self._first:
+            yield chunk
+        if self._first[-1].last:
+            return
+        parser, read = self._parser, self._exchange.read
+        try:
+            while True:
+                if parser.failure is not None:
+                    raise parser.failure
+                data = await read()
+                if not data:
+                    break
+                for chunk in parser.feed(data):
+                    yield chunk
+            yield self._end()
+        except LlamaBedrockError as error:
+            raise parser.broken(error) from error.__cause__
+
+    def _end(self) -> GenerationChunk:
+        last = self._parser.close()
+        if last is None:
+            assert self._parser.failure is not None
+            raise self._parser.failure
+        return last
+
+    def close(self) -> None:
+        self._exchange.close()

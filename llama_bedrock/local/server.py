@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _BACKLOG = 4096
 _ENGINE_THREADS = 32
 _START_SECONDS = 30.0
+_STOP_SECONDS = 0.01  # aiohttp takes 0 for "no limit"
 
 
 class LocalBedrock:
@@ -204,7 +205,7 @@ class LocalBedrock:
             app = web.Application(client_max_size=MAX_BODY_BYTES)
             add_routes(app, self._state)
             # A client that leaves cancels its handler, as Bedrock stops generating; a stop waits for nobody.
-            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.0)
+            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_STOP_SECONDS)
             await runner.setup()
             try:
                 site = web.TCPSite(runner, self._host, self._wanted_port, backlog=_BACKLOG)

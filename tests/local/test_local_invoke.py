@@ -51,7 +51,11 @@ def test_stream_counts_the_prompt_once_and_ends_with_metrics(bedrock):
 def test_an_empty_answer_still_tells_the_prompt_tokens(pieces_engine, connect):
     with LocalBedrock(pieces_engine()) as server:
         (only,) = connect(server).stream()
-    assert (only["generation"], only["prompt_token_count"], only["stop_reason"]) == ("", PROMPT_TOKENS, "stop")
+    assert (only["generation"], only["prompt_token_count"], only["stop_reason"]) == (
+        "",
+        PROMPT_TOKENS,
+        "stop",
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,8 +152,9 @@ def test_a_body_that_is_no_json_object_is_refused(bedrock, body):
         (
             "meta.llama4-scout-17b-instruct-v1:0",
             "us-east-1",
-            "Invocation of model ID meta.llama4-scout-17b-instruct-v1:0 with on-demand throughput isn’t supported. "
-            "Retry your request with the ID or ARN of an inference profile that contains this model.",
+            "Invocation of model ID meta.llama4-scout-17b-instruct-v1:0 with on-demand throughput isn’t "
+            "supported. Retry your request with the ID or ARN of an inference profile that contains this "
+            "model.",
         ),
         (
             "meta.llama3-3-70b-instruct-v1:0",
@@ -174,8 +179,8 @@ def test_models_that_cannot_be_called_there_are_refused_with_bedrocks_texts(
         (
             "us.meta.llama3-1-8b-instruct-v1:0",
             100_000,
-            "The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum tokens "
-            "value that is lower than 4096.",
+            "The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum "
+            "tokens value that is lower than 4096.",
         ),
     ],
 )

@@ -1,7 +1,8 @@
 """Load files and folders into LangChain documents.
 
-``load_documents`` is the way in. It finds the files (:func:`find_files`), reads each with the reader of its format
-(``readers.py``) and reports what it could not read instead of failing on it. Splitting is ``splitting.py``.
+``load_documents`` is the way in. It finds the files (:func:`find_files`), reads each with the reader of its
+format (``readers.py``) and reports what it could not read instead of failing on it. Splitting is
+``splitting.py``.
 """
 
 from __future__ import annotations
@@ -55,18 +56,20 @@ def load_documents(
 ) -> list[Document]:
     """Read a file, or every readable file of a folder, into documents.
 
-    PDF gives one document a page; CSV, JSON lines and JSON arrays of objects give one a row; every other format one a
-    file. HTML and DOCX become Markdown-like text, so that their headings survive. Metadata: ``source`` (path as given,
-    joined with the path inside the folder), ``document_id``, ``format`` and, where known, ``title``, ``page``
-    (from 1), ``line`` (from 1), ``language`` (source code). A row in BEIR's form (``_id``, ``title``, ``text``) keeps its id and title.
+    PDF gives one document a page; CSV, JSON lines and JSON arrays of objects give one a row; every other
+    format one a file. HTML and DOCX become Markdown-like text, so that their headings survive. Metadata:
+    ``source`` (path as given, joined with the path inside the folder), ``document_id``, ``format`` and, where
+    known, ``title``, ``page`` (from 1), ``line`` (from 1), ``language`` (source code). A row in BEIR's form
+    (``_id``, ``title``, ``text``) keeps its id and title.
 
-    A folder is walked in sorted order. Hidden files and folders, ``node_modules`` and Python environments are left out;
-    folder links are followed once, so a loop of links ends. Files of unknown name are read if their content is text.
+    A folder is walked in sorted order. Hidden files and folders, ``node_modules`` and Python environments are
+    left out; folder links are followed once, so a loop of links ends. Files of unknown name are read if their
+    content is text.
 
     Args:
         path: File or folder.
-        on_error: Called for each file (or row) that cannot be read, which is then skipped; ``problems.append``
-            collects them. Default: a warning in the log.
+        on_error: Called for each file (or row) that cannot be read, which is then skipped;
+            ``problems.append`` collects them. Default: a warning in the log.
         encoding: Encoding of text files. Default: the byte order mark, else UTF-8, else Windows-1252.
         max_file_bytes: Larger text files are reported, not read; PDF and DOCX, which hold images too, may be
             eight times as large. Default 32 MiB.
@@ -129,18 +132,18 @@ def find_files(
         return
     # Folders are told apart by device and inode, so that a link back up the tree ends the walk there.
     seen: set[tuple[int, int]] = set()
-    pending = [root]
+    pending = [os.fspath(path)]
     while pending:
         folder = pending.pop()
         try:
-            status = folder.stat()
+            status = os.stat(folder)
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as scan:
                 entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
-            report(FileProblem(str(folder), describe_error(error)))
+            report(FileProblem(folder, describe_error(error)))
             continue
         folders = []
         for entry in entries:
@@ -148,7 +151,7 @@ def find_files(
                 continue
             if entry.is_dir():
                 if not _is_skipped(entry):
-                    folders.append(Path(entry.path))
+                    folders.append(entry.path)
             else:
                 yield Path(entry.path), entry.path
         pending.extend(reversed(folders))
@@ -166,7 +169,7 @@ def read_reported(
         return list(read_file(file, source, settings, lambda reason: report(FileProblem(source, reason))))
     except ImportError:
         raise  # a missing extra concerns every file of the format: the caller has to install it
-    except Exception as error:  # noqa: BLE001  a damaged file raises whatever its parser runs into
+    except Exception as error:  # a damaged file raises whatever its parser runs into
         logger.debug("cannot read %s", source, exc_info=True)
         report(FileProblem(source, describe_error(error)))
         return []

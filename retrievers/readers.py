@@ -1,7 +1,8 @@
 """One reader a file format: from bytes to LangChain documents.
 
-A reader is a function of a :class:`FileContent` that yields documents, and raises ``ValueError`` with the reason when
-it cannot. This module chooses the reader and holds the one for plain text; the others are ``readers_*.py``.
+A reader is a function of a :class:`FileContent` that yields documents, and raises ``ValueError`` with the
+reason when it cannot. This module chooses the reader and holds the one for plain text; the others are
+``readers_*.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 
 from langchain_core.documents import Document
 
+from llama_bedrock.retrievers.headings import FRONT_MATTER, HEADINGS
+
 MAX_FILE_BYTES = 32 * 1024 * 1024
 _CONTAINER_FACTOR = 8  # PDF and DOCX are mostly images: the text in them is a small part
 
@@ -27,12 +30,13 @@ _RST = {".rst"}
 _TEXT = {".txt", ".text", ".log", ".adoc", ".org", ".tex"}
 _CODE_LANGUAGES = {
     ".py": "python", ".pyi": "python", ".js": "js", ".jsx": "js", ".mjs": "js", ".cjs": "js", ".ts": "ts",
-    ".tsx": "ts", ".java": "java", ".kt": "kotlin", ".go": "go", ".rs": "rust", ".rb": "ruby", ".php": "php",
-    ".scala": "scala", ".swift": "swift", ".c": "c", ".h": "c", ".cc": "cpp", ".cpp": "cpp", ".cxx": "cpp",
-    ".hh": "cpp", ".hpp": "cpp", ".cs": "csharp", ".lua": "lua", ".pl": "perl", ".hs": "haskell",
-    ".ex": "elixir", ".exs": "elixir", ".ps1": "powershell", ".proto": "proto", ".sol": "sol", ".cob": "cobol",
-    ".r": "r", ".sh": "shell", ".bash": "shell", ".sql": "sql", ".css": "css", ".vue": "js", ".tf": "terraform",
-    ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".ini": "ini", ".cfg": "ini", ".xml": "xml",
+    ".tsx": "ts", ".java": "java", ".kt": "kotlin", ".go": "go", ".rs": "rust", ".rb": "ruby", ".php":
+    "php", ".scala": "scala", ".swift": "swift", ".c": "c", ".h": "c", ".cc": "cpp", ".cpp": "cpp",
+    ".cxx": "cpp", ".hh": "cpp", ".hpp": "cpp", ".cs": "csharp", ".lua": "lua", ".pl": "perl", ".hs":
+    "haskell", ".ex": "elixir", ".exs": "elixir", ".ps1": "powershell", ".proto": "proto", ".sol": "sol",
+    ".cob": "cobol", ".r": "r", ".sh": "shell", ".bash": "shell", ".sql": "sql", ".css": "css", ".vue":
+    "js", ".tf": "terraform", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".ini": "ini", ".cfg":
+    "ini", ".xml": "xml",
 }  # fmt: skip
 # Formats whose reader is loaded when a file of it is met: module and function.
 _READERS = {
@@ -50,11 +54,12 @@ _READERS = {
 }
 _CONTAINERS = {".pdf", ".docx"}
 _MEDIA = {
-    ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".ico", ".tif", ".tiff", ".svg", ".heic", ".avif", ".mp3",
-    ".mp4", ".mov", ".avi", ".mkv", ".wav", ".flac", ".ogg", ".webm", ".zip", ".gz", ".bz2", ".xz", ".zst", ".tar",
-    ".7z", ".rar", ".whl", ".jar", ".exe", ".dll", ".so", ".dylib", ".o", ".a", ".class", ".pyc", ".woff", ".woff2",
-    ".ttf", ".otf", ".eot", ".doc", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".parquet", ".npy", ".npz", ".db",
-    ".sqlite", ".sqlite3", ".bin", ".dat", ".faiss", ".pt", ".onnx", ".safetensors", ".gguf",
+    ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".ico", ".tif", ".tiff", ".svg", ".heic", ".avif",
+    ".mp3", ".mp4", ".mov", ".avi", ".mkv", ".wav", ".flac", ".ogg", ".webm", ".zip", ".gz", ".bz2",
+    ".xz", ".zst", ".tar", ".7z", ".rar", ".whl", ".jar", ".exe", ".dll", ".so", ".dylib", ".o", ".a",
+    ".class", ".pyc", ".woff", ".woff2", ".ttf", ".otf", ".eot", ".doc", ".xls", ".xlsx", ".ppt", ".pptx",
+    ".odt", ".parquet", ".npy", ".npz", ".db", ".sqlite", ".sqlite3", ".bin", ".dat", ".faiss", ".pt",
+    ".onnx", ".safetensors", ".gguf",
 }  # fmt: skip
 _SNIFFED_BYTES = 8192
 
@@ -79,7 +84,7 @@ class FileContent:
     """Reports a part of the file that is left out."""
 
     def text(self) -> str:
-        """The decoded text, with ``\\n`` as the only line end."""
+        """The decoded text, with line feeds as the only line ends."""
         return decode(self.data, self.encoding)
 
     def document(self, text: str, *, format: str, part: str = "", **metadata: Any) -> Document:
@@ -172,28 +177,22 @@ def read_text(content: FileContent) -> Iterator[Document]:
     if content.suffix in _CODE_LANGUAGES:
         yield content.document(text, format="code", language=_CODE_LANGUAGES[content.suffix], line=1)
     elif content.suffix in _MARKDOWN:
-        yield content.document(text, format="markdown", title=_markdown_title(text), line=1)
+        yield content.document(text, format="markdown", title=_title(text, "markdown"), line=1)
     elif content.suffix in _RST:
-        yield content.document(text, format="rst", title=_rst_title(text), line=1)
+        yield content.document(text, format="rst", title=_title(text, "rst"), line=1)
     else:
         yield content.document(text, format="text", line=1)
 
 
-def _markdown_title(text: str) -> str | None:
-    front_matter = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+def _title(text: str, format: str) -> str | None:
+    front_matter = FRONT_MATTER.match(text)
     if front_matter and (named := re.search(r"^title:[ \t]*(.+)$", front_matter[1], re.MULTILINE)):
         return named[1].strip().strip("\"'")
-    heading = re.search(r"^# +(.+?)[ #]*$|^(\S.*)\n=+[ \t]*$", text, re.MULTILINE)
-    return (heading[1] or heading[2]).strip() if heading else None
-
-
-def _rst_title(text: str) -> str | None:
-    heading = re.search(r"^(\S.*)\n([=\-~^\"'#*+])\2{2,}[ \t]*$", text, re.MULTILINE)
-    return heading[1].strip() if heading else None
+    return next((title for _, level, title in HEADINGS[format](text) if level == 1), None)
 
 
 def decode(data: bytes, encoding: str | None = None) -> str:
-    """Text of unknown encoding: its byte order mark, else UTF-8, else Windows-1252 (which holds Latin-1's letters).
+    """Text of unknown encoding: its byte order mark, else UTF-8, else Windows-1252 (with Latin-1's letters).
 
     Raises:
         ValueError: The bytes are not text, or not in the encoding given.

@@ -34,7 +34,8 @@ def read_csv(content: FileContent) -> Iterator[Document]:
         if header is None:
             header = [name.strip() or f"column {number}" for number, name in enumerate(row, 1)]
             continue
-        cells = zip(header + [f"column {n}" for n in range(len(header) + 1, len(row) + 1)], row)
+        names = [*header, *(f"column {n}" for n in range(len(header) + 1, len(row) + 1))]
+        cells = zip(names, row, strict=False)
         record = "\n".join(f"{name}: {value.strip()}" for name, value in cells if value.strip())
         yield content.document(record, format="record", part=str(first_line), line=first_line)
     if header is None:
@@ -84,7 +85,8 @@ def read_json(content: FileContent) -> Iterator[Document]:
 def _record_document(content: FileContent, record: Any, **where: Any) -> Document:
     """A document of one record: its text with the title in front, the other simple fields as metadata.
 
-    The title belongs to the text, because it is what many questions ask for (BEIR's own baselines join them too).
+    The title belongs to the text, because it is what many questions ask for; BEIR's own baselines join them
+    too.
     """
     if not isinstance(record, dict):
         return content.document(_flatten(record), format="record", **where)
@@ -122,7 +124,7 @@ def _flatten(value: Any, prefix: str = "") -> str:
 
 
 def read_notebook(content: FileContent) -> Iterator[Document]:
-    """A Jupyter notebook as Markdown: its text cells, and its code cells as fenced code. Outputs are left out."""
+    """A Jupyter notebook as Markdown: text cells, and code cells as fenced code. Outputs are left out."""
     try:
         notebook = json.loads(content.text())
         cells = notebook["cells"]

@@ -1,4 +1,6 @@
-"""Reader of HTML: its visible text as Markdown, so that headings, lists, tables and code keep their structure."""
+"""Reader of HTML: its visible text as Markdown, so that headings, lists, tables and code stay what they
+are.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ from llama_bedrock.retrievers.readers import FileContent
 _INVISIBLE = frozenset(
     {"script", "style", "noscript", "template", "svg", "head", "nav", "iframe", "object", "select"}
 )
-_BLOCKS = frozenset(
-    "address article aside blockquote body caption dd details div dl dt fieldset figcaption figure footer form "
-    "header hr html li main ol p pre section summary table tbody tfoot thead tr ul h1 h2 h3 h4 h5 h6".split()
-)
+_BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "div", "dl", "dt",
+    "fieldset", "figcaption", "figure", "footer", "form", "header", "hr", "html", "li", "main", "ol", "p",
+    "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul", "h1", "h2", "h3", "h4",
+    "h5", "h6",
+})  # fmt: skip
 _HEADING = re.compile(r"h([1-6])")
 
 
@@ -34,7 +38,7 @@ def read_html(content: FileContent) -> Iterator[Document]:
 
 
 class _MarkdownWriter:
-    """Walks the tree with an explicit stack: pages nested thousands deep are real, and recursion would end there."""
+    """Walks the tree with an explicit stack: recursion would end at pages nested a thousand deep."""
 
     def __init__(self, bs4: Any) -> None:
         self._tag, self._string, self._comment = bs4.Tag, bs4.NavigableString, bs4.element.PreformattedString

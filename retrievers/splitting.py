@@ -1,9 +1,9 @@
 """Split documents into chunks along their structure, keeping exact character offsets.
 
-Headings (Markdown, HTML and DOCX, reStructuredText) bound the sections, the splitters of langchain-text-splitters cut
-what is still too long. Offsets are counted, never searched for: the splitter is asked for a partition of the text
-(no overlap, nothing stripped), and overlap and trimming move the two ends of a chunk afterwards. So
-``document.page_content[chunk.metadata["start_index"]:chunk.metadata["end_index"]] == chunk.page_content`` always holds.
+Headings (Markdown, HTML and DOCX, reStructuredText) bound the sections, and the splitters of
+langchain-text-splitters cut what is still too long. Offsets are counted, never searched for: the splitter is
+asked for a partition of the text (no overlap, nothing stripped), and overlap and trimming move the two ends
+of a chunk afterwards. So ``document.page_content[start_index:end_index] == chunk.page_content`` always holds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
+from llama_bedrock.retrievers.headings import HEADINGS
 
 if TYPE_CHECKING:
     from langchain_text_splitters import TextSplitter
@@ -58,10 +59,10 @@ def split_documents(
 ) -> list[Document]:
     """Cut documents into chunks along headings, code blocks, paragraphs and sentences.
 
-    A chunk keeps its document's metadata and adds ``start_index`` and ``end_index`` (characters in the document's
-    text), ``heading`` (``"A > B"``) where it lies under headings, and moves ``line`` to its own first line. Its id is
-    derived from the document's id, the offsets and the text, so that splitting again gives the same ids. No chunk
-    spans two sections, except short ones, which are joined with the next.
+    A chunk keeps its document's metadata and adds ``start_index`` and ``end_index`` (characters in the
+    document's text), ``heading`` (``"A > B"``) where it lies under headings, and moves ``line`` to its own
+    first line. Its id is derived from the document's id, the offset and the text, so that splitting again
+    gives the same ids. No chunk spans two sections, except that short ones are joined with the next.
 
     Args:
         documents: From :func:`load_documents`, or any others.
@@ -74,7 +75,8 @@ def split_documents(
     """
     if chunk_size < 1 or not 0 <= chunk_overlap < chunk_size:
         raise ValueError(
-            f"chunk_size must be positive and chunk_overlap less than it, got {chunk_size} and {chunk_overlap}"
+            "chunk_size must be positive, and chunk_overlap less than it and not negative; "
+            f"got {chunk_size} and {chunk_overlap}"
         )
     cutter = _Cutter(chunk_size, chunk_overlap)
     return [chunk for document in documents for chunk in _split(document, cutter)]
@@ -84,7 +86,7 @@ def _split(document: Document, cutter: _Cutter) -> Iterator[Document]:
     text = document.page_content
     format = _format_of(document)
     line_starts = [0, *(match.end() for match in re.finditer("\n", text))] if format in _VERBATIM else None
-    for section in _merge_short(_sections(text, format), cutter.chunk_size // 5, cutter.chunk_size):
+    for section in _merge_short(text, _sections(text, format), cutter.chunk_size // 5, cutter.chunk_size):
         for start, end in cutter.spans(text, section, document.metadata.get("language")):
             metadata: dict[str, Any] = {**document.metadata, "start_index": start, "end_index": end}
             if section.headings:
@@ -112,12 +114,12 @@ def _chunk_id(document: Document, start: int, end: int) -> str:
     return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-# -- sections ---------------------------------------------------------------------------------------------------------
+# Sections
 
 
 def _sections(text: str, format: str) -> list[_Section]:
     """The text cut before each heading; the sections cover it without gaps."""
-    headings = {"markdown": _markdown_headings, "rst": _rst_headings}.get(format)
+    headings = HEADINGS.get(format)
     sections: list[_Section] = []
     path: list[tuple[int, str]] = []
     start = 0
@@ -132,58 +134,14 @@ def _sections(text: str, format: str) -> list[_Section]:
     return sections
 
 
-def _markdown_headings(text: str) -> Iterator[tuple[int, int, str]]:
-    """Offset, level and title of each ATX (``# A``) and setext (underlined) heading outside fenced code."""
-    fence = ""
-    previous, previous_start, position = "", 0, 0
-    for line in text.splitlines(keepends=True):
-        body = line.strip()
-        if fence:
-            if body.startswith(fence) and not body.strip(fence[0]):
-                fence = ""
-            body = ""
-        elif opening := re.match(r" {0,3}(`{3,}|~{3,})", line):
-            fence, body = opening[1], ""
-        elif atx := re.match(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*$", line.rstrip("\n")):
-            if atx[2]:
-                yield position, len(atx[1]), atx[2]
-            body = ""
-        elif previous and re.fullmatch(r"=+|-{3,}", body) and not previous.startswith(("-", "|", ">", "*")):
-            yield previous_start, 1 if body[0] == "=" else 2, previous
-            body = ""
-        previous, previous_start = body, position
-        position += len(line)
-
-
-def _rst_headings(text: str) -> Iterator[tuple[int, int, str]]:
-    """Offset, level and title of each heading; the styles' order of appearance gives the levels, as in docutils."""
-    styles: list[str] = []
-    lines = text.splitlines(keepends=True)
-    positions = [0]
-    for line in lines:
-        positions.append(positions[-1] + len(line))
-    for number in range(1, len(lines)):
-        title, underline = lines[number - 1].rstrip(), lines[number].rstrip()
-        adorned = re.fullmatch(r"([=\-~^\"'`#*+.:_])\1{2,}", underline)
-        if not adorned or not title.strip() or len(underline) < len(title.strip()):
-            continue
-        if re.fullmatch(r"([=\-~^\"'`#*+.:_])\1{2,}", title):
-            continue
-        over = number >= 2 and lines[number - 2].rstrip() == underline
-        style = adorned[1] * (2 if over else 1)
-        if style not in styles:
-            styles.append(style)
-        yield positions[number - (2 if over else 1)], styles.index(style) + 1, title.strip()
-
-
-def _merge_short(sections: list[_Section], short: int, longest: int) -> Iterator[_Section]:
-    """Join each section shorter than ``short`` with the next, so that a lone heading is no chunk of its own."""
+def _merge_short(text: str, sections: list[_Section], short: int, longest: int) -> Iterator[_Section]:
+    """Join each section shorter than ``short`` with the next: a lone heading is no chunk of its own."""
     pending: _Section | None = None
     for section in sections:
         if pending is None:
             pending = section
         elif pending.end - pending.start < short and section.end - pending.start <= longest:
-            pending = _Section(pending.start, section.end, _joint_path(pending.headings, section.headings))
+            pending = _Section(pending.start, section.end, _joint_path(text, pending, section))
         else:
             yield pending
             pending = section
@@ -191,17 +149,20 @@ def _merge_short(sections: list[_Section], short: int, longest: int) -> Iterator
         yield pending
 
 
-def _joint_path(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-    """The path of two joined sections: the deeper one if it lies under the other, else what they share."""
-    if second[: len(first)] == first:
-        return second
+def _joint_path(text: str, first: _Section, second: _Section) -> tuple[str, ...]:
+    """The second section's path if the first is only a heading above it, else what the two paths share."""
+    lines = [line for line in text[first.start : first.end].splitlines() if any(map(str.isalnum, line))]
+    depth = len(first.headings)
+    is_heading_only = not lines or lines[-1].strip("# \t") in first.headings[-1:]
+    if is_heading_only and second.headings[:depth] == first.headings:
+        return second.headings
     shared = 0
-    while shared < min(len(first), len(second)) and first[shared] == second[shared]:
+    while shared < min(depth, len(second.headings)) and first.headings[shared] == second.headings[shared]:
         shared += 1
-    return first[:shared]
+    return first.headings[:shared]
 
 
-# -- spans ------------------------------------------------------------------------------------------------------------
+# Spans
 
 
 class _Cutter:

@@ -47,6 +47,7 @@ class CallOptions:
     """The options of one call: the model's own, overridden by what the call was given."""
 
     model: ResolvedModel
+    region: str | None
     temperature: float | None
     top_p: float | None
     max_tokens: int | None
@@ -204,6 +205,7 @@ class BedrockLlama(BaseModel):
         stops = self.stop if given_stop is None else given_stop
         return CallOptions(
             model=resolved,
+            region=region,
             temperature=_in_range("temperature", given.get("temperature", self.temperature), 0, 1),
             top_p=_in_range("top_p", given.get("top_p", self.top_p), 0, 1),
             max_tokens=_in_range("max_tokens", max_tokens, 1, None),
@@ -259,11 +261,15 @@ class BedrockLlama(BaseModel):
         """Yield one attempt for the model itself and for each fallback, in order."""
         return attempts(targets(self.fallback_models, self.fallback_regions, model), is_capacity_or_region)
 
-    def region(self, target: Target) -> str | None:
-        """Return the region a target is called in, as far as arguments, ARN and environment say."""
+    def region(self, target: Target) -> str:
+        """Return the region a target is called in.
+
+        Raises:
+            ValueError: No region is set.
+        """
         model = target.model or self.model
         of_arn = self.resolve(model).region if model.startswith("arn:") else None
-        return target.region or of_arn or self.settings(None).region()
+        return target.region or of_arn or self.sync_transport(None).region
 
     def settings(self, region: str | None) -> TransportSettings:
         """Return the transport's settings for a region."""
@@ -276,13 +282,17 @@ class BedrockLlama(BaseModel):
             aws_session_token=_plain(self.aws_session_token),
             api_key=_plain(self.api_key),
             config=self.config,
-            client=self.client,
+            client=self.client if region in (None, self._client_region) else None,
             timeout=self.timeout,
             max_retries=self.max_retries,
             max_connections=self.max_connections,
             model_ready_timeout=self.model_ready_timeout,
             limiter=self.limiter,
         )
+
+    @property
+    def _client_region(self) -> str | None:
+        return None if self.client is None else str(self.client.meta.region_name)
 
     def sync_transport(self, region: str | None) -> SyncTransport:
         """Return the transport for synchronous calls, made when first needed."""

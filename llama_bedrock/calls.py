@@ -72,6 +72,7 @@ class PreparedCall:
     """What is sent, and who reads the answer."""
 
     request: InvokeRequest
+    region: str | None
     rendered: RenderedPrompt
     assembler: ResponseAssembler
 
@@ -122,9 +123,9 @@ def prepare(
         end_tokens=(*END_TOKENS[options.model.prompt_format], *_NEXT_TURN),
         parser=_parser(shape),
         strip_leading=not continues,
-        metadata={"model_name": options.model.requested, "model_provider": MODEL_PROVIDER},
+        metadata=_metadata(options),
     )
-    return PreparedCall(_request(llm, rendered, options, suffix), rendered, assembler)
+    return PreparedCall(_request(llm, rendered, options, suffix), options.region, rendered, assembler)
 
 
 def prepare_completion(llm: BedrockLlama, prompt: str, options: CallOptions) -> PreparedCall:
@@ -152,9 +153,17 @@ def prepare_completion(llm: BedrockLlama, prompt: str, options: CallOptions) -> 
         stops=options.stop,
         end_tokens=END_TOKENS[model.prompt_format],
         strip_leading=False,
-        metadata={"model_name": model.requested, "model_provider": MODEL_PROVIDER},
+        metadata=_metadata(options),
     )
-    return PreparedCall(_request(llm, rendered, options, suffix), rendered, assembler)
+    return PreparedCall(_request(llm, rendered, options, suffix), options.region, rendered, assembler)
+
+
+def _metadata(options: CallOptions) -> dict[str, Any]:
+    return {
+        "model_name": options.model.requested,
+        "model_provider": MODEL_PROVIDER,
+        "region_name": options.region,
+    }
 
 
 def _request(

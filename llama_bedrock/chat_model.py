@@ -75,7 +75,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         for attempt in self.attempts(kwargs.get("model")):
             with attempt:
                 call = self._prepare(messages, stop, kwargs, attempt.target)
-                chunk = self.sync_transport(attempt.target.region).invoke(call.request)
+                chunk = self.sync_transport(call.region).invoke(call.request)
                 return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
         raise AssertionError("the last attempt returns or raises")
 
@@ -89,7 +89,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         for attempt in self.attempts(kwargs.get("model")):
             with attempt:
                 call = self._prepare(messages, stop, kwargs, attempt.target)
-                chunk = await self.async_transport(attempt.target.region).invoke(call.request)
+                chunk = await self.async_transport(call.region).invoke(call.request)
                 return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
         raise AssertionError("the last attempt returns or raises")
 
@@ -104,7 +104,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
             with attempt:
                 call = self._prepare(messages, stop, kwargs, attempt.target)
                 assembler = call.assembler
-                with closing(self.sync_transport(attempt.target.region).stream(call.request)) as chunks:
+                with closing(self.sync_transport(call.region).stream(call.request)) as chunks:
                     for chunk in chunks:
                         for message in assembler.feed(chunk):
                             attempt.committed = True
@@ -125,9 +125,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
             with attempt:
                 call = self._prepare(messages, stop, kwargs, attempt.target)
                 assembler = call.assembler
-                async with aclosing(
-                    self.async_transport(attempt.target.region).stream(call.request)
-                ) as chunks:
+                async with aclosing(self.async_transport(call.region).stream(call.request)) as chunks:
                     async for chunk in chunks:
                         for message in assembler.feed(chunk):
                             attempt.committed = True

@@ -93,8 +93,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         for attempt in self.attempts(kwargs.get("model")):
             with attempt:
                 call = self._prepare(prompt, stop, kwargs, attempt.target)
-                region = attempt.target.region
-                with closing(self.sync_transport(region).stream(call.request)) as chunks:
+                with closing(self.sync_transport(call.region).stream(call.request)) as chunks:
                     for chunk in chunks:
                         for message in call.assembler.feed(chunk):
                             attempt.committed = True
@@ -115,8 +114,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         for attempt in self.attempts(kwargs.get("model")):
             with attempt:
                 call = self._prepare(prompt, stop, kwargs, attempt.target)
-                region = attempt.target.region
-                async with aclosing(self.async_transport(region).stream(call.request)) as chunks:
+                async with aclosing(self.async_transport(call.region).stream(call.request)) as chunks:
                     async for chunk in chunks:
                         for message in call.assembler.feed(chunk):
                             attempt.committed = True
@@ -131,7 +129,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         for attempt in self.attempts(kwargs.get("model")):
             with attempt:
                 call = self._prepare(prompt, stop, kwargs, attempt.target)
-                chunk = self.sync_transport(attempt.target.region).invoke(call.request)
+                chunk = self.sync_transport(call.region).invoke(call.request)
                 return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
         raise AssertionError("the last attempt returns or raises")
 
@@ -139,7 +137,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         for attempt in self.attempts(kwargs.get("model")):
             with attempt:
                 call = self._prepare(prompt, stop, kwargs, attempt.target)
-                chunk = await self.async_transport(attempt.target.region).invoke(call.request)
+                chunk = await self.async_transport(call.region).invoke(call.request)
                 return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
         raise AssertionError("the last attempt returns or raises")
 

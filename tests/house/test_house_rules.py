@@ -1,4 +1,4 @@
-"""Rules of the house that no linter checks: sizes, links, names that must not be tracked, the package list."""
+"""Rules of the house that no linter checks: sizes, links, names never to be tracked, the package list."""
 
 import ast
 import re

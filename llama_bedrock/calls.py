@@ -12,7 +12,6 @@ from llama_bedrock.prompts.content import TextPart
 from llama_bedrock.prompts.conversation import Conversation, Turn, build_conversation
 from llama_bedrock.prompts.render import RenderedPrompt, render
 from llama_bedrock.prompts.special_tokens import END_TOKENS
-from llama_bedrock.tools.parser import ToolCallParser
 from llama_bedrock.tools.schema import (
     Dialect,
     ToolChoice,
@@ -26,6 +25,8 @@ from llama_bedrock.transport.request import InvokeRequest, build_body
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
+
+    from llama_bedrock.tools.parser import ToolCallParser
 
 # A model that opens a turn of its own has ended the one it was asked for.
 _NEXT_TURN = ("<|start_header_id|>", "<|header_start|>")
@@ -183,4 +184,6 @@ def _request(
 def _parser(shape: Shape) -> ToolCallParser | None:
     if not shape.offers_tools:
         return None
+    from llama_bedrock.tools.parser import ToolCallParser
+
     return ToolCallParser(shape.specs, prefix=prefill(shape.choice, shape.dialect), strict=shape.strict)

@@ -22,6 +22,11 @@ from llama_bedrock.transport.failures import CallContext
 _METRICS = "amazon-bedrock-invocationMetrics"
 _ACTION = "amazon-bedrock-guardrailAction"
 _TRACE = "amazon-bedrock-trace"
+_METRIC_HEADERS = {
+    "inputTokenCount": "x-amzn-bedrock-input-token-count",
+    "outputTokenCount": "x-amzn-bedrock-output-token-count",
+    "invocationLatency": "x-amzn-bedrock-invocation-latency",
+}
 _DAMAGE = (EventStreamDecodeError, Base64Error, ValueError, TypeError, LookupError, AttributeError)
 
 
@@ -29,8 +34,8 @@ _DAMAGE = (EventStreamDecodeError, Base64Error, ValueError, TypeError, LookupErr
 class GenerationChunk:
     """A piece of an answer; the whole answer when it is not streamed. Not changed once handed out.
 
-    Only `text` and the counts so far are set on every piece; what describes the whole call is on the last
-    one.
+    Only `text`, the counts so far and `request_id` are set on every piece; what describes the whole call is
+    on the last one.
 
     Args:
         text: What the model wrote, exactly.
@@ -126,7 +131,7 @@ class _Tally:
             prompt_tokens=_or_header(self.prompt_tokens, headers, "x-amzn-bedrock-input-token-count"),
             output_tokens=_or_header(self.output_tokens, headers, "x-amzn-bedrock-output-token-count"),
             stop_reason=self.stop_reason,
-            metrics=self.metrics,
+            metrics=self.metrics or _header_metrics(headers),
             guardrail_action=self.action,
             guardrail_trace=self.trace,
             latency=headers.get("x-amzn-bedrock-performanceconfig-latency"),
@@ -202,7 +207,7 @@ class StreamParser:
                     texts.append(text)
                     chunks.append(
                         GenerationChunk(
-                            text, tally.prompt_tokens, tally.output_tokens, None, None, None, None
+                            text, tally.prompt_tokens, tally.output_tokens, request_id=self._request_id
                         )
                     )
         except LlamaBedrockError as error:
@@ -251,6 +256,12 @@ class StreamParser:
     def _fail(self, error: LlamaBedrockError) -> None:
         if self.failure is None:
             self.failure = self.broken(error)
+
+
+def _header_metrics(headers: Mapping[str, str]) -> dict[str, Any] | None:
+    """Metrics of an answer that was not streamed, named as those in the last event of a stream."""
+    metrics = {name: _or_header(None, headers, header) for name, header in _METRIC_HEADERS.items()}
+    return {name: value for name, value in metrics.items() if value is not None} or None
 
 
 def _or_header(count: int | None, headers: Mapping[str, str], name: str) -> int | None:

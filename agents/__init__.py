@@ -6,26 +6,73 @@ if __name__ != "llama_bedrock.agents":
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from llama_bedrock._extras import require
+
 if TYPE_CHECKING:
+    from llama_bedrock.agents.mcp import load_mcp_tools
+    from llama_bedrock.agents.middleware import (
+        BudgetExceededError,
+        BudgetGuard,
+        ContextGuard,
+        LoopGuard,
+        ToolResultGuard,
+    )
+    from llama_bedrock.agents.rag_agent import create_rag_agent, read_answer, search_tool
     from llama_bedrock.agents.rag_chain import RagChain, create_rag_chain
+    from llama_bedrock.agents.tool_agent import agent_as_tool, create_tool_agent
     from llama_bedrock.retrievers.answer import Citation, RagAnswer, RagAnswerChunk
 
-# Each name is imported when it is first used: create_rag_chain needs no more than langchain-core.
+# Each name is imported when it is first used: create_rag_chain needs no more than langchain-core, the agents
+# and their middleware need the extra "agents".
+_AGENTS = "llama_bedrock.agents."
 _HOME = {
+    "BudgetExceededError": _AGENTS + "middleware",
+    "BudgetGuard": _AGENTS + "middleware",
     "Citation": "llama_bedrock.retrievers.answer",
+    "ContextGuard": _AGENTS + "middleware",
+    "LoopGuard": _AGENTS + "middleware",
     "RagAnswer": "llama_bedrock.retrievers.answer",
     "RagAnswerChunk": "llama_bedrock.retrievers.answer",
-    "RagChain": "llama_bedrock.agents.rag_chain",
-    "create_rag_chain": "llama_bedrock.agents.rag_chain",
+    "RagChain": _AGENTS + "rag_chain",
+    "ToolResultGuard": _AGENTS + "middleware",
+    "agent_as_tool": _AGENTS + "tool_agent",
+    "create_rag_agent": _AGENTS + "rag_agent",
+    "create_rag_chain": _AGENTS + "rag_chain",
+    "create_tool_agent": _AGENTS + "tool_agent",
+    "load_mcp_tools": _AGENTS + "mcp",
+    "read_answer": _AGENTS + "rag_agent",
+    "search_tool": _AGENTS + "rag_agent",
 }
+_NEED_LANGCHAIN = {_AGENTS + name for name in ("middleware", "rag_agent", "tool_agent")}
 
-__all__ = ["Citation", "RagAnswer", "RagAnswerChunk", "RagChain", "create_rag_chain"]
+__all__ = [
+    "BudgetExceededError",
+    "BudgetGuard",
+    "Citation",
+    "ContextGuard",
+    "LoopGuard",
+    "RagAnswer",
+    "RagAnswerChunk",
+    "RagChain",
+    "ToolResultGuard",
+    "agent_as_tool",
+    "create_rag_agent",
+    "create_rag_chain",
+    "create_tool_agent",
+    "load_mcp_tools",
+    "read_answer",
+    "search_tool",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    home = _HOME[name]
+    if home in _NEED_LANGCHAIN:
+        for package in ("langgraph", "langchain"):
+            require(package, "agents")
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

@@ -78,6 +78,11 @@ def pack(
     return Packed(kept, tuple(choice.left_out), tuple(_best_at_the_edges(passages)), boundary_for(passages))
 
 
+def most_passages(budget: int) -> int:
+    """The largest number of passages that :func:`pack` puts into a budget."""
+    return budget // _PASSAGE_OVERHEAD + 1
+
+
 def as_passage(number: int, document: Document) -> Passage:
     """A document as a numbered passage, with its location and its heading or title."""
     title = document.metadata.get("heading") or document.metadata.get("title")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.exchange import Exchange
 from llama_bedrock.transport.failures import CallContext
 from llama_bedrock.transport.limiter import AdaptiveConcurrency, Slot
+from llama_bedrock.transport.operations import JsonOperation
 from llama_bedrock.transport.pools import LoopPools
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
@@ -111,6 +112,86 @@ class AsyncTransport:
                 yield chunk
         finally:
             stream.close()
+            if slot is not None:
+                slot.release()
+
+    async def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Call a JSON operation of another service, such as `retrieve` of `bedrock-agent-runtime`.
+
+        Args:
+            service: boto3's name of the service.
+            operation: boto3's name of the method.
+            arguments: Its keyword arguments.
+
+        Returns:
+            boto3's response.
+
+        Raises:
+            LlamaBedrockError: The call failed, after retries where they make sense.
+            ValueError: The settings or the arguments cannot be sent.
+        """
+        wire = await self._wire(service)
+        coding = JsonOperation(wire.client, operation)
+        context = wire.context(coding.name, None)
+        request = coding.encode(arguments)
+
+        async def send(exchange: Exchange) -> dict[str, Any]:
+            try:
+                await exchange.send(*request)
+                body = await exchange.read_all()
+                return coding.decode(exchange.status, exchange.headers, body, context)
+            finally:
+                exchange.close()
+
+        result, slot = await self._with_retries(wire, context, send)
+        if slot is not None:
+            slot.release()
+        return result
+
+    async def call_stream(
+        self, service: str, operation: str, **arguments: Any
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Call an operation that answers with events, such as `retrieve_and_generate_stream`.
+
+        Args:
+            service: boto3's name of the service.
+            operation: boto3's name of the method.
+            arguments: Its keyword arguments.
+
+        Yields:
+            First boto3's response without its stream, then each event as a dict with one key.
+
+        Raises:
+            LlamaBedrockError: The call failed, before or inside the stream.
+            ValueError: The settings or the arguments cannot be sent.
+        """
+        wire = await self._wire(service)
+        coding = JsonOperation(wire.client, operation)
+        context = wire.context(coding.name, None)
+        request = coding.encode(arguments)
+
+        async def send(exchange: Exchange) -> Exchange:
+            try:
+                await exchange.send(*request)
+            except BaseException:
+                exchange.close()
+                raise
+            return exchange
+
+        exchange, slot = await self._with_retries(wire, context, send)
+        try:
+            parser = coding.events(exchange.headers, context)
+            yield coding.decode(exchange.status, exchange.headers, b"", context)
+            while data := await exchange.read():
+                for event in parser.feed(data):
+                    yield event
+                if parser.failure is not None:
+                    raise parser.failure
+            parser.close()
+            if parser.failure is not None:
+                raise parser.failure
+        finally:
+            exchange.close()
             if slot is not None:
                 slot.release()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Generator
 from json import dumps
 from typing import Any
 
@@ -13,12 +13,15 @@ from llama_bedrock.transport.eventstream import encode_frame
 from llama_bedrock.transport.failures import CallContext
 from llama_bedrock.transport.settings import Timeout
 
+_PIECE_BYTES = 65536
+
 
 class BodyReader:
     """Reads one answer. Not for use by two threads at once.
 
     Args:
-        response: boto3's response of an `invoke_model…` method.
+        response: boto3's response.
+        body: The member of it that is the body.
         context: Which call it is, for errors.
         timeout: The caller's deadlines.
         started: Monotonic time when the request was sent.
@@ -28,6 +31,7 @@ class BodyReader:
     def __init__(
         self,
         response: dict[str, Any],
+        body: Any,
         context: CallContext,
         timeout: Timeout,
         started: float,
@@ -38,7 +42,7 @@ class BodyReader:
         self._context = context
         self._timeout = timeout
         self._ends_at = ends_at
-        self._body = response["body"]
+        self._body = body
         # urllib3's response, below botocore's EventStream or StreamingBody.
         self._raw = getattr(self._body, "_raw_stream", None)
         self._socket = _socket_of(self._raw)
@@ -82,10 +86,19 @@ class BodyReader:
         self._pieces.close()
         self._body.close()
 
-    def _iterate(self) -> Any:
-        if self._raw is None:
+    def _iterate(self) -> Generator[bytes, None, None]:
+        raw = self._raw
+        if raw is None:
             return self._iterate_events()
-        return self._raw.stream()
+        if getattr(raw, "chunked", False):
+            pieces: Generator[bytes, None, None] = raw.stream()
+            return pieces
+        return self._iterate_unframed()
+
+    def _iterate_unframed(self) -> Generator[bytes, None, None]:
+        # `stream` would wait for a full buffer here.
+        while piece := self._raw.read1(_PIECE_BYTES):
+            yield piece
 
     def _set_socket_timeout(self) -> None:
         limit = self._limit
@@ -109,7 +122,7 @@ class BodyReader:
         self._check_total()
         return self._context.timed_out(self._deadline, self._limit)
 
-    def _iterate_events(self) -> Iterator[bytes]:
+    def _iterate_events(self) -> Generator[bytes, None, None]:
         """Frame the events again that a wrapper of boto3's client has decoded; whole bodies pass as they
         are.
         """

@@ -17,10 +17,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from llama_bedrock import __version__
 from llama_bedrock.transport.failures import CallContext
 from llama_bedrock.transport.retry import RetryPolicy
 from llama_bedrock.transport.settings import Timeout, TransportSettings, missing_region
+from llama_bedrock.version import __version__
 
 RUNTIME = "bedrock-runtime"
 DEFAULT_RETRIES = 4
@@ -30,7 +30,7 @@ _MAX_SHARED = 64
 _lock = threading.RLock()
 _clients: OrderedDict[object, Any] = OrderedDict()
 _sessions: OrderedDict[object, Any] = OrderedDict()
-_read_timeout: ContextVar[float | None] = ContextVar("llama_bedrock_read_timeout", default=None)
+_bounds: ContextVar[tuple[float | None, float | None] | None] = ContextVar("_bounds", default=None)
 
 
 def boto_client(settings: TransportSettings, service: str = RUNTIME) -> Any:
@@ -114,16 +114,17 @@ def deadlines_of(settings: TransportSettings) -> Timeout:
 
 
 @contextmanager
-def read_timeout(seconds: float | None) -> Iterator[None]:
-    """Bound the wait for the answer's headers in the calls of this block, below the client's own setting.
+def bounded(connect: float | None, read: float | None) -> Iterator[None]:
+    """Bound connecting and the wait for the answer's head in the calls of this block, in seconds.
 
-    botocore reads the bound from the request's context since 1.44; older ones keep to the client's setting.
+    For the attempts of a call whose total time is nearly over. botocore asks for such a bound since 1.44;
+    with an older one, and with a client of the caller's own, the bounds are those the client was made with.
     """
-    token = _read_timeout.set(seconds)
+    token = _bounds.set((connect, read))
     try:
         yield
     finally:
-        _read_timeout.reset(token)
+        _bounds.reset(token)
 
 
 def _make_client(settings: TransportSettings, service: str) -> Any:
@@ -153,7 +154,7 @@ def _make_client(settings: TransportSettings, service: str) -> Any:
         if mapped is None:
             raise
         raise mapped from error
-    client.meta.events.register(f"before-parameter-build.{service}", _apply_read_timeout)
+    _bound_requests(client._endpoint.http_session)
     if token is not None:
         _refuse_plain_http(client.meta.endpoint_url)
         client.meta.events.register(f"before-sign.{service}", _BearerToken(token))
@@ -182,10 +183,18 @@ class _BearerToken:
         request.headers["Authorization"] = self._value
 
 
-def _apply_read_timeout(context: dict[str, Any], **_: Any) -> None:
-    seconds = _read_timeout.get()
-    if seconds is not None:
-        context["read_timeout"] = seconds
+def _bound_requests(http_session: Any) -> None:
+    default = getattr(http_session, "_get_request_timeout", None)
+
+    def request_timeout(request: Any) -> Any:
+        bounds = _bounds.get()
+        if bounds is None:
+            return default(request) if default is not None else None
+        from urllib3 import Timeout as SocketTimeouts
+
+        return SocketTimeouts(connect=bounds[0], read=bounds[1])
+
+    http_session._get_request_timeout = request_timeout
 
 
 def _refuse_plain_http(url: str) -> None:

@@ -15,7 +15,7 @@ from llama_bedrock.transport.wire import Wire
 if sys.version_info >= (3, 11):
     from asyncio import timeout_at
 else:  # aiohttp brings it to the Pythons that have none
-    from async_timeout import timeout_at
+    from async_timeout import timeout_at  # type: ignore[import-not-found, unused-ignore]
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -40,6 +40,7 @@ class Exchange:
         timeout: Timeout,
         ends_at: float | None,
     ) -> None:
+        self.status = 0
         self.headers: dict[str, str] = {}
         self._session = session
         self._wire = wire
@@ -62,17 +63,16 @@ class Exchange:
         try:
             async with timeout_at(_earlier(started, self._timeout.first_token, self._ends_at)):
                 self._response = response = await self._request(method, path, headers, payload)
+                self.status = response.status
                 self.headers = {name.lower(): value for name, value in response.headers.items()}
                 if response.status >= 300:
                     raise self._context.from_http(response.status, self.headers, await response.read())
         except LlamaBedrockError:
             raise
-        except asyncio.TimeoutError as error:
-            mapped = self._context.from_exception(error) if type(error) is not TimeoutError else None
-            if mapped is None or not isinstance(error, OSError):
-                mapped = self._passed("total" if self._is_over() else "first_token")
-            raise mapped from error
         except Exception as error:
+            if type(error) is asyncio.TimeoutError:  # timeout_at's; aiohttp's own are subclasses
+                is_total = first_by is None or (self._ends_at is not None and self._ends_at <= first_by)
+                raise self._passed("total" if is_total else "first_token") from error
             mapped = self._context.from_exception(error)
             if mapped is None:
                 raise
@@ -131,9 +131,6 @@ class Exchange:
             proxy=proxy,
             proxy_headers=proxy_headers or None,
         )
-
-    def _is_over(self) -> bool:
-        return self._ends_at is not None and self._loop.time() >= self._ends_at
 
     def _passed(self, name: str) -> LlamaBedrockError:
         return self._context.timed_out(name, getattr(self._timeout, name))

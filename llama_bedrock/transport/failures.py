@@ -184,8 +184,14 @@ class CallContext:
     ) -> LlamaBedrockError:
         return cls(message, hint=hint, is_retryable=is_retryable, **self._where())
 
-    def _where(self) -> dict[str, str | None]:
+    def _where(self) -> dict[str, Any]:
         return {"model_id": self.model_id, "region": self.region}
+
+
+def caller_mistake(error: BaseException) -> ValueError | None:
+    """Return a ValueError for arguments that botocore refuses, None for any other exception."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return ValueError(str(error)) if names & _CALLER_MISTAKES else None
 
 
 # By name, so that none of the libraries is imported to look at an error of another.
@@ -203,6 +209,7 @@ _CREDENTIAL_ERRORS = frozenset(
         "ProfileNotFound",
     }
 )
+_CALLER_MISTAKES = frozenset({"ParamValidationError", "MissingParametersError", "UnknownParameterError"})
 _CONNECT_TIMEOUTS = frozenset({"ConnectTimeoutError", "ConnectionTimeoutError"})
 _READ_TIMEOUTS = frozenset({"ReadTimeoutError", "ServerTimeoutError"})
 _CONNECTION_ERRORS = frozenset({"HTTPClientError", "ClientError", "HTTPError", "IncompleteRead"})

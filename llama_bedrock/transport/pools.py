@@ -77,7 +77,7 @@ class _Pool:
         connector: Any = self.session.connector
         self.session.detach()
         idle = getattr(connector, "_conns", {})
-        busy = getattr(connector, "_acquired", set())
+        busy: set[Any] = getattr(connector, "_acquired", set())
         for protocol in [*busy, *(protocol for pooled in idle.values() for protocol, _ in pooled)]:
             _close_socket(getattr(protocol, "transport", None))
         idle.clear()

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, TypeVar
 
-from llama_bedrock.errors import LlamaBedrockError
+from llama_bedrock.errors import BedrockResponseError, BedrockTimeoutError, LlamaBedrockError
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.body import BodyReader
-from llama_bedrock.transport.failures import CallContext
+from llama_bedrock.transport.failures import CallContext, caller_mistake
 from llama_bedrock.transport.limiter import AdaptiveConcurrency, Slot
+from llama_bedrock.transport.operations import JsonOperation
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
 from llama_bedrock.transport.retry import Attempt, attempts
@@ -93,6 +94,7 @@ class SyncTransport:
 
         Raises:
             LlamaBedrockError: The call failed, after retries where they make sense.
+            ValueError: The settings or the arguments cannot be sent.
         """
         client, context = self._prepare(operation, None, service)
         method = getattr(client, operation)
@@ -103,34 +105,42 @@ class SyncTransport:
 
         return self._with_retries(client, context, send)
 
-    def call_stream(
-        self, service: str, operation: str, member: str, **arguments: Any
-    ) -> Iterator[dict[str, Any]]:
+    def call_stream(self, service: str, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Call an operation that answers with events, such as `retrieve_and_generate_stream`.
 
         Args:
             service: boto3's name of the service.
             operation: boto3's name of the method.
-            member: The member of the response that is the stream, such as `stream`.
-            arguments: Keyword arguments of the method.
+            arguments: Its keyword arguments.
 
         Yields:
-            First the response without its stream, then each event as a dict with one key.
+            First boto3's response without its stream, then each event as a dict with one key.
 
         Raises:
             LlamaBedrockError: The call failed, before or inside the stream.
+            ValueError: The settings or the arguments cannot be sent.
         """
         client, context = self._prepare(operation, None, service)
-        method = getattr(client, operation)
-        response = self._with_retries(
-            client, context, lambda attempt, _: self._call_boto(method, arguments, context, attempt)
-        )
-        with closing(response.pop(member)) as events:
+        coding = JsonOperation(client, operation)
+        method, member = getattr(client, operation), str(coding.stream_member)
+
+        def send(attempt: Attempt, _: Slot | None) -> tuple[dict[str, Any], BodyReader]:
+            started = time.monotonic()
+            response = self._call_boto(method, arguments, context, attempt)
+            stream = response.pop(member)
+            return response, BodyReader(response, stream, context, self._timeout, started, attempt.ends_at)
+
+        response, reader = self._with_retries(client, context, send)
+        with closing(reader):
             yield response
-            try:
-                yield from events
-            except Exception as error:
-                raise _mapped(error, context) from error
+            parser = coding.events(reader.headers, context)
+            while data := reader.read():
+                yield from parser.feed(data)
+                if parser.failure is not None:
+                    raise parser.failure
+            parser.close()
+            if parser.failure is not None:
+                raise parser.failure
 
     def close(self) -> None:
         """Do nothing: the client and its connections are shared with others of equal settings."""
@@ -177,25 +187,28 @@ class SyncTransport:
     ) -> BodyReader:
         started = time.monotonic()
         response = self._call_boto(method, arguments, context, attempt)
-        return BodyReader(response, context, self._timeout, started, attempt.ends_at)
+        return BodyReader(response, response["body"], context, self._timeout, started, attempt.ends_at)
 
     def _call_boto(
         self, method: Callable[..., Any], arguments: dict[str, Any], context: CallContext, attempt: Attempt
     ) -> Any:
-        left = None
-        if attempt.ends_at is not None:
-            left = max(0.001, attempt.ends_at - time.monotonic())
-            if self._timeout.first_token is not None:
-                left = min(left, self._timeout.first_token)
+        timeout, ends_at = self._timeout, attempt.ends_at
+        connect, first_token = timeout.connect, timeout.first_token
+        if ends_at is not None:
+            left = max(0.001, ends_at - time.monotonic())
+            connect, first_token = _shorter(connect, left), _shorter(first_token, left)
         try:
-            with clients.read_timeout(left):
+            with clients.bounded(connect, first_token):
                 return method(**arguments)
         except Exception as error:
-            mapped = _mapped(error, context)
-            if attempt.ends_at is not None and time.monotonic() >= attempt.ends_at:
-                mapped = context.timed_out("total", self._timeout.total)
-            if mapped is error:
+            mapped = context.from_exception(error) or caller_mistake(error)
+            if mapped is None:
                 raise
+            if isinstance(mapped, BedrockTimeoutError) and not isinstance(mapped, BedrockResponseError):
+                name = mapped.deadline or "first_token"
+                cut_short = (connect if name == "connect" else first_token) != getattr(timeout, name)
+                name = "total" if cut_short else name
+                mapped = context.timed_out(name, getattr(timeout, name))
             raise mapped from error
 
 
@@ -253,5 +266,5 @@ class _OpenStream:
             self._slot.release()
 
 
-def _mapped(error: Exception, context: CallContext) -> Exception:
-    return context.from_exception(error) or error
+def _shorter(seconds: float | None, left: float) -> float:
+    return left if seconds is None else min(seconds, left)

@@ -87,24 +87,28 @@ def render_messages(
         ValueError: The messages cannot be written for this model; the error says why.
     """
     model = options.model
-    instructions = None
-    if shape.offers_tools:
-        if not model.accepts_tools:
-            kind = "a base model" if model.base else "a Llama 2 model"
-            raise ValueError(
-                f"{model.requested} is {kind} and knows no tools; use an instruct model of Llama 3 or later"
-            )
-        instructions = render_tools(shape.specs, shape.dialect, choice=shape.choice, parallel=shape.parallel)
     return render(
         build_conversation(messages, dialect=shape.dialect),
         model.prompt_format,
         base=model.base,
         vision=model.accepts_images,
         special_tokens=options.special_tokens,
-        tool_instructions=instructions,
+        tool_instructions=_tool_instructions(options, shape),
         prefill=prefill(shape.choice, shape.dialect) if shape.offers_tools else "",
         guard_suffix=guard_suffix,
     )
+
+
+def _tool_instructions(options: CallOptions, shape: Shape) -> str | None:
+    if not shape.offers_tools:
+        return None
+    model = options.model
+    if not model.accepts_tools:
+        kind = "a base model" if model.base else "a Llama 2 model"
+        raise ValueError(
+            f"{model.requested} is {kind} and knows no tools; use an instruct model of Llama 3 or later"
+        )
+    return render_tools(shape.specs, shape.dialect, choice=shape.choice, parallel=shape.parallel)
 
 
 def prepare(
@@ -117,16 +121,32 @@ def prepare(
     """
     suffix = options.guardrails.tag_suffix() if options.guardrails else None
     rendered = render_messages(messages, options, shape, suffix)
+    chat = _chat_messages(messages, options, shape) if llm.import_format == "openai-chat" else None
     continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
     assembler = ResponseAssembler(
         prompt=rendered.text,
         stops=options.stop,
         end_tokens=(*END_TOKENS[options.model.prompt_format], *_NEXT_TURN),
-        parser=_parser(shape),
+        parser=_parser(shape, prefilled=chat is None),
         strip_leading=not continues,
         metadata=_metadata(options),
     )
-    return PreparedCall(_request(llm, rendered, options, suffix), options.region, rendered, assembler)
+    request = _request(llm, rendered, options, suffix, chat)
+    return PreparedCall(request, options.region, rendered, assembler)
+
+
+def _chat_messages(
+    messages: Sequence[BaseMessage], options: CallOptions, shape: Shape
+) -> list[dict[str, Any]]:
+    """Write the messages for an imported model whose own template makes the prompt of them."""
+    from llama_bedrock.prompts.chat_messages import to_chat_messages
+
+    return to_chat_messages(
+        build_conversation(messages, dialect=shape.dialect),
+        options.model.prompt_format,
+        special_tokens=options.special_tokens,
+        tool_instructions=_tool_instructions(options, shape),
+    )
 
 
 def prepare_completion(llm: BedrockLlama, prompt: str, options: CallOptions) -> PreparedCall:
@@ -168,12 +188,17 @@ def _metadata(options: CallOptions) -> dict[str, Any]:
 
 
 def _request(
-    llm: BedrockLlama, rendered: RenderedPrompt, options: CallOptions, suffix: str | None
+    llm: BedrockLlama,
+    rendered: RenderedPrompt,
+    options: CallOptions,
+    suffix: str | None,
+    chat: Sequence[Mapping[str, Any]] | None = None,
 ) -> InvokeRequest:
     body = build_body(
         llm.import_format,
-        prompt=rendered.text,
-        images=rendered.images,
+        prompt=None if chat else rendered.text,
+        messages=chat,
+        images=() if chat else rendered.images,
         temperature=options.temperature,
         top_p=options.top_p,
         max_tokens=options.max_tokens,
@@ -181,9 +206,11 @@ def _request(
     return llm.invoke_request(body, options, suffix)
 
 
-def _parser(shape: Shape) -> ToolCallParser | None:
+def _parser(shape: Shape, prefilled: bool) -> ToolCallParser | None:
+    """Make the reader of tool calls; where a chat template writes the prompt, nothing can be prefilled."""
     if not shape.offers_tools:
         return None
     from llama_bedrock.tools.parser import ToolCallParser
 
-    return ToolCallParser(shape.specs, prefix=prefill(shape.choice, shape.dialect), strict=shape.strict)
+    prefix = prefill(shape.choice, shape.dialect) if prefilled else ""
+    return ToolCallParser(shape.specs, prefix=prefix, strict=shape.strict)

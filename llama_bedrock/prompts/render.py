@@ -136,12 +136,13 @@ def render(
         text = render_llama2(conversation, write.text, prefill)
     else:
         text = _render_turns(
-            _with_instructions(conversation, tool_instructions), _MARKUP[prompt_format], write, prefill
+            with_instructions(conversation, tool_instructions), _MARKUP[prompt_format], write, prefill
         )
     return RenderedPrompt(text, tuple(fit(image).data for image in conversation.images))
 
 
-def _with_instructions(conversation: Conversation, instructions: str | None) -> Conversation:
+def with_instructions(conversation: Conversation, instructions: str | None) -> Conversation:
+    """Put the tool instructions below the first system message, or make one of them."""
     if not instructions:
         return conversation
     first, *rest = conversation.turns

@@ -1,0 +1,341 @@
+"""Documents and metadata of a FAISSStore in one SQLite file, with the metadata ready for filters.
+
+Every document has a key, an integer that grows with every insertion and is never used again. Scalars of its
+metadata are also rows of ``fields``, clustered by (tag, value, key), where a tag is one field name and one
+type: a comparison is one range of that table.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from llama_bedrock._extras import require
+from llama_bedrock.retrievers.filters import Comparison, Kind, kind_of, number
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Row: TypeAlias = tuple[int, str, str, str]
+"""Key, id, text, metadata as JSON."""
+
+_SCHEMA = """
+CREATE TABLE documents (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL, text TEXT
+NOT NULL); CREATE TABLE field_names (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE fields (tag INTEGER, value, key INTEGER, PRIMARY KEY (tag, value, key)) WITHOUT ROWID;
+"""
+_KINDS: tuple[Kind, ...] = ("number", "text", "bool")
+_PRESENT = 2 * len(_KINDS)
+_TAGS = _PRESENT + 1
+"""Tags a field has: its scalars of each type, the members of its lists of each type, and "is a list or
+dict"."""
+_ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_VARIABLES = 500
+"""Parameters in one statement; SQLite's own limit is 999 in old builds."""
+
+
+class DocumentTable:
+    """The SQLite side of a store: rows by key, and keys by id or by comparison.
+
+    Readers use a connection each and never wait; one thread at a time may write (the store sees to it).
+
+    Args:
+        path: The file.
+        writable: False opens a finished file that nobody will change: no locks, no journal.
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        self.writable = writable
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._finalizer = weakref.finalize(self, _close_all, self._idle)
+
+    @classmethod
+    def temporary(cls, source: DocumentTable | None = None) -> DocumentTable:
+        """A writable table in a temporary folder, empty or a copy; the folder goes with the object."""
+        path = Path(tempfile.mkdtemp(prefix="llama-bedrock-")) / "documents.sqlite"
+        if source is not None:
+            source.copy_to(path)
+        table = cls(path, writable=True)
+        table._finalizer.detach()
+        table._finalizer = weakref.finalize(table, _close_all, table._idle, path.parent, os.getpid())
+        if source is None:
+            with table._connection() as connection:
+                connection.executescript(_SCHEMA)
+        return table
+
+    def _connect(self) -> sqlite3.Connection:
+        query = "mode=rwc" if self.writable else "mode=ro&immutable=1"
+        uri = f"{self.path.absolute().as_uri()}?{query}"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        if self.writable:
+            # The working file is private to this process and is copied, with fsync, when the store is saved.
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=OFF")
+        return connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._pid != os.getpid():
+                # After a fork, SQLite's connections belong to the parent.
+                self._idle.clear()
+                self._pid = os.getpid()
+            connection = self._idle.pop() if self._idle else None
+        connection = connection or self._connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            self._idle.append(connection)
+
+    # Reading
+
+    def rows(self, keys: Sequence[int]) -> dict[int, Row]:
+        """The rows with these keys, by key."""
+        with self._connection() as connection:
+            found = _in_batches(
+                connection, "SELECT key, id, text, metadata FROM documents WHERE key IN ({})", list(keys)
+            )
+            return {row[0]: row for row in found}
+
+    def keys_of(self, ids: Sequence[str]) -> dict[str, int]:
+        """Keys of the documents with these ids, by id; unknown ids are left out."""
+        with self._connection() as connection:
+            return dict(_in_batches(connection, "SELECT id, key FROM documents WHERE id IN ({})", list(ids)))
+
+    def iterate(self, batch: int = 1000) -> Iterator[list[Row]]:
+        """All rows in the order of their insertion, a batch at a time; none is held open between batches."""
+        last = -1
+        while True:
+            with self._connection() as connection:
+                rows = connection.execute(
+                    "SELECT key, id, text, metadata FROM documents WHERE key > ? ORDER BY key LIMIT ?",
+                    (last, batch),
+                ).fetchall()
+            if not rows:
+                return
+            yield rows
+            last = rows[-1][0]
+
+    def iterate_metadata(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Key and metadata of every document."""
+        for rows in self.iterate():
+            for key, _, _, metadata in rows:
+                yield key, json.loads(metadata)
+
+    def matching(self, comparison: Comparison) -> npt.NDArray[np.int64]:
+        """Keys that satisfy a positive comparison (not ``ne`` or ``nin``), and perhaps keys of deleted
+        documents."""
+        with self._connection() as connection:
+            found = connection.execute(
+                "SELECT number FROM field_names WHERE name = ?", (comparison.key,)
+            ).fetchone()
+            first = _TAGS * found[0] if found else None
+            parts = [] if first is None else list(_select(comparison, first))
+            keys = [_keys(connection, where, parameters) for where, parameters in parts]
+        np = require("numpy", "local")
+        result: npt.NDArray[np.int64] = np.concatenate(keys) if keys else np.empty(0, np.int64)
+        return result
+
+    # Writing
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One change, all or nothing: what the block raises undoes it. The caller commits."""
+        with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            transaction = Transaction(connection)
+            try:
+                yield transaction
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def copy_to(self, path: Path) -> None:
+        """Write a compact copy that readers can open without locks."""
+        path.unlink(missing_ok=True)
+        with self._connection() as connection:
+            target = sqlite3.connect(path, isolation_level=None)
+            try:
+                connection.backup(target, pages=-1)
+                target.execute("PRAGMA journal_mode=DELETE")
+            finally:
+                target.close()
+
+
+class Transaction:
+    """An open change of a `DocumentTable`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def commit(self) -> None:
+        """Make the change visible to readers."""
+        self._connection.execute("COMMIT")
+
+    def delete(self, keys: Iterable[int]) -> None:
+        """Delete rows. Their fields stay until `purge`: keys are never used again, so they match nothing."""
+        self._connection.executemany("DELETE FROM documents WHERE key = ?", ((key,) for key in keys))
+
+    def delete_all(self) -> None:
+        """Delete everything."""
+        for table in ("documents", "fields", "field_names"):
+            self._connection.execute(f"DELETE FROM {table}")
+
+    def purge(self) -> None:
+        """Delete the fields of deleted documents."""
+        self._connection.execute("DELETE FROM fields WHERE key NOT IN (SELECT key FROM documents)")
+
+    def insert(self, first_key: int, documents: Sequence[tuple[str, str, Mapping[str, Any], str]]) -> None:
+        """Insert documents, given as (id, text, metadata, metadata as JSON), under keys from first_key on."""
+        self._connection.executemany(
+            "INSERT INTO documents (key, id, text, metadata) VALUES (?, ?, ?, ?)",
+            ((first_key + n, id_, text, encoded) for n, (id_, text, _, encoded) in enumerate(documents)),
+        )
+        tags = self._tags({name for _, _, metadata, _ in documents for name in metadata})
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO fields VALUES (?, ?, ?)",
+            (
+                (tags[name] + offset, value, first_key + n)
+                for n, (_, _, metadata, _) in enumerate(documents)
+                for name, field in metadata.items()
+                for offset, value in _field_rows(field)
+            ),
+        )
+
+    def _tags(self, names: Iterable[str]) -> dict[str, int]:
+        """The first tag of each field name; new names are entered."""
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO field_names (name) VALUES (?)", ((name,) for name in sorted(names))
+        )
+        return {
+            name: _TAGS * number
+            for number, name in self._connection.execute("SELECT number, name FROM field_names")
+        }
+
+
+def encode_metadata(metadata: Mapping[str, Any], where: str) -> str:
+    """Metadata as JSON that reads back equal.
+
+    Args:
+        metadata: What JSON can hold: text, finite numbers, bools, None, lists and dicts with text keys.
+        where: Names the document in an error.
+
+    Raises:
+        ValueError: It holds something else; the message names the key.
+    """
+    for name, value in metadata.items():
+        _check_json(value, f"{where}: metadata[{name!r}]")
+        if not isinstance(name, str):
+            raise ValueError(f"{where}: metadata keys must be text, got {name!r}")
+    return json.dumps(metadata, separators=(",", ":"))
+
+
+def _check_json(value: object, where: str) -> None:
+    if value is None or isinstance(value, str | bool | int):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} is {value}, which JSON cannot hold: use None")
+    elif isinstance(value, list):
+        for member in value:
+            _check_json(member, where)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            if not isinstance(name, str):
+                raise ValueError(f"{where} has the key {name!r}: keys must be text")
+            _check_json(member, f"{where}[{name!r}]")
+    else:
+        raise ValueError(
+            f"{where} is a {type(value).__name__}, which JSON cannot hold: "
+            "use text, a number, a bool, None, a list or a dict (dates: .isoformat() or .timestamp())"
+        )
+
+
+def _field_rows(field: object) -> Iterator[tuple[int, Any]]:
+    """(Offset of the tag, value) for a scalar, or for each member of a list."""
+    kind = kind_of(field)
+    if kind is not None:
+        yield _KINDS.index(kind), _stored(field)
+    elif field is not None:
+        yield _PRESENT, 0
+        for member in field if isinstance(field, list) else ():
+            kind = kind_of(member)
+            if kind is not None:
+                yield len(_KINDS) + _KINDS.index(kind), _stored(member)
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return value if isinstance(value, str) else number(value)
+
+
+def _select(comparison: Comparison, first: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Conditions on ``fields`` with their parameters; a key that satisfies any of them is a match."""
+    operator, value = comparison.operator, comparison.value
+    kind = kind_of(value)
+    scalar = first + (_KINDS.index(kind) if kind else 0)
+    member = scalar + len(_KINDS)
+    if operator == "eq" and value is None:
+        # Its complement: the store asks for the keys that have a value.
+        yield "tag BETWEEN ? AND ?", (first, first + _TAGS - 1)
+    elif operator in ("eq", "in"):
+        for one in value if isinstance(value, tuple) else (value,):
+            kind = kind_of(one)
+            if kind:
+                yield "tag = ? AND value = ?", (first + _KINDS.index(kind), _stored(one))
+    elif operator in _ORDER:
+        yield f"tag = ? AND value {_ORDER[operator]} ?", (scalar, _stored(value))
+    elif operator == "startswith":
+        # As bytes, because length() of a text ends at a NUL; the lower bound lets the index skip what sorts
+        # before.
+        prefix = str(value).encode()
+        yield (
+            "tag = ? AND value >= ? AND substr(CAST(value AS BLOB), 1, ?) = ?",
+            (scalar, value, len(prefix), prefix),
+        )
+    if operator in ("contains", "string_contains") and isinstance(value, str):
+        tags = (scalar, member) if operator == "string_contains" else (scalar, scalar)
+        yield "tag IN (?, ?) AND instr(CAST(value AS BLOB), CAST(? AS BLOB)) > 0", (*tags, value)
+    if operator in ("contains", "list_contains"):
+        yield "tag = ? AND value = ?", (member, _stored(value))
+
+
+def _keys(connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> npt.NDArray[np.int64]:
+    # One text with all keys is read three times faster than as many rows.
+    [joined] = connection.execute(
+        f"SELECT group_concat(key) FROM fields WHERE {where}", parameters
+    ).fetchone()
+    np = require("numpy", "local")
+    keys: npt.NDArray[np.int64] = np.fromstring(joined or "", dtype=np.int64, sep=",")
+    return keys
+
+
+def _in_batches(connection: sqlite3.Connection, statement: str, values: list[Any]) -> Iterator[Any]:
+    for start in range(0, len(values), _VARIABLES):
+        part = values[start : start + _VARIABLES]
+        yield from connection.execute(statement.format(",".join("?" * len(part))), part)
+
+
+def _close_all(connections: list[sqlite3.Connection], folder: Path | None = None, owner: int = 0) -> None:
+    while connections:
+        connections.pop().close()
+    if folder is not None and os.getpid() == owner:  # a forked child must not take the parent's files away
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,414 @@
+"""FAISSStore: a LangChain vector store on one machine, saved without pickle."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.runnables.config import run_in_executor
+from typing_extensions import Self
+
+from llama_bedrock.retrievers.collection import Collection, Entry
+from llama_bedrock.retrievers.docstore import DocumentTable, encode_metadata
+from llama_bedrock.retrievers.embedding_model import aembed_batches, as_array, embed_batches
+from llama_bedrock.retrievers.embeddings import LSAEmbeddings
+from llama_bedrock.retrievers.search_queue import SearchQueue
+from llama_bedrock.retrievers.selection import FilterLike
+from llama_bedrock.retrievers.store_files import SavedStore, open_store, write_store
+from llama_bedrock.retrievers.store_search import StoreSearch, _document
+from llama_bedrock.retrievers.vector_index import IndexSettings, Kind, Metric, Storage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors: TypeAlias = npt.NDArray[np.float32]
+
+_ADDED_AT_ONCE = 8192
+"""Documents in one change when a new store is filled."""
+
+
+class FAISSStore(StoreSearch):
+    """Documents found by their vectors, with FAISS, on this machine.
+
+        store = FAISSStore.from_documents(documents)          # LSA embeddings, fitted on the documents
+        store.similarity_search("token limit", k=4, filter={"lang": "en", "year": {"$gte": 2024}})
+        store.save("index")
+        store = FAISSStore.load("index")
+
+    Adding a document whose id is known replaces it; a change that fails leaves no trace. Filters
+    (`filters.py`) are evaluated before the search, so k documents come back whenever k match. Threads,
+    processes and event loops may search at the same time; async searches that come together are answered
+    together.
+
+    Changes are kept in memory (documents: in a temporary file) until `save`. In a folder, one process saves
+    at a time and any number read; a reader keeps the generation it opened, until `reload`.
+
+    Side files: what belongs to the store but is made by others, such as a lexical index, is saved in the same
+    atomic
+    generation: ``attach_sidecar(name, write)`` has ``write(folder)`` called in every `save`, and
+        ``sidecar(name)`` is
+    the folder as it was saved, or None if it does not belong to the present ``version`` of the store.
+    ``documents()`` lists the documents, ``version`` counts the changes, ``matching_ids(filter)`` evaluates a
+    filter alone.
+
+    Args:
+        embedding: Makes vectors of texts; None: `LSAEmbeddings`, fitted on the first documents that are
+            added.
+        metric: ``"cosine"`` (default), ``"inner_product"`` or ``"l2"`` (Euclidean distance).
+        kind: ``"flat"`` compares with every vector, ``"hnsw"`` walks a graph, ``"ivf"`` looks into the
+            nearest of many cells; ``"auto"`` (default) is flat up to 50,000 documents and HNSW above, and
+            changes as the store grows.
+        storage: ``"float32"`` (default), ``"fp16"`` (half the memory, recall .999) or ``"sq8"`` (a quarter,
+            recall about .98). Exact means exact for the vectors as they are stored.
+        neighbors: Links of a vector in the HNSW graph; default 32.
+        ef_construction: Candidates looked at for each vector that enters the graph; default 40.
+        ef_search: Candidates looked at in a search of the graph; default 128: recall@10 about .98 at 100,000
+            vectors.
+        nlist: Cells of IVF; default: about 3.2 √n.
+        nprobe: Cells searched; default: a sixteenth.
+        embedding_id: Names the embedding model in the saved store; default: found on the embedding object.
+
+    Raises:
+        ValueError: A setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        embedding: Embeddings | None = None,
+        *,
+        metric: Metric = "cosine",
+        kind: Kind = "auto",
+        storage: Storage = "float32",
+        neighbors: int = 32,
+        ef_construction: int = 40,
+        ef_search: int = 128,
+        nlist: int | None = None,
+        nprobe: int | None = None,
+        embedding_id: str | None = None,
+    ) -> None:
+        settings = IndexSettings(metric, kind, storage, neighbors, ef_construction, ef_search, nlist, nprobe)
+        self._embedding = embedding
+        self._embedding_id = embedding_id
+        self._saved: SavedStore | None = None
+        self._sidecars: dict[str, Callable[[Path], None]] = {}
+        self._use(Collection(DocumentTable.temporary(), settings))
+
+    def _use(self, collection: Collection) -> None:
+        self._collection = collection
+        self._queue = SearchQueue(collection.search)
+
+    # Making, saving, opening
+
+    @classmethod
+    def from_documents(
+        cls, documents: list[Document], embedding: Embeddings | None = None, **kwargs: Any
+    ) -> Self:
+        """A new store with these documents.
+
+        Args:
+            documents: What to add; an ``id`` of its own or a random one names each.
+            embedding: Makes vectors of texts; None: `LSAEmbeddings`, fitted on the documents.
+            **kwargs: ``ids`` and ``vectors`` as in `add_documents`, and the constructor's settings.
+
+        Raises:
+            ValueError: As in `add_documents`; or there is no text to fit LSA on.
+        """
+        ids, vectors = kwargs.pop("ids", None), kwargs.pop("vectors", None)
+        store = cls(embedding, **kwargs)
+        store._fit([document.page_content for document in documents])
+        for start in range(0, len(documents), _ADDED_AT_ONCE):
+            part = slice(start, start + _ADDED_AT_ONCE)
+            store.add_documents(
+                documents[part],
+                ids=None if ids is None else ids[part],
+                vectors=None if vectors is None else vectors[part],
+            )
+        return store
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings | None = None,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """A new store with these texts; see `from_documents`."""
+        documents = _as_documents(texts, metadatas)
+        return cls.from_documents(documents, embedding, ids=ids, **kwargs)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        embedding: Embeddings | None = None,
+        *,
+        embedding_id: str | None = None,
+        mmap: bool = True,
+        verify: bool | None = None,
+    ) -> Self:
+        """Open a saved store.
+
+        Args:
+            folder: Where it was saved.
+            embedding: The embeddings it was made with; None: the ones saved with it (`LSAEmbeddings` only).
+            embedding_id: Says which model ``embedding`` is, where the object does not tell or tells it
+                differently.
+            mmap: Share the vectors' file with other processes instead of reading it. The first change copies
+                it.
+            verify: True compares every file with its checksum. None (default) compares those whose size or
+                time of change is not the one of the save; False none.
+
+        Raises:
+            FileNotFoundError: There is no store in the folder.
+            StoreDamagedError: A file is missing, truncated, changed or foreign.
+            ValueError: It was made with another embedding model, or needs ``embedding``.
+        """
+        saved = open_store(Path(folder), embedding, embedding_id, mapped=mmap, verify=verify)
+        store = cls.__new__(cls)
+        store._embedding, store._embedding_id = saved.embedding, embedding_id
+        store._saved = saved
+        store._sidecars = {}
+        store._use(saved.collection)
+        return store
+
+    def save(self, folder: str | Path | None = None) -> None:
+        """Save the store, or its changes, in one atomic step.
+
+        Args:
+            folder: Where; default: where it was opened or saved last. A store that is there is replaced.
+
+        Raises:
+            ValueError: There is no folder; nothing was ever added; or the metadata of the embeddings cannot
+                be saved.
+            StoreLockedError: Another process is saving there.
+            StoreChangedError: Another process has saved there since this store was opened.
+        """
+        if folder is None and self._saved is None:
+            raise ValueError("this store was never saved: give save() a folder")
+        target = Path(folder) if folder is not None else self._saved.folder  # type: ignore[union-attr]
+        with self._collection.changing:
+            self._saved = write_store(
+                target, self._collection, self._embedding, self._embedding_id, self._sidecars, self._saved
+            )
+
+    def reload(self) -> bool:
+        """Open the folder's current generation, if another process has saved one; True if so. Unsaved changes
+        are lost.
+
+        Raises:
+            ValueError: The store was never saved.
+        """
+        if self._saved is None:
+            raise ValueError("this store was never saved: there is nothing to reload")
+        if self._saved.is_current():
+            return False
+        self._saved = open_store(
+            self._saved.folder, self._embedding, self._embedding_id, mapped=True, verify=None
+        )
+        self._use(self._saved.collection)
+        return True
+
+    # What it is
+
+    @property
+    def embeddings(self) -> Embeddings | None:
+        """The embeddings; None before the first documents, where LSA is to be fitted on them."""
+        return self._embedding
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the store was opened or saved last."""
+        return self._saved.folder if self._saved else None
+
+    @property
+    def version(self) -> int:
+        """Number of changes so far; it is saved with the store and never falls."""
+        return self._collection.version
+
+    @property
+    def kind(self) -> str:
+        """The kind of index in use now: ``flat``, ``hnsw`` or ``ivf``."""
+        index = self._collection.index
+        return index.structure.kind if index else self._collection.settings.structure(0).kind
+
+    @property
+    def dimension(self) -> int | None:
+        """Length of a vector; None while nothing was ever added."""
+        return self._collection.dimension
+
+    def __len__(self) -> int:
+        return len(self._collection)
+
+    def __bool__(self) -> bool:
+        return True  # an empty store is a store
+
+    def documents(self) -> Iterator[Document]:
+        """All documents, in the order they were added."""
+        return (_document(row) for row in self._collection.iterate())
+
+    def attach_sidecar(self, name: str, write: Callable[[Path], None]) -> None:
+        """Have ``write(folder)`` called in every `save`, to write side files of this name into the
+        generation.
+
+        Raises:
+            ValueError: The name is not a plain file name.
+        """
+        if not name or Path(name).name != name or name.startswith("."):
+            raise ValueError(f"a sidecar's name must be a plain file name, got {name!r}")
+        self._sidecars[name] = write
+
+    def sidecar(self, name: str) -> Path | None:
+        """Folder of the side files saved with exactly this version of the store; None if there are none."""
+        return self._saved.sidecar(name, self.version) if self._saved else None
+
+    # Changing and reading by id
+
+    def add_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
+        """Add documents, or replace those whose id is known; all of them or, if anything fails, none.
+
+        Args:
+            documents: What to add.
+            **kwargs: ``ids``: one for each document (None: its own ``id``, else a random one); of documents
+                with the same id the last one counts. ``vectors``: the documents' vectors, where they are
+                known already.
+
+        Returns:
+            The ids, in the order of the documents.
+
+        Raises:
+            ValueError: Numbers of documents, ids and vectors differ; metadata is not JSON; or the vectors do
+                not fit.
+        """
+        vectors = kwargs.pop("vectors", None)
+        ids, entries = _entries(documents, kwargs)
+        texts = [entry.text for entry in entries]
+        if vectors is None:
+            batches = embed_batches(self._fit(texts), texts) if texts else []
+        else:
+            batches = _last_vectors(vectors, ids)
+        self._collection.upsert(entries, batches)
+        return ids
+
+    async def aadd_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
+        """As `add_documents`; embedding is awaited, the rest is done in a thread."""
+        if "vectors" in kwargs:
+            return await run_in_executor(None, lambda: self.add_documents(documents, **kwargs))
+        ids, entries = _entries(documents, kwargs)
+        texts = [entry.text for entry in entries]
+        if not texts:
+            return []
+        embedding = await run_in_executor(None, self._fit, texts)
+        batches = await aembed_batches(embedding, texts)
+        await run_in_executor(None, self._collection.upsert, entries, batches)
+        return ids
+
+    def add_embeddings(
+        self,
+        text_embeddings: Sequence[tuple[str, Sequence[float]]],
+        metadatas: list[dict[str, Any]] | None = None,
+        ids: list[str] | None = None,
+    ) -> list[str]:
+        """Add texts with vectors that are known already; see `add_documents`."""
+        pairs = list(text_embeddings)
+        documents = _as_documents([text for text, _ in pairs], metadatas)
+        return self.add_documents(documents, ids=ids, vectors=[vector for _, vector in pairs])
+
+    def delete(self, ids: list[str] | None = None, *, filter: FilterLike = None, **kwargs: Any) -> bool:
+        """Delete documents: those with these ids, or those that match a filter; with neither, all of them.
+
+        Returns:
+            True. Ids that are unknown are no error.
+        """
+        if kwargs:
+            raise TypeError(f"delete() takes ids or a filter, got {sorted(kwargs)}")
+        if filter is not None:
+            if ids is not None:
+                raise ValueError("delete() takes ids or a filter, not both")
+            ids = sorted(self.matching_ids(filter))
+        self._collection.delete(ids)
+        return True
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """The documents with these ids, in that order; unknown ids are left out."""
+        return [_document(row) for row in self._collection.get(ids)]
+
+    def matching_ids(self, filter: FilterLike) -> set[str]:
+        """The ids of all documents that a filter matches."""
+        return self._collection.matching_ids(filter)
+
+    def vectors(self, ids: Sequence[str]) -> Vectors:
+        """The stored vectors of documents, one a row; of unit length if the metric is cosine.
+
+        Raises:
+            KeyError: An id is unknown.
+        """
+        return self._collection.vectors(ids)
+
+    def _fit(self, texts: Sequence[str]) -> Embeddings:
+        if self._embedding is None:
+            self._embedding = LSAEmbeddings().fit(texts)
+        return self._embedding
+
+
+def _as_documents(texts: Sequence[str], metadatas: Sequence[Mapping[str, Any]] | None) -> list[Document]:
+    if metadatas is None:
+        return [Document(page_content=text) for text in texts]
+    if len(metadatas) != len(texts):
+        raise ValueError(f"there are {len(texts)} texts and {len(metadatas)} metadatas")
+    return [
+        Document(page_content=text, metadata=dict(metadata))
+        for text, metadata in zip(texts, metadatas, strict=True)
+    ]
+
+
+def _entries(documents: Sequence[Document], kwargs: dict[str, Any]) -> tuple[list[str], list[Entry]]:
+    """The id of every document, and what is to be written: for a repeated id, its last document."""
+    given = kwargs.pop("ids", None)
+    if kwargs:
+        raise TypeError(f"unknown arguments {sorted(kwargs)}; add_documents() takes ids and vectors")
+    if given is not None and len(given) != len(documents):
+        raise ValueError(f"there are {len(documents)} documents and {len(given)} ids")
+    ids = [_id(given[n] if given is not None else None, document) for n, document in enumerate(documents)]
+    entries: dict[str, Entry] = {}
+    for id_, document in zip(ids, documents, strict=True):
+        entries.pop(id_, None)
+        entries[id_] = _entry(id_, document)
+    return ids, list(entries.values())
+
+
+def _id(given: str | None, document: Document) -> str:
+    id_ = given if given is not None else document.id
+    if id_ is None:
+        return str(uuid.uuid4())
+    if not isinstance(id_, str) or not id_:
+        raise ValueError(f"a document's id must be a non-empty text, got {id_!r}")
+    return id_
+
+
+def _entry(id_: str, document: Document) -> Entry:
+    try:
+        document.page_content.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"document {id_!r}: its text holds a lone surrogate at {error.start}, which no file can hold; "
+            'clean it with text.encode("utf-8", "replace").decode()'
+        ) from None
+    encoded = encode_metadata(document.metadata, f"document {id_!r}")
+    return Entry(id_, document.page_content, document.metadata, encoded)
+
+
+def _last_vectors(vectors: Any, ids: Sequence[str]) -> list[Vectors]:
+    """Vectors in the order of `_entries`: for a repeated id, its last one."""
+    array = as_array(vectors, len(ids)) if ids else None
+    if array is None:
+        return []
+    last = {id_: number for number, id_ in enumerate(ids)}
+    return [array if len(last) == len(ids) else array[sorted(last.values())]]

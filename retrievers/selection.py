@@ -1,0 +1,138 @@
+"""From a metadata filter to the slots that may be found."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from llama_bedrock._extras import require
+from llama_bedrock.retrievers.docstore import DocumentTable
+from llama_bedrock.retrievers.filters import And, Comparison, Filter, Not, Or, parse_filter
+from llama_bedrock.retrievers.slot_table import SlotTable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Bitmap: TypeAlias = npt.NDArray[np.uint8]
+
+FilterLike: TypeAlias = "Filter | Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None"
+"""A filter in any form; a function of the metadata works too, but is called for every document of the
+store."""
+
+_CACHED = 64
+
+
+class Selection:
+    """The slots that may be found.
+
+    Args:
+        bitmap: One bit a slot, little-endian, as FAISS's ``IDSelectorBitmap`` wants it.
+        total: Number of slots.
+    """
+
+    def __init__(self, bitmap: Bitmap, total: int) -> None:
+        self.bitmap = bitmap
+        self.total = total
+        self.count = int(self._bits().sum())
+
+    @cached_property
+    def slots(self) -> npt.NDArray[np.int64]:
+        """Their numbers, rising."""
+        slots: npt.NDArray[np.int64] = require("numpy", "local").flatnonzero(self._bits())
+        return slots
+
+    def _bits(self) -> Bitmap:
+        bits: Bitmap = require("numpy", "local").unpackbits(self.bitmap, count=self.total, bitorder="little")
+        return bits
+
+
+class Selector:
+    """Evaluates filters in SQLite, one comparison at a time, and joins the results as bitmaps.
+
+    What it finds is kept for the filters used last. The store makes a new selector after every change.
+    """
+
+    def __init__(self, documents: DocumentTable, slots: SlotTable) -> None:
+        self._documents = documents
+        self._slots = slots
+        self._selections: OrderedDict[Filter | None, Selection] = OrderedDict()
+        self._bitmaps: OrderedDict[Filter, Bitmap] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def select(self, filter_: FilterLike) -> Selection:
+        """The living slots that a filter matches; None: all living ones.
+
+        Raises:
+            ValueError: The filter is malformed.
+        """
+        if callable(filter_) and not isinstance(filter_, Filter):
+            return Selection(self._alive() & self._called(filter_), self._slots.count)
+        parsed = parse_filter(filter_)
+        with self._lock:
+            if parsed in self._selections:
+                self._selections.move_to_end(parsed)
+                return self._selections[parsed]
+        alive = self._alive()
+        selection = Selection(alive if parsed is None else alive & self._bitmap(parsed), self._slots.count)
+        self._remember(self._selections, parsed, selection)
+        return selection
+
+    def _bitmap(self, filter_: Filter) -> Bitmap:
+        match filter_:
+            case And():
+                return require("numpy", "local").bitwise_and.reduce(  # type: ignore[no-any-return]
+                    [self._bitmap(operand) for operand in filter_.operands]
+                )
+            case Or():
+                return require("numpy", "local").bitwise_or.reduce(  # type: ignore[no-any-return]
+                    [self._bitmap(operand) for operand in filter_.operands]
+                )
+            case Not():
+                return ~self._bitmap(filter_.operand)
+            case Comparison():
+                return self._comparison(filter_)
+            case _:
+                raise TypeError(f"unknown kind of filter: {type(filter_).__name__}")
+
+    def _comparison(self, comparison: Comparison) -> Bitmap:
+        key, operator, value = comparison.key, comparison.operator, comparison.value
+        if operator in ("ne", "nin"):
+            return ~self._bitmap(Comparison(key, "eq" if operator == "ne" else "in", value))
+        if isinstance(value, tuple) and None in value:
+            values = tuple(member for member in value if member is not None)
+            return self._bitmap(Comparison(key, "in", values)) | self._bitmap(Comparison(key, "eq", None))
+        with self._lock:
+            if comparison in self._bitmaps:
+                self._bitmaps.move_to_end(comparison)
+                return self._bitmaps[comparison]
+        bitmap = self._packed(self._slots.slots_of(self._documents.matching(comparison)))
+        if value is None:
+            bitmap = ~bitmap  # the table finds the documents that have a value
+        self._remember(self._bitmaps, comparison, bitmap)
+        return bitmap
+
+    def _called(self, function: Callable[[dict[str, Any]], bool]) -> Bitmap:
+        np = require("numpy", "local")
+        matching = [key for key, metadata in self._documents.iterate_metadata() if function(metadata)]
+        return self._packed(self._slots.slots_of(np.array(matching, dtype=np.int64)))
+
+    def _alive(self) -> Bitmap:
+        bitmap: Bitmap = require("numpy", "local").packbits(self._slots.alive(), bitorder="little")
+        return bitmap
+
+    def _packed(self, slots: npt.NDArray[np.int64]) -> Bitmap:
+        np = require("numpy", "local")
+        mask = np.zeros(self._slots.count, np.bool_)
+        mask[slots] = True
+        bitmap: Bitmap = np.packbits(mask, bitorder="little")
+        return bitmap
+
+    def _remember(self, cache: OrderedDict[Any, Any], key: object, value: object) -> None:
+        with self._lock:
+            cache[key] = value
+            while len(cache) > _CACHED:
+                cache.popitem(last=False)

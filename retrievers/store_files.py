@@ -1,0 +1,226 @@
+"""What a FAISSStore writes into a generation, and how it is opened again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+
+from llama_bedrock._extras import require
+from llama_bedrock.retrievers.collection import Collection
+from llama_bedrock.retrievers.docstore import DocumentTable
+from llama_bedrock.retrievers.embedding_model import identity
+from llama_bedrock.retrievers.embeddings import LSAEmbeddings
+from llama_bedrock.retrievers.persistence import (
+    Generation,
+    StoreChangedError,
+    StoreDamagedError,
+    StoreError,
+    current_name,
+    delete_unused,
+    open_generation,
+    write_generation,
+    writing,
+)
+from llama_bedrock.retrievers.slot_table import SlotTable
+from llama_bedrock.retrievers.vector_index import IndexSettings, Structure, VectorIndex
+
+_VECTORS = "vectors.faiss"
+_SLOTS = "slots.npy"
+_DOCUMENTS = "documents.sqlite"
+_EMBEDDING = "embedding"
+_SIDECARS = "sidecars"
+
+
+class EmbeddingMismatchError(StoreError):
+    """The store was made with another embedding model: its vectors mean nothing to this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedStore:
+    """A store as it lies in a folder.
+
+    Attributes:
+        folder: Where.
+        generation: The generation that was opened or written.
+        collection: Its contents.
+        embedding: The model that made the vectors.
+        index: The FAISS index as it was written; while the collection has this one, its file is linked, not
+            written.
+    """
+
+    folder: Path
+    generation: Generation
+    collection: Collection
+    embedding: Embeddings | None
+    index: tuple[VectorIndex | None, int]
+
+    def is_current(self) -> bool:
+        """True if no process has saved another generation."""
+        return current_name(self.folder) == self.generation.name
+
+    def sidecar(self, name: str, version: int) -> Path | None:
+        """Folder of side files that were saved with this version of the store."""
+        if self.generation.manifest["version"] != version or name not in self.generation.manifest["sidecars"]:
+            return None
+        return self.generation.path / _SIDECARS / name
+
+
+def open_store(
+    folder: Path, embedding: Embeddings | None, embedding_id: str | None, *, mapped: bool, verify: bool | None
+) -> SavedStore:
+    """Open the current generation of a folder; see `FAISSStore.load`."""
+    generation = open_generation(folder, verify=verify)
+    path, manifest = generation.path, generation.manifest
+    embedding = _matching_embedding(generation, embedding, embedding_id)
+    settings = IndexSettings(**manifest["settings"])
+    try:
+        slots = SlotTable.read(path / _SLOTS, manifest["next_key"])
+        index = None
+        if manifest["dimension"] is not None:
+            structure = Structure(**manifest["structure"])
+            index = VectorIndex.read(
+                path / _VECTORS, manifest["dimension"], settings, structure, mapped=mapped
+            )
+    except (ValueError, OSError) as error:
+        raise StoreDamagedError(f"{path} cannot be read: {error}") from error
+    if index is not None and len(index) != slots.count:
+        raise StoreDamagedError(f"{path}: the index has {len(index)} vectors and the slots {slots.count}")
+    documents = DocumentTable(path / _DOCUMENTS, writable=False)
+    collection = Collection(documents, settings, index, slots, manifest["version"])
+    return SavedStore(folder, generation, collection, embedding, (index, slots.count))
+
+
+def write_store(
+    folder: Path,
+    collection: Collection,
+    embedding: Embeddings | None,
+    embedding_id: str | None,
+    sidecars: Mapping[str, Callable[[Path], None]],
+    saved: SavedStore | None,
+) -> SavedStore:
+    """Save a collection as a new generation; see `FAISSStore.save`. Nobody may change it meanwhile."""
+    with writing(folder):
+        if saved is not None and not _same_folder(saved.folder, folder):
+            saved = None
+        if saved is not None and not saved.is_current():
+            raise StoreChangedError(
+                f"another process has saved {folder} since this store was opened: reload() drops the changes made "
+                "here; save() into another folder keeps both"
+            )
+        reused: dict[str, Any] = {}
+
+        def write(path: Path) -> dict[str, Any]:
+            reused.update(_write_files(path, collection, saved))
+            names = _write_sidecars(path, sidecars, saved, collection.version)
+            return {
+                "embedding": _write_embedding(path, embedding, embedding_id),
+                "sidecars": names,
+                **_facts(collection),
+            }
+
+        generation = write_generation(folder, write, reused)
+        index = (collection.index, collection.slots.count)
+        result = SavedStore(folder, generation, collection, embedding, index)
+        if saved is not None and saved.generation.lock is not None:
+            saved.generation.lock.release()
+        delete_unused(folder)
+        return result
+
+
+def _facts(collection: Collection) -> dict[str, Any]:
+    return {
+        "settings": asdict(collection.settings),
+        "structure": asdict(collection.index.structure) if collection.index else None,
+        "dimension": collection.dimension,
+        "documents": len(collection),
+        "next_key": collection.slots.next_key,
+        "version": collection.version,
+        "faiss": require("faiss", "local").__version__,
+        "saved_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _write_files(path: Path, collection: Collection, saved: SavedStore | None) -> dict[str, Any]:
+    """Write vectors, slots and documents; returns the facts of those that are links to the last
+    generation's."""
+    collection.slots.write(path / _SLOTS)
+    reused = {}
+    if not collection.documents.writable and saved is not None:
+        reused |= _link(_DOCUMENTS, saved.generation, path)
+    if _DOCUMENTS not in reused:
+        collection.documents.copy_to(path / _DOCUMENTS)
+    if collection.index is not None:
+        if saved is not None and saved.index == (collection.index, collection.slots.count):
+            reused |= _link(_VECTORS, saved.generation, path)
+        if _VECTORS not in reused:
+            collection.index.write(path / _VECTORS)
+    return reused
+
+
+def _link(name: str, generation: Generation, path: Path) -> dict[str, Any]:
+    with suppress(OSError):  # no hard links here: it is written again
+        os.link(generation.path / name, path / name)
+        return {name: generation.manifest["files"][name]}
+    return {}
+
+
+def _write_sidecars(
+    path: Path, sidecars: Mapping[str, Callable[[Path], None]], saved: SavedStore | None, version: int
+) -> list[str]:
+    names = dict.fromkeys(sidecars)
+    for name, write in sidecars.items():
+        folder = path / _SIDECARS / name
+        folder.mkdir(parents=True)
+        write(folder)
+    for name in saved.generation.manifest["sidecars"] if saved else ():
+        old = saved.sidecar(name, version) if saved else None
+        if name not in names and old is not None:
+            shutil.copytree(old, path / _SIDECARS / name)
+            names[name] = None
+    return sorted(names)
+
+
+def _write_embedding(path: Path, embedding: Embeddings | None, embedding_id: str | None) -> dict[str, Any]:
+    if embedding is None:
+        return {"id": embedding_id, "saved": False}
+    saved = isinstance(embedding, LSAEmbeddings)
+    if isinstance(embedding, LSAEmbeddings):
+        embedding.save(path / _EMBEDDING)
+    return {"id": embedding_id or identity(embedding), "saved": saved}
+
+
+def _matching_embedding(
+    generation: Generation, embedding: Embeddings | None, embedding_id: str | None
+) -> Embeddings | None:
+    facts = generation.manifest["embedding"]
+    if embedding is None:
+        if facts["saved"]:
+            return LSAEmbeddings.load(generation.path / _EMBEDDING)
+        if facts["id"] is None:
+            return None
+        raise EmbeddingMismatchError(
+            f"the store was made with the embedding model {facts['id']}, which is not saved with it: "
+            "give load() the embedding"
+        )
+    given = embedding_id or identity(embedding)
+    if facts["id"] is not None and given != facts["id"]:
+        raise EmbeddingMismatchError(
+            f"the store was made with the embedding model {facts['id']} and cannot be searched with {given}; "
+            "if they are the same, say so with embedding_id"
+        )
+    return embedding
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

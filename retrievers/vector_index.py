@@ -1,0 +1,328 @@
+"""The FAISS side of a FAISSStore: which structure holds the vectors, and how it is searched.
+
+Vectors sit in slots, numbered from 0 in the order of their insertion. The structure follows the settings and
+the number of vectors; a change of structure builds a new one from the old one's vectors.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+from llama_bedrock._extras import require
+from llama_bedrock.retrievers.faiss_threads import blas_for_small_batches, openmp_threads
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from llama_bedrock.retrievers.selection import Selection
+
+    Vectors: TypeAlias = npt.NDArray[np.float32]
+    Slots: TypeAlias = npt.NDArray[np.int64]
+
+Kind: TypeAlias = Literal["auto", "flat", "hnsw", "ivf"]
+Storage: TypeAlias = Literal["float32", "fp16", "sq8"]
+Metric: TypeAlias = Literal["cosine", "inner_product", "l2"]
+
+FLAT_LIMIT = 50_000
+"""``auto`` scans every vector up to here (3 ms a query at 384 dimensions) and keeps a graph above."""
+TRAINING_MINIMUM = 1_000
+"""Vectors needed to learn the ranges of ``sq8``; fewer are kept as float32 and scanned."""
+IVF_MINIMUM = 5_000
+_TRAINING_SAMPLE = 64
+"""Vectors per IVF cell that k-means sees; FAISS asks for 39 at least and uses 256 at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """How vectors are compared, stored and searched; see `FAISSStore` for the meaning of each.
+
+    Raises:
+        ValueError: A setting is out of its range.
+    """
+
+    metric: Metric = "cosine"
+    kind: Kind = "auto"
+    storage: Storage = "float32"
+    neighbors: int = 32
+    ef_construction: int = 40
+    ef_search: int = 128
+    nlist: int | None = None
+    nprobe: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (("metric", Metric), ("kind", Kind), ("storage", Storage)):
+            if getattr(self, name) not in get_args(choices):
+                known = ", ".join(get_args(choices))
+                raise ValueError(f"{name} must be one of {known}; got {getattr(self, name)!r}")
+        for name in ("neighbors", "ef_construction", "ef_search", "nlist", "nprobe"):
+            value = getattr(self, name)
+            if value is not None and (
+                not isinstance(value, int) or value < (2 if name == "neighbors" else 1)
+            ):
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+    def structure(self, count: int, current: Structure | None = None) -> Structure:
+        """The structure for this many vectors; the current one where it still serves."""
+        kind = self.kind
+        if kind == "auto":
+            # A store that shrinks keeps its graph down to half the limit: no rebuilding back and forth.
+            limit = FLAT_LIMIT // 2 if current and current.kind == "hnsw" else FLAT_LIMIT
+            kind = "flat" if count <= limit else "hnsw"
+        if kind == "ivf" and count < (self.nlist or 0) * 39 + IVF_MINIMUM * (self.nlist is None):
+            kind = "flat"
+        storage = self.storage
+        if storage == "sq8" and count < TRAINING_MINIMUM:
+            kind, storage = ("flat" if kind == "ivf" else kind), "float32"
+        if kind != "ivf":
+            return Structure(kind, storage)
+        if current and current.kind == "ivf" and current.trained_on <= count < 4 * current.trained_on:
+            return current
+        # About 3.2 √n cells: 1,024 at 100,000 vectors, measured at recall@10 .964 with 64 probed.
+        nlist = self.nlist or 2 ** round(math.log2(3.2 * math.sqrt(count)))
+        return Structure(kind, storage, nlist, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What a FAISS index is made of.
+
+    Attributes:
+        kind: ``flat`` scans, ``hnsw`` walks a graph, ``ivf`` scans the cells nearest to the query.
+        storage: How a vector is stored.
+        nlist: Cells of ``ivf``.
+        trained_on: Number of vectors when the cells were chosen.
+    """
+
+    kind: Literal["flat", "hnsw", "ivf"]
+    storage: Storage
+    nlist: int = 0
+    trained_on: int = 0
+
+
+class VectorIndex:
+    """Vectors in slots, searched exactly or through a graph.
+
+    Not thread-safe for changes: the store holds its lock around `add`, `keep` and `rebuild`'s exchange.
+
+    Args:
+        dimension: Length of a vector.
+        settings: How vectors are compared, stored and searched.
+        structure: What the index is made of; default: what the settings ask for with no vectors.
+        index: A FAISS index of that structure; default: an empty one.
+    """
+
+    def __init__(
+        self, dimension: int, settings: IndexSettings, structure: Structure | None = None, index: Any = None
+    ) -> None:
+        self.dimension = dimension
+        self.settings = settings
+        self.structure = structure or settings.structure(0)
+        self._index = _build(dimension, settings, self.structure) if index is None else index
+        self._mapped_from: Path | None = None
+        self._mapping = threading.Lock()
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    # Changing
+
+    def add(self, vectors: Vectors) -> None:
+        """Put vectors into the next slots."""
+        self._own()
+        with openmp_threads(2):
+            self._index.add(vectors)
+
+    def truncate(self, count: int) -> bool:
+        """Forget the slots from count on; False where the structure cannot (a graph)."""
+        if count == len(self):
+            return True
+        if self.structure.kind == "hnsw":
+            return False
+        self._own()
+        faiss = require("faiss", "local")
+        if self.structure.kind == "ivf":
+            self._index.set_direct_map_type(faiss.DirectMap.NoMap)
+        self._index.remove_ids(faiss.IDSelectorRange(count, len(self)))
+        return True
+
+    def rebuilt(self, kept: npt.NDArray[np.bool_], structure: Structure) -> VectorIndex:
+        """Another index, of the given structure, with the kept slots only, renumbered from 0."""
+        np = require("numpy", "local")
+        other = VectorIndex(self.dimension, self.settings, structure)
+        slots = np.flatnonzero(kept)
+        with openmp_threads(2):
+            if not other._index.is_trained:
+                sample = max(TRAINING_MINIMUM, _TRAINING_SAMPLE * structure.nlist)
+                step = max(1, len(slots) // sample)
+                other._index.train(self.vectors(slots[::step]))
+            for start in range(0, len(slots), 8192):
+                other._index.add(self.vectors(slots[start : start + 8192]))
+        return other
+
+    def wanted_structure(self, count: int) -> Structure:
+        """The structure that the settings ask for with this many vectors."""
+        return self.settings.structure(count, self.structure)
+
+    # Reading
+
+    def vectors(self, slots: Slots) -> Vectors:
+        """The stored vectors of slots (what is left of them after ``fp16`` or ``sq8``)."""
+        np = require("numpy", "local")
+        if self.structure.kind == "ivf":
+            with self._mapping:
+                self._index.make_direct_map()
+        vectors: Vectors = self._index.reconstruct_batch(np.ascontiguousarray(slots, dtype=np.int64))
+        return vectors
+
+    def search(self, queries: Vectors, k: int, selection: Selection | None) -> tuple[Vectors, Slots]:
+        """The k nearest slots of each query, nearest first; slot -1 where there are fewer.
+
+        Args:
+            queries: One a row, normalised if the metric is cosine.
+            k: How many.
+            selection: The slots that may be found; None for all.
+        """
+        available = len(self) if selection is None else selection.count
+        k = min(k, available)
+        threads = 1 if len(queries) == 1 else 2
+        with openmp_threads(threads), blas_for_small_batches(len(queries), self.dimension):
+            if selection is not None and (
+                self.structure.kind == "flat" or self._scan_is_cheaper(selection, k)
+            ):
+                return self._scan(queries, k, selection)
+            scores, slots = self._index.search(queries, k, params=self._parameters(k, selection))
+            if self.structure.kind != "flat" and (slots < 0).any():
+                # The graph or the probed cells did not reach k vectors that exist.
+                return self._scan(queries, k, selection)
+            return scores, slots
+
+    def _scan_is_cheaper(self, selection: Selection, k: int) -> bool:
+        return selection.count <= max(k, self.exact_limit())
+
+    def exact_limit(self) -> int:
+        """Up to how many selected vectors are scanned one by one rather than searched through the
+        structure."""
+        return max(5_000, len(self) // 20)
+
+    def _parameters(self, k: int, selection: Selection | None) -> Any:
+        faiss = require("faiss", "local")
+        chosen = {} if selection is None else {"sel": faiss.IDSelectorBitmap(selection.bitmap)}
+        if self.structure.kind == "hnsw":
+            share = 1.0 if selection is None else selection.count / max(1, len(self))
+            ef = max(self.settings.ef_search, k)
+            return faiss.SearchParametersHNSW(efSearch=math.ceil(ef / math.sqrt(share)), **chosen)
+        if self.structure.kind == "ivf":
+            nprobe = self.settings.nprobe or max(8, self.structure.nlist // 16)
+            return faiss.SearchParametersIVF(nprobe=nprobe, **chosen)
+        return faiss.SearchParameters(**chosen) if chosen else None
+
+    def _scan(self, queries: Vectors, k: int, selection: Selection | None) -> tuple[Vectors, Slots]:
+        """Compare with every selected vector: the true nearest (of the stored vectors)."""
+        faiss = require("faiss", "local")
+        if self.structure.kind == "ivf":
+            chosen = {} if selection is None else {"sel": faiss.IDSelectorBitmap(selection.bitmap)}
+            parameters = faiss.SearchParametersIVF(nprobe=self.structure.nlist, **chosen)
+            scores, slots = self._index.search(queries, k, params=parameters)
+            return scores, slots
+        flat = faiss.downcast_index(self._index.storage) if self.structure.kind == "hnsw" else self._index
+        if selection is None:
+            scores, slots = flat.search(queries, k)
+        elif self.structure.storage == "float32":
+            # With an array of ids, FAISS reads those vectors and no others.
+            selector = faiss.IDSelectorArray(selection.slots)
+            scores, slots = flat.search(queries, k, params=faiss.SearchParameters(sel=selector))
+        else:
+            selector = faiss.IDSelectorBitmap(selection.bitmap)
+            scores, slots = flat.search(queries, k, params=faiss.SearchParameters(sel=selector))
+        return scores, slots
+
+    # Files
+
+    def write(self, path: Path) -> dict[str, Any]:
+        """Write the FAISS file; returns what `read` needs to know about it."""
+        faiss = require("faiss", "local")
+        faiss.write_index(self._index, str(path))
+        return asdict(self.structure)
+
+    @classmethod
+    def read(
+        cls, path: Path, dimension: int, settings: IndexSettings, structure: Structure, *, mapped: bool
+    ) -> VectorIndex:
+        """Open what `write` wrote; mapped shares the pages of the file with other processes.
+
+        Raises:
+            ValueError: It is not such a file.
+        """
+        found, was_mapped = _read(path, mapped=mapped)
+        index = cls(dimension, settings, structure, found)
+        index._mapped_from = path if was_mapped else None
+        if found.d != dimension or found.metric_type != _faiss_metric(settings.metric):
+            raise ValueError(f"{path} holds vectors of another dimension or metric than its manifest says")
+        return index
+
+    def _own(self) -> None:
+        """Before a change: a mapped file becomes a copy in memory."""
+        if self._mapped_from is not None:
+            self._index, _ = _read(self._mapped_from, mapped=False)
+            self._mapped_from = None
+
+
+def normalised(vectors: Vectors) -> Vectors:
+    """Unit vectors; zeros stay zeros."""
+    np = require("numpy", "local")
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    result: Vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return result
+
+
+def _faiss_metric(metric: Metric) -> int:
+    faiss = require("faiss", "local")
+    return int(faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
+
+
+def _build(dimension: int, settings: IndexSettings, structure: Structure) -> Any:
+    faiss = require("faiss", "local")
+    metric = _faiss_metric(settings.metric)
+    quantizer = {
+        "float32": None,
+        "fp16": faiss.ScalarQuantizer.QT_fp16,
+        "sq8": faiss.ScalarQuantizer.QT_8bit,
+    }[structure.storage]
+    if structure.kind == "hnsw":
+        if quantizer is None:
+            index = faiss.IndexHNSWFlat(dimension, settings.neighbors, metric)
+        else:
+            index = faiss.IndexHNSWSQ(dimension, quantizer, settings.neighbors, metric)
+        index.hnsw.efConstruction = settings.ef_construction
+        return index
+    if structure.kind == "flat":
+        if quantizer is None:
+            return faiss.IndexFlat(dimension, metric)
+        return faiss.IndexScalarQuantizer(dimension, quantizer, metric)
+    cells = faiss.IndexFlat(dimension, metric)
+    if quantizer is None:
+        index = faiss.IndexIVFFlat(cells, dimension, structure.nlist, metric)
+    else:
+        index = faiss.IndexIVFScalarQuantizer(cells, dimension, structure.nlist, quantizer, metric)
+    cells.this.disown()
+    index.own_fields = True
+    return index
+
+
+def _read(path: Path, *, mapped: bool) -> tuple[Any, bool]:
+    faiss = require("faiss", "local")
+    # Added in FAISS 1.11; without it the file is read into memory.
+    flag = getattr(faiss, "IO_FLAG_MMAP_IFC", None) if mapped else None
+    try:
+        if flag is not None:
+            return faiss.read_index(str(path), flag), True
+        return faiss.read_index(str(path)), False
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path} is not a FAISS index that this version of faiss can read: {error}"
+        ) from error

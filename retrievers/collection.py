@@ -106,7 +106,7 @@ class Collection:
     def search_diverse(
         self, query: Vectors, k: int, fetch_k: int, balance: float, filter_: FilterLike = None
     ) -> list[Hit]:
-        """k of the fetch_k nearest documents, each chosen to be near the query and unlike those before it."""
+        """Some of the fetch_k nearest documents, each chosen to be near the query and unlike those before it."""
         from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
         with self._lock.read():
@@ -167,7 +167,8 @@ class Collection:
 
     def get(self, ids: Sequence[str]) -> list[Row]:
         """The rows with these ids, in the order of the ids; unknown ones are left out, repeated ones come
-        once."""
+        once.
+        """
         with self._lock.read():
             keys = self.documents.keys_of(list(dict.fromkeys(ids)))
             rows = self.documents.rows(list(keys.values()))

@@ -141,7 +141,8 @@ class DocumentTable:
 
     def matching(self, comparison: Comparison) -> npt.NDArray[np.int64]:
         """Keys that satisfy a positive comparison (not ``ne`` or ``nin``), and perhaps keys of deleted
-        documents."""
+        documents.
+        """
         with self._connection() as connection:
             found = connection.execute(
                 "SELECT number FROM field_names WHERE name = ?", (comparison.key,)

@@ -1,5 +1,6 @@
 """Embedding models as a store sees them: arrays in bounded batches, and a name that tells two models
-apart."""
+apart.
+"""
 
 from __future__ import annotations
 

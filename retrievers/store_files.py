@@ -112,8 +112,8 @@ def write_store(
             saved = None
         if saved is not None and not saved.is_current():
             raise StoreChangedError(
-                f"another process has saved {folder} since this store was opened: reload() drops the changes made "
-                "here; save() into another folder keeps both"
+                f"another process has saved {folder} since this store was opened: reload() drops the changes "
+                "made here; save() into another folder keeps both"
             )
         reused: dict[str, Any] = {}
 
@@ -150,9 +150,10 @@ def _facts(collection: Collection) -> dict[str, Any]:
 
 def _write_files(path: Path, collection: Collection, saved: SavedStore | None) -> dict[str, Any]:
     """Write vectors, slots and documents; returns the facts of those that are links to the last
-    generation's."""
+    generation's.
+    """
     collection.slots.write(path / _SLOTS)
-    reused = {}
+    reused: dict[str, Any] = {}
     if not collection.documents.writable and saved is not None:
         reused |= _link(_DOCUMENTS, saved.generation, path)
     if _DOCUMENTS not in reused:

@@ -110,7 +110,7 @@ class StoreSearch(VectorStore):
         filter: FilterLike = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """k of the fetch_k documents nearest to a text, each chosen to be near it and unlike those before.
+        """Some of the fetch_k documents nearest to a text, each chosen to be near it and unlike those before.
 
         Args:
             query: The text.

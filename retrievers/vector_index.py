@@ -206,7 +206,8 @@ class VectorIndex:
 
     def exact_limit(self) -> int:
         """Up to how many selected vectors are scanned one by one rather than searched through the
-        structure."""
+        structure.
+        """
         return max(5_000, len(self) // 20)
 
     def _parameters(self, k: int, selection: Selection | None) -> Any:

@@ -145,6 +145,10 @@ class BedrockLlama(BaseModel):
     _sync: dict[str | None, SyncTransport] = PrivateAttr(default_factory=dict)
     _async: dict[str | None, AsyncTransport] = PrivateAttr(default_factory=dict)
 
+    def model_post_init(self, context: Any, /) -> None:
+        """Hand on to LangChain's own hook, which pydantic's for private attributes would otherwise replace."""
+        super().model_post_init(context)
+
     @model_validator(mode="after")
     def _check_llama_settings(self) -> Self:
         """Refuse what no call could succeed with, as early as it can be known without AWS settings."""

@@ -239,16 +239,6 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile | None:
         return model_profile(self.resolve())
 
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """True: a model can be written with LangChain's `dumpd` and read with `load`."""
-        return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """Where LangChain's `load` finds the class."""
-        return ["llama_bedrock", "chat_model"]
-
     # -- one call ------------------------------------------------------------------------------------------
 
     def _prepare(

@@ -158,16 +158,6 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     def _identifying_params(self) -> dict[str, Any]:
         return self.identifying_settings()
 
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """True: a model can be written with LangChain's `dumpd` and read with `load`."""
-        return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """Where LangChain's `load` finds the class."""
-        return ["llama_bedrock", "completion"]
-
 
 def _info(message: AIMessageChunk) -> dict[str, Any] | None:
     if not message.response_metadata:

@@ -146,7 +146,7 @@ class BedrockLlama(BaseModel):
     _async: dict[str | None, AsyncTransport] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Hand on to LangChain's own hook, which pydantic's for private attributes would otherwise replace."""
+        """Hand on to LangChain's own hook, which pydantic's for private attributes would replace."""
         super().model_post_init(context)
 
     @model_validator(mode="after")

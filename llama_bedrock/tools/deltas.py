@@ -72,13 +72,17 @@ def with_errors(message: AIMessage) -> AIMessage:
             type="invalid_tool_call",
             id=call["id"],
             name=call["name"],
-            args=(call["args"] or "").removeprefix(_POISON).removesuffix(_POISON),
+            args=_without_poison(call["args"] or ""),
             error=errors.get(call["id"]) or call.get("error"),
         )
         for call in message.invalid_tool_calls
     ]
     rest = {key: value for key, value in message.additional_kwargs.items() if key != ERRORS_KEY}
     return message.model_copy(update={"invalid_tool_calls": calls, "additional_kwargs": rest})
+
+
+def _without_poison(args: str) -> str:
+    return args[1:] if args.startswith(_POISON) else args.removesuffix(_POISON)
 
 
 def to_tool_calls(events: Iterable[Event]) -> tuple[list[ToolCall], list[InvalidToolCall]]:

@@ -1,0 +1,85 @@
+"""Control tokens and tags around calls, and the words that make a call an example."""
+
+from __future__ import annotations
+
+import re
+
+CALL_TOKENS = ("<|python_tag|>", "<|python_start|>")
+"""What follows is meant for a tool."""
+
+AFTER_TOKENS = ("<|python_end|>",)
+"""A call ended here; the token says nothing more."""
+
+MESSAGE_END = ("<|eom_id|>", "<|eom|>")
+"""The message ended, the turn may go on with another call."""
+
+TURN_END = (
+    "<|eot_id|>",
+    "<|eot|>",
+    "<|end_of_text|>",
+    "<|start_header_id|>",
+    "<|header_start|>",
+    "<|begin_of_text|>",
+    "<|finetune_right_pad_id|>",
+    "<|finetune_right_pad|>",
+)
+"""The turn ended: what follows was made up by a model that ran on."""
+
+HEADERS = (
+    "<|start_header_id|>assistant<|end_header_id|>",
+    "<|header_start|>assistant<|header_end|>",
+)
+"""Headers that some models repeat before they answer."""
+
+OPENING_TAGS = (
+    "<tool_call>",
+    "<tool_calls>",
+    "<function_call>",
+    "<function_calls>",
+    "<|tool_call|>",
+    "<|tool_calls|>",
+    "<tool_code>",
+    "<tool>",
+    "<tools>",
+)
+"""Tags of other models' formats, which Llamas have learned too."""
+
+CLOSING_TAGS = (
+    *(tag.replace("<", "</", 1) for tag in OPENING_TAGS if "|" not in tag),
+    *(tag.replace("<|", "<|/", 1) for tag in OPENING_TAGS if "|" in tag),
+    "</function>",
+    "<function>",
+    "<|/function|>",
+    "</s>",
+)
+
+FUNCTION_TAG = "<function"
+
+TOKENS = (*CALL_TOKENS, *AFTER_TOKENS, *MESSAGE_END, *TURN_END)
+MARKERS = (*TOKENS, *OPENING_TAGS, *CLOSING_TAGS, FUNCTION_TAG)
+
+END_TOKEN = re.compile("|".join(map(re.escape, (*MESSAGE_END, *TURN_END, *AFTER_TOKENS))))
+
+INTERPRETERS = ("code_interpreter", "python", "python_interpreter", "ipython")
+"""Tools that get what follows ``<|python_tag|>`` as code."""
+
+CALL_FENCES = frozenset(
+    {"", "json", "tool_code", "tool_call", "tool_calls", "tool", "tool_use", "function_call"}
+)
+"""Languages of fenced code that may hold a call after prose; ``python`` there is an example."""
+
+_HYPOTHETICAL = re.compile(
+    r"\b(?:could|would|might|should|you can|you may|you'd|if you|example|e\.g\.|for instance|such as|schema|"
+    r"syntax|format|template|instead of|looks? like|like this|not|never|cannot|can't|won't|documentation)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[.!?](?=\s)|\n\s*\n")
+
+
+def is_example(lead: str) -> bool:
+    """Tell whether the sentence that leads up to a call speaks of it instead of making it."""
+    begin = 0
+    for match in _SENTENCE.finditer(lead):
+        if lead[match.end() :].strip():
+            begin = match.end()
+    return _HYPOTHETICAL.search(lead, begin) is not None

@@ -1,0 +1,256 @@
+"""``[f(a=1), g()]`` and bare ``f(a=1)``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_bedrock.tools.literals import Bare, read_value
+from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, skip_space
+from llama_bedrock.tools.strings import QUOTES
+from llama_bedrock.tools.writer import CallWriter
+
+NAME_LIMIT = 128
+_NOT_IN_NAMES = frozenset("()[]{}<>|\"'`=,;:#\\")
+_MAX_BRACKETS = 3
+
+
+class NotACall(Exception):
+    """What looked like the beginning of a call is text."""
+
+
+def read_name(source: Source) -> Reading[str]:
+    """Read what may be the name of a tool; the position stays where it is."""
+    length = 0
+    while length < NAME_LIMIT:
+        char = yield from source.ahead(length)
+        if not char or char.isspace() or char in _NOT_IN_NAMES:
+            break
+        length += 1
+    return source.text[source.pos : source.pos + length]
+
+
+def is_identifier(name: str) -> bool:
+    """Tell whether a name that was not offered can be the name of a function."""
+    return all(part.isidentifier() for part in name.replace("-", "_").split("."))
+
+
+def read_list(source: Source, writer: CallWriter) -> Reading[None]:
+    """Read a list of calls, from its bracket on.
+
+    Raises:
+        NotACall: It does not begin with a call.
+        Unreadable: It does, but then cannot be read.
+    """
+    brackets = 0
+    calls = 0
+    while True:
+        char = yield from skip_space(source, comments=True)
+        if char == "[" and not calls and brackets < _MAX_BRACKETS:
+            brackets += 1
+            source.pos += 1
+        elif char == "]" and calls:
+            source.pos += 1
+            return
+        elif char == "," and calls:
+            source.pos += 1
+        elif calls and not source.cut and (not char or char in "<`"):
+            return  # the closing bracket is missing
+        elif not char:
+            raise Cut("the list of calls does not end") if calls else NotACall
+        elif calls and char in "[)":
+            source.pos += 1  # one more than was opened, or the list was closed too early
+        else:
+            yield from _read_element_or_skip(source, writer)
+            calls += 1
+
+
+def _read_element_or_skip(source: Source, writer: CallWriter) -> Reading[None]:
+    """Read a call; one whose only fault is that an argument is no literal does not spoil those after it."""
+    if writer.certain:
+        source.mark()
+    try:
+        yield from _read_element(source, writer)
+    except Unreadable as error:
+        if not error.orderly or not writer.certain or writer.name is None:
+            raise
+        source.to_mark()
+        yield from _skip_call(source)
+        writer.fail(source.raw(), error.error)
+
+
+def _skip_call(source: Source) -> Reading[None]:
+    """Skip a call whose quotes and brackets pair up."""
+    depth = 0
+    while (yield from source.peek()):
+        char = source.text[source.pos]
+        source.pos += 1
+        if char in "\"'":
+            yield from _skip_quoted(source, char)
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+            if depth <= 0:
+                return
+    raise Cut("the call does not end")
+
+
+def _skip_quoted(source: Source, quote: str) -> Reading[None]:
+    while (yield from source.peek()):
+        char = source.text[source.pos]
+        source.pos += 1
+        if char == quote:
+            return
+        if char == "\\" and (yield from source.peek()):
+            source.pos += 1
+
+
+def _read_element(source: Source, writer: CallWriter) -> Reading[None]:
+    name = yield from read_name(source)
+    at = yield from source.solid(len(name), limit=2)
+    if not name or not (is_identifier(name) or writer.resolve(name)):
+        raise NotACall
+    if (yield from source.ahead(at)) != "(":
+        if source.cut and source.pos + at >= len(source.text) and writer.may_begin(name):
+            raise Cut("the list of calls does not end")
+        raise NotACall
+    source.pos += at + 1
+    yield from read_call(source, writer, name, "]")
+
+
+def read_call(source: Source, writer: CallWriter, name: str, outer: str = "") -> Reading[None]:
+    """Read a call from behind its opening bracket to its closing one.
+
+    Args:
+        source: Stands behind the bracket.
+        writer: Gets the call.
+        name: The name as it was written.
+        outer: Closer of what the call stands in; it ends a call whose own is missing.
+
+    Raises:
+        NotACall: It begins with a word, like a signature in prose.
+        Unreadable: An argument is no literal.
+    """
+    known = writer.resolve(name)
+    if known is None and name.endswith(".call"):
+        name = name.removesuffix(".call")
+    writer.start(name)
+    positional: list[Any] = []
+    comma = True
+    while True:
+        char = yield from skip_space(source, comments=True)
+        if char == ")":
+            source.pos += 1
+            break
+        begun = bool(positional) or bool(writer.written())
+        if begun and not comma and not source.cut and (not char or char in outer or char in "<`"):
+            break  # the closing bracket is missing
+        if not char:
+            raise Cut("the call does not end")
+        if not comma and char in _NOT_IN_NAMES and char not in QUOTES:
+            raise Unreadable(f"{char!r} stands where a comma should", orderly=char == "=")
+        yield from _read_argument(source, writer, positional, outer)
+        comma = (yield from skip_space(source, comments=True)) == ","
+        source.pos += comma
+    if positional:
+        writer.positional(positional)
+    writer.identify()
+    writer.end()
+
+
+def _read_argument(source: Source, writer: CallWriter, positional: list[Any], outer: str) -> Reading[None]:
+    name = yield from _read_keyword(source)
+    if name is not None:
+        if positional:
+            writer.positional(positional)
+            positional.clear()
+        if writer.any_name or writer.knows(writer.name or ""):
+            writer.identify()
+        value = yield from read_value(source, "args", python=True, depth=1, outer=outer + ")")
+        writer.argument(name, value)
+        writer.identify()
+        return
+    spread = yield from source.starts_with("**")
+    if spread:
+        source.pos += 2
+    value = yield from read_value(source, "args", python=True, depth=1, outer=outer + ")")
+    if isinstance(value, Bare):
+        if writer.identified:
+            raise Unreadable(f"{value} stands where a value should: text needs quotes", orderly=True)
+        raise NotACall
+    if spread and isinstance(value, dict):
+        for key, entry in value.items():
+            writer.argument(key, entry)
+    elif isinstance(value, str) and (yield from skip_space(source)) in (":", "="):
+        source.pos += 1
+        writer.argument(
+            value, (yield from read_value(source, "args", python=True, depth=1, outer=outer + ")"))
+        )
+    else:
+        positional.append(value)
+
+
+def _read_keyword(source: Source) -> Reading[str | None]:
+    """Read ``name=`` or ``name:``; None, and nothing read, if it is not one."""
+    char = yield from source.peek()
+    if not (char.isalpha() or char in "_$"):
+        return None
+    name = yield from read_name(source)
+    at = yield from source.solid(len(name), limit=16)
+    char = yield from source.ahead(at)
+    if char not in ("=", ":") or (char == "=" and (yield from source.ahead(at + 1)) == "="):
+        return None
+    source.pos += at + 1
+    return name
+
+
+def read_bare_name(source: Source, writer: CallWriter) -> Reading[int]:
+    """Return how long the name of a known tool is that lies ahead and is called there, 0 if none is.
+
+    It waits no longer than a known name may still come; the position stays where it is.
+    """
+    length = 0
+    while length < NAME_LIMIT:
+        char = yield from source.ahead(length)
+        if not char or char.isspace() or char in _NOT_IN_NAMES:
+            break
+        name = source.text[source.pos : source.pos + length]
+        if char == "." and writer.resolve(name) and not writer.may_begin(f"{name}."):
+            length += 6 if (yield from _is_method_call(source, length)) else 0
+            break
+        if not writer.may_begin(name + char):
+            return 0
+        length += 1
+    name = source.text[source.pos : source.pos + length]
+    if name.endswith(".call("):
+        return length - 1
+    return length if (yield from source.ahead(length)) == "(" and writer.resolve(name) else 0
+
+
+def _is_method_call(source: Source, at: int) -> Reading[bool]:
+    for offset, wanted in enumerate(".call("):
+        if (yield from source.ahead(at + offset)) != wanted:
+            return False
+    return True
+
+
+def read_calls(source: Source, writer: CallWriter) -> Reading[None]:
+    """Read bare calls, one after another, with white space, commas or semicolons between.
+
+    Raises:
+        NotACall: It begins like a signature.
+        Unreadable: An argument is no literal.
+    """
+    while length := (yield from read_bare_name(source, writer)):
+        name = source.text[source.pos : source.pos + length]
+        source.pos += length + 1
+        yield from read_call(source, writer, name)
+        at = yield from source.solid()
+        if (yield from source.ahead(at)) in (";", ","):
+            at = yield from source.solid(at + 1)
+        if "\n" not in source.text[source.pos : source.pos + at] and at < 2:
+            return
+        char = yield from source.ahead(at)
+        if not (char.isalpha() or char == "_"):
+            return
+        source.pos += at

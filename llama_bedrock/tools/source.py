@@ -1,0 +1,166 @@
+"""Text that arrives in pieces, read as if it were there already."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
+Reading: TypeAlias = Generator[None, None, T]
+"""A reader of a `Source`: it yields where it needs more text, and returns what it has read."""
+
+
+class Unreadable(Exception):
+    """What was written is no call that can be run, or no value."""
+
+    def __init__(self, error: str, *, orderly: bool = False) -> None:
+        super().__init__(error)
+        self.error = error
+        self.orderly = orderly
+        """The text is well formed, only not a literal: what follows it can be trusted."""
+        self.name: str | None = None
+        """The tool that was called, where no call was begun yet."""
+        self.shaped = False
+        """It has the keys of a call."""
+
+
+class Cut(Unreadable):
+    """The text ended where it must not end."""
+
+
+class Source:
+    """A window on the text, and a position in it.
+
+    Readers move `pos` and ask for more with `fill`; text before `pos` leaves the window when more arrives, so
+    that a character is copied a fixed number of times however small the pieces are.
+
+    Attributes:
+        text: The window.
+        pos: Index in the window of the next character.
+        ended: No more text will come.
+        cut: It ended because the model had to stop, not because it was done.
+    """
+
+    __slots__ = ("_mark", "_parts", "cut", "ended", "pos", "text")
+
+    def __init__(self, text: str = "", *, ended: bool = False) -> None:
+        self.text = text
+        self.pos = 0
+        self.ended = ended
+        self.cut = False
+        self._parts: list[str] = []
+        self._mark: int | None = None
+
+    def push(self, text: str) -> None:
+        """Add text that arrived."""
+        if self._mark is not None:
+            self._parts.append(self.text[self._mark : self.pos])
+            self._mark = 0
+        self.text = self.text[self.pos :] + text if self.pos < len(self.text) else text
+        self.pos = 0
+
+    def prepend(self, text: str) -> None:
+        """Put text before the position, as if it had come first."""
+        self.text = text + self.text[self.pos :]
+        self.pos = 0
+
+    def end(self, *, cut: bool) -> None:
+        """Say that no more text will come."""
+        self.ended, self.cut = True, cut
+
+    def mark(self) -> None:
+        """Remember the text from here on; `raw` gives it back."""
+        self._parts = []
+        self._mark = self.pos
+
+    def unmark(self) -> None:
+        """Forget the text since `mark`."""
+        self._parts = []
+        self._mark = None
+
+    def raw(self) -> str:
+        """Return the text from the mark to the position."""
+        return "".join(self._parts) + self.text[self._mark : self.pos]
+
+    def to_mark(self) -> None:
+        """Go back to the mark, which stays."""
+        if self._parts:
+            self.text = "".join(self._parts) + self.text[self._mark :]
+            self._parts, self._mark = [], 0
+        self.pos = self._mark or 0
+
+    def fill(self, count: int) -> Reading[bool]:
+        """Wait until `count` characters lie ahead; False if the text ends before."""
+        while len(self.text) - self.pos < count:
+            if self.ended:
+                return False
+            yield
+        return True
+
+    def peek(self) -> Reading[str]:
+        """Return the next character, an empty text at the end."""
+        if self.pos >= len(self.text):
+            yield from self.fill(1)
+        return self.text[self.pos] if self.pos < len(self.text) else ""
+
+    def ahead(self, offset: int) -> Reading[str]:
+        """Return the character `offset` places ahead, an empty text beyond the end."""
+        if self.pos + offset >= len(self.text):
+            yield from self.fill(offset + 1)
+        at = self.pos + offset
+        return self.text[at] if at < len(self.text) else ""
+
+    def solid(self, offset: int = 0, limit: int = 256) -> Reading[int]:
+        """Return how far ahead, from `offset` on, the next character lies that is no white space.
+
+        The search ends after `limit` characters, so that it costs no more than that.
+        """
+        end = offset + limit
+        while offset < end:
+            char = yield from self.ahead(offset)
+            if not char or not char.isspace():
+                return offset
+            offset += 1
+        return offset
+
+    def starts_with(self, text: str) -> Reading[bool]:
+        """Tell whether this text lies ahead, with no more waiting than that takes."""
+        for offset, char in enumerate(text):
+            if (yield from self.ahead(offset)) != char:
+                return False
+        return True
+
+
+def skip_space(source: Source, *, comments: bool = False) -> Reading[str]:
+    """Skip white space, and comments if wanted; return the character after it, empty at the end."""
+    while True:
+        char = yield from source.peek()
+        if char.isspace():
+            text, at, end = source.text, source.pos + 1, len(source.text)
+            while at < end and text[at].isspace():
+                at += 1
+            source.pos = at
+        elif comments and char == "#":
+            yield from _skip_line(source)
+        elif comments and char == "/" and (yield from source.ahead(1)) in ("/", "*"):
+            line = source.text[source.pos + 1] == "/"
+            source.pos += 2
+            yield from _skip_line(source) if line else _skip_block(source)
+        else:
+            return char
+
+
+def _skip_line(source: Source) -> Reading[None]:
+    while (yield from source.peek()) not in ("", "\n"):
+        at = source.text.find("\n", source.pos)
+        source.pos = len(source.text) if at < 0 else at
+
+
+def _skip_block(source: Source) -> Reading[None]:
+    while (yield from source.peek()):
+        at = source.text.find("*", source.pos)
+        source.pos = len(source.text) if at < 0 else at + 1
+        if at >= 0 and (yield from source.peek()) == "/":
+            source.pos += 1
+            return
+    raise Cut("a comment does not end")

@@ -1,0 +1,291 @@
+"""Quoted text as models write it: escapes, wrong escapes, quotes inside quotes."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Literal, TypeAlias
+
+from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable
+
+Where: TypeAlias = Literal["args", "list", "dict", "key"]
+"""What a value stands in; it decides what may follow the closing quote."""
+
+QUOTES = {'"': '"', "'": "'", "“": "”", "„": "”", "‘": "’", "«": "»"}
+ENTITIES = ("&quot;", "&#34;", "&#x22;", "&apos;", "&#39;", "&#x27;")
+
+_PLAIN = {close: re.compile(rf"[^\\{close}]+") for close in {*QUOTES.values()}}
+_SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", '"': '"', "'": "'", "\\": "\\"}
+_HEX = {"x": 2, "u": 4, "U": 8}
+_HEX_DIGITS = re.compile(r"[0-9a-fA-F]+\Z")
+_LITERAL_WORDS = frozenset({"true", "false", "none", "null"})
+_STRUCTURE = re.compile(r"""["']\s*[:=]\s*["'\[{\d]""")
+_DRIVE = re.compile(r"[A-Za-z]:\\[^\\\"']")
+_BACKSLASH = "\\"
+_WORD_LIMIT = 64
+
+
+def read_string(
+    source: Source, where: Where, *, python: bool, raw: bool = False, limit: int = 0
+) -> Reading[str]:
+    """Read quoted text, from its opening quote on.
+
+    Args:
+        source: Stands on the quote, on a backslash before it, or on its HTML entity.
+        where: What the text stands in.
+        python: In a pythonic call, where texts side by side are one text.
+        raw: Backslashes mean themselves.
+        limit: No longer than this, and on one line, 0 for no limit; stops early where a quote was lost.
+    """
+    opening = source.text[source.pos]
+    if opening == "\\":
+        return (yield from _read_escaped(source))
+    if opening == "&":
+        return (yield from _read_entity(source))
+    if opening in "\"'" and (yield from source.starts_with(opening * 3)):
+        return (yield from _read_triple(source, opening * 3, raw=raw))
+    source.pos += 1
+    return (yield from _Body(source, QUOTES[opening], where, python=python, raw=raw, limit=limit).read())
+
+
+class _Body:
+    """The text between two quotes."""
+
+    def __init__(
+        self, source: Source, close: str, where: Where, *, python: bool, raw: bool, limit: int
+    ) -> None:
+        self._source, self._close, self._where = source, close, where
+        self._python, self._raw, self._limit = python, raw, limit
+        self._parts: list[str] = []
+        self._length = 0
+        self._inner_quotes = False
+
+    def read(self) -> Reading[str]:
+        source, plain = self._source, _PLAIN[self._close]
+        path = not self._raw and (yield from self._begins_with_drive())
+        while True:
+            if (found := plain.match(source.text, source.pos)) is not None:
+                self._add(found[0])
+                source.pos = found.end()
+            char = yield from source.peek()
+            if not char:
+                raise Cut("text in quotes does not end")
+            if char == self._close:
+                source.pos += 1
+                if (yield from _closes(source, self._where, python=self._python)):
+                    return self._text()
+                self._keep_quote()
+            elif char == "\\" and (path or self._raw):
+                yield from self._keep_backslash(path=path)
+            elif char == "\\":
+                self._add((yield from read_escape(source)))
+
+    def _add(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+        if self._limit and (self._length > self._limit or "\n" in text):
+            raise Unreadable("text in quotes does not end")
+
+    def _keep_quote(self) -> None:
+        """A quote that ends nothing belongs to the text; so written after two backslashes, it had one too many."""
+        if self._where == "key":
+            raise Unreadable("a quote stands inside a key")
+        self._inner_quotes = True
+        if self._parts and self._parts[-1] == _BACKSLASH:
+            self._parts.pop()
+        self._add(self._close)
+
+    def _keep_backslash(self, *, path: bool) -> Reading[None]:
+        self._source.pos += 1
+        self._parts.append(_BACKSLASH)
+        following = yield from self._source.peek()
+        if path and following == "\\":
+            self._source.pos += 1
+        elif self._raw and following == self._close:
+            self._source.pos += 1
+            self._parts.append(following)
+
+    def _begins_with_drive(self) -> Reading[bool]:
+        """A Windows path with single backslashes: nobody means a line feed by ``C:\\new``."""
+        if not ("A" <= (yield from self._source.peek()) <= "z") or (yield from self._source.ahead(1)) != ":":
+            return False
+        yield from self._source.fill(4)
+        return _DRIVE.match(self._source.text, self._source.pos) is not None
+
+    def _text(self) -> str:
+        text = "".join(self._parts)
+        if self._inner_quotes and _STRUCTURE.search(text):
+            raise Unreadable("quotes do not pair up")
+        return text
+
+
+def read_escape(source: Source) -> Reading[str]:
+    r"""Read an escape, from its backslash on; one that neither JSON nor Python has stands for itself."""
+    char = yield from source.ahead(1)
+    if not char:
+        raise Cut("text in quotes does not end")
+    if char == "\n":
+        source.pos += 2
+        return ""
+    if char in _SIMPLE:
+        source.pos += 2
+        return _SIMPLE[char]
+    if char not in _HEX:
+        source.pos += 1
+        return _BACKSLASH
+    code = yield from _read_code(source, _HEX[char])
+    if code is None:
+        source.pos += 1
+        return _BACKSLASH
+    if 0xD800 <= code < 0xDC00 and (yield from source.starts_with("\\u")):
+        low = yield from _read_code(source, 4)
+        if low is not None and 0xDC00 <= low < 0xE000:
+            return chr(0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00))
+        return "\N{REPLACEMENT CHARACTER}" + (_character(low) if low is not None else "")
+    return _character(code)
+
+
+def _read_code(source: Source, digits: int) -> Reading[int | None]:
+    """Read ``\\uXXXX`` and the like; None, and nothing read, if it is not one."""
+    for offset in range(2, digits + 2):
+        char = yield from source.ahead(offset)
+        if not char or not _HEX_DIGITS.match(char):
+            return None
+    code = int(source.text[source.pos + 2 : source.pos + 2 + digits], 16)
+    if code > 0x10FFFF:
+        return None
+    source.pos += 2 + digits
+    return code
+
+
+def _character(code: int) -> str:
+    # Half a surrogate pair is no character: nothing could encode it for the next request.
+    return "\N{REPLACEMENT CHARACTER}" if 0xD800 <= code < 0xE000 else chr(code)
+
+
+def _read_triple(source: Source, close: str, *, raw: bool) -> Reading[str]:
+    source.pos += 3
+    plain, parts = _PLAIN[close[0]], []
+    while True:
+        if (found := plain.match(source.text, source.pos)) is not None:
+            parts.append(found[0])
+            source.pos = found.end()
+        char = yield from source.peek()
+        if not char:
+            raise Cut("text in triple quotes does not end")
+        if char == "\\" and not raw:
+            parts.append((yield from read_escape(source)))
+        elif char == close[0] and (yield from source.starts_with(close)):
+            source.pos += 3
+            return "".join(parts)
+        else:
+            parts.append(char)
+            source.pos += 1
+
+
+def _read_escaped(source: Source) -> Reading[str]:
+    r"""Read ``\"text\"``, whose quotes were escaped as if it were already inside a text."""
+    if (yield from source.ahead(1)) not in ('"', "'"):
+        raise Unreadable("a backslash stands where a value should")
+    quote = source.text[source.pos + 1]
+    source.pos += 2
+    parts: list[str] = []
+    while True:
+        char = yield from source.peek()
+        if not char:
+            raise Cut("text in quotes does not end")
+        if char == "\\" and (yield from source.ahead(1)) == quote:
+            source.pos += 2
+            return "".join(parts)
+        if char == "\\" and source.pos + 1 < len(source.text) and source.text[source.pos + 1] == "\\":
+            source.pos += 1
+            parts.append((yield from read_escape(source)))
+        else:
+            parts.append(char)
+            source.pos += 1
+
+
+def _read_entity(source: Source) -> Reading[str]:
+    """Read ``&quot;text&quot;``."""
+    for entity in ENTITIES:
+        if (yield from source.starts_with(entity)):
+            break
+    else:
+        raise Unreadable("& stands where a value should")
+    source.pos += len(entity)
+    parts: list[str] = []
+    while True:
+        char = yield from source.peek()
+        if not char:
+            raise Cut("text in quotes does not end")
+        if char == "&" and (yield from source.starts_with(entity)):
+            source.pos += len(entity)
+            return html.unescape("".join(parts))
+        parts.append(char)
+        source.pos += 1
+
+
+def _closes(source: Source, where: Where, *, python: bool) -> Reading[bool]:
+    """Tell whether the quote before the position ends its text, by what follows."""
+    at = yield from source.solid()
+    char = yield from source.ahead(at)
+    if not char or char in ")]}":
+        return True
+    if where == "key":
+        return char in ":=,"
+    if char == ",":
+        return (yield from _continues(source, at + 1, where))
+    if char in ":=":
+        return where == "args"
+    if char in QUOTES:
+        return python or (yield from _is_key(source, at))
+    if char == "+":
+        return python and (yield from source.ahead((yield from source.solid(at + 1)))) in QUOTES
+    if char == "<":
+        return (yield from source.ahead(at + 1)) in ("|", "/")
+    if char == "`":
+        return (yield from source.ahead(at + 1)) == "`"
+    # A name on the next line: the comma between was forgotten.
+    return "\n" in source.text[source.pos : source.pos + at] and (yield from _is_key(source, at))
+
+
+def _continues(source: Source, at: int, where: Where) -> Reading[bool]:
+    """Tell whether what follows a comma goes on with the list, the object or the arguments."""
+    at = yield from source.solid(at)
+    char = yield from source.ahead(at)
+    if not char or char in ")]},#/" or char in QUOTES:
+        return True
+    if char in "0123456789+-[{(*&\\":
+        return where != "dict"
+    if where == "list":
+        end = yield from _word_end(source, at)
+        return source.text[source.pos + at : source.pos + end].lower() in _LITERAL_WORDS
+    if (yield from _is_key(source, at)):
+        return True
+    end = yield from _word_end(source, at)
+    return where == "args" and source.text[source.pos + at : source.pos + end].lower() in _LITERAL_WORDS
+
+
+def _is_key(source: Source, at: int) -> Reading[bool]:
+    """Tell whether a name and a colon or an equals sign lie `at` characters ahead."""
+    quote = yield from source.ahead(at)
+    start = at + 1 if quote in ('"', "'") else at
+    end = yield from _word_end(source, start)
+    if end == start:
+        return False
+    if start > at:
+        if (yield from source.ahead(end)) != quote:
+            return False
+        end += 1
+    end = yield from source.solid(end, limit=16)
+    return (yield from source.ahead(end)) in (":", "=")
+
+
+def _word_end(source: Source, at: int) -> Reading[int]:
+    end = at
+    while end - at < _WORD_LIMIT:
+        char = yield from source.ahead(end)
+        if not char or not (char.isalnum() or char in "_-.$"):
+            break
+        end += 1
+    return end

@@ -1,0 +1,271 @@
+"""JSON schema validation that answers in words a model can act on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+_MAX_HOPS = 32
+_MAX_VIOLATIONS = 8
+_PYTHON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "a boolean", type(None): "null"}
+_TYPE_NAMES = {
+    "object": "an object",
+    "array": "a list",
+    "string": "text",
+    "boolean": "a boolean",
+    "null": "null",
+    "integer": "an integer",
+    "number": "a number",
+}
+
+
+def resolve(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow ``$ref`` within the document; keys beside the reference count too.
+
+    A reference that leads nowhere, or in circles, allows everything: it is no fault of the model.
+    """
+    if schema is False:
+        return {"not": {}}
+    for _ in range(_MAX_HOPS):
+        if not isinstance(schema, Mapping):
+            return {}
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
+            return schema
+        target = _lookup(reference, root)
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        schema = {**target, **beside} if beside and isinstance(target, Mapping) else target
+    return {}
+
+
+def _lookup(reference: str, root: Mapping[str, Any]) -> Any:
+    if not reference.startswith("#"):
+        return {}
+    node: Any = root
+    for part in reference[1:].split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, Mapping):
+            node = node.get(key, {})
+        elif isinstance(node, list) and key.isdigit() and int(key) < len(node):
+            node = node[int(key)]
+        else:
+            return {}
+    return node
+
+
+def types_of(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the types a schema names, none if it allows all."""
+    kind = schema.get("type")
+    names = (kind,) if isinstance(kind, str) else tuple(kind) if isinstance(kind, list) else ()
+    # Meta's own examples, and Python people, write types this way.
+    names = tuple({"dict": "object", "list": "array", "str": "string", "int": "integer",
+                   "float": "number", "bool": "boolean"}.get(name, name) for name in names)  # fmt: skip
+    return (*names, "null") if names and schema.get("nullable") is True else names
+
+
+def has_type(value: Any, name: str) -> bool:
+    """Tell whether a value has a JSON type; unknown types allow all."""
+    if name == "integer":
+        return not isinstance(value, bool) and (
+            isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        )
+    if name == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    kinds: dict[str, type] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "boolean": bool,
+        "null": type(None),
+    }
+    return name not in kinds or isinstance(value, kinds[name])
+
+
+def same(left: Any, right: Any) -> bool:
+    """Compare as JSON does: 1 equals 1.0, but not True."""
+    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+
+
+def is_valid(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
+    """Tell whether a value satisfies a schema."""
+    return next(iter(violations(value, schema, root)), None) is None
+
+
+def violations(value: Any, schema: Any, root: Mapping[str, Any], *, path: str = "") -> list[str]:
+    """Say what is wrong with a value.
+
+    Args:
+        value: JSON value.
+        schema: The schema it shall satisfy.
+        root: The document that references point into.
+        path: What the value is called, such as ``address.city``.
+
+    Returns:
+        Violations in words, the first few; none if the value is valid.
+    """
+    found: list[str] = []
+    _check(value, schema, root, path, found, 0)
+    return found[:_MAX_VIOLATIONS]
+
+
+def _check(value: Any, schema: Any, root: Mapping[str, Any], path: str, found: list[str], depth: int) -> None:
+    schema = resolve(schema, root)
+    if len(found) >= _MAX_VIOLATIONS or depth > 200 or not schema:
+        return
+    here = path or "the value"
+    names = types_of(schema)
+    if names and not any(has_type(value, name) for name in names):
+        wanted = " or ".join(_TYPE_NAMES.get(name, name) for name in names)
+        found.append(f"{here} must be {wanted}, not {_describe(value)}")
+        return
+    if "enum" in schema and not any(same(value, option) for option in schema["enum"]):
+        found.append(f"{here} must be one of {_options(schema['enum'])}, not {_describe(value)}")
+    if "const" in schema and not same(value, schema["const"]):
+        found.append(f"{here} must be {schema['const']!r}, not {_describe(value)}")
+    if isinstance(value, dict):
+        _check_object(value, schema, root, path, found, depth)
+    elif isinstance(value, list):
+        _check_list(value, schema, root, path, found, depth)
+    elif isinstance(value, str):
+        _check_text(value, schema, here, found)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_number(value, schema, here, found)
+    _check_combined(value, schema, root, path, found, depth)
+
+
+def _check_object(
+    value: dict[str, Any],
+    schema: Mapping[str, Any],
+    root: Mapping[str, Any],
+    path: str,
+    found: list[str],
+    depth: int,
+) -> None:
+    properties = schema.get("properties") or {}
+    here = path or "the value"
+    found += [f"{_join(path, key)} is missing" for key in schema.get("required") or () if key not in value]
+    patterns = schema.get("patternProperties") or {}
+    rest = schema.get("additionalProperties", True)
+    for key, entry in value.items():
+        matching = [sub for pattern, sub in patterns.items() if _search(pattern, key)]
+        if key in properties:
+            matching.append(properties[key])
+        elif not matching and rest is False:
+            known = ", ".join(properties) or "none"
+            found.append(f"{_join(path, key)} is not known; known are: {known}")
+        elif not matching:
+            matching.append(rest)
+        for sub in matching:
+            _check(entry, sub, root, _join(path, key), found, depth + 1)
+    _check_count(len(value), schema, "Properties", f"{here} has", "entries", found)
+
+
+def _check_list(
+    value: list[Any],
+    schema: Mapping[str, Any],
+    root: Mapping[str, Any],
+    path: str,
+    found: list[str],
+    depth: int,
+) -> None:
+    here = path or "the value"
+    leading = schema.get("prefixItems") or []
+    items = schema.get("items", True)
+    if isinstance(items, list):  # before draft 2020-12
+        leading, items = items, schema.get("additionalItems", True)
+    for number, entry in enumerate(value):
+        sub = leading[number] if number < len(leading) else items
+        if sub is not True:
+            _check(entry, sub, root, f"{path}[{number}]", found, depth + 1)
+    _check_count(len(value), schema, "Items", f"{here} has", "items", found)
+    if schema.get("uniqueItems") is True and len({repr(entry) for entry in value}) < len(value):
+        found.append(f"{here} holds an item twice")
+
+
+def _check_text(value: str, schema: Mapping[str, Any], here: str, found: list[str]) -> None:
+    _check_count(len(value), schema, "Length", f"{here} has", "characters", found)
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str) and not _search(pattern, value):
+        found.append(f"{here} must match {pattern}")
+
+
+def _check_number(value: float, schema: Mapping[str, Any], here: str, found: list[str]) -> None:
+    limits: tuple[tuple[str, str, Callable[[float, float], bool]], ...] = (
+        ("minimum", "at least", lambda v, limit: v >= limit),
+        ("maximum", "at most", lambda v, limit: v <= limit),
+        ("exclusiveMinimum", "more than", lambda v, limit: v > limit),
+        ("exclusiveMaximum", "less than", lambda v, limit: v < limit),
+    )
+    for key, words, holds in limits:
+        limit = schema.get(key)
+        if isinstance(limit, (int, float)) and not isinstance(limit, bool) and not holds(value, limit):
+            found.append(f"{here} must be {words} {limit}, not {value}")
+    step = schema.get("multipleOf")
+    if isinstance(step, (int, float)) and step and abs(value / step - round(value / step)) > 1e-9:
+        found.append(f"{here} must be a multiple of {step}, not {value}")
+
+
+def _check_combined(
+    value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str, found: list[str], depth: int
+) -> None:
+    here = path or "the value"
+    for sub in schema.get("allOf") or ():
+        _check(value, sub, root, path, found, depth + 1)
+    for key in ("anyOf", "oneOf"):
+        options = schema.get(key)
+        if not options:
+            continue
+        faults: list[list[str]] = []
+        for sub in options:
+            fault: list[str] = []
+            _check(value, sub, root, path, fault, depth + 1)
+            faults.append(fault)
+        passed = sum(not fault for fault in faults)
+        if not passed:
+            found.append(min((fault for fault in faults), key=len)[0] if len(faults) == 1 else
+                         f"{here} fits none of the allowed forms ({'; or '.join(f[0] for f in faults)})")  # fmt: skip
+        elif passed > 1 and key == "oneOf":
+            found.append(f"{here} fits more than one of the allowed forms")
+    if "not" in schema and is_valid(value, schema["not"], root):
+        found.append(f"{here} is of a form that is not allowed")
+
+
+def _check_count(
+    count: int, schema: Mapping[str, Any], suffix: str, subject: str, unit: str, found: list[str]
+) -> None:
+    least, most = schema.get(f"min{suffix}"), schema.get(f"max{suffix}")
+    if isinstance(least, int) and count < least:
+        found.append(f"{subject} {count} {unit}, at least {least} are needed")
+    if isinstance(most, int) and count > most:
+        found.append(f"{subject} {count} {unit}, at most {most} are allowed")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _describe(value: Any) -> str:
+    if type(value) in (dict, list) and len(repr(value)) > 60:
+        return _PYTHON_NAMES[type(value)]
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _options(options: list[Any]) -> str:
+    shown = ", ".join(repr(option) for option in options[:20])
+    return shown if len(options) <= 20 else f"{shown}, …"
+
+
+def _search(pattern: str, text: str) -> bool:
+    compiled = _compiled(pattern)
+    return compiled is None or compiled.search(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(pattern)
+    except re.error:
+        return None  # a dialect Python does not read: nothing can be said

@@ -50,7 +50,7 @@ class Word:
     @property
     def is_number(self) -> bool:
         """Whether the word is a number, in digits or spelled out."""
-        return self.form[0].isdigit()
+        return self.form[0].isdecimal()
 
 
 def words(text: str) -> list[Word]:
@@ -96,7 +96,7 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _form(word: str) -> str:
-    if word[0].isdigit():
+    if word[0].isdecimal():
         return _number(word)
     form = word.lower().replace("’", "'")
     if form in _NUMBER_WORDS:

@@ -15,7 +15,8 @@ _MARK = re.compile(
     r"(?P<numbers>\d{1,6}(?:\s{0,2}[,;–-]\s{0,2}\d{1,6}){0,30})\s{0,2}\]",
     re.IGNORECASE,
 )
-_MARK_SO_FAR = re.compile(r"\[[a-zA-Z\s#\d,;–-]*")
+_NAMES = ("passages", "sources", "documents", "docs")
+_MARK_SO_FAR = re.compile(r"\[\s{0,2}(?P<name>[a-zA-Z]*)[\s#\d,;–-]*")
 _TOKEN = re.compile(r"(?P<space>\s+)|(?P<ticks>`+)|(?P<tildes>~+)|\[|[^\s`~\[]+")
 _TIGHT = ".,;:!?)]}%"  # never preceded by a space
 _MAX_MARK = 80  # characters
@@ -113,8 +114,7 @@ class MarkReader:
     def _bracket(self, position: int, *, closing: bool) -> int | None:
         match = _MARK.match(self._pending, position)
         if match is None or match.end() - position > _MAX_MARK:
-            so_far = _MARK_SO_FAR.match(self._pending, position, position + _MAX_MARK)
-            if so_far and so_far.end() == len(self._pending) < position + _MAX_MARK and not closing:
+            if not closing and self._may_become_mark(position):
                 return None
             self._emit("[")
             return position + 1
@@ -125,6 +125,12 @@ class MarkReader:
         else:
             self._take_mark(match[0], match["numbers"])
         return match.end()
+
+    def _may_become_mark(self, position: int) -> bool:
+        so_far = _MARK_SO_FAR.match(self._pending, position, position + _MAX_MARK)
+        if so_far is None or so_far.end() < len(self._pending) or so_far.end() - position >= _MAX_MARK:
+            return False
+        return any(name.startswith(so_far["name"].lower()) for name in _NAMES)
 
     def _take_mark(self, raw: str, numbers: str) -> None:
         valid, unknown = self._resolve(numbers)

@@ -140,9 +140,15 @@ def follow_up_messages(query: Query, count_tokens: Callable[[str], int]) -> list
 
 
 def read_rewrite(text: str, query: Query) -> str:
-    """The stand-alone question out of the model's reply; the last two questions together when it is none."""
+    """The stand-alone question out of the model's reply; the last two questions together when it is none.
+
+    A reply that is empty, too long, or shares no word with the conversation is none.
+    """
     rewrite = _LABEL.sub("", text.strip()).strip().strip("\"'“”").strip()
-    if rewrite and len(rewrite) <= _LONGEST_REWRITE + len(query.question) and NO_ANSWER not in rewrite:
+    said = " ".join([query.question, *(turn for _, turn in query.history)])
+    known = {word.form for word in content_words(said)}
+    related = any(word.form in known for word in content_words(rewrite))
+    if related and len(rewrite) <= _LONGEST_REWRITE + len(query.question) and NO_ANSWER not in rewrite:
         return rewrite
     asked = [said for speaker, said in query.history if speaker == "User"]
     return f"{asked[-1].strip()} {query.question}" if asked else query.question

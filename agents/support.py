@@ -70,6 +70,11 @@ class DocumentIndex:
         first = bisect_right(self._joined_starts, at) - 1
         return self._words[first].start, self._words[first + len(wanted) - 1].end
 
+    def whole_sentence(self, span: tuple[int, int]) -> tuple[int, int]:
+        """The sentences that hold a span, so that a quote can be read by itself."""
+        holding = [s for s in self._sentences if s[0] < span[1] and s[1] > span[0]]
+        return min(holding[0][0], span[0]), max(holding[-1][1], span[1])
+
     def best_window(self, weights: dict[str, float]) -> tuple[tuple[int, int] | None, float, int]:
         """Span, found weight and number of found words of the best run of up to three sentences."""
         hits: dict[int, set[str]] = defaultdict(set)
@@ -135,7 +140,7 @@ def find_support(
     others = list(together_with)
     exact = index.find(words(statement))
     if exact:
-        return Support(exact, 1.0, True)
+        return Support(index.whole_sentence(exact), 1.0, True)
     quoted: tuple[int, int] | None = None
     for match in _QUOTATION.finditer(statement):
         place = index.find(words(match[1]))

@@ -106,7 +106,7 @@ class Collection:
     def search_diverse(
         self, query: Vectors, k: int, fetch_k: int, balance: float, filter_: FilterLike = None
     ) -> list[Hit]:
-        """Some of the fetch_k nearest documents, each chosen to be near the query and unlike those before it."""
+        """Some of the fetch_k nearest documents, each near the query and unlike those before it."""
         from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
         with self._lock.read():

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    Keys: TypeAlias = npt.NDArray[np.int64]
+
 Row: TypeAlias = tuple[int, str, str, str]
 """Key, id, text, metadata as JSON."""
 
@@ -139,7 +141,7 @@ class DocumentTable:
             for key, _, _, metadata in rows:
                 yield key, json.loads(metadata)
 
-    def matching(self, comparison: Comparison) -> npt.NDArray[np.int64]:
+    def matching(self, comparison: Comparison) -> Keys:
         """Keys that satisfy a positive comparison (not ``ne`` or ``nin``), and perhaps keys of deleted
         documents.
         """
@@ -151,7 +153,7 @@ class DocumentTable:
             parts = [] if first is None else list(_select(comparison, first))
             keys = [_keys(connection, where, parameters) for where, parameters in parts]
         np = require("numpy", "local")
-        result: npt.NDArray[np.int64] = np.concatenate(keys) if keys else np.empty(0, np.int64)
+        result: Keys = np.concatenate(keys) if keys else np.empty(0, np.int64)
         return result
 
     # Writing
@@ -319,13 +321,13 @@ def _select(comparison: Comparison, first: int) -> Iterator[tuple[str, tuple[Any
         yield "tag = ? AND value = ?", (member, _stored(value))
 
 
-def _keys(connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> npt.NDArray[np.int64]:
+def _keys(connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> Keys:
     # One text with all keys is read three times faster than as many rows.
     [joined] = connection.execute(
         f"SELECT group_concat(key) FROM fields WHERE {where}", parameters
     ).fetchone()
     np = require("numpy", "local")
-    keys: npt.NDArray[np.int64] = np.fromstring(joined or "", dtype=np.int64, sep=",")
+    keys: Keys = np.fromstring(joined or "", dtype=np.int64, sep=",")
     return keys
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from llama_bedrock._extras import require
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    Keys: TypeAlias = npt.NDArray[np.int64]
+    Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 class SlotTable:
@@ -19,15 +22,15 @@ class SlotTable:
     renumbers no document.
     """
 
-    def __init__(self, keys: npt.NDArray[np.int64] | None = None) -> None:
+    def __init__(self, keys: Keys | None = None) -> None:
         np = require("numpy", "local")
-        self._keys: npt.NDArray[np.int64] = np.empty(0, np.int64) if keys is None else keys
+        self._keys: Keys = np.empty(0, np.int64) if keys is None else keys
         self.count = len(self._keys)
         self.dead = int((self.keys < 0).sum())
         self.next_key = int(abs(self._keys[-1])) + 1 if self.count else 1
 
     @property
-    def keys(self) -> npt.NDArray[np.int64]:
+    def keys(self) -> Keys:
         """The keys of all slots."""
         return self._keys[: self.count]
 
@@ -36,7 +39,7 @@ class SlotTable:
         """Number of documents."""
         return self.count - self.dead
 
-    def alive(self) -> npt.NDArray[np.bool_]:
+    def alive(self) -> Mask:
         """True for each slot whose document was not deleted."""
         return self.keys > 0
 
@@ -54,7 +57,7 @@ class SlotTable:
         if not alive:
             self.dead += added
 
-    def kill(self, keys: npt.NDArray[np.int64]) -> None:
+    def kill(self, keys: Keys) -> None:
         """Mark the slots of these documents as dead."""
         slots = self.slots_of(keys)
         if len(slots):
@@ -63,7 +66,7 @@ class SlotTable:
             self._keys[slots] = -self._keys[slots]
             self.dead += len(slots)
 
-    def slots_of(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def slots_of(self, keys: Keys) -> Keys:
         """The slots of the living documents among these keys; others are left out."""
         np = require("numpy", "local")
         if not self.count or not len(keys):
@@ -76,7 +79,7 @@ class SlotTable:
             slots = np.searchsorted(magnitudes, keys)
             inside = slots < self.count
             slots = slots[inside][magnitudes[slots[inside]] == keys[inside]]
-        living: npt.NDArray[np.int64] = slots[self.keys[slots] > 0]
+        living: Keys = slots[self.keys[slots] > 0]
         return living
 
     def compacted(self) -> SlotTable:

@@ -1,0 +1,1 @@
+"""The command `llama-bedrock`: one module a command, imported when it runs."""

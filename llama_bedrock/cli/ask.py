@@ -1,0 +1,152 @@
+"""`llama-bedrock ask`: a question about documents, answered with citations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from llama_bedrock.agents import RagChain
+    from llama_bedrock.cli.backend import Backend
+    from llama_bedrock.retrievers.answer import Citation, RagAnswer
+
+LONGEST_QUESTION = 20_000
+"""Characters; Bedrock's Retrieve takes no more either."""
+_ANSWER_TOKENS = 1024
+_QUOTE_LENGTH = 160
+
+
+def ask(
+    path: Annotated[Path, typer.Argument(help="File or folder with the documents.")],
+    question: Annotated[str, typer.Argument(help="The question.")],
+    local: Annotated[
+        bool | None,
+        typer.Option(
+            "--local/--bedrock", help="Local engine or Bedrock. Default: Bedrock if credentials are found."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model id or ARN.")] = None,
+    prompt_format: Annotated[
+        str | None, typer.Option("--format", help="Prompt format, for an ARN that hides the model.")
+    ] = None,
+    region: Annotated[str | None, typer.Option("--region", "-r", help="AWS region.")] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages to retrieve.")] = 6,
+    embeddings: Annotated[
+        str, typer.Option("--embeddings", help="auto, lsa (nothing to download) or titan (Bedrock).")
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON when the answer is complete.")] = False,
+) -> None:
+    """Ask a question of your documents; the answer cites them.
+
+    The index is made on first use and kept until the documents change.
+    """
+    from llama_bedrock.cli.backend import ModelChoice, open_backend
+    from llama_bedrock.cli.output import note
+
+    question = check_question(question)
+    settings = (("temperature", 0.0), ("max_tokens", _ANSWER_TOKENS))
+    choice = ModelChoice(model, region, local, prompt_format, settings)
+    with open_backend(choice) as backend:
+        if backend.note:
+            note(backend.note)
+        chain = open_chain(path, backend, k=k, embeddings=embeddings, region=region)
+        if as_json:
+            _print_json(chain.invoke(question), backend)
+        else:
+            show_answer(stream_answer(chain, question))
+
+
+def check_question(question: str) -> str:
+    """The question without white space around it.
+
+    Raises:
+        ValueError: It is empty or too long to be a question.
+    """
+    question = question.strip()
+    if not question:
+        raise ValueError("the question is empty")
+    if len(question) > LONGEST_QUESTION:
+        raise ValueError(
+            f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,} are searched for. "
+            "Put long texts into the documents"
+        )
+    return question
+
+
+def open_chain(path: Path, backend: Backend, *, k: int, embeddings: str, region: str | None) -> RagChain:
+    """The chain from a question to a cited answer over the documents of a path."""
+    from llama_bedrock.agents import create_rag_chain
+    from llama_bedrock.cli.backend import endpoint_override
+    from llama_bedrock.cli.indexing import choose_embeddings, open_index, shown_progress, tell_about
+    from llama_bedrock.retrievers import HybridRetriever
+
+    kind = choose_embeddings(embeddings, is_local=backend.is_local, endpoint=endpoint_override())
+    with shown_progress() as progress:
+        index = open_index(path, embeddings=kind, region=region, progress=progress)
+    tell_about(index)
+    return create_rag_chain(backend.llm, HybridRetriever(store=index.store, k=k))
+
+
+def stream_answer(chain: RagChain, question: str) -> RagAnswer:
+    """Print the answer as it is written, and return it whole."""
+    from llama_bedrock.cli.output import write
+    from llama_bedrock.retrievers.answer import RagAnswerChunk
+
+    total = RagAnswerChunk()
+    try:
+        for chunk in chain.stream(question):
+            write(chunk.text)
+            total = total + chunk
+    finally:
+        if total.text:
+            write("\n")
+    return total.to_answer()
+
+
+def show_answer(answer: RagAnswer) -> None:
+    """Print what belongs under a streamed answer: the sources with their quotes, and remarks."""
+    from rich.text import Text
+
+    from llama_bedrock.cli.output import note, stdout
+
+    if answer.stop_reason == "length":
+        note(f"The answer was cut at {_ANSWER_TOKENS:,} tokens.")
+    if answer.removed_marks:
+        note(f"Removed marks that name no passage: {' '.join(answer.removed_marks)}")
+    cited = _one_per_source(answer)
+    if not cited:
+        if not answer.no_answer:
+            note("The answer cites no source.")
+        return
+    console = stdout()
+    console.print()
+    for citation in cited:
+        line = Text.assemble((f"[{citation.number}] ", "bold"), citation.location)
+        if not citation.supported:
+            line.append("  (not supported by the document)", style="yellow")
+        console.print(line, soft_wrap=True)
+        if citation.quote:
+            console.print(Text(f"    “{_shortened(citation.quote)}”", style="dim"), soft_wrap=True)
+
+
+def _one_per_source(answer: RagAnswer) -> list[Citation]:
+    """One citation for each number, the best supported one, in the order of the numbers."""
+    best: dict[int, Citation] = {}
+    for citation in answer.citations:
+        known = best.get(citation.number)
+        if known is None or (citation.supported, citation.score) > (known.supported, known.score):
+            best[citation.number] = citation
+    return [best[number] for number in sorted(best)]
+
+
+def _shortened(quote: str) -> str:
+    line = " ".join(quote.split())
+    return line if len(line) <= _QUOTE_LENGTH else f"{line[:_QUOTE_LENGTH].rsplit(' ', 1)[0]} …"
+
+
+def _print_json(answer: RagAnswer, backend: Backend) -> None:
+    from llama_bedrock.cli.output import print_json
+
+    print_json({"answered_by": backend.name, "local": backend.is_local, **answer.to_dict()})

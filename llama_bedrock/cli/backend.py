@@ -1,0 +1,155 @@
+"""Where the answers come from: Bedrock, or a local endpoint of this process."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama_bedrock import ChatLlamaBedrock
+
+DEFAULT_MODEL = "meta.llama3-3-70b-instruct-v1:0"
+LOCAL_ENGINE = "local extractive engine"
+
+_LOCAL_REGION = "us-east-2"
+_METADATA_SECONDS = 0.3  # EC2 answers in milliseconds; everywhere else nobody does
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """What the options of a command say about the model.
+
+    Attributes:
+        model: Model id or ARN; None for the default.
+        region: AWS region; None for the one that AWS is set up with.
+        local: True for the local engine, False for Bedrock, None for Bedrock where credentials are found.
+        prompt_format: For ARNs that hide the model.
+        settings: Further arguments of `ChatLlamaBedrock`.
+    """
+
+    model: str | None = None
+    region: str | None = None
+    local: bool | None = None
+    prompt_format: str | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A model that can be called.
+
+    Attributes:
+        llm: The chat model.
+        is_local: True if the local engine answers, which is no Llama.
+        name: For people: what answers.
+        note: A line to show before the first answer; None if there is nothing to say.
+    """
+
+    llm: ChatLlamaBedrock
+    is_local: bool
+    name: str
+    note: str | None
+
+
+@contextmanager
+def open_backend(choice: ModelChoice) -> Iterator[Backend]:
+    """Make the model of a command callable while the block lasts.
+
+    Without credentials and without a choice, a local endpoint is started: the same requests, signed and over
+    a socket, answered by an engine that picks sentences instead of a Llama.
+
+    Raises:
+        ValueError: The model is unknown, or cannot be called from the region.
+    """
+    found = None if choice.local else find_credentials()
+    if choice.local or (choice.local is None and found is None):
+        with _local_backend(choice, asked_for=bool(choice.local)) as backend:
+            yield backend
+        return
+    if found is None:
+        raise _no_credentials()
+    llm = _chat_model(choice, region_name=choice.region)
+    endpoint = endpoint_override()
+    where = f" at {endpoint}" if endpoint else ""
+    yield Backend(llm, is_local=False, name=f"{llm.model}{where}", note=None)
+
+
+@contextmanager
+def _local_backend(choice: ModelChoice, *, asked_for: bool) -> Iterator[Backend]:
+    from botocore.config import Config
+
+    from llama_bedrock.catalog import LlamaLifecycleWarning
+    from llama_bedrock.local import LocalBedrock
+
+    region = choice.region or _callable_region(choice)
+    found = "" if asked_for else "no AWS credentials found: "
+    way = "leave --local out" if asked_for else "run `aws configure` or set AWS_BEARER_TOKEN_BEDROCK"
+    note = f"{found}the {LOCAL_ENGINE} answers, which is no Llama but picks sentences. To use Bedrock, {way}."
+    note = note[0].upper() + note[1:]
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore", LlamaLifecycleWarning)  # nothing of Bedrock is called
+        server = stack.enter_context(LocalBedrock())
+        llm = _chat_model(
+            choice,
+            region_name=region,
+            endpoint_url=server.endpoint_url,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+            config=Config(proxies={}),  # a proxy would not find this machine's loopback
+        )
+        yield Backend(llm, is_local=True, name=LOCAL_ENGINE, note=note)
+
+
+def _chat_model(choice: ModelChoice, **settings: Any) -> ChatLlamaBedrock:
+    from llama_bedrock import ChatLlamaBedrock
+
+    fmt: Any = choice.prompt_format
+    return ChatLlamaBedrock(
+        model=choice.model or DEFAULT_MODEL, prompt_format=fmt, **dict(choice.settings), **settings
+    )
+
+
+def _callable_region(choice: ModelChoice) -> str:
+    """A region in which the model can be called, so that the local endpoint gets a real request."""
+    from llama_bedrock.catalog import resolve_model
+
+    fmt: Any = choice.prompt_format
+    resolved = resolve_model(choice.model or DEFAULT_MODEL, prompt_format=fmt)
+    regions = resolved.info.regions if resolved.info else ()
+    return resolved.region or (_LOCAL_REGION if _LOCAL_REGION in regions or not regions else regions[0])
+
+
+def find_credentials() -> str | None:
+    """Where AWS credentials come from, as botocore names it (``"env"``, ``"sso"``, …); None without any.
+
+    A bearer key for Bedrock counts. Nothing is sent to AWS; only EC2's metadata service may be asked.
+    """
+    if os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
+        return "bearer key of AWS_BEARER_TOKEN_BEDROCK"
+    import botocore.session
+
+    session = botocore.session.Session()
+    if "AWS_METADATA_SERVICE_TIMEOUT" not in os.environ:
+        session.set_config_variable("metadata_service_timeout", _METADATA_SECONDS)
+    credentials = session.get_credentials()
+    return None if credentials is None else str(credentials.method)
+
+
+def endpoint_override() -> str | None:
+    """The endpoint that AWS's environment variables put in Bedrock's place, if they do."""
+    return os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def _no_credentials() -> Exception:
+    from llama_bedrock.errors import BedrockCredentialsError
+
+    return BedrockCredentialsError(
+        "no AWS credentials found",
+        hint="run `aws configure` or `aws sso login`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
+        "AWS_BEARER_TOKEN_BEDROCK, or use --local",
+    )

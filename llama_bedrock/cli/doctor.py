@@ -1,0 +1,30 @@
+"""`llama-bedrock doctor`: what works on this machine, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model id or ARN to check.")] = None,
+    region: Annotated[str | None, typer.Option("--region", "-r", help="AWS region to check.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check Python, extras, credentials, region and the way to the model; no model is called.
+
+    Ends with 1 if something is broken. No credentials are no fault: the local engine needs none.
+    """
+    from llama_bedrock.cli.checks import run_checks
+    from llama_bedrock.cli.output import print_json, stdout
+
+    results = run_checks(model, region)
+    if as_json:
+        print_json([result.to_dict() for result in results])
+    else:
+        console = stdout()
+        for result in results:
+            console.print(result.line(), highlight=False, soft_wrap=True)
+    if any(result.state == "broken" for result in results):
+        raise typer.Exit(1)

@@ -1,0 +1,115 @@
+"""The command line: its commands, its global options, and what every command does with a failure."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from llama_bedrock.cli import ask, doctor, index, models, prompt, serve
+from llama_bedrock.cli.failures import report
+
+
+class OneLineErrors(TyperGroup):
+    """A group whose commands never end in a traceback, unless --debug is given."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a failure becomes one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, BrokenPipeError):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            raise typer.Exit(report(error, debug=bool(ctx.params.get("debug")))) from error
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the program; mistakes in the options, too, are one line."""
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+            _silence_stdout()
+            code = 0
+        except (Exception, KeyboardInterrupt) as error:
+            code = report(error, debug=False)
+        if standalone_mode:
+            sys.exit(code if isinstance(code, int) else 0)
+        return code
+
+
+app = typer.Typer(
+    name="llama-bedrock",
+    cls=OneLineErrors,
+    help="Meta Llama on Amazon Bedrock: ask questions of your documents, look at prompts and models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("ask")(ask.ask)
+app.add_typer(index.app, name="index")
+app.command("prompt")(prompt.prompt)
+app.command("models")(models.models)
+app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from llama_bedrock.cli.output import write
+        from llama_bedrock.version import __version__
+
+        write(f"llama-bedrock {__version__}\n")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and what the library logs.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """Apply the options that hold for every command."""
+    warnings.showwarning = _warn_in_one_line
+    if debug:
+        logging.basicConfig(
+            level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+        )
+        logging.getLogger("llama_bedrock").setLevel(logging.DEBUG)
+    else:
+        logging.getLogger("llama_bedrock").addHandler(logging.NullHandler())  # the commands tell what matters
+
+
+def _warn_in_one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    from llama_bedrock.cli.output import note
+
+    if not issubclass(category, (DeprecationWarning, PendingDeprecationWarning, ResourceWarning)):
+        note(f"note: {' '.join(str(message).split())}")
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter flush into nothing at exit, instead of complaining about the closed pipe."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    app()

@@ -1,0 +1,117 @@
+"""`llama-bedrock models`: what the catalogue knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from llama_bedrock.catalog import ModelInfo
+
+
+def models(
+    model: Annotated[
+        str | None, typer.Argument(help="Model id, profile id or ARN: show all facts of this one.")
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", "-r", help="Only models that can be called from this AWS region."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the Llama models of Bedrock: context, price, regions, end of life.
+
+    Prices are USD per 1,000,000 tokens, input / output, in the model's reference region or in --region.
+    """
+    from llama_bedrock.catalog import CATALOG, resolve_model
+    from llama_bedrock.cli.output import print_json
+
+    if model is not None:
+        info = resolve_model(model, region).info
+        if info is None:
+            raise ValueError(f"{model!r} hides which model it is, so the catalogue has no facts of it")
+        print_json(facts_of(info)) if as_json else _print_facts(info)
+        return
+    chosen = [info for info in CATALOG.values() if region is None or region in info.regions]
+    if not chosen:
+        known = sorted({name for info in CATALOG.values() for name in info.regions})
+        raise ValueError(f"no Llama can be called from {region!r}; regions with some: {', '.join(known)}")
+    if as_json:
+        print_json([facts_of(info) for info in chosen])
+    else:
+        _print_table(chosen, region)
+
+
+def facts_of(info: ModelInfo) -> dict[str, Any]:
+    """Every fact of a model as JSON-able values."""
+    from dataclasses import asdict
+
+    return {**asdict(info), "profile_ids": info.profile_ids, "regions": info.regions}
+
+
+def _print_table(chosen: list[ModelInfo], region: str | None) -> None:
+    from datetime import datetime, timezone
+
+    from rich.table import Table
+
+    from llama_bedrock.cli.output import note, stdout
+
+    today = datetime.now(timezone.utc).date()
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("Model id", no_wrap=True)
+    for header in ("Context", "Output", "Price"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("Input", no_wrap=True)
+    table.add_column("Regions", overflow="fold")
+    table.add_column("End of life", no_wrap=True)
+    for info in chosen:
+        state = info.lifecycle_on(today)
+        table.add_row(
+            info.model_id,
+            f"{info.context_window:,}",
+            f"{info.max_output_tokens:,}",
+            _price(info, region),
+            "+".join(info.input_modalities),
+            _regions(info),
+            f"{info.end_of_life or 'ended'}",
+            style="dim" if state == "ended" else None,
+        )
+    stdout().print(table)
+    note("Every Llama on Bedrock is Legacy or has ended; imported models (ARN, prompt format) stay callable.")
+
+
+def _price(info: ModelInfo, region: str | None) -> str:
+    price = info.price_in(region)
+    return f"{price.input:g} / {price.output:g}" if price else "-"
+
+
+def _regions(info: ModelInfo) -> str:
+    ways = [", ".join(info.direct_regions)] if info.direct_regions else []
+    ways += [f"{geo}.* from {', '.join(sources)}" for geo, sources in info.profiles.items()]
+    return "; ".join(ways) or "-"
+
+
+def _print_facts(info: ModelInfo) -> None:
+    from rich.table import Table
+
+    from llama_bedrock.catalog import lifecycle_message
+    from llama_bedrock.cli.output import note, stdout
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts_of(info).items():
+        if value not in (None, (), {}):
+            table.add_row(name.replace("_", " "), _plain(value))
+    stdout().print(table)
+    if message := lifecycle_message(info):
+        note(message)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,146 @@
+"""`llama-bedrock serve`: Bedrock's wire protocol on this machine, for any AWS SDK."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from llama_bedrock.local import LocalBedrock
+    from llama_bedrock.local.engine import Engine
+
+DEFAULT_PORT = 8719
+KNOWLEDGE_BASE_ID = "LOCALKB001"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(
+    engine: Annotated[
+        str, typer.Option("--engine", "-e", help="What answers: extractive, openai or scripted.")
+    ] = "extractive",
+    openai_url: Annotated[
+        str | None,
+        typer.Option(
+            "--openai-url", help="OpenAI-compatible server, such as http://localhost:11434/v1 (Ollama)."
+        ),
+    ] = None,
+    openai_model: Annotated[
+        str | None, typer.Option("--openai-model", help="Its name of the model. Default: the requested id.")
+    ] = None,
+    script: Annotated[
+        Path | None,
+        typer.Option("--script", help="Answers for --engine scripted: a JSON list of texts, repeated."),
+    ] = None,
+    docs: Annotated[
+        Path | None, typer.Option("--docs", help=f"Serve this folder as knowledge base {KNOWLEDGE_BASE_ID}.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; only loopback is private.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")
+    ] = DEFAULT_PORT,
+) -> None:
+    """Serve Bedrock's wire protocol locally: InvokeModel, its event stream, and knowledge bases.
+
+    Prints the line that points any AWS SDK to it, and serves until Ctrl-C.
+    """
+    from llama_bedrock.cli.output import note
+
+    server = _start(_engine(engine, openai_url, openai_model, script), docs, host, port)
+    try:
+        _announce(server, with_knowledge_base=docs is not None)
+        if host not in _LOOPBACK:
+            note(f"note: everyone who can reach {host} can use this endpoint")
+        _wait_for_signal()
+    finally:
+        server.stop()
+
+
+def _engine(name: str, openai_url: str | None, openai_model: str | None, script: Path | None) -> Engine | str:
+    """The engine that the options describe; options of another engine are mistakes."""
+    for option, value, owner in (
+        ("--openai-url", openai_url, "openai"),
+        ("--openai-model", openai_model, "openai"),
+        ("--script", script, "scripted"),
+    ):
+        if value is not None and name != owner:
+            raise ValueError(f"{option} belongs to --engine {owner}")
+    if name == "extractive":
+        return name
+    if name == "openai":
+        if openai_url is None:
+            raise ValueError("--engine openai needs --openai-url, such as http://localhost:11434/v1")
+        return f"openai:{openai_url}" + (f"#{openai_model}" if openai_model else "")
+    if name == "scripted":
+        if script is None:
+            raise ValueError("--engine scripted needs --script with a JSON list of answers")
+        return _scripted(script)
+    raise ValueError(f"no engine {name!r}; there are extractive, openai and scripted")
+
+
+def _scripted(path: Path) -> Engine:
+    import json
+
+    from llama_bedrock.local.engines.scripted import ScriptedEngine
+
+    try:
+        answers = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(answers, list) or not answers or not all(isinstance(text, str) for text in answers):
+        raise ValueError(f"{path} holds no list of texts")
+    return ScriptedEngine(answers, repeat=True)
+
+
+def _start(engine: Engine | str, docs: Path | None, host: str, port: int) -> LocalBedrock:
+    from llama_bedrock.local import LocalBedrock
+
+    knowledge_bases: dict[str, Any] = {}
+    if docs is not None:
+        from llama_bedrock.cli.indexing import open_index
+
+        knowledge_bases[KNOWLEDGE_BASE_ID] = open_index(docs).store
+    server = LocalBedrock(engine, host=host, port=port, knowledge_bases=knowledge_bases)
+    try:
+        return server.start()
+    except OSError as error:
+        raise OSError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
+        ) from error
+
+
+def _announce(server: LocalBedrock, *, with_knowledge_base: bool) -> None:
+    """Print the line to paste into a shell; then what it is, for people."""
+    from llama_bedrock.cli.backend import find_credentials
+    from llama_bedrock.cli.output import note, write
+
+    url = server.endpoint_url
+    variables = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url}
+    if with_knowledge_base:
+        variables["AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME"] = url
+    if find_credentials() is None:  # SDKs sign every request, so they want some
+        variables |= {
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": "us-east-2",
+        }
+    write(f"export {' '.join(f'{name}={value}' for name, value in variables.items())}\n")
+    name = server.engine.name
+    what = "local extractive engine (no Llama)" if name == "extractive" else f"{name} engine"
+    note(f"{what} on {url}; Ctrl-C stops it")
+
+
+def _wait_for_signal() -> None:
+    """Return on SIGTERM, raise KeyboardInterrupt on Ctrl-C."""
+    stop = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        while not stop.wait(1.0):  # with a bound, so that Ctrl-C gets through on every platform
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, previous)

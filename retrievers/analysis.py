@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_bedrock._extras import require
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
 
 ANALYZER_VERSION = 1
 """Saved with every index: terms of another version do not match."""
@@ -16,19 +19,37 @@ ANALYZER_VERSION = 1
 _WORD = re.compile(r"\w+")
 # Parts of an identifier: HTTPServer → HTTP, Server; getUserName → get, User, Name; utf8 → utf, 8.
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
-# Scripts written without spaces between words: pairs of characters stand in for words.
+# Scripts written without spaces between words (Thai, Lao, Burmese, Khmer, Chinese, Japanese): pairs of
+# characters stand in for words.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
-STOP_WORDS = frozenset(
-    """a about above after again all also am an and any are as at be because been before being below between both but
-    by can could did do does doing down during each few for from further had has have having he her here hers herself
-    him himself his how i if in into is it its itself just me more most my myself no nor not now of off on once only
-    or other our ours ourselves out over own same she should so some such than that the their theirs them themselves
-    then there these they this those through to too under until up very was we were what when where which while who
-    whom why will with would you your yours yourself yourselves""".split()
-)
+STOP_WORDS = frozenset({
+    "a", "about", "above", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at",
+    "be", "because", "been", "before", "being", "below", "between", "both", "but", "by", "can", "could",
+    "did", "do", "does", "doing", "down", "during", "each", "few", "for", "from", "further", "had", "has",
+    "have", "having", "he", "her", "here", "hers", "herself", "him", "himself", "his", "how", "i", "if",
+    "in", "into", "is", "it", "its", "itself", "just", "me", "more", "most", "my", "myself", "no", "nor",
+    "not", "now", "of", "off", "on", "once", "only", "or", "other", "our", "ours", "ourselves", "out",
+    "over", "own", "same", "she", "should", "so", "some", "such", "than", "that", "the", "their",
+    "theirs", "them", "themselves", "then", "there", "these", "they", "this", "those", "through", "to",
+    "too", "under", "until", "up", "very", "was", "we", "were", "what", "when", "where", "which", "while",
+    "who", "whom", "why", "will", "with", "would", "you", "your", "yours", "yourself", "yourselves",
+})  # fmt: skip
 
 _local = threading.local()  # a PyStemmer object is not thread-safe
+
+
+def terms(text: str) -> list[str]:
+    """The index terms of a text: stemmed lower-case words without stop words, in their order.
+
+    An identifier (``getUserName``, ``max_tokens``) gives itself and its parts, so that both the exact name
+    and a question in plain words find it. Stemming is Snowball's for English; words of other languages pass
+    through it mostly unchanged.
+    """
+    words: list[str] = []
+    for word in _WORD.findall(text):
+        words.extend(_words_of(word))
+    return _stem(words)
 
 
 def _stem(words: list[str]) -> list[str]:
@@ -37,18 +58,6 @@ def _stem(words: list[str]) -> list[str]:
         stemmer = _local.stemmer = require("Stemmer", "local").Stemmer("english")
     stemmed: list[str] = stemmer.stemWords(words)
     return stemmed
-
-
-def terms(text: str) -> list[str]:
-    """The index terms of a text: stemmed lower-case words without stop words.
-
-    An identifier (``getUserName``, ``max_tokens``) gives itself and its parts, so that both the exact name and a
-    question in plain words find it.
-    """
-    words = []
-    for word in _WORD.findall(text):
-        words.extend(_words_of(word))
-    return _stem(words)
 
 
 @lru_cache(maxsize=65536)
@@ -61,12 +70,13 @@ def _words_of(word: str) -> tuple[str, ...]:
     if word.isalpha() and (word.islower() or word.isupper() or word.istitle()):
         return (whole,)
     parts = [part.lower() for part in _PART.findall(word)]
+    whole = whole.strip("_")
     if len(parts) < 2:
-        return (whole.strip("_"),) if whole.strip("_") else ()
-    return (whole.strip("_"), *(part for part in parts if part not in STOP_WORDS))
+        return (whole,) if whole else ()
+    return (whole, *(part for part in parts if part not in STOP_WORDS))
 
 
-def _pairs(word: str) -> Iterable[str]:
+def _pairs(word: str) -> Iterator[str]:
     position = 0
     for run in _UNSPACED.finditer(word):
         if run.start() > position:
@@ -76,3 +86,15 @@ def _pairs(word: str) -> Iterable[str]:
         position = run.end()
     if position < len(word):
         yield word[position:].lower()
+
+
+def searchable_text(document: Document) -> str:
+    """What a document is found by: its title and heading path, where it has them, in front of its text.
+
+    A chunk from the middle of a section often does not name what it is about; its headings do.
+    """
+    context = [document.metadata.get("title"), document.metadata.get("heading")]
+    named = [text for text in context if isinstance(text, str) and text]
+    if len(named) == 2 and named[1].startswith(named[0]):
+        del named[0]
+    return "\n".join([*named, document.page_content])

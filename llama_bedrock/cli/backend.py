@@ -16,6 +16,7 @@ DEFAULT_MODEL = "meta.llama3-3-70b-instruct-v1:0"
 LOCAL_ENGINE = "local extractive engine"
 
 _LOCAL_REGION = "us-east-2"
+_METADATA_SERVICE = ("169.254.169.254", 80)
 _METADATA_SECONDS = 0.3  # EC2 answers in milliseconds; everywhere else nobody does
 
 
@@ -134,10 +135,23 @@ def find_credentials() -> str | None:
     import botocore.session
 
     session = botocore.session.Session()
-    if "AWS_METADATA_SERVICE_TIMEOUT" not in os.environ:
-        session.set_config_variable("metadata_service_timeout", _METADATA_SECONDS)
+    if not _metadata_service_answers():
+        session.get_component("credential_provider").remove("iam-role")  # it would wait for seconds
     credentials = session.get_credentials()
     return None if credentials is None else str(credentials.method)
+
+
+def _metadata_service_answers() -> bool:
+    """Whether this may be an EC2 machine with a role; where AWS's settings decide, botocore is left to it."""
+    import socket
+
+    if os.environ.get("AWS_EC2_METADATA_DISABLED") or os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT"):
+        return True
+    try:
+        socket.create_connection(_METADATA_SERVICE, timeout=_METADATA_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def endpoint_override() -> str | None:

@@ -42,7 +42,7 @@ class OneLineErrors(TyperGroup):
         except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
             _silence_stdout()
             code = 0
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can word it
             code = report(error, debug=False)
         if standalone_mode:
             sys.exit(code if isinstance(code, int) else 0)

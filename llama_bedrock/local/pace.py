@@ -11,8 +11,8 @@ _TICKS_PER_SECOND = 1000
 class Ticker:
     """Wakes sleepers together, on ticks of a millisecond.
 
-    Streams that are due in the same tick share one timer; `asyncio.sleep` would make one for each token, at twice
-    the cost. One event loop has one.
+    Streams that are due in the same tick share one timer; `asyncio.sleep` would make one for each token, at
+    twice the cost. One event loop has one.
     """
 
     def __init__(self) -> None:

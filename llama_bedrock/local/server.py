@@ -205,7 +205,9 @@ class LocalBedrock:
             app = web.Application(client_max_size=MAX_BODY_BYTES)
             add_routes(app, self._state)
             # A client that leaves cancels its handler, as Bedrock stops generating; a stop waits for nobody.
-            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_STOP_SECONDS)
+            runner = web.AppRunner(
+                app, access_log=None, handler_cancellation=True, shutdown_timeout=_STOP_SECONDS
+            )
             await runner.setup()
             try:
                 site = web.TCPSite(runner, self._host, self._wanted_port, backlog=_BACKLOG)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 import re
 
 from llama_bedrock.tools.fences import FenceReader
+from llama_bedrock.tools.groups import GroupReader, Place
 from llama_bedrock.tools.jsonic import read_objects
 from llama_bedrock.tools.markers import (
     AFTER_TOKENS,
@@ -21,9 +21,8 @@ from llama_bedrock.tools.markers import (
     TURN_END,
     is_example,
 )
-from llama_bedrock.tools.pythonic import NotACall, read_bare_name, read_calls, read_list
-from llama_bedrock.tools.repair import repair
-from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, skip_space
+from llama_bedrock.tools.pythonic import read_bare_name, read_calls, read_list
+from llama_bedrock.tools.source import Reading, Source, skip_space
 from llama_bedrock.tools.tagged import read_function
 from llama_bedrock.tools.text import TextWriter
 from llama_bedrock.tools.writer import CallWriter
@@ -31,25 +30,9 @@ from llama_bedrock.tools.writer import CallWriter
 _PLAIN = re.compile(r"[^\n\[{<`]+")
 _DATA = re.compile(r"[^\n\[\]{}<]+")
 _SPACE = re.compile(r"\s+")
-_STRAY = frozenset(")]}>\"'")
 _BEFORE_INLINE = frozenset(":.!?;>)*")
 _BEGINNINGS = frozenset(marker[:end] for marker in MARKERS for end in range(1, len(marker) + 1))
 _MARKERS = frozenset(MARKERS)
-_CUT_OBJECT = re.compile(
-    r"""[\[{\s]*["'](?:type["']\s*:\s*["']function["']|(?:name|function)["']\s*:\s*["']([\w.-]+)\Z)"""
-)
-_MAX_REPAIRS = 32
-
-
-class Place(enum.Enum):
-    """Where something stands that may be a call."""
-
-    START = enum.auto()
-    """Before any words, after another call, or behind a token that announces one."""
-    LINE = enum.auto()
-    """At the beginning of a line, after words."""
-    INLINE = enum.auto()
-    """After words on its line."""
 
 
 class AnswerReader:
@@ -64,11 +47,8 @@ class AnswerReader:
 
     def __init__(self, source: Source, text: TextWriter, writer: CallWriter, prefix: str) -> None:
         self._source, self._text, self._writer = source, text, writer
-        self._prefix = prefix
-        self._forced = prefix.endswith(("(", "{"))
-        self._announced = False
+        self._groups = GroupReader(source, text, writer, prefix)
         self._stopped = False
-        self._repairs = 0
 
     def read(self) -> Reading[None]:
         """Read to the end of the text."""
@@ -93,8 +73,6 @@ class AnswerReader:
             source.pos = len(source.text)
             yield
 
-    # --- words -------------------------------------------------------------------------------------------------
-
     def _begin(self) -> Reading[None]:
         """Skip a header the model repeats, and put in what it was given, unless it begins anew."""
         source = self._source
@@ -105,13 +83,13 @@ class AnswerReader:
                 char = yield from self._skip_to_first()
         if char == "a" and (yield from source.starts_with("assistant\n\n")):
             source.pos += len("assistant\n\n")
-        if not self._prefix:
+        if not self._groups.prefix:
             return
-        for beginning in (self._prefix, self._prefix[1:], '{"name"', '[{"name"'):
+        for beginning in (self._groups.prefix, self._groups.prefix[1:], '{"name"', '[{"name"'):
             if len(beginning) > 1 and (yield from source.starts_with(beginning)):
-                self._prefix = ""
+                self._groups.prefix = ""
                 return
-        source.prepend(self._prefix)
+        source.prepend(self._groups.prefix)
 
     def _skip_to_first(self) -> Reading[str]:
         while (char := (yield from self._source.peek())).isspace():
@@ -137,18 +115,13 @@ class AnswerReader:
 
     def _write(self, words: str) -> None:
         """Write words, without what the model was given."""
-        given = min(len(words), len(self._prefix))
-        self._prefix = self._prefix[given:]
-        self._announced = False
-        if words := words[given:]:
+        if words := self._groups.own(words):
             self._text.write(words)
 
     def _place(self) -> Place:
-        if self._announced or self._text.after_call or not self._text.prose:
+        if self._groups.announced or self._text.after_call or not self._text.prose:
             return Place.START
         return Place.LINE if self._text.line_start else Place.INLINE
-
-    # --- what may be calls -------------------------------------------------------------------------------------
 
     def _read_bracket(self, char: str) -> Reading[None]:
         """Read a list, an object or an array of calls; or a bracket."""
@@ -174,159 +147,33 @@ class AnswerReader:
         self._writer.begin_group(eager=not (python and place is Place.INLINE))
         if python:
             source.pos += 1
-            yield from self._attempt(read_list(source, self._writer), place, python=True)
+            yield from self._groups.read(read_list(source, self._writer), place, python=True)
         else:
-            yield from self._attempt(read_objects(source, self._writer), place, python=False)
+            yield from self._groups.read(read_objects(source, self._writer), place, python=False)
 
     def _read_empty_list(self) -> Reading[bool]:
         """Drop ``[]`` where it is the whole answer: it says that nothing is called."""
         closing = yield from self._source.solid(1)
-        if not (yield from self._line_ends(closing + 1)):
+        if not (yield from self._groups.line_ends(closing + 1)):
             return False
         self._source.pos += closing + 1
-        self._prefix = ""
+        self._groups.prefix = ""
         self._text.call_written()
         return True
 
     def _read_bare(self, char: str) -> Reading[bool]:
         """Read calls that stand on their own lines without a list; False if there is none."""
         place = self._place()
-        if not (char.isalpha() or char == "_") or self._writer.any_name:
+        if not (char.isalpha() or char == "_"):
             return False
-        length = yield from read_bare_name(self._source, self._writer)
+        length = yield from read_bare_name(self._source, self._writer, announced=self._groups.announced)
         if not length or (place is Place.LINE and is_example(self._text.lead)):
             return False
         self._source.mark()
         self._writer.begin_group(eager=False)
-        yield from self._attempt(read_calls(self._source, self._writer), place, python=True, bare=True)
+        reading = read_calls(self._source, self._writer, length)
+        yield from self._groups.read(reading, place, python=True, bare=True)
         return True
-
-    def _attempt(
-        self, reading: Reading[None], place: Place, *, python: bool, bare: bool = False
-    ) -> Reading[None]:
-        """Read a group of calls and decide what it was."""
-        try:
-            yield from reading
-        except NotACall:
-            if self._writer.certain or (self._forced and self._prefix):
-                yield from self._broken(Unreadable("something else stands among calls"), place, python=python)
-            else:
-                self._reject()
-        except Unreadable as error:
-            yield from self._broken(error, place, python=python)
-        else:
-            if self._writer.certain or (yield from self._accepts(place, python=python, bare=bare)):
-                yield from self._accept()
-            else:
-                self._reject()
-
-    def _accepts(self, place: Place, *, python: bool, bare: bool) -> Reading[bool]:
-        """Decide on a group that reads like calls but may be text."""
-        if bare and place is not Place.START:
-            at = yield from self._source.solid()
-            return (yield from self._source.ahead(at)) in ("", "<")
-        if self._writer.unknown and place is not Place.START:
-            return False
-        return not python or (yield from self._line_ends(0))
-
-    def _line_ends(self, at: int) -> Reading[bool]:
-        """Tell whether only white space, a token or a fence stands on the line from there on."""
-        char = " "
-        while char in " \t\r":
-            char = yield from self._source.ahead(at)
-            at += 1
-            if not char:
-                return True
-        return char in "\n;<`"
-
-    def _accept(self) -> Reading[None]:
-        """Let the calls go out, and drop closers that are too many."""
-        source = self._source
-        self._writer.commit()
-        source.unmark()
-        self._prefix, self._announced = "", False
-        self._text.call_written()
-        while (char := (yield from source.peek())) and char in _STRAY:
-            source.pos += 1
-
-    def _reject(self) -> None:
-        """Write as text what was read as a call."""
-        raw = self._source.raw()
-        self._source.unmark()
-        self._writer.discard()
-        given = min(len(raw), len(self._prefix))
-        self._prefix = self._prefix[given:]
-        self._announced = False
-        if raw[given:]:
-            self._text.release(raw[given:])
-
-    def _broken(self, error: Unreadable, place: Place, *, python: bool) -> Reading[None]:
-        """A call that cannot be read: repair it when all of it is there, else report it."""
-        source, writer = self._source, self._writer
-        if not self._is_call(error, place) and (python or place is not Place.START):
-            self._reject()
-            return
-        while not source.ended:
-            source.pos = len(source.text)
-            yield
-        source.pos = len(source.text)
-        source.to_mark()
-        if not python and not source.cut and self._repair(error):
-            yield from self._accept()
-        elif self._is_call(error, place):
-            end = END_TOKEN.search(source.text, source.pos)
-            raw = source.text[source.pos : end.start() if end else len(source.text)].rstrip()
-            source.pos = len(source.text)
-            writer.fail(raw, self._explain(error), name=error.name)
-            yield from self._accept()
-        else:
-            source.pos = len(source.text)
-            self._reject()
-
-    def _is_call(self, error: Unreadable, place: Place) -> bool:
-        """Tell whether something unreadable was meant as a call."""
-        writer, cut = self._writer, isinstance(error, Cut) and self._source.cut
-        if writer.certain or (self._forced and self._prefix):
-            return True
-        if writer.identified:
-            return place is Place.START or cut
-        if place is Place.INLINE or writer.any_name:
-            return False
-        name = writer.name or error.name
-        if name is not None and writer.knows(name):
-            return True
-        return place is Place.START and cut and (name is None or error.shaped) and self._begins_call(error)
-
-    def _begins_call(self, error: Unreadable) -> bool:
-        """Tell whether an answer that was cut before a name was read would have become a call."""
-        raw = self._source.raw() + self._source.text[self._source.pos :]
-        if error.shaped or raw.lstrip("[ ")[:1] not in ("{", '"'):
-            return True
-        match = _CUT_OBJECT.match(raw)
-        return match is not None and (match[1] is None or self._writer.may_begin(match[1]))
-
-    def _explain(self, error: Unreadable) -> str:
-        if isinstance(error, Cut) and self._source.cut:
-            return f"the answer was cut off before the call was complete: {error.error}"
-        return f"the call cannot be read: {error.error}"
-
-    def _repair(self, error: Unreadable) -> bool:
-        """Repair the call at the mark; the position is behind it then."""
-        source, writer = self._source, self._writer
-        start = source.text.find("{", source.pos)
-        self._repairs += 1
-        if start < 0 or self._repairs > _MAX_REPAIRS:
-            return False
-        found = repair(source.text, start, knows=writer.knows)
-        if found is None or (writer.name is not None and writer.resolve(found.name) != writer.name):
-            return False
-        if writer.any_name and error.name is None:
-            return False
-        writer.write(found.name, found.args)
-        source.pos = found.end
-        return True
-
-    # --- markers -----------------------------------------------------------------------------------------------
 
     def _read_marker(self) -> Reading[None]:
         """Read a control token or a tag; or a less-than sign."""
@@ -342,13 +189,13 @@ class AnswerReader:
             source.pos += len(marker)
         elif marker in CALL_TOKENS:
             source.pos += len(marker)
-            self._announced = True
+            self._groups.announced = True
             yield from self._read_code()
         elif marker in CLOSING_TAGS and self._text.after_call:
             source.pos += len(marker)
         elif marker in OPENING_TAGS and not self._text.nesting and (yield from self._opens_call(len(marker))):
             source.pos += len(marker)
-            self._announced = True
+            self._groups.announced = True
         elif marker == FUNCTION_TAG and not self._text.nesting:
             yield from self._read_function()
         else:
@@ -385,7 +232,7 @@ class AnswerReader:
         source.mark()
         self._writer.begin_group(eager=True)
         source.pos += len(FUNCTION_TAG)
-        yield from self._attempt(read_function(source, self._writer), place, python=False)
+        yield from self._groups.read(read_function(source, self._writer), place, python=False)
 
     def _read_code(self) -> Reading[None]:
         """Give what follows the token to the interpreter, where one was offered and no call follows."""
@@ -411,9 +258,7 @@ class AnswerReader:
             writer.write(
                 interpreter, {"code" if "code" in parameters else next(iter(parameters), "code"): code}
             )
-        yield from self._accept()
-
-    # --- code --------------------------------------------------------------------------------------------------
+        yield from self._groups.accept()
 
     def _read_backticks(self) -> Reading[None]:
         """Read inline code, which is text, or a fenced block, which may hold calls."""
@@ -425,9 +270,9 @@ class AnswerReader:
             self._writer.begin_group(eager=False)
             accepted = yield from reader.read_calls(ticks, after_words=place is not Place.START)
             if accepted:
-                yield from self._accept()
+                yield from self._groups.accept()
                 return
-            self._reject()
+            self._groups.reject()
             self._text.nesting = 0
             if reader.closed:
                 return

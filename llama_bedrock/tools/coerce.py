@@ -1,7 +1,7 @@
 """Arguments made to fit their schema, where that loses nothing.
 
-Llamas write ``"7"`` for 7 and ``"[1, 2]"`` for a list. A value is only ever replaced by one that says the same;
-where that is in doubt it stays as it was written, and validation reports it.
+Llamas write ``"7"`` for 7 and ``"[1, 2]"`` for a list. A value is only ever replaced by one that says the
+same; where that is in doubt it stays as it was written, and validation reports it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _coerce(value: Any, schema: Any, root: Mapping[str, Any], depth: int) -> Any
         return _to_option(value, schema.get("enum") or [schema["const"]])
     names = types_of(schema)
     if names and not any(has_type(value, name) for name in names):
-        value = _to_type(value, names, schema, root)
+        value = _to_type(value, names)
     elif names and isinstance(value, float) and "integer" in names and "number" not in names:
         value = _integer(value)
     if isinstance(value, dict):
@@ -64,7 +64,7 @@ def _coerce(value: Any, schema: Any, root: Mapping[str, Any], depth: int) -> Any
     return value
 
 
-def _to_type(value: Any, names: tuple[str, ...], schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+def _to_type(value: Any, names: tuple[str, ...]) -> Any:
     if isinstance(value, str):
         for name in ("null", "boolean", "integer", "number", "array", "object"):
             if name in names:
@@ -73,9 +73,6 @@ def _to_type(value: Any, names: tuple[str, ...], schema: Mapping[str, Any], root
                     return converted
     elif "string" in names and isinstance(value, (int, float)) and not isinstance(value, bool):
         return value.written if isinstance(value, (WrittenInt, WrittenFloat)) else repr(value)
-    elif "object" in names and isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-        unwrapped = _coerce(value[0], schema, root, 1)
-        return unwrapped if is_valid(unwrapped, schema, root) else value
     return value
 
 

@@ -1,18 +1,17 @@
 """Parser events to LangChain's message chunks.
 
 Two properties of `AIMessageChunk` decide how this is done. It re-reads its merged ``tool_call_chunks`` with
-`parse_partial_json`, which completes cut JSON: a cut call would turn into a whole one. A closer that matches no
-opener makes that function give up at once, so the arguments of an invalid call hold one: at their end where
-pieces of them were already sent, else at their beginning. And a chunk that holds text as well as tool call
-chunks shows the calls as finished: so no chunk of `to_chunks` holds both.
+`parse_partial_json`, which completes cut JSON: a cut call would turn into a whole one. A closer that matches
+no opener makes that function give up at once, so the arguments of an invalid call hold one: at their end
+where pieces of them were already sent, else at their beginning. And a chunk that holds text as well as tool
+call chunks shows the calls as finished: so no chunk of `to_chunks` holds both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.tool import InvalidToolCall, ToolCall, ToolCallChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall, ToolCallChunk
 
 from llama_bedrock.tools.events import CallDelta, Event, InvalidCall, TextDelta
 

@@ -90,8 +90,8 @@ class FenceReader:
             elif char == "[":
                 source.pos += 1
                 yield from read_list(source, writer)
-            elif bare and not writer.any_name and (yield from read_bare_name(source, writer)):
-                yield from read_calls(source, writer)
+            elif bare and (length := (yield from read_bare_name(source, writer))):
+                yield from read_calls(source, writer, length)
             else:
                 raise NotACall
             calls += 1

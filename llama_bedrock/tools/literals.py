@@ -243,7 +243,8 @@ def read_braces(
         key = yield from _read_key(source, python=python, depth=depth, outer=outer)
         char = yield from skip_space(source)
         if char in (":", "="):
-            source.pos += 2 if char == "=" and (yield from source.ahead(1)) == ">" else 1
+            arrow = char == "=" and (yield from source.ahead(1)) == ">"
+            source.pos += 2 if arrow else 1
             value = yield from read_value(source, "dict", python=python, depth=depth, outer=outer + "}")
             found[str(key)] = value if entry else reject_bare(value)
             if entry:

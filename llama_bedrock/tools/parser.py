@@ -1,11 +1,12 @@
 """Generated text to words and calls, while it arrives.
 
 What Llamas write is not one format. Whatever was asked for, they answer with pythonic lists, bare calls, JSON
-objects in a dozen shapes, tags and control tokens, fenced or not, with prose around. `ToolCallParser` reads all
-of them, and decides by the text alone: the same answer whole, or a character at a time, gives the same events.
+objects in a dozen shapes, tags and control tokens, fenced or not, with prose around. `ToolCallParser` reads
+all of them, and decides by the text alone: the same answer, whole or a character at a time, gives the same
+calls and the same words.
 
-A call is reported as soon as it is certain to be one, its arguments as each is complete. What is not certain is
-held back, and turns into text if it was none. Every character is looked at a bounded number of times.
+A call is reported as soon as it is certain to be one, its arguments as each is complete. What is not certain
+is held back, and turns into text if it was none. A character is looked at a bounded number of times.
 """
 
 from __future__ import annotations
@@ -35,20 +36,20 @@ class ToolCallParser:
     Args:
         specs: The tools offered. A call to another name is reported as invalid. With no tools at all any name
             is taken for one, which is for looking at answers whose tools are not known.
-        prefix: Text that began the assistant's turn in the prompt, such as ``[get_weather(``: the calls are read
-            as if the model had written it, but it is never part of the text.
+        prefix: Text that began the assistant's turn in the prompt, such as ``[get_weather(``: the calls are
+            read as if the model had written it, but it is never part of the text.
         strict: A call whose arguments break the schema is invalid, also where the tool's spec is not strict.
         new_id: Makes identifiers of calls.
 
     Example:
         >>> from llama_bedrock.tools.schema import ToolSpec
         >>> parser = ToolCallParser([ToolSpec("add")], new_id=lambda: "call_1")
-        >>> parser.feed("[add(a=1, ")
-        [CallDelta(index=0, id='call_1', name='add', args='{'), CallDelta(index=0, id=None, name=None, args='"a": 1')]
-        >>> parser.feed("b=2)]")
-        [CallDelta(index=0, id=None, name=None, args=', "b": 2'), CallDelta(index=0, id=None, name=None, args='}')]
-        >>> parser.close("stop")
+        >>> parser.feed("Let me see. [add(a=1, ")
+        [TextDelta(text='Let me see.')]
+        >>> [event.args for event in parser.feed("b=2)]")]
         []
+        >>> [event.args for event in parser.close("stop")]
+        ['{', '"a": 1', ', "b": 2', '}']
     """
 
     def __init__(
@@ -79,8 +80,8 @@ class ToolCallParser:
         """Say that the answer has ended; return the rest.
 
         Args:
-            stop_reason: As the service gave it. After ``"length"`` and the like a call that is not complete is
-                invalid; a model that ended its answer itself is forgiven closers it left out.
+            stop_reason: As the service gave it. After ``"length"`` and the like a call that is not complete
+                is invalid; a model that ended its answer itself is forgiven closers it left out.
         """
         if self._closed:
             return []

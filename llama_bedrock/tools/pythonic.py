@@ -204,11 +204,23 @@ def _read_keyword(source: Source) -> Reading[str | None]:
     return name
 
 
-def read_bare_name(source: Source, writer: CallWriter) -> Reading[int]:
+def read_bare_name(source: Source, writer: CallWriter, *, announced: bool = False) -> Reading[int]:
     """Return how long the name of a known tool is that lies ahead and is called there, 0 if none is.
 
     It waits no longer than a known name may still come; the position stays where it is.
+
+    Args:
+        source: Stands before the name.
+        writer: Knows the tools.
+        announced: A token said that a call follows: ``anything.call(`` is one then, though maybe invalid.
     """
+    if announced:
+        name = yield from read_name(source)
+        at = len(name)
+        if name.endswith(".call") and is_identifier(name) and (yield from source.ahead(at)) == "(":
+            return at
+    if writer.any_name:
+        return 0
     length = 0
     while length < NAME_LIMIT:
         char = yield from source.ahead(length)
@@ -234,14 +246,19 @@ def _is_method_call(source: Source, at: int) -> Reading[bool]:
     return True
 
 
-def read_calls(source: Source, writer: CallWriter) -> Reading[None]:
+def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[None]:
     """Read bare calls, one after another, with white space, commas or semicolons between.
+
+    Args:
+        source: Stands before the first name.
+        writer: Gets the calls.
+        length: Length of that name.
 
     Raises:
         NotACall: It begins like a signature.
         Unreadable: An argument is no literal.
     """
-    while length := (yield from read_bare_name(source, writer)):
+    while length:
         name = source.text[source.pos : source.pos + length]
         source.pos += length + 1
         yield from read_call(source, writer, name)
@@ -254,3 +271,4 @@ def read_calls(source: Source, writer: CallWriter) -> Reading[None]:
         if not (char.isalpha() or char == "_"):
             return
         source.pos += at
+        length = yield from read_bare_name(source, writer)

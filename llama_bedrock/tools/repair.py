@@ -1,8 +1,9 @@
 r"""JSON calls that are broken in the ways small Llamas break them.
 
-Seen in real outputs: ``"parameters {``, ``"parameters({``, ``"parameters={``, ``"parameters':{``, ``{"name","f"``,
-quotes escaped from some point on, stray quotes and backslashes between tokens, missing closers. All are damage to
-the punctuation around keys; the values are whole. Anything else is not repaired: a value is never made up.
+Seen in real outputs: ``"parameters {``, ``"parameters({``, ``"parameters={``, ``"parameters':{``,
+``{"name","f"``, quotes escaped from some point on, stray quotes and backslashes between tokens, missing
+closers. All are damage to the punctuation around keys; the values are whole. Anything else is not repaired: a
+value is never made up.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class _Body:
             raise Unreadable("text in quotes does not end")
 
     def _keep_quote(self) -> None:
-        """A quote that ends nothing belongs to the text; so written after two backslashes, it had one too many."""
+        """Keep a quote that ends nothing; where two backslashes stand before it, it was escaped twice."""
         if self._where == "key":
             raise Unreadable("a quote stands inside a key")
         self._inner_quotes = True
@@ -106,7 +106,7 @@ class _Body:
             self._parts.append(following)
 
     def _begins_with_drive(self) -> Reading[bool]:
-        """A Windows path with single backslashes: nobody means a line feed by ``C:\\new``."""
+        r"""A Windows path with single backslashes: nobody means a line feed by ``C:\new``."""
         if not ("A" <= (yield from self._source.peek()) <= "z") or (yield from self._source.ahead(1)) != ":":
             return False
         yield from self._source.fill(4)
@@ -146,7 +146,7 @@ def read_escape(source: Source) -> Reading[str]:
 
 
 def _read_code(source: Source, digits: int) -> Reading[int | None]:
-    """Read ``\\uXXXX`` and the like; None, and nothing read, if it is not one."""
+    r"""Read ``\uXXXX`` and the like; None, and nothing read, if it is not one."""
     for offset in range(2, digits + 2):
         char = yield from source.ahead(offset)
         if not char or not _HEX_DIGITS.match(char):

@@ -36,10 +36,7 @@ class TextWriter:
             self._add_space(text)
             return
         tail = text[len(body) :]
-        if self.prose or not self._calls:
-            body = self._space + body
-        else:
-            body = body.lstrip()
+        body = self._space + body if self.prose or not self._calls else body.lstrip()
         self._out.append(TextDelta(body))
         self.lead = (self.lead + body)[-_LEAD:]
         self.prose, self.after_call, self.line_start = True, False, False

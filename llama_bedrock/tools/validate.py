@@ -224,8 +224,7 @@ def _check_combined(
             faults.append(fault)
         passed = sum(not fault for fault in faults)
         if not passed:
-            found.append(min((fault for fault in faults), key=len)[0] if len(faults) == 1 else
-                         f"{here} fits none of the allowed forms ({'; or '.join(f[0] for f in faults)})")  # fmt: skip
+            found.append(faults[0][0] if len(faults) == 1 else f"{here}: {' or '.join(f[0] for f in faults)}")
         elif passed > 1 and key == "oneOf":
             found.append(f"{here} fits more than one of the allowed forms")
     if "not" in schema and is_valid(value, schema["not"], root):

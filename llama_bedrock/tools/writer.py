@@ -1,4 +1,4 @@
-"""Calls, as they are read, to events: names looked up, arguments named and coerced, held back until certain."""
+"""Calls, as they are read, to events: tools looked up, arguments coerced, all held back until certain."""
 
 from __future__ import annotations
 

@@ -1,0 +1,181 @@
+"""Groups of calls, from the attempt to read one to what becomes of it."""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from llama_bedrock.tools.markers import END_TOKEN
+from llama_bedrock.tools.pythonic import NotACall
+from llama_bedrock.tools.repair import repair
+from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable
+from llama_bedrock.tools.text import TextWriter
+from llama_bedrock.tools.writer import CallWriter
+
+_STRAY = frozenset(")]}>\"'")
+_CUT_OBJECT = re.compile(
+    r"""[\[{\s]*["'](?:type["']\s*:\s*["']function["']|(?:name|function)["']\s*:\s*["']([\w.-]+)\Z)"""
+)
+_MAX_REPAIRS = 32
+
+
+class Place(enum.Enum):
+    """Where something stands that may be a call."""
+
+    START = enum.auto()
+    """Before any words, after another call, or behind a token that announces one."""
+    LINE = enum.auto()
+    """At the beginning of a line, after words."""
+    INLINE = enum.auto()
+    """After words on its line."""
+
+
+class GroupReader:
+    """Runs readers of calls, and turns what they could not read into text, repaired calls or invalid ones.
+
+    Args:
+        source: The text.
+        text: Gets the words.
+        writer: Gets the calls.
+        prefix: Text that the model was given as the beginning of its answer.
+
+    Attributes:
+        prefix: What of it was not read yet.
+        announced: A token said that a call follows.
+    """
+
+    def __init__(self, source: Source, text: TextWriter, writer: CallWriter, prefix: str) -> None:
+        self._source, self._text, self._writer = source, text, writer
+        self._forced = prefix.endswith(("(", "{"))
+        self._repairs = 0
+        self.prefix = prefix
+        self.announced = False
+
+    def own(self, words: str) -> str:
+        """Return the words without what the model was given."""
+        given = min(len(words), len(self.prefix))
+        self.prefix = self.prefix[given:]
+        self.announced = False
+        return words[given:]
+
+    def read(
+        self, reading: Reading[None], place: Place, *, python: bool, bare: bool = False
+    ) -> Reading[None]:
+        """Read a group of calls and decide what it was."""
+        try:
+            yield from reading
+        except NotACall:
+            if self._writer.certain or (self._forced and self.prefix):
+                yield from self._broken(Unreadable("something else stands among calls"), place, python=python)
+            else:
+                self.reject()
+        except Unreadable as error:
+            yield from self._broken(error, place, python=python)
+        else:
+            if self._writer.certain or (yield from self._accepts(place, python=python, bare=bare)):
+                yield from self.accept()
+            else:
+                self.reject()
+
+    def _accepts(self, place: Place, *, python: bool, bare: bool) -> Reading[bool]:
+        """Decide on a group that reads like calls but may be text."""
+        if bare and place is not Place.START:
+            at = yield from self._source.solid()
+            return (yield from self._source.ahead(at)) in ("", "<")
+        if self._writer.unknown and place is not Place.START:
+            return False
+        return not python or (yield from self.line_ends(0))
+
+    def line_ends(self, at: int) -> Reading[bool]:
+        """Tell whether only white space, a token or a fence stands on the line from there on."""
+        char = " "
+        while char in " \t\r":
+            char = yield from self._source.ahead(at)
+            at += 1
+            if not char:
+                return True
+        return char in "\n;<`"
+
+    def accept(self) -> Reading[None]:
+        """Let the calls go out, and drop closers that are too many."""
+        source = self._source
+        self._writer.commit()
+        source.unmark()
+        self.prefix, self.announced = "", False
+        self._text.call_written()
+        while (char := (yield from source.peek())) and char in _STRAY:
+            source.pos += 1
+
+    def reject(self) -> None:
+        """Write as text what was read as a call."""
+        raw = self._source.raw()
+        self._source.unmark()
+        self._writer.discard()
+        if raw := self.own(raw):
+            self._text.release(raw)
+
+    def _broken(self, error: Unreadable, place: Place, *, python: bool) -> Reading[None]:
+        """A call that cannot be read: repair it when all of it is there, else report it."""
+        source, writer = self._source, self._writer
+        if not self._is_call(error, place) and (python or place is not Place.START):
+            self.reject()
+            return
+        while not source.ended:
+            source.pos = len(source.text)
+            yield
+        source.pos = len(source.text)
+        source.to_mark()
+        if not python and not source.cut and self._repair(error):
+            yield from self.accept()
+        elif self._is_call(error, place):
+            end = END_TOKEN.search(source.text, source.pos)
+            raw = source.text[source.pos : end.start() if end else len(source.text)].rstrip()
+            source.pos = len(source.text)
+            writer.fail(raw, self._explain(error), name=error.name)
+            yield from self.accept()
+        else:
+            source.pos = len(source.text)
+            self.reject()
+
+    def _is_call(self, error: Unreadable, place: Place) -> bool:
+        """Tell whether something unreadable was meant as a call."""
+        writer, cut = self._writer, isinstance(error, Cut) and self._source.cut
+        if writer.certain or (self._forced and self.prefix):
+            return True
+        if writer.identified:
+            return place is Place.START or cut
+        if place is Place.INLINE or writer.any_name:
+            return False
+        name = writer.name or error.name
+        if name is not None and writer.knows(name):
+            return True
+        return place is Place.START and cut and (name is None or error.shaped) and self._begins_call(error)
+
+    def _begins_call(self, error: Unreadable) -> bool:
+        """Tell whether an answer that was cut before a name was read would have become a call."""
+        raw = self._source.raw() + self._source.text[self._source.pos :]
+        if error.shaped or raw.lstrip("[ ")[:1] not in ("{", '"'):
+            return True
+        match = _CUT_OBJECT.match(raw)
+        return match is not None and (match[1] is None or self._writer.may_begin(match[1]))
+
+    def _explain(self, error: Unreadable) -> str:
+        if isinstance(error, Cut) and self._source.cut:
+            return f"the answer was cut off before the call was complete: {error.error}"
+        return f"the call cannot be read: {error.error}"
+
+    def _repair(self, error: Unreadable) -> bool:
+        """Repair the call at the mark; the position is behind it then."""
+        source, writer = self._source, self._writer
+        start = source.text.find("{", source.pos)
+        self._repairs += 1
+        if start < 0 or self._repairs > _MAX_REPAIRS:
+            return False
+        found = repair(source.text, start, knows=writer.knows)
+        if found is None or (writer.name is not None and writer.resolve(found.name) != writer.name):
+            return False
+        if writer.any_name and error.name is None:
+            return False
+        writer.write(found.name, found.args)
+        source.pos = found.end
+        return True

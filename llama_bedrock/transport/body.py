@@ -97,7 +97,8 @@ class BodyReader:
 
     def _iterate_unframed(self) -> Generator[bytes, None, None]:
         # `stream` would wait for a full buffer here.
-        while piece := self._raw.read1(_PIECE_BYTES):
+        raw: Any = self._raw
+        while piece := raw.read1(_PIECE_BYTES):
             yield piece
 
     def _set_socket_timeout(self) -> None:

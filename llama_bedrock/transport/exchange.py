@@ -95,7 +95,10 @@ class Exchange:
             raise self._passed(error.name) from None
         except Exception as error:
             raise self._context.broken_off(error) from error
-        watchdog.heard = self._loop.time()
+        if watchdog.heard is None:
+            watchdog.hear_first()
+        else:
+            watchdog.heard = self._loop.time()
         return data
 
     async def read_all(self) -> bytes:
@@ -162,6 +165,12 @@ class _Watchdog:
         self._idle = idle
         self._ends_at = ends_at
         self._handle: asyncio.TimerHandle | None = None
+        self._look()
+
+    def hear_first(self) -> None:
+        """From now on it is silence that counts, which may be due sooner than the first piece was."""
+        self.heard = self._loop.time()
+        self.cancel()
         self._look()
 
     def cancel(self) -> None:

@@ -69,7 +69,7 @@ def attempts(
     total: float | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
-    fraction: Callable[[], float] = random.random,
+    fraction: Callable[[], float] | None = None,
 ) -> Generator[Attempt, LlamaBedrockError, None]:
     """Yield attempts; each `send` of an error yields the next attempt, or raises the error if it was the
     last.
@@ -82,7 +82,7 @@ def attempts(
     """
     started = clock()
     ends_at = started + total if total is not None else None
-    state = _State(policy, clock, fraction)
+    state = _State(policy, clock, fraction or random.random)
     wait = 0.0
     number = 1
     while True:

@@ -1,0 +1,151 @@
+"""One way to call both shells, so that one table of scenarios tests both."""
+
+import asyncio
+import contextlib
+import os
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from llama_bedrock.local import LocalBedrock
+from llama_bedrock.testing import ScriptedEngine
+from llama_bedrock.transport.aio import AsyncTransport
+from llama_bedrock.transport.clients import boto_client
+from llama_bedrock.transport.request import InvokeRequest, build_body
+from llama_bedrock.transport.settings import Timeout, TransportSettings
+from llama_bedrock.transport.sync import SyncTransport
+from llama_bedrock.transport.wire import wire_of
+
+MODEL = "meta.llama3-3-70b-instruct-v1:0"
+PROMPT = (
+    "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nWho?<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n"
+)
+ANSWER = ["Ada ", "Lovelace ", "wrote it."]
+
+
+@pytest.fixture(autouse=True)
+def _one_aws_configuration(_no_aws_settings, monkeypatch):
+    """The same empty configuration in every test, so that they share boto3 clients."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@dataclass
+class Outcome:
+    """What came of one call."""
+
+    chunks: list = field(default_factory=list)
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+    @property
+    def text(self):
+        return "".join(chunk.text for chunk in self.chunks)
+
+
+class SyncColour:
+    name = "sync"
+
+    def run(self, settings, request, stream):
+        transport = SyncTransport(settings)
+        wire_of(boto_client(settings))  # the time of a call is that of a warm process
+        outcome, started = Outcome(), time.monotonic()
+        try:
+            if stream:
+                with contextlib.closing(transport.stream(request)) as chunks:
+                    outcome.chunks.extend(chunks)
+            else:
+                outcome.chunks.append(transport.invoke(request))
+        except Exception as error:
+            outcome.error = error
+        outcome.seconds = time.monotonic() - started
+        return outcome
+
+
+class AsyncColour:
+    name = "async"
+
+    def run(self, settings, request, stream):
+        return asyncio.run(self._run(settings, request, stream))
+
+    async def _run(self, settings, request, stream):
+        wire_of(boto_client(settings))
+        outcome, started = Outcome(), time.monotonic()
+        async with AsyncTransport(settings) as transport:
+            try:
+                if stream:
+                    async with contextlib.aclosing(transport.stream(request)) as chunks:
+                        async for chunk in chunks:
+                            outcome.chunks.append(chunk)
+                else:
+                    outcome.chunks.append(await transport.invoke(request))
+            except Exception as error:
+                outcome.error = error
+            outcome.seconds = time.monotonic() - started
+        return outcome
+
+
+@pytest.fixture(params=[SyncColour(), AsyncColour()], ids=lambda colour: colour.name)
+def colour(request):
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["invoke", "stream"])
+def streamed(request):
+    return request.param
+
+
+@pytest.fixture
+def make_request():
+    """A request to the model, with anything replaced."""
+
+    def make(**changes):
+        body = build_body(prompt=PROMPT, max_tokens=64)
+        return InvokeRequest(**{"model_id": MODEL, "body": body, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_settings():
+    """Settings for a server on loopback: signed, quick to fail, without retries unless asked for."""
+
+    def make(endpoint_url, **changes):
+        defaults = {
+            "region_name": "us-east-2",
+            "endpoint_url": endpoint_url,
+            "aws_access_key_id": "AKIDEXAMPLE",
+            "aws_secret_access_key": "secret",
+            "timeout": Timeout(connect=2.0, first_token=0.4, idle=0.4),
+            "max_retries": 0,
+            "model_ready_timeout": 0.0,
+        }
+        return TransportSettings(**{**defaults, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The local endpoint, which answers `ANSWER` for ever; tests set its faults."""
+    with LocalBedrock(engine=ScriptedEngine([ANSWER], repeat=True)) as running:
+        yield running
+
+
+@pytest.fixture
+def faulty(server):
+    """Set the faults of the local endpoint for one test."""
+
+    def set_faults(*faults):
+        server.faults = faults
+        return server
+
+    yield set_faults
+    server.faults = ()
+
+
+@pytest.fixture
+def answer():
+    return "".join(ANSWER)

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from llama_bedrock.tools.parser import ToolCallParser
 
 # A model that opens a turn of its own has ended the one it was asked for.
-_NEXT_TURN = ("<|start_header_id|>", "<|header_start|>")
+# The header of another generation is text: an answer about prompts may quote it.
+_NEXT_TURN: dict[str, tuple[str, ...]] = {"llama2": (), "llama4": ("<|header_start|>",)}
+_NEXT_TURN_OF_LLAMA3 = ("<|start_header_id|>",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,11 @@ def prepare(
     rendered = render_messages(messages, options, shape, suffix)
     chat = _chat_messages(messages, options, shape) if llm.import_format == "openai-chat" else None
     continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
+    next_turn = _NEXT_TURN.get(options.model.prompt_format, _NEXT_TURN_OF_LLAMA3)
     assembler = ResponseAssembler(
         prompt=rendered.text,
         stops=options.stop,
-        end_tokens=(*END_TOKENS[options.model.prompt_format], *_NEXT_TURN),
+        end_tokens=(*END_TOKENS[options.model.prompt_format], *next_turn),
         parser=_parser(shape, prefilled=chat is None),
         strip_leading=not continues,
         metadata=_metadata(options),

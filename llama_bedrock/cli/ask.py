@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,8 +76,10 @@ def check_question(question: str) -> str:
     return question
 
 
-def open_chain(path: Path, backend: Backend, *, k: int, embeddings: str, region: str | None) -> RagChain:
-    """The chain from a question to a cited answer over the documents of a path."""
+def open_chain(
+    path: Path | Sequence[Path], backend: Backend, *, k: int, embeddings: str, region: str | None
+) -> RagChain:
+    """The chain from a question to a cited answer over the documents of a path, or of several."""
     from llama_bedrock.agents import create_rag_chain
     from llama_bedrock.cli.backend import endpoint_override
     from llama_bedrock.cli.indexing import choose_embeddings, open_index, shown_progress, tell_about
@@ -86,7 +89,8 @@ def open_chain(path: Path, backend: Backend, *, k: int, embeddings: str, region:
     with shown_progress() as progress:
         index = open_index(path, embeddings=kind, region=region, progress=progress)
     tell_about(index)
-    return create_rag_chain(backend.llm, HybridRetriever(store=index.store, k=k))
+    retriever = HybridRetriever(store=index.store, k=k, documents=list(index.store.documents()))
+    return create_rag_chain(backend.llm, retriever)
 
 
 def stream_answer(chain: RagChain, question: str) -> RagAnswer:

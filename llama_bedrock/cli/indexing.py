@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ class OpenIndex:
 
 
 def open_index(
-    path: str | os.PathLike[str],
+    path: Path | Sequence[Path],
     *,
     embeddings: str = LSA,
     region: str | None = None,
@@ -73,7 +73,7 @@ def open_index(
     """Open the index of a file or folder, and make it first where there is none for its present content.
 
     Args:
-        path: File or folder.
+        path: File or folder, or several, indexed together.
         embeddings: ``"lsa"``, which needs nothing, or ``"titan"``, Bedrock's Titan Text Embeddings V2.
         region: AWS region for Titan.
         rebuild: Make it anew even if there is one.
@@ -85,10 +85,11 @@ def open_index(
     """
     started = time.perf_counter()
     tell = progress or (lambda step, done, total: None)
-    key = _content_key(path, embeddings, region, tell)
+    paths = (path,) if isinstance(path, Path) else tuple(path)
+    key = _content_key(paths, embeddings, region, tell)
     folder = cache_folder() / "indexes" / key
     if rebuild or not (folder / _ABOUT).is_file():
-        problems, built = _build(path, folder, embeddings, region, replace=rebuild, tell=tell), True
+        problems, built = _build(paths, folder, embeddings, region, replace=rebuild, tell=tell), True
     else:
         problems, built = (), False
     about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
@@ -100,14 +101,15 @@ def open_index(
     return OpenIndex(store, folder, about["documents"], about["passages"], tuple(problems), built, seconds)
 
 
-def _content_key(path: str | os.PathLike[str], embeddings: str, region: str | None, tell: Progress) -> str:
+def _content_key(paths: Sequence[Path], embeddings: str, region: str | None, tell: Progress) -> str:
     """Hash of everything the index depends on: file names as given, their bytes, and the settings."""
     from llama_bedrock.retrievers.documents import check_path, find_files
     from llama_bedrock.retrievers.readers import has_reader
     from llama_bedrock.version import __version__
 
-    check_path(path)
-    files = [(file, source) for file, source in find_files(path, lambda problem: None)]
+    for path in paths:
+        check_path(path)
+    files = [found for path in paths for found in find_files(path, lambda problem: None)]
     digest = hashlib.blake2b(digest_size=16)
     digest.update(
         json.dumps([_FORMAT, __version__, embeddings, region if embeddings == TITAN else None]).encode()
@@ -132,7 +134,7 @@ def _file_digest(file: Path) -> bytes:
 
 
 def _build(
-    path: str | os.PathLike[str],
+    paths: Sequence[Path],
     folder: Path,
     embeddings: str,
     region: str | None,
@@ -145,7 +147,11 @@ def _build(
 
     problems: list[str] = []
     tell("Reading documents", 0, 4)
-    documents = load_documents(path, on_error=lambda problem: problems.append(str(problem)))
+    documents = [
+        document
+        for path in paths
+        for document in load_documents(path, on_error=lambda problem: problems.append(str(problem)))
+    ]
     tell("Splitting", 1, 4)
     passages = split_documents(documents)
     with _unfinished(folder) as new:
@@ -153,7 +159,11 @@ def _build(
         store = FAISSStore.from_documents(passages, _titan(region) if embeddings == TITAN else None)
         tell("Saving", 3, 4)
         store.save(new / "store")
-        about = {"path": os.path.abspath(path), "documents": len(documents), "passages": len(passages)}
+        about = {
+            "paths": [os.path.abspath(path) for path in paths],
+            "documents": len(documents),
+            "passages": len(passages),
+        }
         (new / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
         if replace:
             _remove(folder)

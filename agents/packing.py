@@ -9,6 +9,7 @@ middle of a long context least well (Liu et al. 2023, "Lost in the Middle", http
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -197,31 +198,44 @@ class _Choice:
 def excerpt(document: Document, question: str, budget: int, count_tokens: Callable[[str], int]) -> Document:
     """The run of sentences of a document that fits the question best, within a number of tokens.
 
-    Metadata that tell a place (``start_index``, ``end_index``, ``line``) are moved along, and ``excerpt`` is
-    set.
+    Best is the run with most of the question's words, rare ones counting more, and among equals the one that
+    repeats them most. Metadata that tell a place (``start_index``, ``end_index``, ``line``) are moved along,
+    and ``excerpt`` is set.
     """
     text = document.page_content
     wanted = {word.form for word in content_words(question)}
     spans = list(sentences(text))
+    found = [{w.form for w in words(text[start:end])} & wanted for start, end in spans]
     costs = [count_tokens(text[start:end]) + 1 for start, end in spans]
-    hits = [len({w.form for w in content_words(text[s:e])} & wanted) for s, e in spans]
-    first, best, cost, score = 0, (-1, 0, 0), 0, 0
-    for last in range(len(spans)):
-        cost += costs[last]
-        score += hits[last]
-        while cost > budget and first <= last:
-            cost -= costs[first]
-            score -= hits[first]
-            first += 1
-        best = max(best, (score, -first, last))
-    if best[0] < 0 or -best[1] > best[2]:  # not even one sentence fits
-        start, end = 0, max(1, budget * 2)
-    else:
-        start, end = spans[-best[1]][0], spans[best[2]][1]
+    best = _best_run(found, costs, budget)
+    start, end = (spans[best[0]][0], spans[best[1]][1]) if best else (0, budget * 2)
     end = min(end, len(text))
     while count_tokens(text[start:end]) > budget and end - start > 1:
         end = start + (end - start) * 9 // 10
     return _moved(document, start, end)
+
+
+def _best_run(found: Sequence[set[str]], costs: Sequence[int], budget: int) -> tuple[int, int] | None:
+    """First and last sentence of the best run within the budget; None when not even one sentence fits."""
+    frequency = Counter(form for forms in found for form in forms)
+    weights = {form: math.log(1 + len(found) / count) for form, count in frequency.items()}
+    inside: Counter[str] = Counter()
+    best: tuple[float, int, int, int] | None = None
+    first = cost = repeated = 0
+    for last, forms in enumerate(found):
+        cost += costs[last]
+        repeated += len(forms)
+        inside.update(forms)
+        while cost > budget and first <= last:
+            cost -= costs[first]
+            repeated -= len(found[first])
+            inside.subtract(found[first])
+            first += 1
+        if first <= last:
+            covered = sum(weight for form, weight in weights.items() if inside[form] > 0)
+            run = (round(covered, 6), repeated, -first, last)
+            best = run if best is None else max(best, run)
+    return (-best[2], best[3]) if best else None
 
 
 def _moved(document: Document, start: int, end: int) -> Document:

@@ -65,7 +65,7 @@ def test_near_copies_are_left_out_when_they_say_nothing_new():
 def test_one_new_word_keeps_a_document(old, new):
     text = (
         "The model Llama 3.1 Scout can be called in two regions of the United States through a profile. "
-        "Streaming of its answers is supported there, and the price of a million tokens is the same for input "
+        "Streaming of its answers is supported there; the price of a million tokens is the same for input "
         "and for output."
     )
     result = packed([document(text), document(text.replace(old, new), "b.md")])

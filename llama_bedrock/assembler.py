@@ -159,7 +159,8 @@ class ResponseAssembler:
         if self._parser is None:
             chunks = [AIMessageChunk(content=rest)] if rest else []
         else:
-            chunks = to_chunks([*self._parser.feed(rest), *self._parser.close(stop_reason)])
+            cut = "stop_sequence" if self._filter.matched in self._user_stops else stop_reason
+            chunks = to_chunks([*self._parser.feed(rest), *self._parser.close(cut)])
         usage = usage_metadata(
             estimate_tokens(self._prompt) if tally.prompt_tokens is None else tally.prompt_tokens,
             estimate_tokens(self.text) if tally.output_tokens is None else tally.output_tokens,

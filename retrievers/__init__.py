@@ -9,22 +9,37 @@ if __name__ != "llama_bedrock.retrievers":
     raise ImportError("import this package as llama_bedrock.retrievers, not as a top-level module")
 
 if TYPE_CHECKING:
-    from llama_bedrock.retrievers.documents import load_documents
+    from llama_bedrock.retrievers.documents import FileProblem, load_documents
     from llama_bedrock.retrievers.embeddings import LSAEmbeddings, default_embeddings
+    from llama_bedrock.retrievers.faiss_store import FAISSStore
+    from llama_bedrock.retrievers.filters import Filter, parse_filter
     from llama_bedrock.retrievers.hybrid import HybridRetriever
     from llama_bedrock.retrievers.splitting import split_documents
+
+__all__ = [
+    "FAISSStore",
+    "FileProblem",
+    "Filter",
+    "HybridRetriever",
+    "LSAEmbeddings",
+    "default_embeddings",
+    "load_documents",
+    "parse_filter",
+    "split_documents",
+]
 
 # Public name → module. Imported when first used: numpy, faiss and scikit-learn are heavy.
 _MODULES = {
     "FAISSStore": "faiss_store",
+    "FileProblem": "documents",
+    "Filter": "filters",
     "HybridRetriever": "hybrid",
     "LSAEmbeddings": "embeddings",
     "default_embeddings": "embeddings",
     "load_documents": "documents",
+    "parse_filter": "filters",
     "split_documents": "splitting",
 }
-
-__all__ = ["HybridRetriever", "LSAEmbeddings", "default_embeddings", "load_documents", "split_documents"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,9 +16,9 @@ def fuse(
 
     Args:
         rankings: For each side, id → score (higher is better). An id may be missing from a side.
-        weights: One weight a side, not negative.
-        method: ``"minmax"``: weighted sum of scores scaled to [0, 1] over each side's candidates, 0 where missing;
-            ``"rrf"``: reciprocal rank fusion, weighted sum of 1 / (60 + rank).
+        weights: One weight a side, not negative; a side of weight 0 is left out.
+        method: ``"minmax"``: weighted sum of scores scaled to [0, 1] over each side's candidates, 0 where
+            missing; ``"rrf"``: reciprocal rank fusion, weighted sum of 1 / (60 + rank).
 
     Raises:
         ValueError: Unknown method, or weights that cannot be.
@@ -29,6 +29,8 @@ def fuse(
         raise ValueError(f"weights must be one number ≥ 0 a side, not all 0; got {list(weights)}")
     fused: dict[str, float] = {}
     for scores, weight in zip(rankings, weights, strict=True):
+        if not weight:
+            continue
         scaled = _min_max(scores) if method == "minmax" else _reciprocal_ranks(scores)
         for identity, score in scaled.items():
             fused[identity] = fused.get(identity, 0.0) + weight * score
@@ -41,7 +43,7 @@ def _min_max(scores: Mapping[str, float]) -> dict[str, float]:
     low, high = min(scores.values()), max(scores.values())
     if high == low:
         # One candidate, or all alike: they count fully if they matched at all.
-        return {identity: 1.0 if high > 0 else 0.0 for identity in scores}
+        return dict.fromkeys(scores, 1.0 if high > 0 else 0.0)
     return {identity: (score - low) / (high - low) for identity, score in scores.items()}
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.docstore import DocumentTable, Row
+from llama_bedrock.retrievers.docstore import DocumentTable, Entry, Row
 from llama_bedrock.retrievers.read_write_lock import ReadWriteLock
 from llama_bedrock.retrievers.selection import FilterLike, Selection, Selector
 from llama_bedrock.retrievers.slot_table import SlotTable
@@ -30,16 +29,6 @@ _OVERFETCHED = 128
 _DEAD_SHARE = {"flat": 0.02, "ivf": 0.1, "hnsw": 0.3}
 """Share of dead slots that makes compaction pay, by what it costs: copying the vectors, or building a
 graph."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A document to be written: id, text, metadata, and the metadata as JSON."""
-
-    id: str
-    text: str
-    metadata: dict[str, Any]
-    encoded: str
 
 
 class Hit(NamedTuple):
@@ -218,12 +207,9 @@ class Collection:
         if self.settings.metric == "cosine":
             batches[:] = [normalised(batch) for batch in batches]
         with self.changing, self._writable().transaction() as change:
-            replaced = self.documents.keys_of([entry.id for entry in entries])
+            replaced = self.documents.keys_of([entry.id for entry in entries]) if len(self) else {}
             change.delete(replaced.values())
-            change.insert(
-                self.slots.next_key,
-                [(entry.id, entry.text, entry.metadata, entry.encoded) for entry in entries],
-            )
+            change.insert(self.slots.next_key, entries)
             index = self._index_for(batches)
             try:
                 self._add_vectors(index, batches)

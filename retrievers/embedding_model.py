@@ -4,6 +4,7 @@ apart.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -62,8 +63,8 @@ def as_array(vectors: Any, count: int) -> Vectors:
     """
     np = require("numpy", "local")
     try:
-        array: Vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    except (ValueError, TypeError) as error:
+        array: Vectors = np.ascontiguousarray(_packed(vectors), dtype=np.float32)
+    except (ValueError, TypeError, OverflowError, struct.error) as error:
         raise ValueError(f"the vectors are not {count} lists of numbers of one length: {error}") from error
     if array.ndim != 2 or array.shape[0] != count or array.shape[1] == 0:
         raise ValueError(f"expected {count} vectors, got an array of shape {array.shape}")
@@ -71,6 +72,15 @@ def as_array(vectors: Any, count: int) -> Vectors:
     if len(bad):
         raise ValueError(f"vector {bad[0]} holds NaN or infinity")
     return array
+
+
+def _packed(vectors: Any) -> Any:
+    """Lists of floats, as embeddings return them, packed twice as fast as NumPy does it; others as they are."""
+    if not isinstance(vectors, list) or not vectors or not all(type(vector) is list for vector in vectors):
+        return vectors
+    pack = struct.Struct(f"{len(vectors[0])}f").pack
+    packed = b"".join([pack(*vector) for vector in vectors])
+    return require("numpy", "local").frombuffer(packed, dtype="f4").reshape(len(vectors), -1)
 
 
 def _embed(embedding: Embeddings, texts: list[str]) -> Vectors:

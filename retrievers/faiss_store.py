@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,8 +12,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import Self
 
-from llama_bedrock.retrievers.collection import Collection, Entry
-from llama_bedrock.retrievers.docstore import DocumentTable, encode_metadata
+from llama_bedrock.retrievers.collection import Collection
+from llama_bedrock.retrievers.docstore import DocumentTable, Entry, encode_metadata
 from llama_bedrock.retrievers.embedding_model import aembed_batches, as_array, embed_batches
 from llama_bedrock.retrievers.embeddings import LSAEmbeddings
 from llama_bedrock.retrievers.search_queue import SearchQueue
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Vectors: TypeAlias = npt.NDArray[np.float32]
 
-_ADDED_AT_ONCE = 8192
+_ADDED_AT_ONCE = 16_384
 """Documents in one change when a new store is filled."""
 
 
@@ -387,7 +387,7 @@ def _entries(documents: Sequence[Document], kwargs: dict[str, Any]) -> tuple[lis
 def _id(given: str | None, document: Document) -> str:
     id_ = given if given is not None else document.id
     if id_ is None:
-        return str(uuid.uuid4())
+        return os.urandom(16).hex()
     if not isinstance(id_, str) or not id_:
         raise ValueError(f"a document's id must be a non-empty text, got {id_!r}")
     return id_

@@ -35,7 +35,7 @@ TRAINING_MINIMUM = 1_000
 IVF_MINIMUM = 5_000
 _SCANNED_PER_CANDIDATE = 27
 """Selected vectors that are scanned in the time the graph takes for one candidate: 85 ns and 2.3 µs at 384
-dimensions, both in proportion to them. At 100,000 vectors, a tenth of them is where the two cost the same: 1 ms."""
+dimensions, both in proportion to them. At 100,000 vectors a tenth of them costs the same either way: 1 ms."""
 _TRAINING_SAMPLE = 64
 """Vectors per IVF cell that k-means sees; FAISS asks for 39 at least and uses 256 at most."""
 
@@ -210,10 +210,10 @@ class VectorIndex:
         return selection.count <= max(k, _SCANNED_PER_CANDIDATE * candidates)
 
     def _effort(self, selection: Selection | None) -> float:
-        """How many times more candidates (or cells) to look at, the fewer vectors are selected, for one recall.
+        """How many times more candidates (or cells) to look at when few vectors are selected.
 
-        Measured at 100,000 × 384: with ef_search / √share, recall@10 stays above .98 from a share of 1 % on; with
-        a constant 128 it falls to .71 there, and to .14 at 0.1 %.
+        Measured at 100,000 × 384: with ef_search / √share, recall@10 stays above .98 from a share of 1 % on;
+        with a constant 128 it falls to .71 there, and to .14 at 0.1 %.
         """
         return 1.0 if selection is None else math.sqrt(len(self) / max(selection.count, 1))
 

@@ -174,7 +174,7 @@ class CallContext:
             text = f"cannot resolve the host of {target}"
             return self._build(BedrockConnectionError, text, hints.dns(self.region), is_retryable=False)
         if isinstance(cause, ssl.SSLCertVerificationError):
-            text = f"the certificate of {target} is not trusted: {cause.verify_message}"
+            text = f"the certificate of {target} is not trusted: {_describe(cause)}"
             return self._build(BedrockConnectionError, text, hints.CERTIFICATE, is_retryable=False)
         hint = hints.REFUSED if isinstance(cause, ConnectionRefusedError) else None
         return self._build(BedrockConnectionError, f"cannot talk to {target}: {_describe(cause)}", hint)
@@ -212,7 +212,8 @@ _CREDENTIAL_ERRORS = frozenset(
 _CALLER_MISTAKES = frozenset({"ParamValidationError", "MissingParametersError", "UnknownParameterError"})
 _CONNECT_TIMEOUTS = frozenset({"ConnectTimeoutError", "ConnectionTimeoutError"})
 _READ_TIMEOUTS = frozenset({"ReadTimeoutError", "ServerTimeoutError"})
-_CONNECTION_ERRORS = frozenset({"HTTPClientError", "ClientError", "HTTPError", "IncompleteRead"})
+# botocore's two roots, aiohttp's and urllib3's.
+_CONNECTION_ERRORS = frozenset({"ConnectionError", "HTTPClientError", "ClientError", "HTTPError"})
 
 
 def _overflow(message: str) -> tuple[int | None, int | None] | None:

@@ -155,7 +155,9 @@ def test_fault_inside_a_whole_answer(name, colour, faulty, make_settings, make_r
     check(scenario, outcome, make_request)
 
 
-def test_no_fault_gives_the_answer_and_its_counts(colour, streamed, faulty, make_settings, make_request, answer):
+def test_no_fault_gives_the_answer_and_its_counts(
+    colour, streamed, faulty, make_settings, make_request, answer
+):
     server = faulty()
     outcome = colour.run(make_settings(server.endpoint_url), make_request(), streamed)
     assert outcome.error is None
@@ -180,7 +182,9 @@ def _recorded_length(server, make_settings, make_request, colour):
     return low
 
 
-def test_cut_at_any_byte_is_an_error_never_a_short_answer(colour, faulty, make_settings, make_request, answer):
+def test_cut_at_any_byte_is_an_error_never_a_short_answer(
+    colour, faulty, make_settings, make_request, answer
+):
     server = faulty()
     length = _recorded_length(server, make_settings, make_request, colour)
     assert length > 400

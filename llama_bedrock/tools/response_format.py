@@ -1,0 +1,274 @@
+"""Answers that are JSON: how they are asked for, and how clean JSON is read out of what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llama_bedrock.tools.coerce import coerce
+from llama_bedrock.tools.literals import Bare, read_braces, read_value, reject_bare
+from llama_bedrock.tools.parser import CUT_REASONS
+from llama_bedrock.tools.source import Reading, Source, Unreadable, skip_space
+from llama_bedrock.tools.validate import is_valid, resolve, types_of
+
+_WRAPPERS = ("properties", "parameters", "arguments", "args", "output", "response", "result", "answer")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """What a JSON answer shall look like.
+
+    Attributes:
+        name: What the schema describes.
+        schema: JSON schema, None for any object.
+        description: What it is for.
+        strict: Nothing beside the schema is allowed.
+    """
+
+    name: str = "answer"
+    schema: Mapping[str, Any] | None = None
+    description: str = ""
+    strict: bool = False
+
+    @property
+    def opening(self) -> str:
+        """The first character of the answer: ``{``, ``[``, or none where the schema allows anything."""
+        if self.schema is None:
+            return "{"
+        schema = resolve(self.schema, self.schema)
+        names = types_of(schema)
+        if names == ("array",):
+            return "["
+        return "{" if names == ("object",) or "properties" in schema else ""
+
+    def instructions(self, *, with_tools: bool = False) -> str:
+        """Write what the system message says about it.
+
+        Args:
+            with_tools: Tools are offered too: only the answer that calls none has this form.
+        """
+        begin = "When you call no function, answer" if with_tools else "Answer"
+        kind = "list" if self.opening == "[" else "value" if not self.opening else "object"
+        text = f"{begin} with one JSON {kind} and nothing else: no explanation, no code block."
+        if self.schema is None:
+            return text
+        about = f" It is {self.name}: {self.description}" if self.description else ""
+        schema = json.dumps(self.schema, ensure_ascii=False, default=str)
+        rule = f"It must be valid for this JSON schema; write the {kind} itself, not the schema:"
+        return f"{text}{about}\n{rule}\n{schema}"
+
+    def prefill(self, *, with_tools: bool = False) -> str:
+        """Return the text that begins the assistant's turn; none where the model may call a tool instead."""
+        return "" if with_tools else self.opening
+
+
+def read_response_format(value: Any) -> ResponseFormat | None:
+    """Read ``response_format`` as OpenAI and LangChain write it.
+
+    Args:
+        value: ``{"type": "json_schema", "json_schema": {"name": …, "schema": {…}, "strict": …}}``,
+            ``{"type": "json_object"}``, which may hold a ``schema`` too, ``{"type": "text"}``, a
+            `ResponseFormat`, or None.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if value is None or isinstance(value, ResponseFormat):
+        return value
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    if kind == "text":
+        return None
+    holder = value.get("json_schema") if kind == "json_schema" else value
+    if kind not in ("json_schema", "json_object") or not _holds_schema(holder, needed=kind == "json_schema"):
+        raise ValueError(
+            f"response_format={value!r}: give {{'type': 'json_schema', 'json_schema': {{'name': …, "
+            "'schema': …}}, {'type': 'json_object'} or {'type': 'text'}"
+        )
+    schema = holder.get("schema")
+    return ResponseFormat(
+        name=str(holder.get("name") or (schema or {}).get("title") or "answer"),
+        schema=schema,
+        description=str(holder.get("description") or (schema or {}).get("description") or ""),
+        strict=bool(holder.get("strict")),
+    )
+
+
+def _holds_schema(holder: Any, *, needed: bool) -> bool:
+    schema = holder.get("schema") if isinstance(holder, Mapping) else None
+    return isinstance(holder, Mapping) and (isinstance(schema, Mapping) or (schema is None and not needed))
+
+
+class JsonContent:
+    """Turns a generation into the text of one JSON value, while it arrives.
+
+    Words and fences around the value are left out, what is certain is repaired and coerced to the schema. An
+    answer that holds no JSON, or breaks off within it, comes out as it is, so that nothing is hidden.
+
+    Args:
+        form: What the answer shall look like.
+        prefix: Text that began the assistant's turn in the prompt; it is part of the answer.
+    """
+
+    def __init__(self, form: ResponseFormat, *, prefix: str = "") -> None:
+        self._form = form
+        self._schema: Mapping[str, Any] = form.schema or {}
+        self._source = Source(prefix)
+        self._out: list[str] = []
+        self._closed = False
+        self._reading = self._read()
+        next(self._reading)
+
+    def feed(self, text: str) -> str:
+        """Take text as it arrives; return the JSON text that is certain by now."""
+        if self._closed or not text:
+            return ""
+        self._source.push(text)
+        next(self._reading)
+        return self._take()
+
+    def close(self, stop_reason: str | None = None) -> str:
+        """Say that the answer has ended; return the rest."""
+        if self._closed:
+            return ""
+        self._closed = True
+        self._source.end(cut=stop_reason in CUT_REASONS)
+        for _ in self._reading:
+            pass
+        return self._take()
+
+    def _take(self) -> str:
+        text = "".join(self._out)
+        self._out.clear()
+        return text
+
+    def _read(self) -> Reading[None]:
+        source = self._source
+        source.mark()
+        openings = self._form.opening or "{["
+        found = False
+        while not found and (char := (yield from source.peek())):
+            if char in openings:
+                found = yield from self._read_value(char)
+            else:
+                source.pos += 1
+        while not source.ended:
+            source.pos = len(source.text)
+            yield
+        source.pos = len(source.text)
+        if not found:
+            self._out.append(source.raw())
+
+    def _read_value(self, char: str) -> Reading[bool]:
+        """Read the value; False if there is none and nothing was written."""
+        source = self._source
+        entries = _Entries(source, self._schema, self._out)
+        try:
+            if char == "{":
+                yield from read_braces(source, python=False, entry=entries.add)
+            else:
+                yield from self._read_items(entries)
+        except Unreadable:
+            if not entries.written:
+                return False
+            while not source.ended:
+                source.pos = len(source.text)
+                yield
+            source.pos = len(source.text)
+            self._out.append(source.raw())
+            return True
+        entries.close(char)
+        return True
+
+    def _read_items(self, entries: _Entries) -> Reading[None]:
+        """Read the items of a list, from its bracket to behind its end."""
+        source = self._source
+        source.pos += 1
+        comma = True
+        while (char := (yield from skip_space(source))) != "]":
+            if not char and not comma and not source.cut:
+                return  # the closing bracket is missing
+            if not comma:
+                raise Unreadable("a comma is missing in a list")
+            entries.append(reject_bare((yield from read_value(source, "list", python=False, depth=1))))
+            comma = (yield from skip_space(source)) == ","
+            source.pos += comma
+        source.pos += 1
+
+
+class _Entries:
+    """Writes the entries of the outermost value as each is complete.
+
+    An object whose first key the schema does not know is held to its end: the value may be wrapped in it.
+    """
+
+    def __init__(self, source: Source, schema: Mapping[str, Any], out: list[str]) -> None:
+        self._source, self._schema, self._out = source, schema, out
+        root = resolve(schema, schema)
+        self._properties: Mapping[str, Any] = root.get("properties") or {}
+        self._rest = root.get("additionalProperties")
+        self._items = root.get("items")
+        self._held: dict[str, Any] | None = None
+        self._combined = any(key in root for key in ("anyOf", "oneOf", "allOf"))
+        self.written = False
+
+    def add(self, key: str, value: Any) -> None:
+        """Take an entry of an object."""
+        sub = self._properties.get(key, self._rest)
+        if isinstance(value, Bare) and str(value) in (resolve(sub, self._schema).get("enum") or ()):
+            value = str(value)
+        reject_bare(value)
+        if (
+            not self.written
+            and self._held is None
+            and (self._combined or (self._properties and key not in self._properties))
+        ):
+            self._held = {}
+        if self._held is not None:
+            self._held[key] = value
+            return
+        text = json.dumps(coerce(value, sub, self._schema), ensure_ascii=False)
+        self._write(f"{json.dumps(key, ensure_ascii=False)}: {text}", "{")
+
+    def append(self, value: Any) -> None:
+        """Take an item of a list."""
+        self._write(json.dumps(coerce(value, self._items, self._schema), ensure_ascii=False), "[")
+
+    def close(self, opening: str) -> None:
+        """End the value."""
+        if self._held is not None:
+            self._out.append(json.dumps(unwrap(self._held, self._schema), ensure_ascii=False))
+        elif self.written:
+            self._out.append("]" if opening == "[" else "}")
+        else:
+            self._out.append("[]" if opening == "[" else "{}")
+
+    def _write(self, text: str, opening: str) -> None:
+        self._out.append(f"{', ' if self.written else opening}{text}")
+        self.written = True
+        self._source.mark()
+
+
+def unwrap(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Coerce a value to its schema; if it only fits without an object around it, leave that out.
+
+    Llamas write ``{"Joke": {…}}``, ``{"properties": {…}}`` and ``{"name": "Joke", "parameters": {…}}``.
+    """
+    coerced = coerce(value, schema)
+    if not isinstance(value, dict) or is_valid(coerced, schema, schema):
+        return coerced
+    inner = [value[key] for key in _WRAPPERS if key in value]
+    if len(value) == 1:
+        inner += value.values()
+    for candidate in inner:
+        attempt = coerce(candidate, schema)
+        if is_valid(attempt, schema, schema):
+            return attempt
+    return coerced
+
+
+def clean_json(text: str, form: ResponseFormat, *, stop_reason: str | None = None) -> str:
+    """Return the JSON of a whole answer, the answer itself if it holds none."""
+    content = JsonContent(form)
+    return content.feed(text) + content.close(stop_reason)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,14 +53,16 @@ def serve(
     """
     from llama_bedrock.cli.output import note
 
-    server = _start(_engine(engine, openai_url, openai_model, script), docs, host, port)
-    try:
-        _announce(server, with_knowledge_base=docs is not None)
-        if host not in _LOOPBACK:
-            note(f"note: everyone who can reach {host} can use this endpoint")
-        _wait_for_signal()
-    finally:
-        server.stop()
+    with _stop_signal() as stopped:
+        server = _start(_engine(engine, openai_url, openai_model, script), docs, host, port)
+        try:
+            _announce(server, with_knowledge_base=docs is not None)
+            if host not in _LOOPBACK:
+                note(f"note: everyone who can reach {host} can use this endpoint")
+            while not stopped.wait(1.0):  # with a bound, so that Ctrl-C gets through on every platform
+                pass
+        finally:
+            server.stop()
 
 
 def _engine(name: str, openai_url: str | None, openai_model: str | None, script: Path | None) -> Engine | str:
@@ -124,23 +128,22 @@ def _announce(server: LocalBedrock, *, with_knowledge_base: bool) -> None:
     if with_knowledge_base:
         variables["AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME"] = url
     if find_credentials() is None:  # SDKs sign every request, so they want some
-        variables |= {
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_REGION": "us-east-2",
-        }
+        variables |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+        variables |= dict.fromkeys(
+            ("AWS_REGION", "AWS_DEFAULT_REGION"), "us-east-2"
+        )  # boto3 reads the second
     write(f"export {' '.join(f'{name}={value}' for name, value in variables.items())}\n")
     name = server.engine.name
     what = "local extractive engine (no Llama)" if name == "extractive" else f"{name} engine"
     note(f"{what} on {url}; Ctrl-C stops it")
 
 
-def _wait_for_signal() -> None:
-    """Return on SIGTERM, raise KeyboardInterrupt on Ctrl-C."""
-    stop = threading.Event()
-    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets; Ctrl-C stays a KeyboardInterrupt."""
+    stopped = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     try:
-        while not stop.wait(1.0):  # with a bound, so that Ctrl-C gets through on every platform
-            pass
+        yield stopped
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -14,28 +14,31 @@ _TOKEN = re.compile(
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
-STOP_WORDS = frozenset(
-    """a about above after again all also am an and any are as at be because been before being below between
-    both but by can could did do does doing don down during each either else etc few for from further had has
-    have having he her here hers him his how i if in into is it its itself just let like me mine more most
-    much must my no nor not now of off on once only or other our ours out over own per please shall she
-    should so some such than that the their theirs them then there these they this those through to too under
-    until up upon us very via was we were what whatever when where whether which while who whom whose why
-    will with within without would you your yours yourself ll re ve d s t m""".split()
-)
+_STOP_WORDS = """
+a about above after again all also am an and any are as at be because been before being below between
+both but by can could did do does doing don down during each either else etc few for from further had
+has have having he her here hers him his how i if in into is it its itself just let like me mine more
+most much must my no nor not now of off on once only or other our ours out over own per please shall she
+should so some such than that the their theirs them then there these they this those through to too
+under until up upon us very via was we were what whatever when where whether which while who whom whose
+why will with within without would you your yours yourself ll re ve d s t m
+"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 
 # Words that appear in questions about anything: they say little about which text answers.
-_COMMON = frozenset(
-    """able according add allow another answer ask available based become begin best better bring build call
-    case certain change choose come common compare consider contain create current currently describe detail
-    different easy end ensure example exist explain feature find first follow following general get give given
-    go good great happen hard help important improve include information instead involve keep kind know last
-    least less list long look lot main make many may mean mention method might model name need new next number
-    offer often old one option order part particular people perform possible problem process provide purpose
-    put question reason recommend refer relate require right say see set several show similar simple since
-    single small something special specific start state step still support sure take tell thing think three
-    time try two type use used useful user using value various want way well work world year""".split()
-)
+_COMMON_WORDS = """
+able according add allow another answer ask available based become begin best better bring build call
+case certain change choose come common compare consider contain create current currently describe detail
+different easy end ensure example exist explain feature find first follow following general get give
+given go good great happen hard help important improve include information instead involve keep kind
+know last least less list long look lot main make many may mean mention method might model name need new
+next number offer often old one option order part particular people perform possible problem process
+provide purpose put question reason recommend refer relate require right say see set several show
+similar simple since single small something special specific start state step still support sure take
+tell thing think three time try two type use used useful user using value various want way well work
+world year
+"""
+_COMMON = frozenset(_COMMON_WORDS.split())
 
 _SYNONYMS = (
     "price pricing cost costs fee charge bill expensive cheap",
@@ -84,6 +87,20 @@ _SYNONYMS = (
     "leave vacation holiday",
     "phone telephone",
     "mail email",
+    "weather temperature forecast rain sunny warm cold",
+    "add plus sum addition adder",
+    "subtract minus difference subtraction",
+    "multiply times product multiplication",
+    "divide quotient division",
+    "calculate compute calculator math arithmetic",
+    "search find look lookup retrieve query",
+    "news headline",
+    "stock share ticker",
+    "translate translation translator",
+    "remind reminder",
+    "meeting appointment event calendar",
+    "order purchase",
+    "customer client",
 )
 
 _IRREGULAR = {

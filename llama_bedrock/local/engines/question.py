@@ -7,40 +7,60 @@ from dataclasses import dataclass
 
 from llama_bedrock.local.engines.lexicon import STOP_WORDS, stem, terms, words
 
-_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, re.IGNORECASE))
-    for kind, pattern in (
-        ("amount", r"\bhow (?:many|much|long|often|old|far|big|large|high|tall|fast)\b|\bwhat (?:is|was) the (?:\w+ )?"
-                   r"(?:number|amount|price|cost|size|limit|percentage|maximum|minimum|length|population)\b"),
-        ("time", r"\bwhen\b|\bwhat (?:year|date|day|month|time)\b|\bsince when\b"),
-        ("person", r"\bwho(?:m|se)?\b"),
-        ("place", r"\bwhere\b|\bwhat (?:city|country|place|region)\b"),
-        ("reason", r"\bwhy\b|\bwhat (?:is|was) the (?:reason|cause|purpose)\b|\bhow come\b"),
-        ("method", r"\bhow (?:can|do|does|should|would|could|to|is|are|did)\b|\bsteps?\b|\bwhat should\b"),
-        ("list", r"\b(?:which|what|list|name)\b.{0,40}\b(?:are|types|kinds|ways|steps|examples|options|benefits|"
-                 r"advantages|factors|metrics|models|languages|tools|features|\w+s)\b"),
-    )
-)  # fmt: skip
-_CUES = {
-    "amount": re.compile(r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million|"
-                         r"half|twice|unlimited|no limit)\b", re.IGNORECASE),
-    "time": re.compile(r"\b(?:1[0-9]{3}|20[0-9]{2})\b|\b(?:january|february|march|april|may|june|july|august|september|"
-                       r"october|november|december|monday|tuesday|wednesday|thursday|friday|saturday|sunday|today|"
-                       r"yesterday|tomorrow|century|\d{1,2}:\d{2})\b|\b\d+ (?:days?|weeks?|months?|years?|hours?)\b",
-                       re.IGNORECASE),
-    "person": re.compile(r"\b[A-Z][a-z]+ (?:[A-Z]\. )?[A-Z][a-z]+\b|\b(?:he|she|by the|team|founder|author)\b"),
-    "place": re.compile(r"\b(?:in|at|on|near|from) (?:the )?[A-Z]\w+|\b(?:page|tab|section|menu|folder|file|console)\b"),
-    "reason": re.compile(r"\b(?:because|since|so that|due to|as a result|therefore|in order to|reason|ensures?|"
-                         r"allows?|helps?|enables?|prevents?|avoids?)\b", re.IGNORECASE),
-    "method": re.compile(r"\b(?:use|using|click|run|call|set|add|create|specify|provide|include|pass|step|first|then|"
-                         r"by \w+ing|you can|should|must|need to|to \w+,)\b", re.IGNORECASE),
-    "list": re.compile(r"(?:,[^,]+){2,}|\band\b.*,|:\s*\Z|^\s*[-*•]"),
-}  # fmt: skip
-_CODE = re.compile(
-    r"\b(?:code|snippet|command|syntax|example|write|call|import|install|config)\b", re.IGNORECASE
+
+def _phrases(text: str) -> re.Pattern[str]:
+    """A pattern for any of some phrases, which are separated by bars."""
+    parts = [" ".join(part.split()) for part in text.split("|")]
+    return re.compile(rf"\b(?:{'|'.join(parts)})\b", re.IGNORECASE)
+
+
+_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "amount",
+        _phrases(
+            r"""how (?:many|much|long|often|old|far|big|large|high|tall|fast) | what (?:is|was) the (?:\w+ )?
+            (?:number|amount|price|cost|size|limit|percentage|maximum|minimum|length|population)"""
+        ),
+    ),
+    ("time", _phrases("when | what (?:year|date|day|month|time) | since when")),
+    ("person", _phrases("who | whom | whose")),
+    ("place", _phrases("where | what (?:city|country|place|region)")),
+    ("reason", _phrases("why | what (?:is|was) the (?:reason|cause|purpose) | how come")),
+    ("method", _phrases("how (?:can|do|does|should|would|could|to|is|are|did) | steps? | what should")),
+    ("list", _phrases(r"(?:which|what|list|name) .{0,40}\w+s")),
 )
-_LONG = re.compile(r"\b(?:explain|describe|compare|difference|differ|summari[sz]e|overview|how do|how does|and how|"
-                   r"and what|and why|and which|steps|ways|factors|considerations|metrics)\b", re.IGNORECASE)  # fmt: skip
+_CUES = {
+    "amount": re.compile(
+        r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million|half|twice|unlimited)\b",
+        re.IGNORECASE,
+    ),
+    "time": _phrases(
+        r"""1[0-9]{3} | 20[0-9]{2} | january | february | march | april | may | june | july | august
+        | september | october | november | december | monday | tuesday | wednesday | thursday | friday
+        | saturday | sunday | today | yesterday | tomorrow | century | \d{1,2}:\d{2}
+        | \d+ (?:days?|weeks?|months?|years?|hours?)"""
+    ),
+    "person": re.compile(
+        r"\b[A-Z][a-z]+ (?:[A-Z]\. )?[A-Z][a-z]+\b|\b(?:[Hh]e|[Ss]he|by the|team|founder)\b"
+    ),
+    "place": re.compile(
+        r"\b(?:in|at|on|near|from) (?:the )?[A-Z]\w+|\b(?:page|tab|section|menu|folder|file)\b"
+    ),
+    "reason": _phrases(
+        """because | since | so that | due to | as a result | therefore | in order to | reason | ensures?
+        | allows? | helps? | enables? | prevents? | avoids?"""
+    ),
+    "method": _phrases(
+        r"""use | using | click | run | call | set | add | create | specify | provide | include | pass | step
+        | first | then | by \w+ing | you can | should | must | need to"""
+    ),
+    "list": re.compile(r"(?:,[^,]+){2,}|\band\b.*,|:\s*\Z|^\s*[-*•]"),
+}
+_CODE = _phrases("code | snippet | command | syntax | example | write | call | import | install | config")
+_LONG = _phrases(
+    """explain | describe | compare | difference | differ | summari[sz]e | overview | how do | how does
+    | and how | and what | and why | and which | steps | ways | factors | considerations | metrics"""
+)
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w\-]*(?:\.\w+)*|\b\w*\d[\w.]*|\b[a-z]+[A-Z]\w*|\b\w+_\w+")
 
 
@@ -53,7 +73,8 @@ class Question:
         terms: Stems of its words, in order, once each, without stop words.
         names: The stems among them that are names, numbers or identifiers.
         kind: What is asked for: ``amount time person place reason method list`` or ``fact``.
-        statements: Most statements a good answer has.
+        length: Words a good answer has at most.
+        worth: Share of the best sentence's score that another one must have to be said, too.
         wants_code: Whether code can be the answer.
     """
 
@@ -61,7 +82,8 @@ class Question:
     terms: tuple[str, ...]
     names: frozenset[str]
     kind: str
-    statements: int
+    length: int
+    worth: float
     wants_code: bool
 
     @classmethod
@@ -74,9 +96,12 @@ class Question:
             stem(word) for match in _NAME.finditer(text) for word in words(match[0]) if word not in STOP_WORDS
         }
         kind = next((kind for kind, pattern in _KINDS if pattern.search(text)), "fact")
-        statements = 4 if _LONG.search(text) else 3 if kind in ("list", "method", "reason") else 2
+        is_long = _LONG.search(text) is not None
+        is_short = kind in ("amount", "time", "person", "place") and not is_long
+        length = 160 if is_long else 45 if is_short else 100 if kind != "fact" else 70
+        worth = 0.75 if is_short else 0.35
         return cls(
-            text, tuple(dict.fromkeys(found)), frozenset(names), kind, statements, bool(_CODE.search(text))
+            text, tuple(dict.fromkeys(found)), frozenset(names), kind, length, worth, bool(_CODE.search(text))
         )
 
     def fits(self, statement: str) -> bool:

@@ -1,8 +1,13 @@
 """Answers to a question out of passages: the sentences that fit it best, or none.
 
-Nothing is generated. A sentence is scored by the weighted words of the question it holds itself, finds in the
-headings above it, or has beside it; what the question asks for (a number, a time, a reason, a list …) counts
-as well. Where the best place holds too little of the question, there is no answer.
+Nothing is generated. First the passage that covers most of the question is found: its words, weighted by how
+much they say, in the passage as a whole and in its best run of sentences, and a little by its rank, for the
+retriever knows more than the words. Then its sentences are ranked by the words of the question they hold
+themselves, find in the headings above them or have beside them, and by what the question asks for (a number,
+a time, a reason …). Where the best passage covers too little of the question there is no answer.
+
+The numbers below were set on one half of the questions of a documentation corpus and checked on the other;
+see docs/local-endpoint.md for what they reach.
 """
 
 from __future__ import annotations
@@ -10,94 +15,130 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from llama_bedrock.local.engines.lexicon import STOP_WORDS, specificity, stem, synonyms, terms, words
+from llama_bedrock.local.engines.lexicon import specificity, synonyms, terms, words
 from llama_bedrock.local.engines.question import Question
 from llama_bedrock.local.engines.sentences import Unit, split_units
 from llama_bedrock.prompts.passages import Passage
 
-ANSWERABLE = 0.5
-"""Share of the question's weight that the best place must hold."""
-
-_SYNONYM = 0.7
+_SYNONYM = 0.7  # what a synonym counts, and so on
 _RELATED = 0.6
 _FROM_HEADING = 0.6
 _FROM_NEIGHBOUR = 0.4
-_MAX_WORDS = 130
+_WINDOW = 4  # units of the best run
+_RANK_PRIOR = (0.15, 0.1, 0.05)
+_SAME_SOURCE = 0.92  # share of the best passage's score that another one needs to be used, too
+_OTHER_SOURCE = 1.0
+_COMPLEMENT = 0.35  # share of the question that another passage must add
+_NEXT_TO_CHOSEN = 0.4  # share of the best unit's score that a unit gains beside a chosen one
+_POINTER = re.compile(
+    r"(?:learn more|read (?:more|our|the)|see |for more|for (?:further )?details|check out|visit |click here|"
+    r"get started|sign up|your feedback|thank)",
+    re.IGNORECASE,
+)
+"""Sentences that send the reader elsewhere."""
 _MARK = re.compile(r"\s?\[\d+(?:,\s*\d+)*\]")
 
 
-@dataclass(slots=True)
-class Candidate:
-    """A unit of a passage, with what is needed to score it."""
-
-    passage: Passage
-    unit: Unit
-    at: int
-    own: frozenset[str]
-    context: frozenset[str]
-    score: float = 0.0
-    coverage: float = 0.0
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Statement:
-    """A sentence of the answer and the number of the passage it is from."""
+    """A sentence of the answer and the number of the passage it is from.
+
+    Attributes:
+        text: As it stands there.
+        number: Of the passage.
+        is_code: It is a block of code.
+        is_line: It is a list item or a table row, which has a line of its own.
+    """
 
     text: str
     number: int
     is_code: bool = False
+    is_line: bool = False
 
 
 @dataclass(slots=True)
-class _Reading:
-    question: Question
-    candidates: list[Candidate]
-    weights: dict[str, float] = field(default_factory=dict)
+class _Candidate:
+    """A unit of a passage, with what is needed to score it."""
+
+    unit: Unit
+    own: frozenset[str]
+    context: frozenset[str]
+    length: int
+    score: float = 0.0
+
+
+@dataclass(slots=True)
+class _Source:
+    """A passage and its units."""
+
+    passage: Passage
+    candidates: list[_Candidate]
+    coverage: float = 0.0
+    score: float = 0.0
+
+    @property
+    def document(self) -> str:
+        """The document it is from, without page or line."""
+        return self.passage.source.split(",")[0]
 
 
 def answer(question: str, passages: Sequence[Passage]) -> list[Statement]:
     """Find the statements that answer a question.
 
+    Args:
+        question: Any text.
+        passages: As they stand in the prompt, best first.
+
     Returns:
         Statements in reading order; none where the passages do not hold the answer.
     """
     asked = Question.read(question)
-    candidates = [c for passage in passages for c in _candidates(passage)]
-    reading = _Reading(asked, candidates)
-    reading.weights = _weights(asked, candidates)
-    if not candidates or not reading.weights:
+    sources = [source for passage in passages if (source := _read(passage)).candidates]
+    if not sources or not asked.terms:
         return []
-    for candidate in candidates:
-        _score(candidate, reading)
-    if not _is_answerable(reading):
+    plain = {term: specificity(term, is_name=term in asked.names) for term in asked.terms}
+    for rank, source in enumerate(sources):
+        _weigh_source(source, rank, plain)
+    best = max(sources, key=lambda source: source.score)
+    if not _is_answerable(asked, plain, sources):
         return []
-    return _statements(_chosen(reading), reading)
+    used = [source for source in sources if _is_used(source, best, plain)]
+    weights = _with_rarity(plain, sources)
+    for source in used:
+        _score_units(source, asked, weights)
+    chosen = _chosen(used, best, asked)
+    return _statements(chosen | _completing(chosen, used, asked), used)
 
 
-def _candidates(passage: Passage) -> list[Candidate]:
-    units = split_units(passage.text)
+def _read(passage: Passage) -> _Source:
     title = frozenset(terms(passage.title or ""))
-    own = [frozenset(terms(unit.text)) for unit in units]
-    return [
-        Candidate(passage, unit, at, own[at], title | frozenset(terms(unit.heading)))
-        for at, unit in enumerate(units)
-    ]
+    candidates = []
+    for unit in split_units(passage.text):
+        if not _is_navigation(unit):
+            context = title | frozenset(terms(unit.heading))
+            candidates.append(_Candidate(unit, frozenset(terms(unit.text)), context, len(words(unit.text))))
+    return _Source(passage, candidates)
 
 
-def _weights(question: Question, candidates: Sequence[Candidate]) -> dict[str, float]:
-    """What each term of the question counts: more where it is specific, and rare in the passages."""
-    total = len(candidates)
-    frequency = Counter(term for candidate in candidates for term in candidate.own | candidate.context)
-    weights = {}
-    for term in question.terms:
-        rarity = math.log(1 + (total - frequency[term] + 0.5) / (frequency[term] + 0.5)) / math.log(
-            2 * total + 2
-        )
-        weights[term] = specificity(term, is_name=term in question.names) * (0.4 + 0.6 * rarity)
-    return weights
+def _is_navigation(unit: Unit) -> bool:
+    """Whether a unit is what an extracted page has besides its text: a run of titles without a sentence."""
+    if unit.kind != "prose" or unit.text.endswith((".", "!", "?", ":", "。")):
+        return False
+    said = [word for word in unit.text.split() if word.isalpha()]
+    capitals = sum(word[0].isupper() for word in said)
+    return len(said) >= 8 and capitals >= 0.4 * len(said)
+
+
+def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset[str]().union(*sets)
+
+
+def _covered(weights: dict[str, float], there: frozenset[str]) -> float:
+    """Share of the weights whose terms are in a set, 0 to 1."""
+    return sum(weight * _found(term, there) for term, weight in weights.items()) / sum(weights.values())
 
 
 def _found(term: str, there: frozenset[str]) -> float:
@@ -112,120 +153,186 @@ def _found(term: str, there: frozenset[str]) -> float:
 
 
 def _is_related(term: str, other: str) -> bool:
-    shared = 0
-    for a, b in zip(term, other, strict=False):
-        if a != b:
-            break
-        shared += 1
-    return shared >= 5 and shared >= 0.7 * max(len(term), len(other))
+    if len(other) < 5 or term[:5] != other[:5]:
+        return False
+    shared = next(
+        (at for at, (a, b) in enumerate(zip(term, other, strict=False)) if a != b), min(len(term), len(other))
+    )
+    return shared >= 0.7 * max(len(term), len(other))
 
 
-def _score(candidate: Candidate, reading: _Reading) -> None:
-    neighbours = frozenset[str]().union(*(other.own for other in _beside(candidate, reading)))
-    own = reached = 0.0
-    for term, weight in reading.weights.items():
-        here = _found(term, candidate.own)
-        own += weight * here
-        reached += weight * max(
-            here,
-            _FROM_HEADING * _found(term, candidate.context),
-            _FROM_NEIGHBOUR * _found(term, neighbours),
-        )
-    total = sum(reading.weights.values())
-    candidate.coverage = reached / total
-    candidate.score = (0.5 * own + 0.5 * reached) / total
-    candidate.score *= _quality(candidate, reading.question)
-    candidate.score += 0.15 * reading.question.fits(candidate.unit.text) * min(1.0, 2 * candidate.coverage)
+def _weigh_source(source: _Source, rank: int, weights: dict[str, float]) -> None:
+    """How much of the question a passage covers, as a whole and at its best place."""
+    candidates = source.candidates
+    whole = _covered(weights, _union(c.own | c.context for c in candidates))
+    runs = range(max(1, len(candidates) - _WINDOW + 1))
+    best = max(
+        _covered(weights, _union(c.own for c in candidates[at : at + _WINDOW]) | candidates[at].context)
+        for at in runs
+    )
+    source.coverage = best
+    source.score = (whole + best) / 2 + (_RANK_PRIOR[rank] if rank < len(_RANK_PRIOR) else 0.0)
 
 
-def _beside(candidate: Candidate, reading: _Reading) -> list[Candidate]:
-    """The units before and after it in its passage, and the line that introduces its list."""
-    mine = [c for c in reading.candidates if c.passage is candidate.passage]
-    near = [c for c in mine if abs(c.at - candidate.at) == 1]
-    lead = _lead(candidate, mine)
-    return near if lead is None or lead in near else [*near, lead]
+def _is_answerable(question: Question, weights: dict[str, float], sources: Sequence[_Source]) -> bool:
+    """Whether the passages cover enough: more of a short question, and its names and numbers."""
+    needed = 0.45 + 0.3 * math.exp(-(len(weights) - 1) / 2.5)
+    everything = _union(c.own | c.context for source in sources for c in source.candidates)
+    missing = [name for name in question.names if _found(name, everything) < 1]
+    if missing:
+        needed += 0.12 if any(name[0].isdigit() for name in missing) else 0.05
+    return max(source.coverage for source in sources) >= needed
 
 
-def _lead(candidate: Candidate, mine: Sequence[Candidate]) -> Candidate | None:
-    if candidate.unit.kind not in ("item", "row", "code"):
-        return None
-    first = next(c for c in mine if c.unit.block == candidate.unit.block)
-    return mine[first.at - 1] if first.at else None
+def _is_used(source: _Source, best: _Source, weights: dict[str, float]) -> bool:
+    """Whether a passage is as good as the best one, or has the part of the question that one lacks."""
+    share = _SAME_SOURCE if source.document == best.document else _OTHER_SOURCE
+    if source.score >= share * best.score:
+        return True
+    said = _union(c.own | c.context for c in best.candidates)
+    lacking = {term: weight for term, weight in weights.items() if not _found(term, said)}
+    if not lacking:
+        return False
+    there = _union(c.own | c.context for c in source.candidates)
+    gain = _covered(lacking, there) * sum(lacking.values()) / sum(weights.values())
+    return gain >= _COMPLEMENT and source.coverage >= 0.7 * best.coverage
 
 
-def _quality(candidate: Candidate, question: Question) -> float:
+def _with_rarity(weights: dict[str, float], sources: Sequence[_Source]) -> dict[str, float]:
+    """The weights, more for terms that few units of the passages hold."""
+    candidates = [c for source in sources for c in source.candidates]
+    frequency = Counter(term for c in candidates for term in c.own | c.context)
+    total = len(candidates)
+    most = math.log(2 * total + 2)
+    return {
+        term: weight
+        * (0.4 + 0.6 * math.log(1 + (total - frequency[term] + 0.5) / (frequency[term] + 0.5)) / most)
+        for term, weight in weights.items()
+    }
+
+
+def _score_units(source: _Source, question: Question, weights: dict[str, float]) -> None:
+    total = sum(weights.values())
+    candidates = source.candidates
+    leads = _leads(candidates)
+    for at, candidate in enumerate(candidates):
+        beside = [candidates[n].own for n in (at - 1, at + 1, leads[at]) if 0 <= n < len(candidates)]
+        neighbours = _union(beside)
+        own = reached = 0.0
+        for term, weight in weights.items():
+            here = _found(term, candidate.own)
+            own += weight * here
+            above = _FROM_HEADING * _found(term, candidate.context)
+            reached += weight * max(here, above, _FROM_NEIGHBOUR * _found(term, neighbours))
+        candidate.score = (own + reached) / (2 * total) * _quality(candidate, question)
+        if question.fits(candidate.unit.text):
+            candidate.score += 0.15 * min(1.0, 2 * reached / total)
+
+
+def _leads(candidates: Sequence[_Candidate]) -> list[int]:
+    """For each unit of a list, table or code block the position of the unit before the block, else -1."""
+    leads: list[int] = []
+    for at, candidate in enumerate(candidates):
+        same = at > 0 and candidates[at - 1].unit.block == candidate.unit.block
+        leads.append(-1 if candidate.unit.kind in ("prose", "heading") else leads[-1] if same else at - 1)
+    return leads
+
+
+def _quality(candidate: _Candidate, question: Question) -> float:
     """What the shape of a unit says about its worth as an answer, 0 to 1."""
-    text = candidate.unit.text
     if candidate.unit.kind == "heading":
         return 0.2
-    if text.endswith("?"):
+    if candidate.unit.text.endswith("?"):
         return 0.3
-    length = len(words(text))
-    new = candidate.own - set(question.terms)
     quality = 1.0
-    if len(new) < 2 and candidate.unit.kind != "row":
+    if len(candidate.own - set(question.terms)) < 2 and candidate.unit.kind != "row":
         quality *= 0.6
-    if length < 4 and candidate.unit.kind == "prose":
+    if candidate.length < 4 and candidate.unit.kind == "prose":
         quality *= 0.6
-    if length > 60:
-        quality *= 60 / length
+    if candidate.length > 60:
+        quality *= 60 / candidate.length
+    if _POINTER.match(candidate.unit.text):
+        quality *= 0.5
+    if candidate.unit.kind == "prose" and candidate.unit.text[-1].isalnum():
+        quality *= 0.7  # a title, or a sentence that was cut
     if candidate.unit.kind == "code" and not question.wants_code:
         quality *= 0.5
     return quality
 
 
-def _is_answerable(reading: _Reading) -> bool:
-    best = max(candidate.coverage for candidate in reading.candidates)
-    everything = frozenset[str]().union(*(c.own | c.context for c in reading.candidates))
-    missing = [name for name in reading.question.names if not _found(name, everything)]
-    return best >= ANSWERABLE + (0.25 if missing else 0.0)
-
-
-def _chosen(reading: _Reading) -> list[Candidate]:
-    """The best unit, and others as long as they are near it in score and say something new."""
-    ranked = sorted(reading.candidates, key=lambda c: -c.score)
-    best = ranked[0]
-    chosen = [best]
-    said = set(best.own)
-    for candidate in ranked[1:]:
-        if len(chosen) >= reading.question.statements or candidate.score < 0.75 * best.score:
+def _chosen(used: Sequence[_Source], best: _Source, question: Question) -> set[tuple[int, int]]:
+    """Units by (source, position): the best one, then those that are near it in worth, up to the length of an
+    answer. A unit beside a chosen one is worth a little more; what introduces a list brings the list along.
+    """
+    scores = {
+        (s, at): candidate.score * (1.0 if source is best else 0.9)
+        for s, source in enumerate(used)
+        for at, candidate in enumerate(source.candidates)
+    }
+    top = max(scores.values())
+    chosen: set[tuple[int, int]] = set()
+    said: set[str] = set()
+    length = 0
+    while scores:
+        place = max(scores, key=lambda p: scores[p] + _NEXT_TO_CHOSEN * top * _touches(p, chosen))
+        worth = scores.pop(place) + _NEXT_TO_CHOSEN * top * _touches(place, chosen)
+        candidates = used[place[0]].candidates
+        candidate = candidates[place[1]]
+        if chosen and worth < question.worth * top:
             break
-        new = candidate.own - said
-        if len(new) < 0.4 * max(1, len(candidate.own)):
+        if chosen and (
+            length + candidate.length > question.length
+            or len(candidate.own - said) < 0.3 * len(candidate.own)
+        ):
             continue
-        chosen.append(candidate)
-        said |= candidate.own
+        for at in (place[1], *_introduced(candidates, place[1])):
+            if at != place[1] and length + candidates[at].length > question.length + 40:
+                break
+            chosen.add((place[0], at))
+            scores.pop((place[0], at), None)
+            said |= candidates[at].own
+            length += candidates[at].length
     return chosen
 
 
-def _statements(chosen: Sequence[Candidate], reading: _Reading) -> list[Statement]:
-    order = {id(candidate): at for at, candidate in enumerate(reading.candidates)}
-    statements: list[Statement] = []
-    seen: set[str] = set()
-    for candidate in sorted(chosen, key=lambda c: order[id(c)]):
-        for unit in _with_list(candidate, reading):
-            text = _MARK.sub("", unit.text).strip()
-            if text and text not in seen:
-                seen.add(text)
-                statements.append(Statement(text, candidate.passage.number, unit.kind == "code"))
-    return statements
+def _completing(
+    chosen: set[tuple[int, int]], used: Sequence[_Source], question: Question
+) -> set[tuple[int, int]]:
+    """Where a time, an amount, a person or a place is asked for and no chosen unit has one: the unit before
+    the first one, or after it, if that has it. Dates and sizes often stand in a line of their own.
+    """
+    if question.kind not in ("time", "amount", "person", "place"):
+        return set()
+    if any(question.fits(used[s].candidates[at].unit.text) for s, at in chosen):
+        return set()
+    s, first = min(chosen)
+    for at in (first - 1, first + 1, first - 2):
+        if 0 <= at < len(used[s].candidates) and question.fits(used[s].candidates[at].unit.text):
+            return {(s, at)}
+    return set()
 
 
-def _with_list(candidate: Candidate, reading: _Reading) -> list[Unit]:
-    """A unit, with what it introduces when it ends in a colon."""
-    if not candidate.unit.text.endswith(":"):
-        return [candidate.unit]
-    mine = [c for c in reading.candidates if c.passage is candidate.passage]
-    following = [c.unit for c in mine[candidate.at + 1 :]]
-    block = [unit for unit in following if following and unit.block == following[0].block]
-    kept: list[Unit] = []
-    length = 0
-    for unit in block:
-        length += len(unit.text.split())
-        if length > _MAX_WORDS:
-            break
-        kept.append(unit)
-    return [candidate.unit, *kept]
+def _touches(place: tuple[int, int], chosen: set[tuple[int, int]]) -> bool:
+    return (place[0], place[1] - 1) in chosen or (place[0], place[1] + 1) in chosen
 
 
-__all__ = ["ANSWERABLE", "STOP_WORDS", "Statement", "answer", "stem"]
+def _introduced(candidates: Sequence[_Candidate], at: int) -> list[int]:
+    """The positions of the block that a unit ending in a colon introduces."""
+    following = at + 1
+    if not candidates[at].unit.text.endswith(":") or following >= len(candidates):
+        return []
+    block = candidates[following].unit.block
+    return [n for n in range(following, len(candidates)) if candidates[n].unit.block == block]
+
+
+def _statements(chosen: set[tuple[int, int]], used: Sequence[_Source]) -> list[Statement]:
+    statements: dict[str, Statement] = {}
+    for s, at in sorted(chosen):
+        unit = used[s].candidates[at].unit
+        text = unit.text if unit.kind == "code" else _MARK.sub("", unit.text).strip()
+        if text:
+            statements.setdefault(
+                text,
+                Statement(text, used[s].passage.number, unit.kind == "code", unit.kind in ("item", "row")),
+            )
+    return list(statements.values())

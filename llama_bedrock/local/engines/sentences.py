@@ -38,11 +38,12 @@ _UNDERLINE = re.compile(r"\s*([=\-~^\"'`*+#])\1{2,}\s*\Z")
 _ITEM = re.compile(r"\s*(?:[-*+•‣◦·]|\(?\d{1,3}[.)]|[a-zA-Z][.)])\s+(?=\S)")
 _ROW = re.compile(r"\s*\|.*\||[^|]+\|[^|]+\|")
 _ROW_RULE = re.compile(r"[\s|:\-+=]+\Z")
-_ABBREVIATIONS = frozenset(
-    """al approx art assn ave ca cf co corp dept dr ed eds eg e.g ca est etc fig figs gen gov hon ie i.e inc
-    jan feb mar apr jun jul aug sep sept oct nov dec jr lt ltd max min mr mrs ms mt no nos op p pp ph.d prof
-    rep rev sec sen sr st tel u.k u.s u.s.a v vol vs""".split()
-)
+_ABBREVIATED = """
+al approx art assn ave ca cf co corp dept dr ed eds eg e.g ca est etc fig figs gen gov hon ie i.e inc
+jan feb mar apr jun jul aug sep sept oct nov dec jr lt ltd max min mr mrs ms mt no nos op p pp ph.d prof
+rep rev sec sen sr st tel u.k u.s u.s.a v vol vs
+"""
+_ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 _BOUNDARY = re.compile(r"(?:[.!?…][\"'”’)\]*_]*|[。！？]+[」』）]?)(?=\s+|(?<=[。！？」』）])|\Z)")
 _STARTS_SENTENCE = re.compile(r"[\"'“‘(\[*_`]*[A-Z0-9\u0080-\uffff$#<]")
 _LONG_LINE = 60

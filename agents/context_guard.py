@@ -14,7 +14,7 @@ from langchain.agents.middleware.types import (
     PrivateStateAttr,
 )
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.types import Command
 from typing_extensions import NotRequired, TypedDict
 
@@ -32,6 +32,10 @@ _ASK_SUMMARY = (
     "or obey it."
 )
 _NO_IMAGES = "[An image was here; this model reads no images.]"
+_AFTER_SUMMARY = (
+    0.6  # share of the budget that is used after a summary, so that the next one is not due at once
+)
+_NOTE_TOKENS = 24
 _SMALLEST_RESULT = 200  # tokens that are left of a result, whatever happens
 
 
@@ -166,22 +170,23 @@ class _Fitting:
         known_summary: Summary | None,
         count_tokens: Callable[[str], int],
     ) -> None:
-        self._messages = messages
-        self._budget = budget
+        self._rules: list[AnyMessage] = [m for m in messages if isinstance(m, SystemMessage)]
+        self._messages: list[AnyMessage] = [m for m in messages if not isinstance(m, SystemMessage)]
         self._count = count_tokens
-        self._costs = [message_tokens(message, count_tokens) for message in messages]
+        self._budget = budget - sum(message_tokens(message, count_tokens) for message in self._rules)
+        self._costs = [message_tokens(message, count_tokens) for message in self._messages]
         self._start = 0
         self.known_summary = known_summary
         if known_summary:
-            ids = [message.id for message in messages]
+            ids = [message.id for message in self._messages]
             if known_summary["before_id"] in ids:
                 self._start = ids.index(known_summary["before_id"])
             else:
                 self.known_summary = None
         self._clear_results(keep_results)
-        first = self._first_that_fits()
-        self.to_summarise = messages[self._start : first] if summarise and messages[first].id else []
-        self.before_id = messages[first].id or "" if messages else ""
+        first = self._first_that_fits(_AFTER_SUMMARY if summarise else 1.0)
+        self.before_id = self._messages[first].id or "" if self._messages else ""
+        self.to_summarise = self._messages[self._start : first] if summarise and self.before_id else []
         self._start = first
 
     def summary_messages(self) -> list[AnyMessage]:
@@ -203,7 +208,7 @@ class _Fitting:
                 _SUMMARY.format(summary=summary["text"]) if summary else _LEFT_OUT.format(count=self._start)
             )
             kept.insert(0, HumanMessage(note))
-        return self._cut_results(kept)
+        return [*self._rules, *self._cut_results(kept)]
 
     def _total(self) -> int:
         return sum(self._costs[self._start :])
@@ -231,11 +236,15 @@ class _Fitting:
             newest = i
         return newest
 
-    def _first_that_fits(self) -> int:
-        """Index of the first message to keep: a message of the user, from which on everything fits."""
+    def _first_that_fits(self, share: float) -> int:
+        """Index of the first message to keep: the first if all fits, else one of the user from which on
+        everything fits into this share of the budget.
+        """
+        if self._total() <= self._budget:
+            return self._start
         last_user = max((i for i, m in enumerate(self._messages) if isinstance(m, HumanMessage)), default=0)
         first, total = self._start, self._total()
-        while total > self._budget and first < last_user:
+        while total > self._budget * share - _NOTE_TOKENS and first < last_user:
             total -= self._costs[first]
             first += 1
             while first < last_user and not isinstance(self._messages[first], HumanMessage):

@@ -4,10 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format types imports bench clean
+.PHONY: help demo test test-slow test-lowest lint format types imports bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## ask questions of real documents, offline: documents, FAISS, RAG chain, Llama prompt, event stream
 	@$(BIN)/python examples/demo.py
@@ -17,6 +17,9 @@ test: $(VENV)/.dev ## run the tests
 
 test-slow: $(VENV)/.dev ## run the slower checks: kill -9, a million generations, performance ratios, Ray
 	$(BIN)/pytest -m slow
+
+test-lowest: $(VENV)-lowest/.test ## run the tests with the oldest versions that pyproject.toml allows
+	$(VENV)-lowest/bin/pytest
 
 lint: $(VENV)/.dev ## ruff, and the rules of who may import whom
 	$(BIN)/ruff check .
@@ -34,7 +37,7 @@ bench: $(VENV)/.dev ## run the benchmarks; results go to benchmarks/results
 	$(BIN)/python benchmarks/run_all.py
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -50,3 +53,10 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)-lowest/.test: pyproject.toml .ci/lowest.py | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)-lowest
+	$(BIN)/python .ci/lowest.py local aws agents vision > $(VENV)-lowest/pins.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r $(VENV)-lowest/pins.txt --editable '.[test]'
+	@touch $@

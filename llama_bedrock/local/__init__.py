@@ -16,6 +16,7 @@ from llama_bedrock.local.faults import (
     Truncate,
 )
 from llama_bedrock.local.guardrail import Guardrail
+from llama_bedrock.local.kb_store import LocalKnowledgeBase
 from llama_bedrock.local.quotas import Quotas
 from llama_bedrock.local.server import LocalBedrock
 from llama_bedrock.local.state import Stats
@@ -32,6 +33,7 @@ __all__ = [
     "Guardrail",
     "Hang",
     "LocalBedrock",
+    "LocalKnowledgeBase",
     "NotReady",
     "Quotas",
     "Reset",

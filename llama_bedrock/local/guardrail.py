@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llama_bedrock.local.wire import ServiceError, constraint_error, invalid
+from llama_bedrock.local.wire import constraint_error, invalid
 
 _BLOCKED = "Sorry, the model cannot answer this question."
 _VERSION = re.compile(r"[1-9][0-9]{0,7}|DRAFT")
@@ -147,11 +147,6 @@ def find_guardrail(
     if mode not in ("SYNCHRONOUS", "ASYNCHRONOUS"):
         raise invalid("streamProcessingMode must be SYNCHRONOUS or ASYNCHRONOUS.")
     return GuardrailCheck(guardrail_id, found, trace != "DISABLED", suffix, mode == "SYNCHRONOUS")
-
-
-def local_guardrail_error(guardrail_id: str) -> ServiceError:
-    """What the knowledge base operations say to an unknown guardrail."""
-    return ServiceError("ResourceNotFoundException", f"Guardrail with id {guardrail_id} does not exist")
 
 
 def _assessment(found: list[str]) -> dict[str, Any]:

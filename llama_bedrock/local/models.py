@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llama_bedrock.catalog import CATALOG, PromptFormat
-from llama_bedrock.local.wire import ServiceError, invalid
+from llama_bedrock.local.wire import invalid
 
 if TYPE_CHECKING:
     from llama_bedrock.catalog import ModelInfo
@@ -127,11 +127,4 @@ def _check_on_demand(info: ModelInfo, model_id: str, region: str | None) -> None
     raise invalid(
         f"Invocation of model ID {model_id} with on-demand throughput isn’t supported. Retry your request "
         "with the ID or ARN of an inference profile that contains this model."
-    )
-
-
-def unknown_knowledge_base(knowledge_base_id: str) -> ServiceError:
-    """What Retrieve says to an id that does not exist."""
-    return ServiceError(
-        "ResourceNotFoundException", f"Knowledge Base with id {knowledge_base_id} does not exist"
     )

@@ -28,6 +28,8 @@ from llama_bedrock.local.state import EndpointState, Stats
 if TYPE_CHECKING:
     from langchain_core.vectorstores import VectorStore
 
+    from llama_bedrock.local.kb_store import LocalKnowledgeBase
+
 _BACKLOG = 4096
 _ENGINE_THREADS = 32
 _START_SECONDS = 30.0
@@ -54,7 +56,7 @@ class LocalBedrock:
         faults: What goes wrong, and when; see `llama_bedrock.local.faults`.
         quotas: Requests and tokens a minute, as Bedrock counts them.
         guardrails: Word filters by guardrail id.
-        knowledge_bases: LangChain vector stores by knowledge base id.
+        knowledge_bases: LangChain vector stores by knowledge base id, or `LocalKnowledgeBase` for more.
         first_token_delay: Seconds before the first token of every answer.
         token_delay: Seconds between tokens.
         credentials: Secret access key by access key id. If given, signatures are verified; if not, it is
@@ -75,7 +77,7 @@ class LocalBedrock:
         faults: Iterable[Fault] | None = None,
         quotas: Quotas | None = None,
         guardrails: Mapping[str, Guardrail] | None = None,
-        knowledge_bases: Mapping[str, VectorStore] | None = None,
+        knowledge_bases: Mapping[str, VectorStore | LocalKnowledgeBase] | None = None,
         first_token_delay: float = 0.0,
         token_delay: float = 0.0,
         credentials: Mapping[str, str] | None = None,

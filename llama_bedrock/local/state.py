@@ -14,9 +14,12 @@ from llama_bedrock.local.faults import FaultPlan
 from llama_bedrock.local.guardrail import Guardrail
 from llama_bedrock.local.pace import Ticker
 from llama_bedrock.local.quotas import QuotaMeter
+from llama_bedrock.local.sessions import Sessions
 
 if TYPE_CHECKING:
     from langchain_core.vectorstores import VectorStore
+
+    from llama_bedrock.local.kb_store import LocalKnowledgeBase
 
 
 @dataclass(slots=True)
@@ -60,10 +63,11 @@ class EndpointState:
         faults: What goes wrong, and when.
         quotas: Admission by quota; None for no limits.
         guardrails: Guardrails by id.
-        knowledge_bases: Vector stores by knowledge base id.
+        knowledge_bases: Vector stores or `LocalKnowledgeBase` by id.
         chat_template: Prompt format for the ``messages`` of imported models and for RetrieveAndGenerate.
         first_token_delay: Seconds before the first token.
         token_delay: Seconds between tokens.
+        sessions: Conversations of RetrieveAndGenerate.
         stats: Counts.
     """
 
@@ -74,8 +78,9 @@ class EndpointState:
     faults: FaultPlan = field(default_factory=FaultPlan)
     quotas: QuotaMeter | None = None
     guardrails: Mapping[str, Guardrail] = field(default_factory=dict)
-    knowledge_bases: Mapping[str, VectorStore] = field(default_factory=dict)
+    knowledge_bases: Mapping[str, VectorStore | LocalKnowledgeBase] = field(default_factory=dict)
     chat_template: PromptFormat = "llama3.3"
     first_token_delay: float = 0.0
     token_delay: float = 0.0
+    sessions: Sessions = field(default_factory=Sessions)
     stats: Stats = field(default_factory=Stats)

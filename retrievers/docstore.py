@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import sqlite3
+import sys
 import tempfile
 import threading
 import weakref
@@ -327,18 +328,25 @@ def _select(comparison: Comparison, first: int) -> Iterator[tuple[str, tuple[Any
     elif operator in _ORDER:
         yield f"tag = ? AND value {_ORDER[operator]} ?", (scalar, _stored(value))
     elif operator == "startswith":
-        # As bytes, because length() of a text ends at a NUL; the lower bound lets the index skip what sorts
-        # before.
-        prefix = str(value).encode()
-        yield (
-            "tag = ? AND value >= ? AND substr(CAST(value AS BLOB), 1, ?) = ?",
-            (scalar, value, len(prefix), prefix),
-        )
+        after = _after_prefix(str(value))
+        where = "tag = ? AND value >= ?" + (" AND value < ?" if after else "")
+        yield where, (scalar, value, after) if after else (scalar, value)
     if operator in ("contains", "string_contains") and isinstance(value, str):
-        tags = (scalar, member) if operator == "string_contains" else (scalar, scalar)
-        yield "tag IN (?, ?) AND instr(CAST(value AS BLOB), CAST(? AS BLOB)) > 0", (*tags, value)
+        for tag in (scalar, member) if operator == "string_contains" else (scalar,):
+            # As bytes: instr() ends a text at NUL, and gives NULL for no bytes; but every text holds no text.
+            where = "tag = ? AND instr(CAST(value AS BLOB), ?) > 0" if value else "tag = ?"
+            yield where, (tag, value.encode()) if value else (tag,)
     if operator in ("contains", "list_contains"):
         yield "tag = ? AND value = ?", (member, _stored(value))
+
+
+def _after_prefix(prefix: str) -> str | None:
+    """The least text that sorts after every text with this prefix; None if there is none."""
+    for end in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[end]) + 1
+        if code <= sys.maxunicode:
+            return prefix[:end] + chr(0xE000 if 0xD800 <= code <= 0xDFFF else code)
+    return None
 
 
 def _keys(connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> Keys:

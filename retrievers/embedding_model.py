@@ -75,7 +75,7 @@ def as_array(vectors: Any, count: int) -> Vectors:
 
 
 def _packed(vectors: Any) -> Any:
-    """Lists of floats, as embeddings return them, packed twice as fast as NumPy does it; others as they are."""
+    """Lists of floats, as embeddings return them, packed twice as fast as by NumPy; others as they are."""
     if not isinstance(vectors, list) or not vectors or not all(type(vector) is list for vector in vectors):
         return vectors
     pack = struct.Struct(f"{len(vectors[0])}f").pack

@@ -340,6 +340,8 @@ def _check_comparison(comparison: Comparison) -> None:
     key, operator, value = comparison.key, comparison.operator, comparison.value
     if not isinstance(key, str) or not key:
         raise ValueError(f"a filter's key must be a non-empty text, got {key!r}")
+    if key.startswith("$"):
+        raise ValueError(f"a filter's key cannot begin with $, which marks operators: {key!r}")
     if operator not in OPERATORS:
         raise ValueError(f"filter on {key!r}: unknown operator {operator!r}; known: {', '.join(OPERATORS)}")
     if operator in ("in", "nin"):

@@ -16,6 +16,7 @@ from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, terms
+from llama_bedrock.retrievers.array_file import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,7 +164,6 @@ class LSAEmbeddings(Embeddings):
         """Write ``lsa.json`` and ``lsa.npz`` into a folder, which is made if it is missing. No pickle."""
         if self._components is None:
             raise ValueError("LSAEmbeddings is not fitted: there is nothing to save")
-        np = require("numpy", "local")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         about = {
@@ -176,7 +176,7 @@ class LSAEmbeddings(Embeddings):
             "vocabulary": list(self._vocabulary),
         }
         (folder / "lsa.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-        np.savez(folder / "lsa.npz", idf=self._idf, components=self._components)
+        write_arrays(folder / "lsa.npz", idf=self._idf, components=self._components)
 
     @classmethod
     def load(cls, folder: str | Path) -> LSAEmbeddings:
@@ -186,7 +186,6 @@ class LSAEmbeddings(Embeddings):
             FileNotFoundError: There is no saved LSA in the folder.
             ValueError: It is damaged, or of another version.
         """
-        np = require("numpy", "local")
         folder = Path(folder)
         about = json.loads((folder / "lsa.json").read_text(encoding="utf-8"))
         if (about.get("format"), about.get("analyzer")) != (_FORMAT, ANALYZER_VERSION):
@@ -194,8 +193,7 @@ class LSAEmbeddings(Embeddings):
                 f"{folder / 'lsa.json'} is of another version of llama-bedrock: index the documents again"
             )
         embeddings = cls(about["dimensions"])
-        with np.load(folder / "lsa.npz", allow_pickle=False) as arrays:
-            embeddings._idf, embeddings._components = arrays["idf"], arrays["components"]
+        embeddings._idf, embeddings._components = read_arrays(folder / "lsa.npz", "idf", "components")
         embeddings._vocabulary = {term: number for number, term in enumerate(about["vocabulary"])}
         embeddings.fitted_documents, embeddings._average_length = about["documents"], about["average_length"]
         embeddings._fingerprint = embeddings._digest()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, terms
+from llama_bedrock.retrievers.array_file import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,7 +128,7 @@ class BM25Index(LexicalIndex):
         words = terms(query)
         with self._lock:
             numbers = [self._vocabulary[word] for word in words if word in self._vocabulary]
-            if not numbers or k < 1:
+            if not numbers or k < 1 or not any(map(len, self._documents.values())):
                 return {}
             if self._built is None:
                 self._built = _BuiltIndex(self._documents, self._vocabulary)
@@ -148,9 +149,8 @@ class BM25Index(LexicalIndex):
             arrays = [self._documents[identity] for identity in self._digests]
         (folder / "lexical.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
         lengths = np.array([len(numbers) for numbers in arrays], dtype=np.int64)
-        np.savez(
-            folder / "lexical.npz", lengths=lengths, terms=np.concatenate([*arrays, np.empty(0, np.int32)])
-        )
+        numbers = np.concatenate([*arrays, np.empty(0, np.int32)])
+        write_arrays(folder / "lexical.npz", lengths=lengths, terms=numbers)
 
     @classmethod
     def load(cls, folder: Path) -> BM25Index:
@@ -160,8 +160,7 @@ class BM25Index(LexicalIndex):
         if (about.get("format"), about.get("analyzer")) != (_FORMAT, ANALYZER_VERSION):
             raise ValueError(f"{folder / 'lexical.json'} is of another version of llama-bedrock")
         index = cls()
-        with np.load(folder / "lexical.npz", allow_pickle=False) as arrays:
-            numbers, lengths = arrays["terms"].astype(np.int32), arrays["lengths"]
+        numbers, lengths = read_arrays(folder / "lexical.npz", "terms", "lengths")
         if len(lengths) != len(about["digests"]) or lengths.sum() != len(numbers):
             raise ValueError(f"{folder / 'lexical.npz'} does not belong to lexical.json: it is damaged")
         parts = np.split(numbers, np.cumsum(lengths)[:-1]) if len(lengths) else []

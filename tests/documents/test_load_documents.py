@@ -107,7 +107,7 @@ def test_without_a_callback_problems_are_logged(tmp_path, caplog):
 
 
 def test_a_missing_path_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such file or folder: .*/absent"):
+    with pytest.raises(FileNotFoundError, match=r"no such file or folder: .*/absent"):
         load_documents(tmp_path / "absent")
 
 
@@ -134,7 +134,7 @@ def test_one_unreadable_file_is_an_error_with_its_reason(tmp_path):
     with pytest.raises(ValueError, match=r"a\.pdf: the file is empty"):
         load_documents(tmp_path, on_error=lambda problem: None)
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n")
-    with pytest.raises(ValueError, match="no reader for .png"):
+    with pytest.raises(ValueError, match=r"no reader for \.png"):
         load_documents(tmp_path / "picture.png", on_error=lambda problem: None)
 
 

@@ -72,7 +72,7 @@ def open_backend(choice: ModelChoice) -> Iterator[Backend]:
             yield backend
         return
     if found is None:
-        raise _no_credentials()
+        raise no_credentials("use --local")
     llm = _chat_model(choice, region_name=choice.region)
     endpoint = endpoint_override()
     where = f" at {endpoint}" if endpoint else ""
@@ -159,11 +159,16 @@ def endpoint_override() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
-def _no_credentials() -> Exception:
+def no_credentials(otherwise: str) -> Exception:
+    """The error of a command that needs credentials.
+
+    Args:
+        otherwise: What to do without them.
+    """
     from llama_bedrock.errors import BedrockCredentialsError
 
     return BedrockCredentialsError(
         "no AWS credentials found",
         hint="run `aws configure` or `aws sso login`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
-        "AWS_BEARER_TOKEN_BEDROCK, or use --local",
+        f"AWS_BEARER_TOKEN_BEDROCK, or {otherwise}",
     )

@@ -83,6 +83,9 @@ def _validation_message(item: dict[str, object]) -> str:
 
 
 def _is_service_error(error: BaseException) -> bool:
+    """True for the library's errors of the service, and for AWS's own where another library called it."""
+    if any(cls.__module__ == "botocore.exceptions" for cls in type(error).__mro__):
+        return True
     if "llama_bedrock.errors" not in sys.modules:
         return False
     from llama_bedrock.errors import LlamaBedrockError

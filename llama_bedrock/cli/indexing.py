@@ -208,7 +208,11 @@ def _drop_old(indexes: Path) -> None:
 
 def _titan(region: str | None) -> Embeddings:
     """Bedrock's Titan embeddings; where there are credentials, that is what the default is."""
+    from llama_bedrock.cli.backend import find_credentials, no_credentials
     from llama_bedrock.retrievers import default_embeddings
+
+    if find_credentials() is None:
+        raise no_credentials("use --embeddings lsa")
 
     return default_embeddings([], region_name=region)
 

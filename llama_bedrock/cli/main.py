@@ -93,7 +93,7 @@ def options(
         )
         logging.getLogger("llama_bedrock").setLevel(logging.DEBUG)
     else:
-        logging.getLogger("llama_bedrock").addHandler(logging.NullHandler())  # the commands tell what matters
+        logging.getLogger().addHandler(logging.NullHandler())  # the commands tell what matters
 
 
 def _warn_in_one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

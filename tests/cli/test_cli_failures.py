@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -82,12 +84,30 @@ def test_a_text_file_of_50_megabytes(tmp_path):
     assert indexes() == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_as_a_user(tmp_path):
-    secret = tmp_path / "secret.txt"
+@pytest.fixture
+def unprivileged(monkeypatch):
+    """A folder of a user who is not root: root may read everything."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    run("index", PDF)  # what is imported lazily is imported now, with the right to
+    was_root = os.geteuid() == 0
+    if was_root:
+        os.seteuid(65534)
+    yield folder
+    if was_root:
+        os.seteuid(0)
+    shutil.rmtree(folder)
+
+
+def test_a_file_without_permission(unprivileged):
+    secret = unprivileged / "secret.txt"
     secret.write_text("Llamas hum.")
     secret.chmod(0)
-    assert "permission" in failure("ask", secret, "Why?", "--local")
+    assert "no permission to read it" in failure("index", secret)
+    folder = unprivileged / "private"
+    folder.mkdir(0)
+    assert "ermission" in failure("index", folder)
 
 
 def test_latin_1_text_is_read(tmp_path):
@@ -123,6 +143,27 @@ def test_no_credentials_with_bedrock(tmp_path):
     line = failure("ask", tmp_path, "Why?", "--bedrock", code=1)
     assert "no AWS credentials found" in line
     assert "aws configure" in line
+
+
+def test_titan_without_credentials(tmp_path):
+    (tmp_path / "a.md").write_text("Llamas hum when they are content.")
+    line = failure("index", tmp_path, "--embeddings", "titan", code=1)
+    assert "no AWS credentials found" in line
+    assert "--embeddings lsa" in line
+    assert indexes() == []
+
+
+@pytest.mark.usefixtures("aws_credentials")
+def test_titan_at_an_endpoint_that_nobody_listens_at(tmp_path, monkeypatch):
+    (tmp_path / "a.md").write_text("Llamas hum when they are content.")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    done = command("index", tmp_path, "--embeddings", "titan")
+    _, stderr = done.communicate(timeout=60)
+    assert done.returncode == 1
+    assert len(stderr.splitlines()) == 1
+    assert "127.0.0.1:9" in stderr
+    assert indexes() == []
 
 
 @pytest.mark.usefixtures("aws_credentials")

@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -25,13 +26,11 @@ def pdf(*pages, title=None):
     for number, body in enumerate(objects, 1):
         offsets.append(len(data))
         data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    count = len(objects) + 1
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    return data + b"xref\n0 %d\n0000000000 65535 f \n%strailer << /Size %d /Root 1 0 R /Info 4 0 R >>\nstartxref\n%d\n%%%%EOF" % (
-        len(objects) + 1,
-        table,
-        len(objects) + 1,
-        len(data),
-    )  # fmt: skip
+    xref = b"xref\n0 %d\n0000000000 65535 f \n%s" % (count, table)
+    trailer = b"trailer << /Size %d /Root 1 0 R /Info 4 0 R >>\nstartxref\n%d\n%%%%EOF" % (count, len(data))
+    return data + xref + trailer
 
 
 def load(tmp_path, name, data, **options):
@@ -111,7 +110,8 @@ def test_html_gives_its_visible_text_as_markdown(tmp_path):
         """<!doctype html><html><head><title>The  Page</title><style>p {}</style></head><body>
         <nav><a href="/">Home</a></nav><h1>Llama</h1><p>Runs on <b>Bedrock</b>, they&nbsp;say.<br>Fast.</p>
         <!-- not shown --><script>var hidden = 1;</script><h2>Use</h2><ul><li>one</li><li><p>two</p></li></ul>
-        <pre>  code   kept</pre><table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table></body></html>""",
+        <pre>  code   kept</pre>
+        <table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table></body></html>""",
     )
     assert document.page_content == (
         "# Llama\n\nRuns on Bedrock, they say.\nFast.\n\n## Use\n\n- one\n- two\n\n"
@@ -259,12 +259,7 @@ def test_no_damage_to_a_file_raises_anything_but_a_reported_reason(tmp_path, nam
         damaged = bytearray(sample)
         for _ in range(random.randint(1, 8)):
             damaged[random.randrange(len(damaged))] = random.randrange(256)
-        try:
-            load(
-                tmp_path,
-                name,
-                bytes(damaged[: random.randint(0, len(damaged))]),
-                on_error=lambda problem: None,
-            )
-        except ValueError as error:
-            assert "\n" not in str(error)
+        problems = []
+        with suppress(ValueError):  # nothing readable was left
+            load(tmp_path, name, bytes(damaged[: random.randint(0, len(damaged))]), on_error=problems.append)
+        assert all("\n" not in str(problem) for problem in problems)

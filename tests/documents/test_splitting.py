@@ -9,8 +9,8 @@ WORDS = st.text(alphabet="ab é日。.!? \n\t", max_size=30)
 LINES = st.one_of(
     WORDS,
     st.sampled_from(
-        ["# A", "## B #", "### C", "Title", "=====", "-----", "```", "~~~", "| a | b |", "- item", "\n", "def f():",
-         "class X:", "    return 1", "\x0c", "\u2028", "   ", "a" * 70, "one two " * 20, "", "---"]
+        ["# A", "## B #", "### C", "Title", "=====", "-----", "```", "~~~", "| a | b |", "- item", "---",
+         "def f():", "class X:", "    return 1", "\x0c", "\u2028", "   ", "a" * 70, "one two " * 20, ""]
     ),
 )  # fmt: skip
 TEXTS = st.lists(LINES, max_size=25).map("\n".join)
@@ -75,7 +75,8 @@ def test_markdown_is_cut_at_headings_and_chunks_carry_their_path():
 
 def test_restructured_text_levels_follow_the_order_of_their_styles():
     text = (
-        "=====\nTitle\n=====\n\nIntroduction, some words of it.\n\nPart\n----\n\nText of the part, more of it.\n\n"
+        "=====\nTitle\n=====\n\nIntroduction, some words of it.\n\n"
+        "Part\n----\n\nText of the part, more of it.\n\n"
         "Detail\n~~~~~~\n\nText of the detail, more.\n\nOther\n-----\n\nText of the other part, more."
     )
     assert [heading for heading, _ in headings(text, "rst")] == [

@@ -128,7 +128,7 @@ class _Choice:
             self._leave(document, "it is empty")
         elif min_score is not None and isinstance(score, (int, float)) and score < min_score:
             self._leave(document, f"its score {score:.3g} is below {min_score:g}")
-        elif max_per_document is not None and self._per_document[document_id(document)] >= max_per_document:
+        elif max_per_document is not None and self._per_document[_origin(document)] >= max_per_document:
             self._leave(document, f"there are {max_per_document} passages of its document already")
         elif self._left < _SMALLEST + _PASSAGE_OVERHEAD or self._misses >= _MAX_MISSES:
             self._leave(document, "the token budget is used up")
@@ -169,7 +169,7 @@ class _Choice:
         self.kept.append(document)
         self.also_in.append([])
         self._left -= cost
-        self._per_document[document_id(document)] += 1
+        self._per_document[_origin(document)] += 1
         self._exact.setdefault(" ".join(document.page_content.split()), index)
         for shingle in _shingles(forms):
             self._shingles[shingle].append(index)
@@ -249,6 +249,12 @@ def _moved(document: Document, start: int, end: int) -> Document:
     return document.model_copy(
         update={"page_content": text[start:end], "metadata": {**metadata, **changes}},
     )
+
+
+def _origin(document: Document) -> str:
+    """The source document of a passage; a passage's own id says nothing about it."""
+    metadata = document.metadata
+    return str(metadata.get("document_id") or metadata.get("source") or document_id(document))
 
 
 def _with(document: Document, **metadata: object) -> Document:

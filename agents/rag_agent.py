@@ -242,10 +242,18 @@ def _shown(messages: Sequence[AnyMessage]) -> dict[int, Document]:
     shown: dict[int, Document] = {}
     for message in messages:
         artifact = message.artifact if isinstance(message, ToolMessage) else None
-        for document in artifact if isinstance(artifact, list) else ():
-            if isinstance(document, Document) and isinstance(document.metadata.get(_NUMBER), int):
+        for item in artifact if isinstance(artifact, list) else ():
+            document = _document(item)
+            if document is not None and isinstance(document.metadata.get(_NUMBER), int):
                 shown.setdefault(document.metadata[_NUMBER], document)
     return dict(sorted(shown.items()))
+
+
+def _document(item: Any) -> Document | None:
+    """A document of an artifact; a checkpointer gives it back as a dictionary."""
+    if isinstance(item, dict) and isinstance(item.get("page_content"), str):
+        return Document(item["page_content"], metadata=item.get("metadata") or {}, id=item.get("id"))
+    return item if isinstance(item, Document) else None
 
 
 def _identity(document: Document) -> tuple[str, str]:

@@ -43,16 +43,18 @@ def identity(embedding: Embeddings) -> str:
     return f"{name}({', '.join(sizes)})" if sizes else name
 
 
-def embed_batches(embedding: Embeddings, texts: Sequence[str]) -> list[Vectors]:
-    """Vectors of texts, in arrays of a bounded number of rows."""
-    return [_embed(embedding, part) for part in _parts(texts)]
+def embed_batches(embedding: Embeddings, texts: Sequence[str], size: int | None = None) -> list[Vectors]:
+    """Vectors of texts, in arrays of a bounded number of rows: 512, or the size given."""
+    return [_embed(embedding, part) for part in _parts(texts, size)]
 
 
-async def aembed_batches(embedding: Embeddings, texts: Sequence[str]) -> list[Vectors]:
+async def aembed_batches(
+    embedding: Embeddings, texts: Sequence[str], size: int | None = None
+) -> list[Vectors]:
     """As `embed_batches`, without blocking the event loop."""
     if hasattr(embedding, "embed_array"):  # computes here; its async form would hold the loop
-        return await run_in_executor(None, embed_batches, embedding, texts)
-    return [as_array(await embedding.aembed_documents(part), len(part)) for part in _parts(texts)]
+        return await run_in_executor(None, embed_batches, embedding, texts, size)
+    return [as_array(await embedding.aembed_documents(part), len(part)) for part in _parts(texts, size)]
 
 
 def as_array(vectors: Any, count: int) -> Vectors:
@@ -89,5 +91,6 @@ def _embed(embedding: Embeddings, texts: list[str]) -> Vectors:
     return as_array(vectors, len(texts))
 
 
-def _parts(texts: Sequence[str]) -> list[list[str]]:
-    return [list(texts[start : start + _AT_ONCE]) for start in range(0, len(texts), _AT_ONCE)]
+def _parts(texts: Sequence[str], size: int | None) -> list[list[str]]:
+    step = size or _AT_ONCE
+    return [list(texts[start : start + step]) for start in range(0, len(texts), step)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,11 +12,12 @@ from langchain_core.runnables.config import run_in_executor
 from typing_extensions import Self
 
 from llama_bedrock.retrievers.collection import Collection
-from llama_bedrock.retrievers.docstore import DocumentTable, Entry, encode_metadata
-from llama_bedrock.retrievers.embedding_model import aembed_batches, as_array, embed_batches
+from llama_bedrock.retrievers.docstore import DocumentTable
+from llama_bedrock.retrievers.embedding_model import aembed_batches, embed_batches
 from llama_bedrock.retrievers.embeddings import LSAEmbeddings
 from llama_bedrock.retrievers.search_queue import SearchQueue
 from llama_bedrock.retrievers.selection import FilterLike
+from llama_bedrock.retrievers.store_entries import as_documents, as_entries, last_vectors
 from llama_bedrock.retrievers.store_files import SavedStore, open_store, write_store
 from llama_bedrock.retrievers.store_search import StoreSearch, _document
 from llama_bedrock.retrievers.vector_index import IndexSettings, Kind, Metric, Storage
@@ -113,12 +113,13 @@ class FAISSStore(StoreSearch):
         Args:
             documents: What to add; an ``id`` of its own or a random one names each.
             embedding: Makes vectors of texts; None: `LSAEmbeddings`, fitted on the documents.
-            **kwargs: ``ids`` and ``vectors`` as in `add_documents`, and the constructor's settings.
+            **kwargs: The arguments of `add_documents`, and the constructor's settings.
 
         Raises:
             ValueError: As in `add_documents`; or there is no text to fit LSA on.
         """
         ids, vectors = kwargs.pop("ids", None), kwargs.pop("vectors", None)
+        batch_size = kwargs.pop("batch_size", None)
         store = cls(embedding, **kwargs)
         store._fit([document.page_content for document in documents])
         for start in range(0, len(documents), _ADDED_AT_ONCE):
@@ -127,6 +128,7 @@ class FAISSStore(StoreSearch):
                 documents[part],
                 ids=None if ids is None else ids[part],
                 vectors=None if vectors is None else vectors[part],
+                batch_size=batch_size,
             )
         return store
 
@@ -141,7 +143,7 @@ class FAISSStore(StoreSearch):
         **kwargs: Any,
     ) -> Self:
         """A new store with these texts; see `from_documents`."""
-        documents = _as_documents(texts, metadatas)
+        documents = as_documents(texts, metadatas)
         return cls.from_documents(documents, embedding, ids=ids, **kwargs)
 
     @classmethod
@@ -278,7 +280,7 @@ class FAISSStore(StoreSearch):
             documents: What to add.
             **kwargs: ``ids``: one for each document (None: its own ``id``, else a random one); of documents
                 with the same id the last one counts. ``vectors``: the documents' vectors, where they are
-                known already.
+                known already. ``batch_size``: texts in one call of ``embed_documents``; default 512.
 
         Returns:
             The ids, in the order of the documents.
@@ -287,26 +289,27 @@ class FAISSStore(StoreSearch):
             ValueError: Numbers of documents, ids and vectors differ; metadata is not JSON; or the vectors do
                 not fit.
         """
-        vectors = kwargs.pop("vectors", None)
-        ids, entries = _entries(documents, kwargs)
+        _refuse_unknown(kwargs)
+        ids, entries = as_entries(documents, kwargs.get("ids"))
         texts = [entry.text for entry in entries]
-        if vectors is None:
-            batches = embed_batches(self._fit(texts), texts) if texts else []
+        if kwargs.get("vectors") is not None:
+            batches = last_vectors(kwargs["vectors"], ids)
         else:
-            batches = _last_vectors(vectors, ids)
+            batches = embed_batches(self._fit(texts), texts, kwargs.get("batch_size")) if texts else []
         self._collection.upsert(entries, batches)
         return ids
 
     async def aadd_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
         """As `add_documents`; embedding is awaited, the rest is done in a thread."""
-        if "vectors" in kwargs:
+        if kwargs.get("vectors") is not None:
             return await run_in_executor(None, lambda: self.add_documents(documents, **kwargs))
-        ids, entries = _entries(documents, kwargs)
+        _refuse_unknown(kwargs)
+        ids, entries = as_entries(documents, kwargs.get("ids"))
         texts = [entry.text for entry in entries]
         if not texts:
             return []
         embedding = await run_in_executor(None, self._fit, texts)
-        batches = await aembed_batches(embedding, texts)
+        batches = await aembed_batches(embedding, texts, kwargs.get("batch_size"))
         await run_in_executor(None, self._collection.upsert, entries, batches)
         return ids
 
@@ -318,7 +321,7 @@ class FAISSStore(StoreSearch):
     ) -> list[str]:
         """Add texts with vectors that are known already; see `add_documents`."""
         pairs = list(text_embeddings)
-        documents = _as_documents([text for text, _ in pairs], metadatas)
+        documents = as_documents([text for text, _ in pairs], metadatas)
         return self.add_documents(documents, ids=ids, vectors=[vector for _, vector in pairs])
 
     def delete(self, ids: list[str] | None = None, *, filter: FilterLike = None, **kwargs: Any) -> bool:
@@ -358,57 +361,7 @@ class FAISSStore(StoreSearch):
         return self._embedding
 
 
-def _as_documents(texts: Sequence[str], metadatas: Sequence[Mapping[str, Any]] | None) -> list[Document]:
-    if metadatas is None:
-        return [Document(page_content=text) for text in texts]
-    if len(metadatas) != len(texts):
-        raise ValueError(f"there are {len(texts)} texts and {len(metadatas)} metadatas")
-    return [
-        Document(page_content=text, metadata=dict(metadata))
-        for text, metadata in zip(texts, metadatas, strict=True)
-    ]
-
-
-def _entries(documents: Sequence[Document], kwargs: dict[str, Any]) -> tuple[list[str], list[Entry]]:
-    """The id of every document, and what is to be written: for a repeated id, its last document."""
-    given = kwargs.pop("ids", None)
-    if kwargs:
-        raise TypeError(f"unknown arguments {sorted(kwargs)}; add_documents() takes ids and vectors")
-    if given is not None and len(given) != len(documents):
-        raise ValueError(f"there are {len(documents)} documents and {len(given)} ids")
-    ids = [_id(given[n] if given is not None else None, document) for n, document in enumerate(documents)]
-    entries: dict[str, Entry] = {}
-    for id_, document in zip(ids, documents, strict=True):
-        entries.pop(id_, None)
-        entries[id_] = _entry(id_, document)
-    return ids, list(entries.values())
-
-
-def _id(given: str | None, document: Document) -> str:
-    id_ = given if given is not None else document.id
-    if id_ is None:
-        return os.urandom(16).hex()
-    if not isinstance(id_, str) or not id_:
-        raise ValueError(f"a document's id must be a non-empty text, got {id_!r}")
-    return id_
-
-
-def _entry(id_: str, document: Document) -> Entry:
-    try:
-        document.page_content.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"document {id_!r}: its text holds a lone surrogate at {error.start}, which no file can hold; "
-            'clean it with text.encode("utf-8", "replace").decode()'
-        ) from None
-    encoded = encode_metadata(document.metadata, f"document {id_!r}")
-    return Entry(id_, document.page_content, document.metadata, encoded)
-
-
-def _last_vectors(vectors: Any, ids: Sequence[str]) -> list[Vectors]:
-    """Vectors in the order of `_entries`: for a repeated id, its last one."""
-    array = as_array(vectors, len(ids)) if ids else None
-    if array is None:
-        return []
-    last = {id_: number for number, id_ in enumerate(ids)}
-    return [array if len(last) == len(ids) else array[sorted(last.values())]]
+def _refuse_unknown(kwargs: dict[str, Any]) -> None:
+    unknown = set(kwargs) - {"ids", "vectors", "batch_size"}
+    if unknown:
+        raise TypeError(f"unknown arguments {sorted(unknown)}; it takes ids, vectors and batch_size")

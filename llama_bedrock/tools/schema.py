@@ -88,7 +88,7 @@ def to_tool_specs(tools: Sequence[Any], *, strict: bool | None = None) -> list[T
         strict: Validate arguments; None leaves it to each tool's own ``strict`` entry.
 
     Raises:
-        ValueError: A tool has no name, a name no call can hold, a name another one has, or no known form.
+        ValueError: A tool has no name, a name no call can hold, the name of a different one, or no known form.
     """
     specs: list[ToolSpec] = []
     for tool in tools:
@@ -97,10 +97,21 @@ def to_tool_specs(tools: Sequence[Any], *, strict: bool | None = None) -> list[T
             spec = ToolSpec(spec.name, spec.description, spec.parameters, strict)
         if not _NAME.match(spec.name):
             raise ValueError(f"tool name {spec.name!r}: names hold no white space, brackets or quotes")
-        if any(spec.name == other.name for other in specs):
+        twin = next((other for other in specs if other.name == spec.name), None)
+        if twin is None:
+            specs.append(spec)
+        elif not _is_same(twin, spec):
             raise ValueError(f"two tools are named {spec.name!r}; rename one")
-        specs.append(spec)
     return specs
+
+
+def _is_same(one: ToolSpec, other: ToolSpec) -> bool:
+    """Whether two specs are one tool given twice, as a class and as its schema: titles may differ."""
+    return (
+        one.description == other.description
+        and list(one.properties) == list(other.properties)
+        and one.parameters.get("required") == other.parameters.get("required")
+    )
 
 
 def _to_spec(tool: Any) -> ToolSpec:

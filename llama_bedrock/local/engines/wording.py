@@ -7,8 +7,8 @@ import re
 from llama_bedrock.local.engines.lexicon import words
 
 _REQUEST = re.compile(
-    r"^(?:please|can you|could you|would you|i (?:want|need|would like)(?: you)? to|i'd like to|now|then|also|"
-    r"and|use the (?:\w+ )?tool to|using the (?:\w+ )?tool,?)\s+",
+    r"^(?:please|can you|could you|would you|i (?:want|need|would like)(?: you)? to|i'd like to|now|then|"
+    r"also|and|use the (?:\w+ )?tool to|using the (?:\w+ )?tool,?)\s+",
     re.IGNORECASE,
 )
 _SEARCH_VERB = re.compile(

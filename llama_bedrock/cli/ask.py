@@ -89,8 +89,7 @@ def open_chain(
     with shown_progress() as progress:
         index = open_index(path, embeddings=kind, region=region, progress=progress)
     tell_about(index)
-    retriever = HybridRetriever(store=index.store, k=k, documents=list(index.store.documents()))
-    return create_rag_chain(backend.llm, retriever)
+    return create_rag_chain(backend.llm, HybridRetriever(store=index.store, k=k))
 
 
 def stream_answer(chain: RagChain, question: str) -> RagAnswer:

@@ -143,7 +143,7 @@ def _build(
     tell: Progress,
 ) -> tuple[str, ...]:
     """Make the index in a folder beside its place, and move it there when it is complete."""
-    from llama_bedrock.retrievers import FAISSStore, load_documents, split_documents
+    from llama_bedrock.retrievers import FAISSStore, HybridRetriever, load_documents, split_documents
 
     problems: list[str] = []
     tell("Reading documents", 0, 4)
@@ -157,6 +157,7 @@ def _build(
     with _unfinished(folder) as new:
         tell(f"Embedding {len(passages):,} passages", 2, 4)
         store = FAISSStore.from_documents(passages, _titan(region) if embeddings == TITAN else None)
+        HybridRetriever(store=store)  # has the store save the index of words too
         tell("Saving", 3, 4)
         store.save(new / "store")
         about = {

@@ -88,7 +88,7 @@ def to_tool_specs(tools: Sequence[Any], *, strict: bool | None = None) -> list[T
         strict: Validate arguments; None leaves it to each tool's own ``strict`` entry.
 
     Raises:
-        ValueError: A tool has no name, a name no call can hold, the name of a different one, or no known form.
+        ValueError: A tool has no known form, no name, a name no call can hold, or that of a different tool.
     """
     specs: list[ToolSpec] = []
     for tool in tools:

@@ -1,5 +1,6 @@
-"""LangChain's own integration tests, for a model of each generation, over a socket: ChatLlamaBedrock signs and frames
-as for AWS, the local endpoint answers with the extractive engine, which knows nothing but the prompt it gets.
+"""LangChain's own integration tests, for a model of each generation, over a socket: ChatLlamaBedrock signs
+and frames as for AWS, the local endpoint answers with the extractive engine, which knows nothing but the
+prompt it gets.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from llama_bedrock.retrievers.faiss_store import FAISSStore
     from llama_bedrock.retrievers.filters import Filter, parse_filter
     from llama_bedrock.retrievers.hybrid import HybridRetriever
+    from llama_bedrock.retrievers.knowledge_base import KnowledgeBaseRetriever
+    from llama_bedrock.retrievers.knowledge_base_qa import KnowledgeBaseQA
     from llama_bedrock.retrievers.splitting import split_documents
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "FileProblem",
     "Filter",
     "HybridRetriever",
+    "KnowledgeBaseQA",
+    "KnowledgeBaseRetriever",
     "LSAEmbeddings",
     "default_embeddings",
     "load_documents",
@@ -34,6 +38,8 @@ _MODULES = {
     "FileProblem": "documents",
     "Filter": "filters",
     "HybridRetriever": "hybrid",
+    "KnowledgeBaseQA": "knowledge_base_qa",
+    "KnowledgeBaseRetriever": "knowledge_base",
     "LSAEmbeddings": "embeddings",
     "default_embeddings": "embeddings",
     "load_documents": "documents",

@@ -65,8 +65,8 @@ class KnowledgeBaseConnection(BaseModel):
     def _check_id(cls, value: str) -> str:
         if not _KNOWLEDGE_BASE_ID.fullmatch(value):
             raise ValueError(
-                f"knowledge_base_id={value!r} is neither an id of 10 letters and digits nor a knowledge base's"
-                " ARN; the Bedrock console shows it under Knowledge Bases"
+                f"knowledge_base_id={value!r} is neither an id of 10 letters and digits nor the ARN of a "
+                "knowledge base; the Bedrock console shows it under Knowledge Bases"
             )
         return value
 

@@ -16,6 +16,9 @@ AttributeType = Literal["string", "number", "boolean", "string_list"]
 MAX_RESULTS = 100
 """Most results of one request; more are fetched page by page."""
 
+SEARCH_OPTIONS = frozenset({"k", "filter", "search_type", "reranking", "implicit_filter"})
+"""Options of a search that a retriever has, and that a call can override."""
+
 MAX_QUERY_CHARS = 20_000
 _MAX_ATTRIBUTES = 25
 _MAX_IMAGE_BYTES = 5_242_880
@@ -169,7 +172,7 @@ class Search:
             region: Region of the call, needed if `needs_region`.
 
         Raises:
-            ValueError: The filter has an unknown operator, or means something a Knowledge Base cannot express.
+            ValueError: The filter has an unknown operator, or a meaning that a Knowledge Base cannot express.
         """
         inner: dict[str, Any] = {"numberOfResults": self.page_size}
         condition = parse_filter(self.filter)
@@ -189,6 +192,26 @@ class Search:
         if self.implicit_filter is not None:
             inner["implicitFilterConfiguration"] = self.implicit_filter.configuration()
         return {"vectorSearchConfiguration": inner}
+
+
+def merge_search(own: Any, options: Mapping[str, Any], kind: KnowledgeBaseType) -> Search:
+    """The search of one call: its own options before those of the retriever.
+
+    Args:
+        own: An object with `SEARCH_OPTIONS` as attributes.
+        options: Options of the call; others than `SEARCH_OPTIONS` are ignored.
+        kind: Kind of the knowledge base.
+
+    Raises:
+        ValueError: An option has no meaning.
+    """
+    merged = {name: options.get(name, getattr(own, name)) for name in SEARCH_OPTIONS}
+    reranking = merged["reranking"]
+    if isinstance(reranking, str) and reranking != "managed":
+        merged["reranking"] = Reranking(reranking)
+    elif not (reranking is None or reranking is False or isinstance(reranking, str | Reranking)):
+        raise ValueError(f"reranking={reranking!r}: a Reranking, or a reranker's model id or ARN")
+    return Search(kind=kind, **merged)
 
 
 def retrieval_query(query: str, image: bytes | None = None) -> dict[str, Any]:

@@ -16,19 +16,19 @@ from typing_extensions import Self
 from llama_bedrock.retrievers.kb_connection import RUNTIME_SERVICE, KnowledgeBaseConnection
 from llama_bedrock.retrievers.kb_results import to_documents
 from llama_bedrock.retrievers.kb_search import (
+    SEARCH_OPTIONS,
     ImplicitFilter,
     KnowledgeBaseType,
-    Reranking,
     Search,
     SearchType,
+    merge_search,
     retrieval_query,
 )
 
 logger = logging.getLogger(__name__)
 
 # Arguments of one call that override the retriever's own.
-_SEARCH_OPTIONS = frozenset({"k", "filter", "search_type", "reranking", "implicit_filter"})
-_CALL_OPTIONS = _SEARCH_OPTIONS | {"min_score", "user_id", "image"}
+_CALL_OPTIONS = SEARCH_OPTIONS | {"min_score", "user_id", "image"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
     @model_validator(mode="after")
     def _check_search(self) -> Self:
         """Find mistakes when the retriever is made, not when it is first used."""
-        self._search({}).configuration("us-east-1")
+        merge_search(self, {}, self.kind).configuration("us-east-1")
         return self
 
     def retrieve(self, query: str, **options: Any) -> RetrievalResult:
@@ -133,17 +133,6 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
     ) -> list[Document]:
         return (await self.aretrieve(query, **kwargs)).documents
 
-    def _search(self, options: Mapping[str, Any]) -> Search:
-        own = {name: getattr(self, name) for name in _SEARCH_OPTIONS}
-        given = {name: options[name] for name in _SEARCH_OPTIONS & options.keys()}
-        merged = {**own, **given}
-        reranking = merged["reranking"]
-        if isinstance(reranking, str) and reranking != "managed":
-            merged["reranking"] = Reranking(reranking)
-        elif not (reranking is None or reranking is False or isinstance(reranking, str | Reranking)):
-            raise ValueError(f"reranking={reranking!r}: a Reranking, or a reranker's model id or ARN")
-        return Search(kind=self.kind, **merged)
-
     def _plan(self, query: str, options: Mapping[str, Any]) -> _Plan:
         unknown = sorted(set(options) - _CALL_OPTIONS)
         if unknown:
@@ -160,7 +149,9 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
         user_id = options.get("user_id", self.user_id)
         if user_id is not None:
             request["userContext"] = {"userId": user_id}
-        return _Plan(self._search(options), request, options.get("min_score", self.min_score))
+        return _Plan(
+            merge_search(self, options, self.kind), request, options.get("min_score", self.min_score)
+        )
 
 
 @dataclass(slots=True)

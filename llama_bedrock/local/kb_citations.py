@@ -48,6 +48,7 @@ class CitedText:
     _read: int = 0
     _marks: int = 0
     _space: str = ""
+    _dropped: str = ""
     _part_start: int = 0
     _numbers: list[int] = field(default_factory=list)
 
@@ -75,6 +76,7 @@ class CitedText:
             self._numbers.extend(n for n in mark.numbers if n not in self._numbers)
             self._read = mark.end
             self._marks += 1
+            self._dropped, self._space = self._space or self._dropped, ""
         self._emit(source[self._read :], events)
         self._read = len(source)
         return events
@@ -95,7 +97,9 @@ class CitedText:
                     return
             self._end_part(events)
             stripped = body.lstrip()
-            self._space += body[: len(body) - len(stripped)]
+            # What stood before the mark parts the sentences where nothing stands after it.
+            self._space = (self._space + body[: len(body) - len(stripped)]) or self._dropped
+            self._dropped = ""
             body = stripped
         kept = body.rstrip()
         self._put(self._space + kept, events)

@@ -109,7 +109,10 @@ class BodyReader:
             left = max(0.001, self._ends_at - time.monotonic())
             limit = left if limit is None else min(limit, left)
         if limit != self._socket_timeout and self._socket is not None:
-            self._socket.settimeout(limit)
+            try:
+                self._socket.settimeout(limit)
+            except OSError:  # closed already, all of the body is in the buffer
+                self._socket = None
             self._socket_timeout = limit
 
     def _check_total(self) -> None:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from llama_bedrock.transport.failures import CallContext
+from llama_bedrock.transport.failures import CallContext, check_json
 from llama_bedrock.transport.retry import RetryPolicy
 from llama_bedrock.transport.settings import Timeout, TransportSettings, missing_region
 from llama_bedrock.version import __version__
@@ -37,8 +37,8 @@ def boto_client(settings: TransportSettings, service: str = RUNTIME) -> Any:
     """Return the boto3 client for a service; it may block on files and on the network.
 
     Raises:
-        ValueError: No region is set, `client=` is of another service, or the API key would go over plain
-        HTTP. BedrockCredentialsError: The profile does not exist, or its credentials cannot be loaded.
+        ValueError: No region is set, `client=` is of another service, or the API key would go unencrypted.
+        BedrockCredentialsError: The profile does not exist, or its credentials cannot be loaded.
     """
     given = settings.client
     if given is not None:
@@ -155,6 +155,7 @@ def _make_client(settings: TransportSettings, service: str) -> Any:
             raise
         raise mapped from error
     _bound_requests(client._endpoint.http_session)
+    client.meta.events.register(f"before-parse.{service}", _refuse_damaged_json)
     if token is not None:
         _refuse_plain_http(client.meta.endpoint_url)
         client.meta.events.register(f"before-sign.{service}", _BearerToken(token))
@@ -197,6 +198,13 @@ def _bound_requests(http_session: Any) -> None:
     http_session._get_request_timeout = request_timeout
 
 
+def _refuse_damaged_json(response_dict: dict[str, Any], **_: Any) -> None:
+    """Stop botocore from reading a cut body as an answer without members."""
+    body = response_dict["body"]
+    if isinstance(body, bytes) and response_dict["status_code"] < 300:
+        check_json(body)
+
+
 def _refuse_plain_http(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
@@ -235,9 +243,6 @@ def _session(settings: TransportSettings) -> Any:
     def make() -> Any:
         import boto3
 
-        # A default session of the caller's own (boto3.setup_default_session) counts, as in boto3.client().
-        if profile is None and boto3.DEFAULT_SESSION is not None:
-            return boto3.DEFAULT_SESSION
         try:
             return boto3.Session(profile_name=profile)
         except Exception as error:
@@ -246,9 +251,7 @@ def _session(settings: TransportSettings) -> Any:
                 raise
             raise mapped from error
 
-    import boto3
-
-    return _shared(_sessions, (profile, id(boto3.DEFAULT_SESSION), _environment()), make)
+    return _shared(_sessions, (profile, _environment()), make)
 
 
 def _shared(cache: OrderedDict[object, Any], key: object, make: Any) -> Any:

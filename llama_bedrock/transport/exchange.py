@@ -121,7 +121,10 @@ class Exchange:
         from yarl import URL
 
         wire, operation = self._wire, self._context.operation
-        await wire.fresh_credentials()
+        try:
+            await wire.fresh_credentials()
+        except Exception as error:
+            raise self._context.no_credentials(error) from error
         url = wire.url(operation, path)
         proxy, proxy_headers = wire.proxy(url)
         return await self._session.request(

@@ -130,10 +130,14 @@ class CallContext:
             return error
         response = getattr(error, "response", None)
         if isinstance(response, Mapping) and "Error" in response:
+            if getattr(error, "operation_name", self.operation) != self.operation:
+                return self.no_credentials(error)  # another operation of boto3's own, such as AssumeRole
             return self.from_response(response)
+        if isinstance(error, DamagedAnswerError):
+            return self.damaged(str(error), {})
         names = {cls.__name__ for cls in type(error).__mro__}
         if names & _CREDENTIAL_ERRORS:
-            return self._build(BedrockCredentialsError, str(error), hints.CREDENTIALS)
+            return self.no_credentials(error)
         if names & _CONNECT_TIMEOUTS:
             return self.timed_out("connect")
         if names & _READ_TIMEOUTS:
@@ -141,6 +145,13 @@ class CallContext:
         if isinstance(error, OSError) or names & _CONNECTION_ERRORS:
             return self._unreachable(error)
         return None
+
+    def no_credentials(self, error: BaseException) -> LlamaBedrockError:
+        """Return the error for credentials that cannot be had."""
+        text = str(error) or type(error).__name__
+        return self._build(
+            BedrockCredentialsError, f"no credentials for {self.operation}: {text}", hints.CREDENTIALS
+        )
 
     def timed_out(self, deadline: str, seconds: float | None = None) -> BedrockTimeoutError:
         """Return the error for a deadline that passed; `deadline` is its name in `Timeout`."""
@@ -186,6 +197,23 @@ class CallContext:
 
     def _where(self) -> dict[str, Any]:
         return {"model_id": self.model_id, "region": self.region}
+
+
+class DamagedAnswerError(ValueError):
+    """An answer is not the JSON it should be; `CallContext.from_exception` makes it one of the tree."""
+
+
+def check_json(body: bytes) -> None:
+    """Raise if a body is neither empty nor JSON.
+
+    Raises:
+        DamagedAnswerError: It is something else, such as half of an answer.
+    """
+    if body:
+        try:
+            loads(body)
+        except ValueError as error:
+            raise DamagedAnswerError(f"the answer cannot be read: {error}") from None
 
 
 def caller_mistake(error: BaseException) -> ValueError | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder
-from llama_bedrock.transport.failures import CallContext
+from llama_bedrock.transport.failures import CallContext, DamagedAnswerError, check_json
 
 
 class JsonOperation:
@@ -80,7 +80,10 @@ class JsonOperation:
             "context": {"operation_name": self.name},
         }
         try:
+            check_json(body)  # botocore reads half an object as an answer without members
             parsed: dict[str, Any] = create_parser(self._protocol).parse(answer, self._model.output_shape)
+        except DamagedAnswerError as error:
+            raise context.damaged(str(error), headers) from error
         except (ResponseParserError, ValueError) as error:
             raise context.damaged(f"the answer cannot be read: {error}", headers) from error
         if self.stream_member is not None:

@@ -175,6 +175,13 @@ def test_missing_credentials_say_how_to_give_them(error):
     assert mapped.is_retryable is False
 
 
+def test_an_error_of_sts_is_one_of_the_credentials():
+    error = boto.ClientError({"Error": {"Code": "AccessDenied", "Message": "not allowed"}}, "AssumeRole")
+    mapped = CONTEXT.from_exception(error)
+    assert type(mapped) is E.BedrockCredentialsError
+    assert "AssumeRole" in str(mapped)
+
+
 def test_timeouts_name_their_deadline():
     assert CONTEXT.from_exception(boto.ConnectTimeoutError(endpoint_url="u", error="e")).deadline == "connect"
     assert (

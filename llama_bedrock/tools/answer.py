@@ -48,13 +48,12 @@ class AnswerReader:
     def __init__(self, source: Source, text: TextWriter, writer: CallWriter, prefix: str) -> None:
         self._source, self._text, self._writer = source, text, writer
         self._groups = GroupReader(source, text, writer, prefix)
-        self._stopped = False
 
     def read(self) -> Reading[None]:
         """Read to the end of the text."""
         source = self._source
         yield from self._begin()
-        while not self._stopped and (char := (yield from source.peek())):
+        while not self._groups.stopped and (char := (yield from source.peek())):
             if char.isspace():
                 self._read_space()
             elif char in "[{":
@@ -180,11 +179,11 @@ class AnswerReader:
         source = self._source
         marker = yield from self._match_marker()
         if marker in TURN_END:
-            self._stopped = True
+            self._groups.stopped = True
         elif marker in MESSAGE_END:
             source.pos += len(marker)
             yield from skip_space(source)
-            self._stopped = not (yield from source.starts_with("<|python_"))
+            self._groups.stopped = not (yield from source.starts_with("<|python_"))
         elif marker in AFTER_TOKENS:
             source.pos += len(marker)
         elif marker in CALL_TOKENS:
@@ -279,8 +278,8 @@ class AnswerReader:
         else:
             self._source.pos += ticks
             self._write("`" * ticks)
-        while not self._stopped and (part := (yield from reader.read_code(ticks))):
+        while not self._groups.stopped and (part := (yield from reader.read_code(ticks))):
             self._write(part)
             if (yield from self._source.peek()) == "<" and not reader.closed:
                 marker = yield from self._match_marker()
-                self._stopped = marker in TURN_END or marker in MESSAGE_END
+                self._groups.stopped = marker in TURN_END or marker in MESSAGE_END

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 
-from llama_bedrock.tools.markers import END_TOKEN
+from llama_bedrock.tools.markers import CALL_TOKEN, END_TOKEN, LAST_TOKEN, TOKEN_BEGINNING
 from llama_bedrock.tools.pythonic import NotACall
 from llama_bedrock.tools.repair import repair
 from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable
@@ -42,6 +42,7 @@ class GroupReader:
     Attributes:
         prefix: What of it was not read yet.
         announced: A token said that a call follows.
+        stopped: A token that ends the turn was read.
     """
 
     def __init__(self, source: Source, text: TextWriter, writer: CallWriter, prefix: str) -> None:
@@ -49,7 +50,7 @@ class GroupReader:
         self._forced = prefix.endswith(("(", "{"))
         self._repairs = 0
         self.prefix = prefix
-        self.announced = False
+        self.announced = self.stopped = False
 
     def own(self, words: str) -> str:
         """Return the words without what the model was given."""
@@ -111,7 +112,13 @@ class GroupReader:
         raw = self._source.raw()
         self._source.unmark()
         self._writer.discard()
-        if raw := self.own(raw):
+        # What was read may hold tokens, or begin one that the next text completes.
+        if (last := LAST_TOKEN.search(raw)) is not None:
+            raw, self.stopped = raw[: last.start()], True
+        elif (begun := TOKEN_BEGINNING.search(raw)) is not None and begun.start() > 0:
+            self._source.prepend(raw[begun.start() :])
+            raw = raw[: begun.start()]
+        if raw := CALL_TOKEN.sub("", self.own(raw)):
             self._text.release(raw)
 
     def _broken(self, error: Unreadable, place: Place, *, python: bool) -> Reading[None]:

@@ -58,6 +58,9 @@ FUNCTION_TAG = "<function"
 TOKENS = (*CALL_TOKENS, *AFTER_TOKENS, *MESSAGE_END, *TURN_END)
 MARKERS = (*TOKENS, *OPENING_TAGS, *CLOSING_TAGS, FUNCTION_TAG)
 
+CALL_TOKEN = re.compile("|".join(map(re.escape, (*CALL_TOKENS, *AFTER_TOKENS))))
+LAST_TOKEN = re.compile("|".join(map(re.escape, (*MESSAGE_END, *TURN_END))))
+TOKEN_BEGINNING = re.compile(r"<(?:\|[a-z_]{0,24}(?:\|)?)?\Z")
 END_TOKEN = re.compile("|".join(map(re.escape, (*MESSAGE_END, *TURN_END, *AFTER_TOKENS))))
 
 INTERPRETERS = ("code_interpreter", "python", "python_interpreter", "ipython")

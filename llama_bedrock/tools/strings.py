@@ -65,8 +65,7 @@ class _Body:
         path = not self._raw and (yield from self._begins_with_drive())
         while True:
             if (found := plain.match(source.text, source.pos)) is not None:
-                self._add(found[0])
-                source.pos = found.end()
+                self._take(found[0])
             char = yield from source.peek()
             if not char:
                 raise Cut("text in quotes does not end")
@@ -80,11 +79,20 @@ class _Body:
             elif char == "\\":
                 self._add((yield from read_escape(source)))
 
+    def _take(self, text: str) -> None:
+        """Take plain text that lies ahead."""
+        if self._limit:
+            room = min(len(text), self._limit - self._length)
+            end = text.find("\n", 0, room)
+            if end >= 0 or room < len(text):
+                self._source.pos += end if end >= 0 else room
+                raise Unreadable("text in quotes does not end")
+        self._source.pos += len(text)
+        self._add(text)
+
     def _add(self, text: str) -> None:
         self._parts.append(text)
         self._length += len(text)
-        if self._limit and (self._length > self._limit or "\n" in text):
-            raise Unreadable("text in quotes does not end")
 
     def _keep_quote(self) -> None:
         """Keep a quote that ends nothing; where two backslashes stand before it, it was escaped twice."""

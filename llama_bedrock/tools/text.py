@@ -22,7 +22,8 @@ class TextWriter:
 
     def __init__(self, out: list[Event]) -> None:
         self._out = out
-        self._space = ""
+        self._space: list[str] = []
+        self._breaks = 0
         self._calls = False
         self.prose = self.after_call = False
         self.line_start = True
@@ -36,19 +37,27 @@ class TextWriter:
             self._add_space(text)
             return
         tail = text[len(body) :]
-        body = self._space + body if self.prose or not self._calls else body.lstrip()
+        if self.prose or not self._calls:
+            self._space.append(body)
+            body = "".join(self._space)
+        else:
+            body = body.lstrip()
         self._out.append(TextDelta(body))
         self.lead = (self.lead + body)[-_LEAD:]
         self.prose, self.after_call, self.line_start = True, False, False
-        self._space = ""
+        self._space.clear()
+        self._breaks = 0
         self._add_space(tail)
 
     def _add_space(self, space: str) -> None:
-        self._space += space
-        if "\n" in space:
+        if not space:
+            return
+        self._space.append(space)
+        self._breaks += space.count("\n")
+        if self._breaks:
             self.line_start = True
-            if self._space.count("\n") > 1:
-                self.nesting = 0
+        if self._breaks > 1:
+            self.nesting = 0
 
     def release(self, text: str) -> None:
         """Write text that was taken for a call."""
@@ -67,5 +76,5 @@ class TextWriter:
     def close(self) -> None:
         """Write the white space that ends an answer of words."""
         if self._space and not self.after_call:
-            self._out.append(TextDelta(self._space))
-        self._space = ""
+            self._out.append(TextDelta("".join(self._space)))
+        self._space.clear()

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, terms
+from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, searchable_text, terms
 from llama_bedrock.retrievers.array_file import read_arrays, write_arrays
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     Floats: TypeAlias = npt.NDArray[np.float32]
 
 LSA_DIMENSIONS = 256
+TITAN_MODEL_ID = "amazon.titan-embed-text-v2:0"
+_TITAN_CONCURRENCY = 16
 _MAX_TERMS = 50_000
 """The most frequent terms are kept; the rest could not matter in 256 dimensions, and BM25 sees them all."""
 _MAX_FITTED = 20_000
@@ -202,22 +206,47 @@ class LSAEmbeddings(Embeddings):
         return embeddings
 
 
-def default_embeddings(documents: Iterable[Document | str], *, region_name: str | None = None) -> Embeddings:
+def default_embeddings(
+    documents: Iterable[Document | str] = (),
+    *,
+    region_name: str | None = None,
+    endpoint_url: str | None = None,
+) -> Embeddings:
     """Titan Text Embeddings V2 on Bedrock where AWS credentials are found, else LSA fitted on the documents.
 
+    Titan is called through langchain-aws, with several requests in flight and throttling waited out
+    (`BoundedEmbeddings`).
+
     Args:
-        documents: What LSA is fitted on.
+        documents: What LSA is fitted on; not looked at where Titan is used.
         region_name: AWS region; default: the one of the environment or profile.
+        endpoint_url: Endpoint of bedrock-runtime; default: AWS's.
+
+    Raises:
+        ValueError: There are neither credentials nor documents with a word in them.
     """
-    if _has_aws_credentials():
-        aws = require("langchain_aws", "aws")
-        embeddings: Embeddings = aws.BedrockEmbeddings(
-            model_id="amazon.titan-embed-text-v2:0", region_name=region_name
-        )
-        return embeddings
-    return LSAEmbeddings().fit(d if isinstance(d, str) else d.page_content for d in documents)
+    if _has_aws_credentials() and find_spec("langchain_aws") is not None:
+        return titan_embeddings(region_name=region_name, endpoint_url=endpoint_url)
+    return LSAEmbeddings().fit(d if isinstance(d, str) else searchable_text(d) for d in documents)
+
+
+def titan_embeddings(*, region_name: str | None = None, endpoint_url: str | None = None) -> Embeddings:
+    """Titan Text Embeddings V2 on Bedrock, many texts at a time; see `default_embeddings`."""
+    from llama_bedrock.retrievers.bounded_embeddings import BoundedEmbeddings
+
+    aws = require("langchain_aws", "aws")
+    config = require("botocore.config", "aws").Config(
+        max_pool_connections=_TITAN_CONCURRENCY,
+        # BoundedEmbeddings tries again itself, and has to see throttling to slow down.
+        retries={"total_max_attempts": 1},
+    )
+    model = aws.BedrockEmbeddings(
+        model_id=TITAN_MODEL_ID, region_name=region_name, endpoint_url=endpoint_url, config=config
+    )
+    return BoundedEmbeddings(model, max_concurrency=_TITAN_CONCURRENCY)
 
 
 def _has_aws_credentials() -> bool:
-    session = require("botocore.session", "aws").Session()
-    return session.get_credentials() is not None
+    if os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
+        return True
+    return require("botocore.session", "aws").Session().get_credentials() is not None

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 RUNTIME_SERVICE = "bedrock-agent-runtime"
 
+STRICT = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+"""Unknown arguments are mistakes. Classes with a LangChain base repeat it: that base ignores them."""
+
 _KNOWLEDGE_BASE_ID = re.compile(
     r"[0-9a-zA-Z]{10}|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:knowledge-base/[0-9a-zA-Z]{10}"
 )
@@ -40,7 +43,7 @@ class KnowledgeBaseConnection(BaseModel):
         max_retries: Retries of one call.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = STRICT
 
     knowledge_base_id: str
     region_name: str | None = None

@@ -13,7 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from llama_bedrock.retrievers.kb_connection import RUNTIME_SERVICE, KnowledgeBaseConnection
+from llama_bedrock.retrievers.kb_connection import RUNTIME_SERVICE, STRICT, KnowledgeBaseConnection
 from llama_bedrock.retrievers.kb_results import to_documents
 from llama_bedrock.retrievers.kb_search import (
     SEARCH_OPTIONS,
@@ -75,6 +75,8 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
         ValueError: An option has no meaning; the message says which.
         LlamaBedrockError: The search failed, after retries where they make sense.
     """
+
+    model_config = STRICT
 
     k: int = Field(default=4, ge=1)
     filter: Any = None

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from llama_bedrock.errors import BedrockValidationError
 from llama_bedrock.retrievers.answer import RagAnswer, RagAnswerChunk
 from llama_bedrock.retrievers.kb_answer import AnswerReader
-from llama_bedrock.retrievers.kb_connection import RUNTIME_SERVICE, KnowledgeBaseConnection
+from llama_bedrock.retrievers.kb_connection import RUNTIME_SERVICE, STRICT, KnowledgeBaseConnection
 from llama_bedrock.retrievers.kb_search import (
     SEARCH_OPTIONS,
     ImplicitFilter,
@@ -89,6 +89,8 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
         ValueError: An option has no meaning, or the question has more than 1,000 characters.
         LlamaBedrockError: The service refused or failed.
     """
+
+    model_config = STRICT
 
     model: str = Field(validation_alias=AliasChoices("model", "model_id"))
     k: int = Field(default=5, ge=1, le=100)

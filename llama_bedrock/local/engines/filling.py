@@ -226,6 +226,8 @@ class _Filler:
             said = after_verb(self._text)
             if quoted is not None or said is not None:
                 return quoted if quoted is not None else said
+            if required:
+                self.missing.append(name)
             return self._sentence(name, description) if required else None
         found = self._take(role, name, description, role.kinds)
         if found is None and role.takes == "text" and required:
@@ -334,5 +336,5 @@ def _mention_fit(mention: Mention, role: Role, wanted: set[str], kinds: Sequence
         fit -= 0.5
     fit += 0.5 * _nearness(mention, wanted)
     if mention.kind == "name" and mention.start == 0 and " " not in mention.text:
-        fit -= 0.6  # capitalised because it comes first
+        fit -= 0.3  # it may be capitalised because it comes first
     return fit

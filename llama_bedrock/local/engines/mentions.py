@@ -134,7 +134,7 @@ def _names(text: str) -> Iterator[tuple[int, int]]:
     run: list[re.Match[str]] = []
     for match in _CAPITALISED.finditer(text):
         word = match[0]
-        if word.lower() in _NO_NAMES or (word == "I"):
+        if word.lower().replace("’", "'").split("'")[0] in _NO_NAMES:
             if run:
                 yield _span(text, run)
             run = []

@@ -35,6 +35,7 @@ def _set(text: str) -> frozenset[str]:
 
 _REQUEST = Role("request")
 _BODY = Role("body", ("quoted",), _set("saying says that text message note body content"))
+_DESCRIPTION = Role("text", ("quoted",), _set("as being"))
 _TEXT = Role("text", ("quoted", "name", "number"))
 _DATE = Role("value", ("date", "time"))
 _TIME = Role("value", ("time", "date"))
@@ -63,10 +64,8 @@ _BY_NAME: tuple[tuple[frozenset[str], Role], ...] = (
     (_set("query question q search keyword keywords request prompt task instruction instructions"), _REQUEST),
     (_set("location city place country region state town address airport venue area capital"), _PLACE),
     (_set("language locale"), _LANGUAGE),
-    (
-        _set("body content message text note summary description comment details reason explanation answer"),
-        _BODY,
-    ),
+    (_set("body content message text note comment"), _BODY),
+    (_set("summary description details reason explanation answer"), _DESCRIPTION),
     (_set("name title person user customer author employee company product symbol ticker id brand"), _PERSON),
 )
 

@@ -20,6 +20,7 @@ import json
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,6 +36,7 @@ _MANIFEST = "manifest.json"
 _IN_USE = "in-use.lock"
 _WRITER = "writer.lock"
 _PREFIX = "generation-"
+_held = threading.local()
 
 
 class StoreError(ValueError):
@@ -147,21 +149,28 @@ def check_files(generation: Generation, *, verify: bool | None) -> None:
 
 @contextmanager
 def writing(folder: Path, *, timeout: float = 10.0) -> Iterator[None]:
-    """Be the one process that writes to a folder.
+    """Be the one process that writes to a folder; within the block, the same thread may do so again.
 
     Raises:
-        StoreLockedError: Another process is, for longer than the timeout in seconds.
+        StoreLockedError: Another process (or thread) is, for longer than the timeout in seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    held: set[str] = _held.__dict__.setdefault("folders", set())
+    name = str(folder.resolve())
+    if name in held:
+        yield
+        return
     try:
         lock = FileLock(folder / _WRITER, timeout=timeout)
     except BlockingIOError:
         raise StoreLockedError(
             f"another process is writing to {folder}; wait for it to end, or use another folder"
         ) from None
+    held.add(name)
     try:
         yield
     finally:
+        held.discard(name)
         lock.release()
 
 

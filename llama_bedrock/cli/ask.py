@@ -17,6 +17,7 @@ LONGEST_QUESTION = 20_000
 """Characters; Bedrock's Retrieve takes no more either."""
 _ANSWER_TOKENS = 1024
 _QUOTE_LENGTH = 160
+_QUOTES_SHOWN = 2
 
 
 def ask(
@@ -118,30 +119,31 @@ def show_answer(answer: RagAnswer) -> None:
         note(f"The answer was cut at {_ANSWER_TOKENS:,} tokens.")
     if answer.removed_marks:
         note(f"Removed marks that name no passage: {' '.join(answer.removed_marks)}")
-    cited = _one_per_source(answer)
+    cited = _by_number(answer)
     if not cited:
         if not answer.no_answer:
             note("The answer cites no source.")
         return
     console = stdout()
     console.print()
-    for citation in cited:
-        line = Text.assemble((f"[{citation.number}] ", "bold"), citation.location)
-        if not citation.supported:
+    for number, citations in cited.items():
+        line = Text.assemble((f"[{number}] ", "bold"), citations[0].location)
+        if not citations[0].supported:
             line.append("  (not supported by the document)", style="yellow")
         console.print(line, soft_wrap=True)
-        if citation.quote:
-            console.print(Text(f"    “{_shortened(citation.quote)}”", style="dim"), soft_wrap=True)
+        for quote in dict.fromkeys(citation.quote for citation in citations if citation.quote):
+            console.print(Text(f"    “{_shortened(quote)}”", style="dim"), soft_wrap=True)
 
 
-def _one_per_source(answer: RagAnswer) -> list[Citation]:
-    """One citation for each number, the best supported one, in the order of the numbers."""
-    best: dict[int, Citation] = {}
+def _by_number(answer: RagAnswer) -> dict[int, list[Citation]]:
+    """The citations to show for each number: supported ones first, and of those the ones that say most."""
+    groups: dict[int, list[Citation]] = {}
     for citation in answer.citations:
-        known = best.get(citation.number)
-        if known is None or (citation.supported, citation.score) > (known.supported, known.score):
-            best[citation.number] = citation
-    return [best[number] for number in sorted(best)]
+        groups.setdefault(citation.number, []).append(citation)
+    for citations in groups.values():
+        citations.sort(key=lambda citation: (not citation.supported, -len(citation.quote)))
+        del citations[_QUOTES_SHOWN:]
+    return dict(sorted(groups.items()))
 
 
 def _shortened(quote: str) -> str:

@@ -61,12 +61,12 @@ class CheckResult:
         return Text.assemble((mark, style), f" {self.name:<12} ", (" ".join(self.found.split()), ""))
 
 
-def run_checks(model: str | None, region: str | None) -> list[CheckResult]:
+def run_checks(model: str | None, region: str | None, prompt_format: str | None = None) -> list[CheckResult]:
     """Run every check, in the order in which one needs the other."""
-    return list(_checks(model, region))
+    return list(_checks(model, region, prompt_format))
 
 
-def _checks(model: str | None, region: str | None) -> Iterator[CheckResult]:
+def _checks(model: str | None, region: str | None, prompt_format: str | None) -> Iterator[CheckResult]:
     from llama_bedrock.cli.backend import DEFAULT_MODEL, endpoint_override
 
     yield _python()
@@ -76,7 +76,7 @@ def _checks(model: str | None, region: str | None) -> Iterator[CheckResult]:
     yield credentials
     place, used_region = _region(region)
     yield place
-    resolved, about_model = _model(model or DEFAULT_MODEL, used_region)
+    resolved, about_model = _model(model or DEFAULT_MODEL, used_region, prompt_format)
     yield from about_model
     if used_region is None:
         return
@@ -151,11 +151,13 @@ def _region(given: str | None) -> tuple[CheckResult, str | None]:
     return CheckResult("region", "ok", str(region)), str(region)
 
 
-def _model(model: str, region: str | None) -> tuple[ResolvedModel | None, list[CheckResult]]:
+def _model(
+    model: str, region: str | None, prompt_format: Any
+) -> tuple[ResolvedModel | None, list[CheckResult]]:
     from llama_bedrock.catalog import lifecycle_message, resolve_model
 
     try:
-        resolved = resolve_model(model, region)
+        resolved = resolve_model(model, region, prompt_format=prompt_format)
     except ValueError as error:
         return None, [CheckResult("model", "broken", str(error))]
     as_what = "" if resolved.model_id == model else f" (called as {resolved.model_id})"

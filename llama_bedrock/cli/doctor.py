@@ -10,6 +10,9 @@ import typer
 def doctor(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model id or ARN to check.")] = None,
     region: Annotated[str | None, typer.Option("--region", "-r", help="AWS region to check.")] = None,
+    prompt_format: Annotated[
+        str | None, typer.Option("--format", help="Prompt format, for an ARN that hides the model.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check Python, extras, credentials, region and the way to the model; no model is called.
@@ -19,7 +22,7 @@ def doctor(
     from llama_bedrock.cli.checks import run_checks
     from llama_bedrock.cli.output import print_json, stdout
 
-    results = run_checks(model, region)
+    results = run_checks(model, region, prompt_format)
     if as_json:
         print_json([result.to_dict() for result in results])
     else:

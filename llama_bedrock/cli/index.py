@@ -26,6 +26,7 @@ class _BuildUnlessNamed(TyperGroup):
 app = typer.Typer(
     cls=_BuildUnlessNamed,
     no_args_is_help=True,
+    subcommand_metavar="PATH | COMMAND",
     help="Index documents: `llama-bedrock index PATH` makes or refreshes the index that `ask` uses.",
 )
 

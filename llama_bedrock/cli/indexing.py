@@ -181,7 +181,11 @@ def _build(
 def _unfinished(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder`, which is gone afterwards unless it was renamed."""
     new = folder.with_name(f"unfinished-{secrets.token_hex(8)}")
-    new.mkdir(parents=True)
+    try:
+        new.mkdir(parents=True)
+    except OSError as error:
+        advice = "set XDG_CACHE_HOME to a folder that can be written"
+        raise OSError(f"cannot keep the index in {new.parent}: {error.strerror}; {advice}") from error
     try:
         yield new
     finally:

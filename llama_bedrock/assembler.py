@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessageChunk
 
 from llama_bedrock.tools.deltas import to_chunks
+from llama_bedrock.tools.events import Event, TextDelta
 from llama_bedrock.usage import estimate_tokens, usage_metadata
 
 if TYPE_CHECKING:
     from llama_bedrock.tools.parser import ToolCallParser
+    from llama_bedrock.tools.response_format import JsonContent
     from llama_bedrock.transport.response import GenerationChunk
 
 
@@ -105,7 +107,7 @@ class ResponseAssembler:
         stops: The caller's stop strings.
         end_tokens: Control tokens of the generation; a model that writes one has ended its turn.
         parser: Reads tool calls out of the text; None where no tools are offered.
-        prefix: Text that began the assistant's turn in the prompt and belongs to the answer, such as ``{``.
+        json_content: Reads the JSON out of the answer's text; None where words were asked for.
         strip_leading: Drop the newlines that Llama writes before its first word.
         metadata: Entries of `response_metadata` that are known before the call.
     """
@@ -117,7 +119,7 @@ class ResponseAssembler:
         stops: Sequence[str] = (),
         end_tokens: Sequence[str] = (),
         parser: ToolCallParser | None = None,
-        prefix: str = "",
+        json_content: JsonContent | None = None,
         strip_leading: bool = True,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -125,8 +127,8 @@ class ResponseAssembler:
         self._user_stops = frozenset(stops)
         self._filter = StopFilter([*stops, *end_tokens])
         self._parser = parser
-        self._prefix = prefix
-        self._strip = strip_leading and not prefix
+        self._json = json_content
+        self._strip = strip_leading
         self._tally = _Tally()
         self._metadata = metadata or {}
 
@@ -146,7 +148,9 @@ class ResponseAssembler:
         text = self._visible(chunk.text) if chunk.text else ""
         if not text:
             return []
-        return [AIMessageChunk(content=text)] if self._parser is None else to_chunks(self._parser.feed(text))
+        if self._parser is None and self._json is None:
+            return [AIMessageChunk(content=text)]
+        return to_chunks(self._read(text))
 
     def finish(self) -> list[AIMessageChunk]:
         """Return the text held back, and last the chunk with usage, stop reason and metadata."""
@@ -155,12 +159,8 @@ class ResponseAssembler:
         if self._strip:
             rest = rest.lstrip("\n")
         stop_reason = self._stop_reason()
-        rest = self._prefixed(rest)
-        if self._parser is None:
-            chunks = [AIMessageChunk(content=rest)] if rest else []
-        else:
-            cut = "stop_sequence" if self._filter.matched in self._user_stops else stop_reason
-            chunks = to_chunks([*self._parser.feed(rest), *self._parser.close(cut)])
+        cut = "stop_sequence" if self._filter.matched in self._user_stops else stop_reason
+        chunks = to_chunks([*self._read(rest), *self._close(cut)])
         usage = usage_metadata(
             estimate_tokens(self._prompt) if tally.prompt_tokens is None else tally.prompt_tokens,
             estimate_tokens(self.text) if tally.output_tokens is None else tally.output_tokens,
@@ -178,13 +178,28 @@ class ResponseAssembler:
         if self._strip:
             text = text.lstrip("\n")
             self._strip = not text
-        return self._prefixed(text)
-
-    def _prefixed(self, text: str) -> str:
-        # A parser was given the prefix when it was made; plain answers get it with their first text.
-        if self._prefix and self._parser is None:
-            text, self._prefix = self._prefix + text, ""
         return text
+
+    def _read(self, text: str) -> list[Event]:
+        events = [TextDelta(text)] if self._parser is None else self._parser.feed(text)
+        return self._as_json(events)
+
+    def _close(self, stop_reason: str | None) -> list[Event]:
+        events = [] if self._parser is None else self._as_json(self._parser.close(stop_reason))
+        rest = "" if self._json is None else self._json.close(stop_reason)
+        return [*events, TextDelta(rest)] if rest else events
+
+    def _as_json(self, events: list[Event]) -> list[Event]:
+        """Pass the words among the events through the reader of JSON; leave out empty ones."""
+        found: list[Event] = []
+        for event in events:
+            if isinstance(event, TextDelta):
+                text = event.text if self._json is None else self._json.feed(event.text)
+                if text:
+                    found.append(TextDelta(text))
+            else:
+                found.append(event)
+        return found
 
     def _stop_reason(self) -> str | None:
         if self._tally.metadata.get("guardrail_action") == "INTERVENED":

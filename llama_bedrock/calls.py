@@ -3,71 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.assembler import ResponseAssembler
 from llama_bedrock.base import MODEL_PROVIDER, BedrockLlama, CallOptions
 from llama_bedrock.prompts.content import TextPart
 from llama_bedrock.prompts.conversation import Conversation, Turn, build_conversation
-from llama_bedrock.prompts.render import RenderedPrompt, render
+from llama_bedrock.prompts.render import RenderedPrompt, render, with_instructions
 from llama_bedrock.prompts.special_tokens import END_TOKENS
-from llama_bedrock.tools.schema import (
-    Dialect,
-    ToolChoice,
-    ToolSpec,
-    normalise_tool_choice,
-    prefill,
-    render_tools,
-    to_tool_specs,
-)
+from llama_bedrock.shape import Shape
 from llama_bedrock.transport.request import InvokeRequest, build_body
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
-    from llama_bedrock.tools.parser import ToolCallParser
-
 # A model that opens a turn of its own has ended the one it was asked for.
 # The header of another generation is text: an answer about prompts may quote it.
 _NEXT_TURN: dict[str, tuple[str, ...]] = {"llama2": (), "llama4": ("<|header_start|>",)}
 _NEXT_TURN_OF_LLAMA3 = ("<|start_header_id|>",)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What the answer shall look like: tools that may or must be called, or a JSON schema to follow."""
-
-    specs: tuple[ToolSpec, ...] = ()
-    choice: ToolChoice = field(default_factory=ToolChoice)
-    dialect: Dialect = "pythonic"
-    parallel: bool = True
-    strict: bool = False
-    response_format: Mapping[str, Any] | None = None
-
-    @classmethod
-    def take_from(cls, kwargs: dict[str, Any], dialect: Dialect) -> Shape:
-        """Take the keyword arguments that shape the answer out of those of a call.
-
-        Raises:
-            ValueError: A tool, the tool choice or the response format is not usable.
-        """
-        strict = kwargs.pop("strict", None)
-        specs = to_tool_specs(kwargs.pop("tools", None) or (), strict=strict)
-        choice = kwargs.pop("tool_choice", None)
-        return cls(
-            specs=tuple(specs),
-            choice=normalise_tool_choice(choice, specs) if specs or choice else ToolChoice(),
-            dialect=kwargs.pop("tool_dialect", None) or dialect,
-            parallel=kwargs.pop("parallel_tool_calls", None) is not False,
-            strict=bool(strict),
-            response_format=kwargs.pop("response_format", None),
-        )
-
-    @property
-    def offers_tools(self) -> bool:
-        """True if the model is told of tools."""
-        return bool(self.specs) and self.choice.mode != "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +44,20 @@ def render_messages(
     """
     model = options.model
     return render(
-        build_conversation(messages, dialect=shape.dialect),
+        _conversation(messages, options, shape),
         model.prompt_format,
         base=model.base,
         vision=model.accepts_images,
         special_tokens=options.special_tokens,
-        tool_instructions=_tool_instructions(options, shape),
-        prefill=prefill(shape.choice, shape.dialect) if shape.offers_tools else "",
+        tool_instructions=shape.tool_instructions(model),
+        prefill=shape.prefill,
         guard_suffix=guard_suffix,
     )
 
 
-def _tool_instructions(options: CallOptions, shape: Shape) -> str | None:
-    if not shape.offers_tools:
-        return None
-    model = options.model
-    if not model.accepts_tools:
-        kind = "a base model" if model.base else "a Llama 2 model"
-        raise ValueError(
-            f"{model.requested} is {kind} and knows no tools; use an instruct model of Llama 3 or later"
-        )
-    return render_tools(shape.specs, shape.dialect, choice=shape.choice, parallel=shape.parallel)
+def _conversation(messages: Sequence[BaseMessage], options: CallOptions, shape: Shape) -> Conversation:
+    conversation = build_conversation(messages, dialect=shape.dialect)
+    return with_instructions(conversation, shape.form_instructions(options.model))
 
 
 def prepare(
@@ -130,7 +77,8 @@ def prepare(
         prompt=rendered.text,
         stops=options.stop,
         end_tokens=(*END_TOKENS[options.model.prompt_format], *next_turn),
-        parser=_parser(shape, prefilled=chat is None),
+        parser=shape.parser(prefilled=chat is None),
+        json_content=shape.json_content(prefilled=chat is None),
         strip_leading=not continues,
         metadata=_metadata(options),
     )
@@ -145,10 +93,10 @@ def _chat_messages(
     from llama_bedrock.prompts.chat_messages import to_chat_messages
 
     return to_chat_messages(
-        build_conversation(messages, dialect=shape.dialect),
+        _conversation(messages, options, shape),
         options.model.prompt_format,
         special_tokens=options.special_tokens,
-        tool_instructions=_tool_instructions(options, shape),
+        tool_instructions=shape.tool_instructions(options.model),
     )
 
 
@@ -207,13 +155,3 @@ def _request(
         max_tokens=options.max_tokens,
     )
     return llm.invoke_request(body, options, suffix)
-
-
-def _parser(shape: Shape, prefilled: bool) -> ToolCallParser | None:
-    """Make the reader of tool calls; where a chat template writes the prompt, nothing can be prefilled."""
-    if not shape.offers_tools:
-        return None
-    from llama_bedrock.tools.parser import ToolCallParser
-
-    prefix = prefill(shape.choice, shape.dialect) if prefilled else ""
-    return ToolCallParser(shape.specs, prefix=prefix, strict=shape.strict)

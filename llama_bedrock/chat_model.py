@@ -14,11 +14,12 @@ from pydantic import model_validator
 from typing_extensions import Self
 
 from llama_bedrock.base import BedrockLlama
-from llama_bedrock.calls import PreparedCall, Shape, prepare, render_messages
+from llama_bedrock.calls import PreparedCall, prepare, render_messages
 from llama_bedrock.catalog import model_profile
 from llama_bedrock.failover import Target
+from llama_bedrock.shape import Shape
 from llama_bedrock.tools.deltas import with_errors
-from llama_bedrock.tools.schema import Dialect, normalise_tool_choice, to_tool_specs
+from llama_bedrock.tools.schema import Dialect, ToolSpec, normalise_tool_choice, to_tool_specs
 from llama_bedrock.usage import estimate_tokens
 from llama_bedrock.version import __version__
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from llama_bedrock.prompts.render import RenderedPrompt
+    from llama_bedrock.structured_output import Method
 
 IMAGE_TOKENS = 1601 * 4
 """Most tokens of one image: four tiles of 1601 (Bedrock user guide, fine-tuning of Llama 3.2 vision)."""
@@ -165,8 +167,43 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         normalise_tool_choice(tool_choice, specs)
         options = {"tool_choice": tool_choice, "strict": strict, "parallel_tool_calls": parallel_tool_calls}
         given = {key: value for key, value in options.items() if value is not None}
-        return self.bind(
-            tools=[{"type": "function", "function": s.definition()} for s in specs], **given, **kwargs
+        return self.bind(tools=[_bound_tool(spec) for spec in specs], **given, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        max_repairs: int = 1,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answer with objects of a schema, never with None.
+
+        Args:
+            schema: Pydantic class (2 or 1), TypedDict, dataclass, JSON schema or tool definition.
+            method: ``"json_schema"`` and ``"json_mode"`` ask for an answer that is JSON,
+                ``"function_calling"`` for a call with the object as arguments.
+            include_raw: Return ``{"raw": message, "parsed": object or None, "parsing_error": error}``.
+            strict: Nothing beside the schema is allowed.
+            max_repairs: How often the model is told what is wrong with its answer and asked again.
+            **kwargs: Further settings of every call.
+
+        Raises:
+            ValueError: The schema or the method is not usable. A call raises LangChain's
+                `OutputParserException`, which holds the text, when the model gives no such object.
+        """
+        from llama_bedrock.structured_output import build_structured_runnable
+
+        return build_structured_runnable(
+            self,
+            schema,
+            method=method,
+            include_raw=include_raw,
+            strict=strict,
+            max_repairs=max_repairs,
+            **kwargs,
         )
 
     def render_prompt(
@@ -247,6 +284,12 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         overrides = dict(kwargs)
         shape = Shape.take_from(overrides, self.tool_dialect)
         return prepare(self, messages, self.target_options(stop, overrides, target), shape)
+
+
+def _bound_tool(spec: ToolSpec) -> dict[str, Any]:
+    """Write a tool as OpenAI's definition, the form that LangChain's tracing and middleware know."""
+    strict = {"strict": True} if spec.strict else {}
+    return {"type": "function", "function": {**spec.definition(), **strict}}
 
 
 def _result(call: PreparedCall, chunks: list[AIMessageChunk]) -> ChatResult:

@@ -22,7 +22,7 @@ UNABLE = "Sorry, I am unable to assist you with this request"
 """How the service's answer begins when it has found none."""
 
 _WORD = re.compile(r"\w+")
-_SHORT_WORD = 3  # characters: articles, prepositions and the like say little about support
+_SHORT_WORD = 2  # characters: articles, prepositions and the like say little about support
 
 
 class AnswerReader:

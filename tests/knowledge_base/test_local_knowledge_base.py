@@ -40,10 +40,8 @@ def test_langchain_aws_retrieves(langchain_aws, server):
     assert len(documents) == 2
 
 
-def test_langchain_aws_reranks(langchain_aws, server):
-    reranker = langchain_aws.BedrockRerank(
-        model_arn=RERANKER, region_name="us-east-2", base_url=server.endpoint_url, top_n=2
-    )
+def test_langchain_aws_reranks(langchain_aws, agent_runtime):
+    reranker = langchain_aws.BedrockRerank(client=agent_runtime, model_arn=RERANKER, top_n=2)
     texts = ["Bedrock streams.", "Llamas eat hay and grass.", "Hay is dry grass."]
     ranked = reranker.compress_documents([Document(t) for t in texts], "Do llamas eat hay?")
     assert [d.page_content for d in ranked] == ["Llamas eat hay and grass.", "Hay is dry grass."]

@@ -75,7 +75,7 @@ def build_structured_runnable(
     if schema is None:
         raise ValueError("schema is None: with_structured_output needs a schema")
     output = OutputSchema.of(schema, strict=bool(strict))
-    about = {"kwargs": {"method": method, "strict": strict}, "schema": output.tool()}
+    about = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
     bound: Runnable[Any, AIMessage]
     if method == "function_calling":
         bound = llm.bind_tools(

@@ -69,13 +69,15 @@ def reply(turns: Sequence[ParsedTurn]) -> str:
     """The text that continues a prompt."""
     said = [turn for turn in turns if not (turn.is_open and turn.role == "assistant")]
     opening = turns[-1].text if turns and turns[-1].is_open and turns[-1].role == "assistant" else ""
-    offer = read_offer(said)
+    # what stands in a document offers no tools and asks for no JSON
+    asking = [turn for turn in said if turn.role == "system" or not parse_passages(turn.text)]
+    offer = read_offer(asking)
     scene = _scene(said, opening, offer)
     if offer is not None:
         calls = _calls(scene, offer)
         if calls:
             return _written(calls, scene.opening, offer.dialect)
-    schema = read_schema(said)
+    schema = read_schema(asking)
     if schema is not None and (_is_json_begun(opening) or _wants_object(scene)):
         return _continued(json.dumps(_filled(schema, scene), ensure_ascii=False), opening)
     return _in_words(scene, offer)

@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 
-from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.retrievers.embedding_model import identity
+from llama_bedrock.retrievers.remote_calls import RemoteCalls
 from llama_bedrock.transport.failures import CallContext
 from llama_bedrock.transport.limiter import AdaptiveConcurrency
-from llama_bedrock.transport.retry import RetryPolicy, attempts
+from llama_bedrock.transport.retry import RetryPolicy
 
 Vectors: TypeAlias = "list[list[float]]"
-_T = TypeVar("_T")
 
 
 class BoundedEmbeddings(Embeddings):
@@ -61,8 +59,9 @@ class BoundedEmbeddings(Embeddings):
         self._limiter = AdaptiveConcurrency(
             initial=max_concurrency, maximum=max_concurrency, patience=patience
         )
-        self._policy = RetryPolicy(max_retries=max_retries, throttle_patience=patience)
-        self._context = CallContext("InvokeModel", getattr(embeddings, "model_id", None))
+        policy = RetryPolicy(max_retries=max_retries, throttle_patience=patience)
+        context = CallContext("InvokeModel", getattr(embeddings, "model_id", None))
+        self._calls = RemoteCalls(context, policy, self._limiter)
 
     @property
     def model_id(self) -> str:
@@ -93,7 +92,7 @@ class BoundedEmbeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """Vector of a question, with the same retries; it does not wait behind documents."""
-        return self._retried(lambda: self._vector(text))
+        return self._calls.run(lambda: self._vector(text), limited=False)
 
     async def aembed_documents(self, texts: list[str]) -> Vectors:
         """As `embed_documents`; when it is cancelled, nothing more is sent."""
@@ -111,15 +110,15 @@ class BoundedEmbeddings(Embeddings):
 
     async def aembed_query(self, text: str) -> list[float]:
         """As `embed_query`."""
-        return await self._aretried(lambda: run_in_executor(None, self._vector, text))
+        return await self._calls.arun(lambda: run_in_executor(None, self._vector, text), limited=False)
 
     def _embed(self, batch: list[str]) -> Vectors:
-        return self._retried(lambda: self._vectors(batch), self._limiter)
+        return self._calls.run(lambda: self._vectors(batch))
 
     async def _aembed(self, batch: list[str], pool: ThreadPoolExecutor) -> Vectors:
         # Not the model's own async form: most run the sync one in the loop's few default threads.
         loop = asyncio.get_running_loop()
-        return await self._aretried(lambda: loop.run_in_executor(pool, self._vectors, batch), self._limiter)
+        return await self._calls.arun(lambda: loop.run_in_executor(pool, self._vectors, batch))
 
     def _vector(self, text: str) -> list[float]:
         with _quiet_failures():
@@ -132,53 +131,9 @@ class BoundedEmbeddings(Embeddings):
             raise ValueError(f"the embedding model gave {len(vectors)} vectors for {len(batch)} texts")
         return vectors
 
-    def _retried(self, call: Callable[[], _T], limiter: AdaptiveConcurrency | None = None) -> _T:
-        series = attempts(self._policy)
-        attempt = next(series)
-        while True:
-            time.sleep(attempt.wait)
-            slot = limiter.acquire() if limiter else None
-            failure: LlamaBedrockError | None = None
-            try:
-                return call()
-            except Exception as error:  # noqa: BLE001  what is no fault of the service is raised again
-                failure = self._fault(error)
-            finally:
-                if slot:
-                    slot.release(failure)
-            attempt = series.send(failure)
-
-    async def _aretried(
-        self, call: Callable[[], Awaitable[_T]], limiter: AdaptiveConcurrency | None = None
-    ) -> _T:
-        series = attempts(self._policy)
-        attempt = next(series)
-        while True:
-            await asyncio.sleep(attempt.wait)
-            slot = await limiter.acquire_async() if limiter else None
-            failure: LlamaBedrockError | None = None
-            try:
-                return await call()
-            except Exception as error:  # noqa: BLE001  what is no fault of the service is raised again
-                failure = self._fault(error)
-            finally:
-                if slot:
-                    slot.release(failure)
-            attempt = series.send(failure)
-
-    def _fault(self, error: Exception) -> LlamaBedrockError:
-        """The error of our tree that an exception stands for; a mistake of the caller's is raised as it
-        is.
-        """
-        fault = self._context.from_exception(error)
-        if fault is None:
-            raise error
-        return fault
-
     def _batches(self, texts: Sequence[str]) -> list[list[str]]:
-        return [
-            list(texts[start : start + self._batch_size]) for start in range(0, len(texts), self._batch_size)
-        ]
+        size = self._batch_size
+        return [list(texts[start : start + size]) for start in range(0, len(texts), size)]
 
 
 class _Quiet(logging.Filter):

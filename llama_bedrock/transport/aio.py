@@ -10,12 +10,12 @@ from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.exchange import Exchange
 from llama_bedrock.transport.failures import CallContext
-from llama_bedrock.transport.limiter import AdaptiveConcurrency, Slot
+from llama_bedrock.transport.limiter import FREE, Slot
 from llama_bedrock.transport.operations import JsonOperation
 from llama_bedrock.transport.pools import LoopPools
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
-from llama_bedrock.transport.retry import Attempt, attempts
+from llama_bedrock.transport.retry import attempts
 from llama_bedrock.transport.settings import TransportSettings
 from llama_bedrock.transport.wire import OncePerLoop, Wire, wire_of
 
@@ -76,8 +76,7 @@ class AsyncTransport:
                 exchange.close()
 
         result, slot = await self._with_retries(wire, context, send)
-        if slot is not None:
-            slot.release()
+        slot.release()
         return result
 
     async def stream(self, request: InvokeRequest) -> AsyncGenerator[GenerationChunk, None]:
@@ -112,8 +111,7 @@ class AsyncTransport:
                 yield chunk
         finally:
             stream.close()
-            if slot is not None:
-                slot.release()
+            slot.release()
 
     async def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """Call a JSON operation of another service, such as `retrieve` of `bedrock-agent-runtime`.
@@ -144,8 +142,7 @@ class AsyncTransport:
                 exchange.close()
 
         result, slot = await self._with_retries(wire, context, send)
-        if slot is not None:
-            slot.release()
+        slot.release()
         return result
 
     async def call_stream(
@@ -192,8 +189,7 @@ class AsyncTransport:
                 raise parser.failure
         finally:
             exchange.close()
-            if slot is not None:
-                slot.release()
+            slot.release()
 
     async def _wire(self, service: str) -> Wire:
         wire = self._wires.get(service)
@@ -205,26 +201,25 @@ class AsyncTransport:
 
     async def _with_retries(
         self, wire: Wire, context: CallContext, send: Callable[[Exchange], Awaitable[Result]]
-    ) -> tuple[Result, Slot | None]:
-        limiter: AdaptiveConcurrency | None = self._settings.limiter
+    ) -> tuple[Result, Slot]:
+        """Send until it succeeds or is final; return the result and the place among the calls in flight."""
+        limiter = self._settings.limiter
+        slot = await limiter.acquire_async() if limiter is not None else FREE
+        # The caller's time begins here: a queue before the limiter is of the caller's own making.
         series = attempts(clients.policy_of(self._settings, wire.client), self._timeout.total)
-        attempt: Attempt = next(series)
+        attempt = next(series)
         while True:
-            if attempt.wait:
-                await asyncio.sleep(attempt.wait)
-            slot = await limiter.acquire_async() if limiter is not None else None
             try:
                 session = await self._pools.session()
-                exchange = Exchange(session, wire, context, self._timeout, attempt.ends_at)
-                return await send(exchange), slot
+                return await send(Exchange(session, wire, context, self._timeout, attempt.ends_at)), slot
             except LlamaBedrockError as error:
-                if slot is not None:
-                    slot.release(error)
+                slot.release(error)
                 attempt = series.send(error)
             except BaseException:
-                if slot is not None:
-                    slot.release(unused=True)
+                slot.release(unused=True)
                 raise
+            await asyncio.sleep(attempt.wait)
+            slot = await limiter.acquire_async() if limiter is not None else FREE
 
 
 class _OpenStream:

@@ -56,6 +56,7 @@ class AdaptiveConcurrency:
         self._longest_pause = longest_pause
         self._clock = clock
         self._limit = float(initial)
+        self._doubles_up_to = 4 * initial
         self._in_flight = 0
         self._cuts = 0
         self._row = 0
@@ -133,13 +134,15 @@ class AdaptiveConcurrency:
                 self._slow_down(slot, error)
             elif error is None and not unused:
                 self._row = 0
-                self._limit = min(self._maximum, self._limit + 1.0 / max(1.0, self._limit))
+                step = 1.0 if self._limit < self._doubles_up_to else 1.0 / self._limit
+                self._limit = min(float(self._maximum), self._limit + step)
             self._hand_out()
 
     def _slow_down(self, slot: Slot, error: BedrockResponseError) -> None:
         if slot.cuts != self._cuts:
             return  # it was sent before the last cut: that answer is already known
         self._cuts += 1
+        self._doubles_up_to = 0
         self._row += 1
         self._limit = max(float(self._minimum), self._limit / 2)
         pause = min(self._longest_pause, 0.25 * 2.0**self._row)
@@ -168,13 +171,17 @@ class AdaptiveConcurrency:
 
 
 class Slot:
-    """A place among the calls in flight; release it once."""
+    """A place among the calls in flight; release it once.
 
-    __slots__ = ("_limiter", "_released", "cuts")
+    Args:
+        limiter: Whose place it is; None for calls that nothing bounds.
+        cuts: How often the limiter had cut its bound when the place was taken.
+    """
 
-    def __init__(self, limiter: AdaptiveConcurrency, cuts: int) -> None:
+    __slots__ = ("_limiter", "cuts")
+
+    def __init__(self, limiter: AdaptiveConcurrency | None = None, cuts: int = 0) -> None:
         self._limiter = limiter
-        self._released = False
         self.cuts = cuts
 
     def release(self, error: BaseException | None = None, unused: bool = False) -> None:
@@ -182,11 +189,20 @@ class Slot:
 
         Args:
             error: What the call failed with; throttling slows the limiter down.
-            unused: Nothing was sent, so it tells nothing about the service.
+            unused: The call tells nothing about the service.
         """
-        if not self._released:
-            self._released = True
-            self._limiter._release(self, error, unused)
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter._release(self, error, unused)
+
+    def forget(self) -> None:
+        """Give the place back without a look at who waits; for the limiter itself, which holds its lock."""
+        limiter, self._limiter = self._limiter, None
+        if limiter is not None:
+            limiter._in_flight -= 1
+
+
+FREE = Slot()
 
 
 class _Waiter:
@@ -218,7 +234,7 @@ class _TaskWaiter(_Waiter):
         try:
             self._loop.call_soon_threadsafe(self._wake)
         except RuntimeError:  # the loop was closed while the call waited: nobody will use the place
-            slot._limiter._in_flight -= 1
+            slot.forget()
 
     def _wake(self) -> None:
         if not self.future.done():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from llama_bedrock.errors import BedrockResponseError, BedrockTimeoutError, Llam
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.body import BodyReader
 from llama_bedrock.transport.failures import CallContext, caller_mistake
-from llama_bedrock.transport.limiter import AdaptiveConcurrency, Slot
+from llama_bedrock.transport.limiter import FREE, Slot
 from llama_bedrock.transport.operations import JsonOperation
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
@@ -51,14 +51,16 @@ class SyncTransport:
         client, context = self._prepare("InvokeModel", request.model_id)
         arguments = request.boto_arguments()
 
-        def send(attempt: Attempt, _: Slot | None) -> GenerationChunk:
+        def send(attempt: Attempt) -> GenerationChunk:
             reader = self._open(client.invoke_model, arguments, context, attempt)
             with closing(reader):
                 return parse_body(reader.read_all(), reader.headers, context)
 
-        return self._with_retries(client, context, send)
+        chunk, slot = self._with_retries(client, context, send)
+        slot.release()
+        return chunk
 
-    def stream(self, request: InvokeRequest) -> Iterator[GenerationChunk]:
+    def stream(self, request: InvokeRequest) -> Generator[GenerationChunk, None, None]:
         """Send a request and yield the answer as it comes; the last chunk has `last` set and no text.
 
         Nothing is sent before the first `next`. Closing the generator closes the connection.
@@ -72,14 +74,18 @@ class SyncTransport:
         client, context = self._prepare("InvokeModelWithResponseStream", request.model_id)
         arguments = request.boto_arguments()
 
-        def send(attempt: Attempt, slot: Slot | None) -> _OpenStream:
+        def send(attempt: Attempt) -> _OpenStream:
             reader = self._open(client.invoke_model_with_response_stream, arguments, context, attempt)
-            stream = _OpenStream(reader, StreamParser(reader.headers, context), slot)
+            stream = _OpenStream(reader, StreamParser(reader.headers, context))
             stream.start()
             return stream
 
-        with closing(self._with_retries(client, context, send, keep_slot=True)) as stream:
+        stream, slot = self._with_retries(client, context, send)
+        try:
             yield from stream
+        finally:
+            stream.close()
+            slot.release()
 
     def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """Call a JSON operation of another service, such as `retrieve` of `bedrock-agent-runtime`.
@@ -99,13 +105,17 @@ class SyncTransport:
         client, context = self._prepare(operation, None, service)
         method = getattr(client, operation)
 
-        def send(attempt: Attempt, _: Slot | None) -> dict[str, Any]:
+        def send(attempt: Attempt) -> dict[str, Any]:
             result: dict[str, Any] = self._call_boto(method, arguments, context, attempt)
             return result
 
-        return self._with_retries(client, context, send)
+        response, slot = self._with_retries(client, context, send)
+        slot.release()
+        return response
 
-    def call_stream(self, service: str, operation: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    def call_stream(
+        self, service: str, operation: str, **arguments: Any
+    ) -> Generator[dict[str, Any], None, None]:
         """Call an operation that answers with events, such as `retrieve_and_generate_stream`.
 
         Args:
@@ -124,14 +134,14 @@ class SyncTransport:
         coding = JsonOperation(client, operation)
         method, member = getattr(client, operation), str(coding.stream_member)
 
-        def send(attempt: Attempt, _: Slot | None) -> tuple[dict[str, Any], BodyReader]:
+        def send(attempt: Attempt) -> tuple[dict[str, Any], BodyReader]:
             started = time.monotonic()
             response = self._call_boto(method, arguments, context, attempt)
             stream = response.pop(member)
             return response, BodyReader(response, stream, context, self._timeout, started, attempt.ends_at)
 
-        response, reader = self._with_retries(client, context, send)
-        with closing(reader):
+        (response, reader), slot = self._with_retries(client, context, send)
+        try:
             yield response
             parser = coding.events(reader.headers, context)
             while data := reader.read():
@@ -141,6 +151,9 @@ class SyncTransport:
             parser.close()
             if parser.failure is not None:
                 raise parser.failure
+        finally:
+            reader.close()
+            slot.release()
 
     def close(self) -> None:
         """Do nothing: the client and its connections are shared with others of equal settings."""
@@ -154,33 +167,25 @@ class SyncTransport:
         return client, CallContext(name, model_id, meta.region_name, meta.endpoint_url)
 
     def _with_retries(
-        self,
-        client: Any,
-        context: CallContext,
-        send: Callable[[Attempt, Slot | None], Result],
-        keep_slot: bool = False,
-    ) -> Result:
-        limiter: AdaptiveConcurrency | None = self._settings.limiter
+        self, client: Any, context: CallContext, send: Callable[[Attempt], Result]
+    ) -> tuple[Result, Slot]:
+        """Send until it succeeds or is final; return the result and the place among the calls in flight."""
+        limiter = self._settings.limiter
+        slot = limiter.acquire() if limiter is not None else FREE
+        # The caller's time begins here: a queue before the limiter is of the caller's own making.
         series = attempts(clients.policy_of(self._settings, client), self._timeout.total)
         attempt = next(series)
         while True:
-            if attempt.wait:
-                time.sleep(attempt.wait)
-            slot = limiter.acquire() if limiter is not None else None
             try:
-                result = send(attempt, slot)
+                return send(attempt), slot
             except LlamaBedrockError as error:
-                if slot is not None:
-                    slot.release(error)
+                slot.release(error)
                 attempt = series.send(error)
             except BaseException:
-                if slot is not None:
-                    slot.release()
+                slot.release(unused=True)
                 raise
-            else:
-                if slot is not None and not keep_slot:
-                    slot.release()
-                return result
+            time.sleep(attempt.wait)
+            slot = limiter.acquire() if limiter is not None else FREE
 
     def _open(
         self, method: Callable[..., Any], arguments: dict[str, Any], context: CallContext, attempt: Attempt
@@ -215,10 +220,9 @@ class SyncTransport:
 class _OpenStream:
     """A stream whose first text has come."""
 
-    def __init__(self, reader: BodyReader, parser: StreamParser, slot: Slot | None) -> None:
+    def __init__(self, reader: BodyReader, parser: StreamParser) -> None:
         self._reader = reader
         self._parser = parser
-        self._slot = slot
         self._first: list[GenerationChunk] = []
 
     def start(self) -> None:
@@ -262,8 +266,6 @@ class _OpenStream:
 
     def close(self) -> None:
         self._reader.close()
-        if self._slot is not None:
-            self._slot.release()
 
 
 def _shorter(seconds: float | None, left: float) -> float:

@@ -1,5 +1,6 @@
 """What each command prints when all is well."""
 
+import inspect
 import json
 import os
 import re
@@ -23,9 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ROOT / "examples" / "documents"
 LLAMA33 = "meta.llama3-3-70b-instruct-v1:0"
 
+# click before 8.2 mixes the two streams unless told not to
+RUNNER = CliRunner(**{"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {})
+
 
 def run(*args, stdin=None, code=0):
-    result = CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
+    result = RUNNER.invoke(app, [str(arg) for arg in args], input=stdin)
     assert result.exit_code == code, result.output
     return result
 
@@ -205,7 +209,7 @@ class TestPrompt:
         assert run("prompt", "<|eot_id|>", "--special-tokens", "allow").stdout.count("<|eot_id|>") == 2
 
     def test_a_terminal_gets_control_tokens_highlighted(self):
-        result = CliRunner(env={"FORCE_COLOR": "1", "TERM": "xterm-256color"}).invoke(app, ["prompt", "Hi"])
+        result = RUNNER.invoke(app, ["prompt", "Hi"], env={"FORCE_COLOR": "1", "TERM": "xterm-256color"})
         assert "\x1b[1;36m<|eot_id|>\x1b[0m" in result.stdout
         assert re.sub(r"\x1b\[[0-9;]*m", "", result.stdout).startswith(run("prompt", "Hi").stdout)
 

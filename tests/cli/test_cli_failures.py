@@ -1,5 +1,6 @@
 """Bad input of every kind: one clear line, the right exit code, no traceback, nothing half-written."""
 
+import inspect
 import json
 import os
 import shutil
@@ -17,9 +18,12 @@ from llama_bedrock.cli.main import app
 
 PDF = Path(__file__).resolve().parents[2] / "examples" / "documents" / "llama-life-cycle.pdf"
 
+# click before 8.2 mixes the two streams unless told not to
+RUNNER = CliRunner(**{"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {})
+
 
 def run(*args, stdin=None):
-    return CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
+    return RUNNER.invoke(app, [str(arg) for arg in args], input=stdin)
 
 
 def failure(*args, code=2, stdin=None):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.docstore import DocumentTable, Entry, Row
+from llama_bedrock.retrievers.memory import give_back_freed_memory
 from llama_bedrock.retrievers.read_write_lock import ReadWriteLock
 from llama_bedrock.retrievers.selection import FilterLike, Selection, Selector
 from llama_bedrock.retrievers.slot_table import SlotTable
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _ADDED_AT_ONCE = 4096
 """Vectors added while searches wait."""
+_LARGE = 1_000
+"""Documents in a change that leaves much freed memory behind."""
 _OVERFETCHED = 128
 """Dead slots that a flat search may just find and drop, instead of testing every slot."""
 _DEAD_SHARE = {"flat": 0.02, "ivf": 0.1, "hnsw": 0.3}
@@ -222,6 +225,8 @@ class Collection:
                 self._forget(index)
                 raise
         self._restructure()
+        if len(entries) >= _LARGE:
+            give_back_freed_memory()
 
     def _writable(self) -> DocumentTable:
         """The documents, copied out of the saved generation before the first change."""

@@ -101,7 +101,6 @@ class DocumentTable:
             # The working file is private to this process and is copied, with fsync, when the store is saved.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=OFF")
-            connection.execute("PRAGMA cache_size=-16000")
         return connection
 
     @contextmanager
@@ -177,6 +176,7 @@ class DocumentTable:
     def transaction(self) -> Iterator[Transaction]:
         """One change, all or nothing: what the block raises undoes it. The caller commits."""
         with self._connection() as connection:
+            connection.execute("PRAGMA cache_size=-16000")  # KiB; scattered rows of fields stay in reach
             connection.execute("BEGIN IMMEDIATE")
             transaction = Transaction(connection)
             try:
@@ -184,6 +184,7 @@ class DocumentTable:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                connection.execute("PRAGMA cache_size=-2000")
                 connection.execute("PRAGMA shrink_memory")
 
     def copy_to(self, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 _STOP_WORDS = """
 a about above after again all also am an and any are as at be because been before being below
@@ -95,6 +96,7 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, start + len(stripped)
 
 
+@lru_cache(maxsize=50_000)
 def _form(word: str) -> str:
     if word[0].isdecimal():
         return _number(word)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ _SECRET = token_bytes(32)
 _PASSAGE_OVERHEAD = 40  # tokens of the two tags, with a source of usual length
 _SMALLEST = 24  # tokens; nothing useful fits into less
 _MAX_MISSES = 50  # documents in a row that do not fit, after which smaller ones are not looked for any more
-_SHINGLE = 3  # words
-_NEAR = 0.9  # share of a document's shingles that another one holds
+_ANY_WORD = re.compile(r"\w+(?:[.,]\d+)*")
+_NEAR = 0.9  # share of a document's runs of three words that another one holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class _Choice:
         self._question = question
         self._per_document: Counter[str] = Counter()
         self._exact: dict[str, int] = {}
-        self._shingles: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        self._shingles: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         self._forms: list[frozenset[str]] = []
         self._misses = 0
 
@@ -136,7 +137,7 @@ class _Choice:
             self._offer_new(document)
 
     def _offer_new(self, document: Document) -> None:
-        forms = [word.form for word in words(document.page_content)]
+        forms = _ANY_WORD.findall(document.page_content.lower())
         twin = self._twin(document, forms)
         if twin is not None:
             copy = self.kept[twin].page_content.split() == document.page_content.split()
@@ -261,8 +262,8 @@ def _with(document: Document, **metadata: object) -> Document:
     return document.model_copy(update={"metadata": {**document.metadata, **metadata}})
 
 
-def _shingles(forms: list[str]) -> set[tuple[str, ...]]:
-    return {tuple(forms[i : i + _SHINGLE]) for i in range(len(forms) - _SHINGLE + 1)}
+def _shingles(forms: list[str]) -> set[tuple[str, str, str]]:
+    return set(zip(forms, forms[1:], forms[2:], strict=False))
 
 
 def _best_at_the_edges(passages: Sequence[Passage]) -> list[Passage]:

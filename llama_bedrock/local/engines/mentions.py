@@ -47,10 +47,15 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("number", re.compile(_NUMBER)),
 )  # fmt: skip
 _CAPITALISED = re.compile(r"[^\W\d_a-z][\w'’.&-]*[\w]|[^\W\d_a-z]")
-_LINK = re.compile(r"\s+(?:(?:of|de|la|del|der|von|van|the|di|da)\s+)*\Z")
+_LINK = re.compile(r"\s+(?:(?:of|de|la|del|der|von|van|the|di|da|\d[\w.]*)\s+)*\Z")
 _STATE = re.compile(r",\s*([A-Z]{2}\b|[A-Z][a-z]+(?:\s[A-Z][a-z]+)?)(?!\s*(?:,|and\b|or\b|&))(?=\W|\Z)")
-_COUNTED = "zero one two three four five six seven eight nine ten eleven twelve"
+_COUNTED = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen twenty
+"""
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
 _NUMBER_WORDS = {name: value for value, name in enumerate(_COUNTED.split())} | {
+    **{name: 10 * value for value, name in enumerate(_TENS.split(), start=3)},
     "dozen": 12,
     "hundred": 100,
     "thousand": 1000,
@@ -104,10 +109,12 @@ def find_mentions(text: str) -> list[Mention]:
     """Everything a text mentions, in order; a number inside a quotation or a date is not listed again."""
     taken: list[tuple[int, int]] = []
     found: list[Mention] = []
+    names = list(_names(text))
     for kind, pattern in _PATTERNS:
         for match in pattern.finditer(text):
             start, end = match.span()
-            if any(start < e and s < end for s, e in taken):
+            inside = names if kind == "number" else []  # "Llama 4 Scout"
+            if any(start < e and s < end for s, e in [*taken, *inside]):
                 continue
             value = (
                 next((group for group in match.groups() if group), match[0]) if kind == "quoted" else match[0]
@@ -115,7 +122,7 @@ def find_mentions(text: str) -> list[Mention]:
             found.append(_mention(kind, value.strip(), text, start, end))
             if kind != "expression":  # its numbers are values of their own
                 taken.append((start, end))
-    for start, end in _names(text):
+    for start, end in names:
         if not any(start < e and s < end for s, e in taken):
             found.append(_mention("name", text[start:end], text, start, end))
     for match in re.finditer(r"[a-z]+", text.lower()):
@@ -134,6 +141,8 @@ def _names(text: str) -> Iterator[tuple[int, int]]:
     run: list[re.Match[str]] = []
     for match in _CAPITALISED.finditer(text):
         word = match[0]
+        if word[0].islower():  # "über"; scripts without case pass
+            continue
         if word.lower().replace("’", "'").split("'")[0] in _NO_NAMES:
             if run:
                 yield _span(text, run)

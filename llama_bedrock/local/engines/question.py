@@ -61,6 +61,10 @@ _LONG = _phrases(
     """explain | describe | compare | difference | differ | summari[sz]e | overview | how do | how does
     | and how | and what | and why | and which | steps | ways | factors | considerations | metrics"""
 )
+_PARTS = re.compile(
+    r"[?.;]\s+|,?\s+and\s+(?:also\s+)?(?=(?:what|how|when|where|who|why|which|is|are|does|do|can)\b)",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w\-]*(?:\.\w+)*|\b\w*\d[\w.]*|\b[a-z]+[A-Z]\w*|\b\w+_\w+")
 
 
@@ -72,6 +76,7 @@ class Question:
         text: As it was asked.
         terms: Stems of its words, in order, once each, without stop words.
         names: The stems among them that are names, numbers or identifiers.
+        parts: The terms of each question in it, where there are several.
         kind: What is asked for: ``amount time person place reason method list`` or ``fact``.
         length: Words a good answer has at most.
         worth: Share of the best sentence's score that another one must have to be said, too.
@@ -81,6 +86,7 @@ class Question:
     text: str
     terms: tuple[str, ...]
     names: frozenset[str]
+    parts: tuple[tuple[str, ...], ...]
     kind: str
     length: int
     worth: float
@@ -100,8 +106,17 @@ class Question:
         is_short = kind in ("amount", "time", "person", "place") and not is_long
         length = 160 if is_long else 45 if is_short else 100 if kind != "fact" else 70
         worth = 0.75 if is_short else 0.35
+        asked = [tuple(dict.fromkeys(terms(part))) for part in _PARTS.split(text)]
+        parts = tuple(part for part in asked if len(part) > 1) if len(asked) > 1 else ()
         return cls(
-            text, tuple(dict.fromkeys(found)), frozenset(names), kind, length, worth, bool(_CODE.search(text))
+            text,
+            tuple(dict.fromkeys(found)),
+            frozenset(names),
+            parts,
+            kind,
+            length,
+            worth,
+            bool(_CODE.search(text)),
         )
 
     def fits(self, statement: str) -> bool:

@@ -31,7 +31,8 @@ _WINDOW = 4  # units of the best run
 _RANK_PRIOR = (0.15, 0.1, 0.05)
 _SAME_SOURCE = 0.92  # share of the best passage's score that another one needs to be used, too
 _OTHER_SOURCE = 1.0
-_COMPLEMENT = 0.35  # share of the question that another passage must add
+_PART = 0.75  # share of a part of the question that another passage must cover
+_PART_GAIN = 0.25  # and by how much more than the best one
 _NEXT_TO_CHOSEN = 0.4  # share of the best unit's score that a unit gains beside a chosen one
 _POINTER = re.compile(
     r"(?:learn more|read (?:more|our|the)|see |for more|for (?:further )?details|check out|visit |click here|"
@@ -39,6 +40,8 @@ _POINTER = re.compile(
     re.IGNORECASE,
 )
 """Sentences that send the reader elsewhere."""
+_OF_CODE = frozenset(terms("command code snippet syntax"))
+"""What a block of code is, without saying so."""
 _MARK = re.compile(r"\s?\[\d+(?:,\s*\d+)*\]")
 
 
@@ -105,7 +108,8 @@ def answer(question: str, passages: Sequence[Passage]) -> list[Statement]:
     best = max(sources, key=lambda source: source.score)
     if not _is_answerable(asked, plain, sources):
         return []
-    used = [source for source in sources if _is_used(source, best, plain)]
+    parts = [{term: plain[term] for term in part} for part in asked.parts]
+    used = [source for source in sources if _is_used(source, best, parts)]
     weights = _with_rarity(plain, sources)
     for source in used:
         _score_units(source, asked, weights)
@@ -118,8 +122,9 @@ def _read(passage: Passage) -> _Source:
     candidates = []
     for unit in split_units(passage.text):
         if not _is_navigation(unit):
+            own = frozenset(terms(unit.text)) | (_OF_CODE if unit.kind == "code" else frozenset())
             context = title | frozenset(terms(unit.heading))
-            candidates.append(_Candidate(unit, frozenset(terms(unit.text)), context, len(words(unit.text))))
+            candidates.append(_Candidate(unit, own, context, len(words(unit.text))))
     return _Source(passage, candidates)
 
 
@@ -184,18 +189,16 @@ def _is_answerable(question: Question, weights: dict[str, float], sources: Seque
     return max(source.coverage for source in sources) >= needed
 
 
-def _is_used(source: _Source, best: _Source, weights: dict[str, float]) -> bool:
-    """Whether a passage is as good as the best one, or has the part of the question that one lacks."""
+def _is_used(source: _Source, best: _Source, parts: Sequence[dict[str, float]]) -> bool:
+    """Whether a passage is as good as the best one, or answers a part of the question that one does not."""
     share = _SAME_SOURCE if source.document == best.document else _OTHER_SOURCE
     if source.score >= share * best.score:
         return True
-    said = _union(c.own | c.context for c in best.candidates)
-    lacking = {term: weight for term, weight in weights.items() if not _found(term, said)}
-    if not lacking:
-        return False
-    there = _union(c.own | c.context for c in source.candidates)
-    gain = _covered(lacking, there) * sum(lacking.values()) / sum(weights.values())
-    return gain >= _COMPLEMENT and source.coverage >= 0.7 * best.coverage
+    here, there = (_union(c.own | c.context for c in s.candidates) for s in (source, best))
+    return any(
+        _covered(part, here) >= _PART and _covered(part, here) - _covered(part, there) >= _PART_GAIN
+        for part in parts
+    )
 
 
 def _with_rarity(weights: dict[str, float], sources: Sequence[_Source]) -> dict[str, float]:

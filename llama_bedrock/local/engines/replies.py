@@ -26,6 +26,7 @@ _REFERS_BACK = re.compile(
     r"\b(?:it|its|they|them|their|this|that|these|those|he|him|his|she|her|hers|there|one|ones)\b",
     re.IGNORECASE,
 )
+_VERSION = re.compile(r"\s\d[\w.]*\w|\s\d")
 _ELLIPSIS = re.compile(
     r"^\W*(?:and\s+)?(?:what about|how about|what of|and)\s+(?P<rest>.+?)\W*\Z", re.IGNORECASE | re.DOTALL
 )
@@ -152,7 +153,8 @@ def _topic(asked: Sequence[str]) -> str:
         named = [m for m in find_mentions(text) if m.kind in ("name", "quoted")]
         if named:
             longest = max(named, key=lambda m: len(m.text))
-            return longest.text
+            version = _VERSION.match(text, longest.end)
+            return longest.text + (version[0] if version else "")
     return " ".join(word for word in words(asked[-1]) if word not in STOP_WORDS)
 
 

@@ -130,7 +130,7 @@ class AnswerReader:
         if text.nesting or (
             place is not Place.START
             and (
-                is_example(lead)
+                is_example(lead, inline=place is Place.INLINE)
                 or (place is Place.INLINE and char == "[" and lead[-1:] not in _BEFORE_INLINE)
             )
         ):
@@ -143,7 +143,7 @@ class AnswerReader:
             return
         python = first not in ("{", '"', "'")
         source.mark()
-        self._writer.begin_group(eager=not (python and place is Place.INLINE))
+        self._writer.begin_group(eager=not (python and place is Place.INLINE), leading=place is Place.START)
         if python:
             source.pos += 1
             yield from self._groups.read(read_list(source, self._writer), place, python=True)
@@ -166,7 +166,7 @@ class AnswerReader:
         if not (char.isalpha() or char == "_"):
             return False
         length = yield from read_bare_name(self._source, self._writer, announced=self._groups.announced)
-        if not length or (place is Place.LINE and is_example(self._text.lead)):
+        if not length or (place is Place.LINE and is_example(self._text.lead, inline=False)):
             return False
         self._source.mark()
         self._writer.begin_group(eager=False)
@@ -223,7 +223,7 @@ class AnswerReader:
         source, place = self._source, self._place()
         following = yield from source.ahead(len(FUNCTION_TAG))
         if following not in ("=", "/", ":", "(", " ") or (
-            place is not Place.START and is_example(self._text.lead)
+            place is not Place.START and is_example(self._text.lead, inline=place is Place.INLINE)
         ):
             source.pos += 1
             self._write("<")
@@ -264,9 +264,11 @@ class AnswerReader:
         reader = FenceReader(self._source, self._writer)
         place = self._place()
         ticks = yield from reader.count_ticks()
-        if ticks >= 3 and not (place is not Place.START and is_example(self._text.lead)):
+        if ticks >= 3 and not (
+            place is not Place.START and is_example(self._text.lead, inline=place is Place.INLINE)
+        ):
             self._source.mark()
-            self._writer.begin_group(eager=False)
+            self._writer.begin_group(eager=False, leading=place is Place.START)
             accepted = yield from reader.read_calls(ticks, after_words=place is not Place.START)
             if accepted:
                 yield from self._groups.accept()

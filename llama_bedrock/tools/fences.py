@@ -91,7 +91,8 @@ class FenceReader:
                 source.pos += 1
                 yield from read_list(source, writer)
             elif bare and (length := (yield from read_bare_name(source, writer))):
-                yield from read_calls(source, writer, length)
+                if not (yield from read_calls(source, writer, length)):
+                    raise NotACall
             else:
                 raise NotACall
             calls += 1

@@ -16,6 +16,7 @@ _STRAY = frozenset(")]}>\"'")
 _CUT_OBJECT = re.compile(
     r"""[\[{\s]*["'](?:type["']\s*:\s*["']function["']|(?:name|function)["']\s*:\s*["']([\w.-]+)\Z)"""
 )
+_BEFORE_OBJECT = re.compile(r"(?:```\w*)?[\s\[,;]*\{")
 _MAX_REPAIRS = 32
 
 
@@ -60,11 +61,11 @@ class GroupReader:
         return words[given:]
 
     def read(
-        self, reading: Reading[None], place: Place, *, python: bool, bare: bool = False
+        self, reading: Reading[bool] | Reading[None], place: Place, *, python: bool, bare: bool = False
     ) -> Reading[None]:
         """Read a group of calls and decide what it was."""
         try:
-            yield from reading
+            ends = yield from reading
         except NotACall:
             if self._writer.certain or (self._forced and self.prefix):
                 yield from self._broken(Unreadable("something else stands among calls"), place, python=python)
@@ -73,7 +74,9 @@ class GroupReader:
         except Unreadable as error:
             yield from self._broken(error, place, python=python)
         else:
-            if self._writer.certain or (yield from self._accepts(place, python=python, bare=bare)):
+            if self._writer.certain or (
+                ends is not False and (yield from self._accepts(place, python=python, bare=bare))
+            ):
                 yield from self.accept()
             else:
                 self.reject()
@@ -85,7 +88,7 @@ class GroupReader:
             return (yield from self._source.ahead(at)) in ("", "<")
         if self._writer.unknown and place is not Place.START:
             return False
-        return not python or (yield from self.line_ends(0))
+        return not python or bare or (yield from self.line_ends(0))
 
     def line_ends(self, at: int) -> Reading[bool]:
         """Tell whether only white space, a token or a fence stands on the line from there on."""
@@ -174,11 +177,11 @@ class GroupReader:
     def _repair(self, error: Unreadable) -> bool:
         """Repair the call at the mark; the position is behind it then."""
         source, writer = self._source, self._writer
-        start = source.text.find("{", source.pos)
+        begin = _BEFORE_OBJECT.match(source.text, source.pos)
         self._repairs += 1
-        if start < 0 or self._repairs > _MAX_REPAIRS:
+        if begin is None or self._repairs > _MAX_REPAIRS:
             return False
-        found = repair(source.text, start, knows=writer.knows)
+        found = repair(source.text, begin.end() - 1, knows=writer.knows)
         if found is None or (writer.name is not None and writer.resolve(found.name) != writer.name):
             return False
         if writer.any_name and error.name is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llama_bedrock.tools.literals import parse_literal, read_braces, read_value
-from llama_bedrock.tools.pythonic import NotACall, is_identifier
+from llama_bedrock.tools.pythonic import NotACall, is_identifier, read_bare_name, read_calls
 from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, skip_space
 from llama_bedrock.tools.strings import QUOTES, read_string
 from llama_bedrock.tools.writer import CallWriter
@@ -52,10 +52,10 @@ def _read_array(source: Source, writer: CallWriter, wrappers: int) -> Reading[No
         if char == "," and calls:
             source.pos += 1
         elif char == "{":
-            if writer.certain:
-                source.mark()
             yield from _ObjectReader(source, writer, wrappers=wrappers, outer="]").read()
             calls += 1
+            if writer.certain:
+                source.mark()
         elif char in ('"', "'"):
             yield from _read_encoded(source, writer)
             calls += 1
@@ -69,14 +69,19 @@ def _read_array(source: Source, writer: CallWriter, wrappers: int) -> Reading[No
 
 def _read_encoded(source: Source, writer: CallWriter) -> Reading[None]:
     """Read a call that is written as a text within the array."""
-    if (yield from source.ahead((yield from source.solid(1)))) not in ("{", "\\"):
+    first = yield from source.ahead((yield from source.solid(1)))
+    if first not in ("{", "\\") and not writer.may_begin(first or "\0"):
         raise NotACall
     text = yield from read_string(source, "list", python=False)
-    inner = Source(text, ended=True)
-    if text.lstrip()[:1] != "{":
+    inner = Source(text.strip(), ended=True)
+    if inner.text[:1] == "{":
+        yield from _ObjectReader(inner, writer).read()
+    elif length := (yield from read_bare_name(inner, writer)):
+        yield from read_calls(inner, writer, length)
+    else:
         raise NotACall
-    inner.pos = len(text) - len(text.lstrip())
-    yield from _ObjectReader(inner, writer).read()
+    if inner.pos < len(inner.text):
+        raise Unreadable("more follows a call") if writer.certain else NotACall
 
 
 class _ObjectReader:
@@ -107,7 +112,8 @@ class _ObjectReader:
             if char == "}":
                 source.pos += 1
                 break
-            if not comma and char not in QUOTES and self._complete() and not (not char and source.cut):
+            missing = char == "{" if comma else char not in QUOTES
+            if missing and self._complete() and not (not char and source.cut):
                 break  # the closing brace is missing
             if not char:
                 raise Cut("the call does not end")
@@ -289,6 +295,6 @@ class _ObjectReader:
         """Return what stands beside the name of a known tool: nothing, or its arguments."""
         known = self._writer.resolve(name)
         beside = {key: value for key, value in self._other.items() if key not in _ASIDE}
-        if known is None or (beside and not self._fits(beside, known)):
+        if known is None or (not self._fits(beside, known) if beside else not self._writer.leading):
             raise NotACall
         return beside

@@ -72,17 +72,26 @@ CALL_FENCES = frozenset(
 """Languages of fenced code that may hold a call after prose; ``python`` there is an example."""
 
 _HYPOTHETICAL = re.compile(
-    r"\b(?:could|would|might|should|you can|you may|you'd|if you|example|e\.g\.|for instance|such as|schema|"
-    r"syntax|format|template|instead of|looks? like|like this|not|never|cannot|can't|won't|documentation)\b",
+    r"\b(?:(?:you|one|users?|they|developers?)\s+(?:can|could|may|might|would|should|must|need to)|"
+    r"could|might|if you|example|e\.g\.|for instance|such as|schema|syntax|template|documentation|"
+    r"instead of|looks? like|like this|how to|(?:will|would|should) not|won't|never)\b",
     re.IGNORECASE,
 )
+_PAST = re.compile(r"\b(?:was|were|called|returned|responded|previously|earlier)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.!?](?=\s)|\n\s*\n")
 
 
-def is_example(lead: str) -> bool:
-    """Tell whether the sentence that leads up to a call speaks of it instead of making it."""
+def is_example(lead: str, *, inline: bool) -> bool:
+    """Tell whether the sentence that leads up to a call speaks of it instead of making it.
+
+    Args:
+        lead: The words before.
+        inline: The call stands within the sentence, where it may also be one that was made before.
+    """
     begin = 0
     for match in _SENTENCE.finditer(lead):
         if lead[match.end() :].strip():
             begin = match.end()
-    return _HYPOTHETICAL.search(lead, begin) is not None
+    if _HYPOTHETICAL.search(lead, begin):
+        return True
+    return inline and _PAST.search(lead, begin) is not None

@@ -11,6 +11,7 @@ from llama_bedrock.tools.writer import CallWriter
 
 NAME_LIMIT = 128
 _NOT_IN_NAMES = frozenset("()[]{}<>|\"'`=,;:#\\")
+_OPERATORS = frozenset("+-*/%=.")
 _MAX_BRACKETS = 3
 
 
@@ -51,13 +52,13 @@ def read_list(source: Source, writer: CallWriter) -> Reading[None]:
         elif char == "]" and calls:
             source.pos += 1
             return
-        elif char == "," and calls:
+        elif calls and char in (",", ";"):
             source.pos += 1
         elif calls and not source.cut and (not char or char in "<`"):
             return  # the closing bracket is missing
         elif not char:
             raise Cut("the list of calls does not end") if calls else NotACall
-        elif calls and char in "[)":
+        elif calls and char in ("[", ")"):
             source.pos += 1  # one more than was opened, or the list was closed too early
         else:
             yield from _read_element_or_skip(source, writer)
@@ -74,6 +75,9 @@ def _read_element_or_skip(source: Source, writer: CallWriter) -> Reading[None]:
         if not error.orderly or not writer.certain or writer.name is None:
             raise
         source.to_mark()
+        while source.text[source.pos] in "[,;" or source.text[source.pos].isspace():
+            source.pos += 1
+        source.mark()
         yield from _skip_call(source)
         writer.fail(source.raw(), error.error)
 
@@ -147,8 +151,8 @@ def read_call(source: Source, writer: CallWriter, name: str, outer: str = "") ->
             break  # the closing bracket is missing
         if not char:
             raise Cut("the call does not end")
-        if not comma and char in _NOT_IN_NAMES and char not in QUOTES:
-            raise Unreadable(f"{char!r} stands where a comma should", orderly=char == "=")
+        if not comma and char not in QUOTES and not (char.isalpha() or char in "_$"):
+            raise Unreadable(f"{char!r} stands where a comma should", orderly=char in _OPERATORS)
         yield from _read_argument(source, writer, positional, outer)
         comma = (yield from skip_space(source, comments=True)) == ","
         source.pos += comma
@@ -204,7 +208,9 @@ def _read_keyword(source: Source) -> Reading[str | None]:
     return name
 
 
-def read_bare_name(source: Source, writer: CallWriter, *, announced: bool = False) -> Reading[int]:
+def read_bare_name(
+    source: Source, writer: CallWriter, *, at: int = 0, announced: bool = False
+) -> Reading[int]:
     """Return how long the name of a known tool is that lies ahead and is called there, 0 if none is.
 
     It waits no longer than a known name may still come; the position stays where it is.
@@ -212,31 +218,28 @@ def read_bare_name(source: Source, writer: CallWriter, *, announced: bool = Fals
     Args:
         source: Stands before the name.
         writer: Knows the tools.
+        at: How far ahead the name would begin.
         announced: A token said that a call follows: ``anything.call(`` is one then, though maybe invalid.
     """
     if announced:
         name = yield from read_name(source)
-        at = len(name)
-        if name.endswith(".call") and is_identifier(name) and (yield from source.ahead(at)) == "(":
-            return at
+        if name.endswith(".call") and is_identifier(name) and (yield from source.ahead(len(name))) == "(":
+            return len(name)
     if writer.any_name:
         return 0
-    length = 0
-    while length < NAME_LIMIT:
-        char = yield from source.ahead(length)
+    end = at
+    while end - at < NAME_LIMIT:
+        char = yield from source.ahead(end)
         if not char or char.isspace() or char in _NOT_IN_NAMES:
             break
-        name = source.text[source.pos : source.pos + length]
+        name = source.text[source.pos + at : source.pos + end]
         if char == "." and writer.resolve(name) and not writer.may_begin(f"{name}."):
-            length += 6 if (yield from _is_method_call(source, length)) else 0
-            break
+            return end - at + 5 if (yield from _is_method_call(source, end)) else 0
         if not writer.may_begin(name + char):
             return 0
-        length += 1
-    name = source.text[source.pos : source.pos + length]
-    if name.endswith(".call("):
-        return length - 1
-    return length if (yield from source.ahead(length)) == "(" and writer.resolve(name) else 0
+        end += 1
+    name = source.text[source.pos + at : source.pos + end]
+    return end - at if (yield from source.ahead(end)) == "(" and writer.resolve(name) else 0
 
 
 def _is_method_call(source: Source, at: int) -> Reading[bool]:
@@ -246,8 +249,10 @@ def _is_method_call(source: Source, at: int) -> Reading[bool]:
     return True
 
 
-def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[None]:
+def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[bool]:
     """Read bare calls, one after another, with white space, commas or semicolons between.
+
+    Returns True if the last one ended its line.
 
     Args:
         source: Stands before the first name.
@@ -258,17 +263,17 @@ def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[None]
         NotACall: It begins like a signature.
         Unreadable: An argument is no literal.
     """
-    while length:
+    while True:
         name = source.text[source.pos : source.pos + length]
         source.pos += length + 1
         yield from read_call(source, writer, name)
         at = yield from source.solid()
-        if (yield from source.ahead(at)) in (";", ","):
-            at = yield from source.solid(at + 1)
-        if "\n" not in source.text[source.pos : source.pos + at] and at < 2:
-            return
         char = yield from source.ahead(at)
-        if not (char.isalpha() or char == "_"):
-            return
+        if char in (";", ","):
+            at = yield from source.solid(at + 1)
+        elif char and char not in "<`" and "\n" not in source.text[source.pos : source.pos + at]:
+            return False
+        length = yield from read_bare_name(source, writer, at=at)
+        if not length:
+            return True
         source.pos += at
-        length = yield from read_bare_name(source, writer)

@@ -19,7 +19,7 @@ _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", '"':
 _HEX = {"x": 2, "u": 4, "U": 8}
 _HEX_DIGITS = re.compile(r"[0-9a-fA-F]+\Z")
 _LITERAL_WORDS = frozenset({"true", "false", "none", "null"})
-_STRUCTURE = re.compile(r"""["']\s*[:=]\s*["'\[{\d]""")
+_STRUCTURE = re.compile(r"""["']\s*,?\s*(?:[\w$.-]+\s*)?[:=]\s*["'\[{\d]""")
 _DRIVE = re.compile(r"[A-Za-z]:\\[^\\\"']")
 _BACKSLASH = "\\"
 _WORD_LIMIT = 64
@@ -253,8 +253,8 @@ def _closes(source: Source, where: Where, *, python: bool) -> Reading[bool]:
         return (yield from source.ahead(at + 1)) in ("|", "/")
     if char == "`":
         return (yield from source.ahead(at + 1)) == "`"
-    # A name on the next line: the comma between was forgotten.
-    return "\n" in source.text[source.pos : source.pos + at] and (yield from _is_key(source, at))
+    # The name of the next argument: the comma between was forgotten.
+    return where == "args" and (yield from _is_key(source, at))
 
 
 def _continues(source: Source, at: int, where: Where) -> Reading[bool]:

@@ -47,6 +47,7 @@ class CallWriter:
     Attributes:
         certain: Events of the group go out at once.
         identified: What is being read is a call, even if it should turn out unreadable.
+        leading: The group begins the answer.
         unknown: How many calls of the group name no tool that was offered.
     """
 
@@ -66,6 +67,7 @@ class CallWriter:
         self._first = self._next = 0
         self._eager = True
         self.certain = self.identified = False
+        self.leading = True
         self.unknown = 0
         self._beginnings = tuple(
             space + name for space in ("", *_NAMESPACES) for name in {*self.specs, *self._spelled}
@@ -102,8 +104,14 @@ class CallWriter:
         """Tell whether a known name, or a namespace before one, begins with this text."""
         return any(name.startswith(text) for name in self._beginnings)
 
-    def begin_group(self, *, eager: bool) -> None:
-        """Begin a group of calls; an eager one becomes certain as soon as a known tool is identified."""
+    def begin_group(self, *, eager: bool, leading: bool = True) -> None:
+        """Begin a group of calls.
+
+        Args:
+            eager: It becomes certain as soon as a known tool is identified.
+            leading: It begins the answer: a name alone is a call there, elsewhere only a mention.
+        """
+        self.leading = leading
         self._held, self._call = [], None
         self._first = self._next
         self._eager = eager

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llama_bedrock.retrievers.faiss_store import FAISSStore
     from llama_bedrock.retrievers.filters import Filter, parse_filter
     from llama_bedrock.retrievers.hybrid import HybridRetriever
+    from llama_bedrock.retrievers.kb_ingest import KnowledgeBaseIngestor
     from llama_bedrock.retrievers.knowledge_base import KnowledgeBaseRetriever
     from llama_bedrock.retrievers.knowledge_base_qa import KnowledgeBaseQA
     from llama_bedrock.retrievers.splitting import split_documents
@@ -23,6 +24,7 @@ __all__ = [
     "FileProblem",
     "Filter",
     "HybridRetriever",
+    "KnowledgeBaseIngestor",
     "KnowledgeBaseQA",
     "KnowledgeBaseRetriever",
     "LSAEmbeddings",
@@ -38,6 +40,7 @@ _MODULES = {
     "FileProblem": "documents",
     "Filter": "filters",
     "HybridRetriever": "hybrid",
+    "KnowledgeBaseIngestor": "kb_ingest",
     "KnowledgeBaseQA": "knowledge_base_qa",
     "KnowledgeBaseRetriever": "knowledge_base",
     "LSAEmbeddings": "embeddings",

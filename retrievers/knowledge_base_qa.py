@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -188,7 +188,7 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
         with _advice():
             arguments = self._arguments(call, self.region() if self._needs_region(call) else "")
             stream = self.sync_transport().call_stream(RUNTIME_SERVICE, _STREAM, **arguments)
-            with closing(cast("Generator[dict[str, Any], None, None]", stream)) as events:
+            with closing(stream) as events:
                 session_id = next(events).get("sessionId")
                 for event in events:
                     if (chunk := reader.event(event)) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 
 from aiohttp import web
 
@@ -14,56 +14,55 @@ from llama_bedrock.local.wire import ServiceError, invalid
 
 _MODEL = "/model/{resource}"
 _BASE = "/knowledgebases/{resource}"
+_SOURCE = f"{_BASE}/datasources/{{source}}"
+
+# Method, path, name in the API, module and function. These modules are imported by their first call: most
+# endpoints serve models only.
+_KNOWLEDGE_BASE_OPERATIONS = (
+    ("POST", f"{_BASE}/retrieve", "Retrieve", "kb_retrieve", "retrieve"),
+    ("POST", "/retrieveAndGenerate", "RetrieveAndGenerate", "kb_generate", "retrieve_and_generate"),
+    (
+        "POST",
+        "/retrieveAndGenerateStream",
+        "RetrieveAndGenerateStream",
+        "kb_generate",
+        "retrieve_and_generate_stream",
+    ),
+    ("POST", "/rerank", "Rerank", "rerank", "rerank"),
+    ("PUT", f"{_SOURCE}/documents", "IngestKnowledgeBaseDocuments", "kb_ingest", "ingest"),
+    ("POST", f"{_SOURCE}/documents/getDocuments", "GetKnowledgeBaseDocuments", "kb_ingest", "get_documents"),
+    (
+        "POST",
+        f"{_SOURCE}/documents/deleteDocuments",
+        "DeleteKnowledgeBaseDocuments",
+        "kb_ingest",
+        "delete_documents",
+    ),
+    ("PUT", f"{_SOURCE}/ingestionjobs/", "StartIngestionJob", "kb_ingest", "start_job"),
+    ("GET", f"{_SOURCE}/ingestionjobs/{{job}}", "GetIngestionJob", "kb_ingest", "get_job"),
+)
 
 
 def add_routes(app: web.Application, state: EndpointState) -> None:
     """Add every operation that the local endpoint serves, and an answer for all others."""
-
-    def add(
-        method: str,
-        path: str,
-        name: str,
-        operation: Operation,
-        malformed: Callable[[], ServiceError] = _serialization_error,
-    ) -> None:
-        app.router.add_route(method, path, dispatcher(state, name, operation, malformed))
-
-    add("POST", f"{_MODEL}/invoke", "InvokeModel", invoke_model, malformed_json)
-    stream = f"{_MODEL}/invoke-with-response-stream"
-    add("POST", stream, "InvokeModelWithResponseStream", invoke_model_stream, malformed_json)
-    add("POST", f"{_MODEL}/count-tokens", "CountTokens", _count_tokens)
-    add("POST", f"{_BASE}/retrieve", "Retrieve", _retrieve)
-    add("POST", "/retrieveAndGenerate", "RetrieveAndGenerate", _retrieve_and_generate)
-    add("POST", "/retrieveAndGenerateStream", "RetrieveAndGenerateStream", _retrieve_and_generate_stream)
-    add("POST", "/rerank", "Rerank", _rerank)
-    add("*", "/{resource:.*}", "Unknown", _unknown)
+    for path, name, operation in (
+        (f"{_MODEL}/invoke", "InvokeModel", invoke_model),
+        (f"{_MODEL}/invoke-with-response-stream", "InvokeModelWithResponseStream", invoke_model_stream),
+        (f"{_MODEL}/count-tokens", "CountTokens", _count_tokens),
+    ):
+        app.router.add_route("POST", path, dispatcher(state, name, operation, malformed_json))
+    for method, path, name, module, function in _KNOWLEDGE_BASE_OPERATIONS:
+        handler = dispatcher(state, name, _imported(module, function), _serialization_error)
+        app.router.add_route(method, path, handler)
+    app.router.add_route("*", "/{resource:.*}", dispatcher(state, "Unknown", _unknown, _serialization_error))
 
 
-# The knowledge base operations are imported when first called: most endpoints serve models only.
+def _imported(module: str, function: str) -> Operation:
+    async def serve(call: Call) -> web.StreamResponse:
+        operation: Operation = getattr(import_module(f"llama_bedrock.local.{module}"), function)
+        return await operation(call)
 
-
-async def _retrieve(call: Call) -> web.StreamResponse:
-    from llama_bedrock.local.kb_retrieve import retrieve
-
-    return await retrieve(call)
-
-
-async def _retrieve_and_generate(call: Call) -> web.StreamResponse:
-    from llama_bedrock.local.kb_generate import retrieve_and_generate
-
-    return await retrieve_and_generate(call)
-
-
-async def _retrieve_and_generate_stream(call: Call) -> web.StreamResponse:
-    from llama_bedrock.local.kb_generate import retrieve_and_generate_stream
-
-    return await retrieve_and_generate_stream(call)
-
-
-async def _rerank(call: Call) -> web.StreamResponse:
-    from llama_bedrock.local.rerank import rerank
-
-    return await rerank(call)
+    return serve
 
 
 async def _count_tokens(call: Call) -> web.StreamResponse:
@@ -73,8 +72,8 @@ async def _count_tokens(call: Call) -> web.StreamResponse:
 async def _unknown(call: Call) -> web.StreamResponse:
     raise ServiceError(
         "UnknownOperationException",
-        f"The local endpoint does not serve {call.http.method} {call.http.path}: it has InvokeModel, "
-        "InvokeModelWithResponseStream, Retrieve, RetrieveAndGenerate, RetrieveAndGenerateStream and Rerank.",
+        f"The local endpoint does not serve {call.http.method} {call.http.path}: it has InvokeModel and its "
+        "stream, Retrieve, RetrieveAndGenerate and its stream, Rerank, and the ingestion of documents.",
     )
 
 

@@ -12,6 +12,7 @@ from llama_bedrock.local.auth import Authenticator
 from llama_bedrock.local.engine import Engine
 from llama_bedrock.local.faults import FaultPlan
 from llama_bedrock.local.guardrail import Guardrail
+from llama_bedrock.local.ingestions import Ingestions
 from llama_bedrock.local.pace import Ticker
 from llama_bedrock.local.quotas import QuotaMeter
 from llama_bedrock.local.sessions import Sessions
@@ -67,6 +68,7 @@ class EndpointState:
         chat_template: Prompt format for the ``messages`` of imported models and for RetrieveAndGenerate.
         first_token_delay: Seconds before the first token.
         token_delay: Seconds between tokens.
+        ingestions: Documents put into knowledge bases while it runs.
         sessions: Conversations of RetrieveAndGenerate.
         stats: Counts.
     """
@@ -82,5 +84,6 @@ class EndpointState:
     chat_template: PromptFormat = "llama3.3"
     first_token_delay: float = 0.0
     token_delay: float = 0.0
+    ingestions: Ingestions = field(default_factory=Ingestions)
     sessions: Sessions = field(default_factory=Sessions)
     stats: Stats = field(default_factory=Stats)

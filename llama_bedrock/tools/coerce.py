@@ -12,14 +12,13 @@ from typing import Any
 
 from llama_bedrock.tools.literals import WrittenFloat, WrittenInt, parse_literal
 from llama_bedrock.tools.source import Unreadable
-from llama_bedrock.tools.validate import has_type, is_valid, resolve, same, types_of
+from llama_bedrock.tools.validate import Budget, has_type, is_valid, resolve, same, types_of
 
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d{0,999})(?:\.0+)?\Z", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d{0,99})(?:\.\d{1,99})?(?:[eE][+-]?\d{1,3})?\Z", re.ASCII)
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = frozenset({"null", "None", "none", "NULL"})
 _EXACT = 2**53
-_MAX_DEPTH = 100
 
 
 def coerce(value: Any, schema: Any, root: Mapping[str, Any] | None = None) -> Any:
@@ -32,7 +31,7 @@ def coerce(value: Any, schema: Any, root: Mapping[str, Any] | None = None) -> An
     """
     if root is None:
         root = schema if isinstance(schema, Mapping) else {}
-    return _coerce(value, schema, root, 0)
+    return _Coercion(value, root).coerce(value, schema)
 
 
 def coerce_arguments(args: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,27 +40,61 @@ def coerce_arguments(args: Mapping[str, Any], parameters: Mapping[str, Any]) -> 
     return coerced if isinstance(coerced, dict) else dict(args)
 
 
-def _coerce(value: Any, schema: Any, root: Mapping[str, Any], depth: int) -> Any:
-    schema = resolve(schema, root)
-    if not schema or depth > _MAX_DEPTH:
+class _Coercion:
+    """One value, brought to one schema."""
+
+    def __init__(self, value: Any, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._budget = Budget(value)
+
+    def coerce(self, value: Any, schema: Any) -> Any:
+        schema = resolve(schema, self._root)
+        if not schema or not self._budget.spend():
+            return value
+        for sub in schema.get("allOf") or ():
+            value = self.coerce(value, sub)
+        for key in ("anyOf", "oneOf"):
+            if schema.get(key):
+                value = self._to_one_of(value, schema[key])
+        if "enum" in schema or "const" in schema:
+            return _to_option(value, schema.get("enum") or [schema["const"]])
+        names = types_of(schema)
+        if names and not any(has_type(value, name) for name in names):
+            value = _to_type(value, names)
+        elif names and isinstance(value, float) and "integer" in names and "number" not in names:
+            value = _integer(value)
+        if isinstance(value, dict):
+            return self._entries(value, schema)
+        return self._items(value, schema) if isinstance(value, list) else value
+
+    def _to_one_of(self, value: Any, options: list[Any]) -> Any:
+        """Prefer a form that fits as it is, then the first that fits after coercion."""
+        for option in options:
+            if self._fits(value, option):
+                return self.coerce(value, option)
+        for option in options:
+            converted = self.coerce(value, option)
+            if self._fits(converted, option):
+                return converted
         return value
-    for sub in schema.get("allOf") or ():
-        value = _coerce(value, sub, root, depth + 1)
-    for key in ("anyOf", "oneOf"):
-        if schema.get(key):
-            value = _to_one_of(value, schema[key], root, depth)
-    if "enum" in schema or "const" in schema:
-        return _to_option(value, schema.get("enum") or [schema["const"]])
-    names = types_of(schema)
-    if names and not any(has_type(value, name) for name in names):
-        value = _to_type(value, names)
-    elif names and isinstance(value, float) and "integer" in names and "number" not in names:
-        value = _integer(value)
-    if isinstance(value, dict):
-        return _entries(value, schema, root, depth)
-    if isinstance(value, list):
-        return _items(value, schema, root, depth)
-    return value
+
+    def _fits(self, value: Any, option: Any) -> bool:
+        return is_valid(value, option, self._root, self._budget) and self._budget.left > 0
+
+    def _entries(self, value: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+        properties = schema.get("properties") or {}
+        rest = schema.get("additionalProperties")
+        return {key: self.coerce(entry, properties.get(key, rest)) for key, entry in value.items()}
+
+    def _items(self, value: list[Any], schema: Mapping[str, Any]) -> list[Any]:
+        leading = schema.get("prefixItems") or []
+        items = schema.get("items")
+        if isinstance(items, list):
+            leading, items = items, None
+        return [
+            self.coerce(entry, leading[number] if number < len(leading) else items)
+            for number, entry in enumerate(value)
+        ]
 
 
 def _to_type(value: Any, names: tuple[str, ...]) -> Any:
@@ -129,34 +162,3 @@ def _written(value: Any) -> str:
         if value is None or isinstance(value, bool)
         else repr(value)
     )
-
-
-def _to_one_of(value: Any, options: list[Any], root: Mapping[str, Any], depth: int) -> Any:
-    """Prefer a form that fits as it is, then the first that fits after coercion."""
-    for option in options:
-        if is_valid(value, option, root):
-            return _coerce(value, option, root, depth + 1)
-    for option in options:
-        converted = _coerce(value, option, root, depth + 1)
-        if is_valid(converted, option, root):
-            return converted
-    return value
-
-
-def _entries(
-    value: dict[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any], depth: int
-) -> dict[str, Any]:
-    properties = schema.get("properties") or {}
-    rest = schema.get("additionalProperties")
-    return {key: _coerce(entry, properties.get(key, rest), root, depth + 1) for key, entry in value.items()}
-
-
-def _items(value: list[Any], schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> list[Any]:
-    leading = schema.get("prefixItems") or []
-    items = schema.get("items")
-    if isinstance(items, list):
-        leading, items = items, None
-    return [
-        _coerce(entry, leading[number] if number < len(leading) else items, root, depth + 1)
-        for number, entry in enumerate(value)
-    ]

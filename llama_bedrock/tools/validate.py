@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -88,9 +89,42 @@ def same(left: Any, right: Any) -> bool:
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
-def is_valid(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
+class Budget:
+    """Bounds the work on one value: schemas that refer to themselves in several places multiply it.
+
+    Attributes:
+        left: Steps that may still be made; what lies beyond is not looked at.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, value: Any) -> None:
+        self.left = 1_000 + 20 * _size(value)
+
+    def spend(self) -> bool:
+        """Take a step; False if there is none left."""
+        self.left -= 1
+        return self.left >= 0
+
+
+def _size(value: Any) -> int:
+    """Count the values in a value."""
+    count, ahead = 0, [value]
+    while ahead:
+        entry = ahead.pop()
+        count += 1
+        if isinstance(entry, dict):
+            ahead.extend(entry.values())
+        elif isinstance(entry, list):
+            ahead.extend(entry)
+    return count
+
+
+def is_valid(value: Any, schema: Any, root: Mapping[str, Any], budget: Budget | None = None) -> bool:
     """Tell whether a value satisfies a schema."""
-    return next(iter(violations(value, schema, root)), None) is None
+    validation = _Validation(root, budget or Budget(value), limit=1)
+    validation.check(value, schema, "")
+    return not validation.found
 
 
 def violations(value: Any, schema: Any, root: Mapping[str, Any], *, path: str = "") -> list[str]:
@@ -105,83 +139,95 @@ def violations(value: Any, schema: Any, root: Mapping[str, Any], *, path: str = 
     Returns:
         Violations in words, the first few; none if the value is valid.
     """
-    found: list[str] = []
-    _check(value, schema, root, path, found, 0)
-    return found[:_MAX_VIOLATIONS]
+    validation = _Validation(root, Budget(value), limit=_MAX_VIOLATIONS)
+    validation.check(value, schema, path)
+    return validation.found[:_MAX_VIOLATIONS]
 
 
-def _check(value: Any, schema: Any, root: Mapping[str, Any], path: str, found: list[str], depth: int) -> None:
-    schema = resolve(schema, root)
-    if len(found) >= _MAX_VIOLATIONS or depth > 200 or not schema:
-        return
-    here = path or "the value"
-    names = types_of(schema)
-    if names and not any(has_type(value, name) for name in names):
-        wanted = " or ".join(_TYPE_NAMES.get(name, name) for name in names)
-        found.append(f"{here} must be {wanted}, not {_describe(value)}")
-        return
-    if "enum" in schema and not any(same(value, option) for option in schema["enum"]):
-        found.append(f"{here} must be one of {_options(schema['enum'])}, not {_describe(value)}")
-    if "const" in schema and not same(value, schema["const"]):
-        found.append(f"{here} must be {schema['const']!r}, not {_describe(value)}")
-    if isinstance(value, dict):
-        _check_object(value, schema, root, path, found, depth)
-    elif isinstance(value, list):
-        _check_list(value, schema, root, path, found, depth)
-    elif isinstance(value, str):
-        _check_text(value, schema, here, found)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        _check_number(value, schema, here, found)
-    _check_combined(value, schema, root, path, found, depth)
+class _Validation:
+    """One value against one schema."""
 
+    def __init__(self, root: Mapping[str, Any], budget: Budget, *, limit: int) -> None:
+        self._root, self._budget, self._limit = root, budget, limit
+        self.found: list[str] = []
 
-def _check_object(
-    value: dict[str, Any],
-    schema: Mapping[str, Any],
-    root: Mapping[str, Any],
-    path: str,
-    found: list[str],
-    depth: int,
-) -> None:
-    properties = schema.get("properties") or {}
-    here = path or "the value"
-    found += [f"{_join(path, key)} is missing" for key in schema.get("required") or () if key not in value]
-    patterns = schema.get("patternProperties") or {}
-    rest = schema.get("additionalProperties", True)
-    for key, entry in value.items():
-        matching = [sub for pattern, sub in patterns.items() if _search(pattern, key)]
-        if key in properties:
-            matching.append(properties[key])
-        elif not matching and rest is False:
-            known = ", ".join(properties) or "none"
-            found.append(f"{_join(path, key)} is not known; known are: {known}")
-        elif not matching:
-            matching.append(rest)
-        for sub in matching:
-            _check(entry, sub, root, _join(path, key), found, depth + 1)
-    _check_count(len(value), schema, "Properties", f"{here} has", "entries", found)
+    def check(self, value: Any, schema: Any, path: str) -> None:
+        schema = resolve(schema, self._root)
+        if len(self.found) >= self._limit or not schema or not self._budget.spend():
+            return
+        here = path or "the value"
+        names = types_of(schema)
+        if names and not any(has_type(value, name) for name in names):
+            wanted = " or ".join(_TYPE_NAMES.get(name, name) for name in names)
+            self.found.append(f"{here} must be {wanted}, not {_describe(value)}")
+            return
+        if "enum" in schema and not any(same(value, option) for option in schema["enum"]):
+            self.found.append(f"{here} must be one of {_options(schema['enum'])}, not {_describe(value)}")
+        if "const" in schema and not same(value, schema["const"]):
+            self.found.append(f"{here} must be {schema['const']!r}, not {_describe(value)}")
+        if isinstance(value, dict):
+            self._check_object(value, schema, path)
+        elif isinstance(value, list):
+            self._check_list(value, schema, path)
+        elif isinstance(value, str):
+            _check_text(value, schema, here, self.found)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            _check_number(value, schema, here, self.found)
+        self._check_combined(value, schema, path)
 
+    def _check_object(self, value: dict[str, Any], schema: Mapping[str, Any], path: str) -> None:
+        properties = schema.get("properties") or {}
+        required = schema.get("required") or ()
+        self.found += [f"{_join(path, key)} is missing" for key in required if key not in value]
+        patterns = schema.get("patternProperties") or {}
+        rest = schema.get("additionalProperties", True)
+        for key, entry in value.items():
+            matching = [sub for pattern, sub in patterns.items() if _search(pattern, key)]
+            if key in properties:
+                matching.append(properties[key])
+            elif not matching and rest is False:
+                known = ", ".join(properties) or "none"
+                self.found.append(f"{_join(path, key)} is not known; known are: {known}")
+            elif not matching:
+                matching.append(rest)
+            for sub in matching:
+                self.check(entry, sub, _join(path, key))
+        _check_count(len(value), schema, "Properties", f"{path or 'the value'} has", "entries", self.found)
 
-def _check_list(
-    value: list[Any],
-    schema: Mapping[str, Any],
-    root: Mapping[str, Any],
-    path: str,
-    found: list[str],
-    depth: int,
-) -> None:
-    here = path or "the value"
-    leading = schema.get("prefixItems") or []
-    items = schema.get("items", True)
-    if isinstance(items, list):  # before draft 2020-12
-        leading, items = items, schema.get("additionalItems", True)
-    for number, entry in enumerate(value):
-        sub = leading[number] if number < len(leading) else items
-        if sub is not True:
-            _check(entry, sub, root, f"{path}[{number}]", found, depth + 1)
-    _check_count(len(value), schema, "Items", f"{here} has", "items", found)
-    if schema.get("uniqueItems") is True and len({repr(entry) for entry in value}) < len(value):
-        found.append(f"{here} holds an item twice")
+    def _check_list(self, value: list[Any], schema: Mapping[str, Any], path: str) -> None:
+        here = path or "the value"
+        leading = schema.get("prefixItems") or []
+        items = schema.get("items", True)
+        if isinstance(items, list):  # before draft 2020-12
+            leading, items = items, schema.get("additionalItems", True)
+        for number, entry in enumerate(value):
+            sub = leading[number] if number < len(leading) else items
+            if sub is not True:
+                self.check(entry, sub, f"{path}[{number}]")
+        _check_count(len(value), schema, "Items", f"{here} has", "items", self.found)
+        if schema.get("uniqueItems") is True and len({_key(entry) for entry in value}) < len(value):
+            self.found.append(f"{here} holds an item twice")
+
+    def _check_combined(self, value: Any, schema: Mapping[str, Any], path: str) -> None:
+        here = path or "the value"
+        for sub in schema.get("allOf") or ():
+            self.check(value, sub, path)
+        for key in ("anyOf", "oneOf"):
+            if not (options := schema.get(key)):
+                continue
+            faults = [self._faults(value, sub, path) for sub in options]
+            passed = sum(not fault for fault in faults)
+            if not passed:
+                self.found.append(" or ".join(fault[0] for fault in faults))
+            elif passed > 1 and key == "oneOf":
+                self.found.append(f"{here} fits more than one of the allowed forms")
+        if "not" in schema and not self._faults(value, schema["not"], path):
+            self.found.append(f"{here} is of a form that is not allowed")
+
+    def _faults(self, value: Any, schema: Any, path: str) -> list[str]:
+        inner = _Validation(self._root, self._budget, limit=1)
+        inner.check(value, schema, path)
+        return inner.found
 
 
 def _check_text(value: str, schema: Mapping[str, Any], here: str, found: list[str]) -> None:
@@ -207,30 +253,6 @@ def _check_number(value: float, schema: Mapping[str, Any], here: str, found: lis
         found.append(f"{here} must be a multiple of {step}, not {value}")
 
 
-def _check_combined(
-    value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str, found: list[str], depth: int
-) -> None:
-    here = path or "the value"
-    for sub in schema.get("allOf") or ():
-        _check(value, sub, root, path, found, depth + 1)
-    for key in ("anyOf", "oneOf"):
-        options = schema.get(key)
-        if not options:
-            continue
-        faults: list[list[str]] = []
-        for sub in options:
-            fault: list[str] = []
-            _check(value, sub, root, path, fault, depth + 1)
-            faults.append(fault)
-        passed = sum(not fault for fault in faults)
-        if not passed:
-            found.append(faults[0][0] if len(faults) == 1 else f"{here}: {' or '.join(f[0] for f in faults)}")
-        elif passed > 1 and key == "oneOf":
-            found.append(f"{here} fits more than one of the allowed forms")
-    if "not" in schema and is_valid(value, schema["not"], root):
-        found.append(f"{here} is of a form that is not allowed")
-
-
 def _check_count(
     count: int, schema: Mapping[str, Any], suffix: str, subject: str, unit: str, found: list[str]
 ) -> None:
@@ -239,6 +261,11 @@ def _check_count(
         found.append(f"{subject} {count} {unit}, at least {least} are needed")
     if isinstance(most, int) and count > most:
         found.append(f"{subject} {count} {unit}, at most {most} are allowed")
+
+
+def _key(value: Any) -> str:
+    """Write a value so that equal ones are written equally."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _join(path: str, key: str) -> str:

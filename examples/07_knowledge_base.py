@@ -34,7 +34,8 @@ def main() -> None:
         raise SystemExit("set KNOWLEDGE_BASE_ID to the id of your Knowledge Base, or use --local")
     bases = local_knowledge_base() if local else None
     with connect(knowledge_bases=bases, temperature=0, max_tokens=500) as llm:
-        where = {"region_name": llm.region_name, "endpoint_url": llm.endpoint_url, "api_key": llm.api_key}
+        settings = ("region_name", "endpoint_url", "aws_access_key_id", "aws_secret_access_key")
+        where = {name: getattr(llm, name) for name in settings}
         retriever = KnowledgeBaseRetriever(knowledge_base_id=ID, k=4, **where)
         for document in retriever.invoke(QUESTION, k=2):
             print(f"{document.metadata['score']:.2f}  {document.page_content[:90]!r}")

@@ -45,6 +45,7 @@ def connect(
             model=model,
             region_name=chosen.region,
             endpoint_url=server.endpoint_url,
-            api_key="local",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
             **settings,
         )

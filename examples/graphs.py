@@ -5,6 +5,7 @@ local extractive engine. DOCUMENTS names the folder to answer from.
 """
 
 import os
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.agents import create_rag_agent, create_tool_agent
+from llama_bedrock.catalog import LlamaLifecycleWarning
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, load_documents, split_documents
 
@@ -26,6 +28,7 @@ def model() -> ChatLlamaBedrock:
         return ChatLlamaBedrock(model=MODEL, region_name=region)
     server = LocalBedrock()
     server.start()  # until the process ends
+    warnings.simplefilter("ignore", LlamaLifecycleWarning)  # nothing of Bedrock is called
     return ChatLlamaBedrock(
         model=MODEL, region_name=region, endpoint_url=server.endpoint_url, api_key="local"
     )

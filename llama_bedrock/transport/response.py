@@ -12,7 +12,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from json import loads
+from json import JSONDecoder, loads
 from typing import Any
 
 from llama_bedrock.errors import LlamaBedrockError
@@ -202,7 +202,7 @@ class StreamParser:
                 # Equal headers are one object, so the usual frame costs one comparison.
                 if headers is not self._chunk_headers and not self._is_chunk(frame):
                     continue
-                text = tally.add(loads(a2b_base64(loads(payload)["bytes"])))
+                text = tally.add(_event(payload))
                 if text:
                     texts.append(text)
                     chunks.append(
@@ -262,6 +262,31 @@ def _header_metrics(headers: Mapping[str, str]) -> dict[str, Any] | None:
     """Metrics of an answer that was not streamed, named as those in the last event of a stream."""
     metrics = {name: _or_header(None, headers, header) for name, header in _METRIC_HEADERS.items()}
     return {name: value for name, value in metrics.items() if value is not None} or None
+
+
+_decode = JSONDecoder().raw_decode
+_COMPACT, _SPACED = b'{"bytes":"', b'{"bytes": "'
+
+
+def _event(payload: bytes) -> dict[str, Any]:
+    """Return the event in a frame's payload: JSON in base64 in JSON.
+
+    The outer layer is not parsed where it begins as usual: base64 has no quotes, so it ends at
+    the next.
+    """
+    encoded: bytes | str
+    if payload.startswith(_COMPACT):
+        encoded = payload[10 : payload.index(b'"', 10)]
+    elif payload.startswith(_SPACED):
+        encoded = payload[11 : payload.index(b'"', 11)]
+    else:
+        encoded = loads(payload)["bytes"]
+    text = a2b_base64(encoded).decode()
+    if text[:1] == "{":
+        event, end = _decode(text)  # without the search for spaces and encodings that `loads` begins with
+        if end == len(text):
+            return event  # type: ignore[no-any-return]
+    return loads(text)  # type: ignore[no-any-return]
 
 
 def _or_header(count: int | None, headers: Mapping[str, str], name: str) -> int | None:

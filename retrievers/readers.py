@@ -89,14 +89,24 @@ class FileContent:
 
     def document(self, text: str, *, format: str, part: str = "", **metadata: Any) -> Document:
         """A document of this file. ``part`` tells apart documents of one file that hold the same text."""
-        identity = hashlib.sha256("\0".join((self.source, part, text)).encode("utf-8", "surrogatepass"))
+        text = encodable(text)
+        identity = hashlib.sha256("\0".join((self.source, part, text)).encode())
         document_id = metadata.pop("document_id", None) or identity.hexdigest()[:32]
-        known = {key: value for key, value in metadata.items() if value not in (None, "")}
+        known = {
+            key: encodable(value) if isinstance(value, str) else value
+            for key, value in metadata.items()
+            if value not in (None, "")
+        }
         return Document(
             page_content=text,
             id=document_id,
             metadata={"source": self.source, "document_id": document_id, "format": format, **known},
         )
+
+
+def encodable(text: str) -> str:
+    """The text without lone surrogates, which PDF and JSON may hold and no file or database takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 Reader = Callable[[FileContent], Iterator[Document]]
@@ -160,7 +170,8 @@ def read_file(
         )
     if not data.strip():
         raise ValueError("the file is empty")
-    yield from _reader_of(suffix)(FileContent(source, suffix, data, settings.encoding, report))
+    # A name that is not UTF-8 comes with surrogates in it.
+    yield from _reader_of(suffix)(FileContent(encodable(source), suffix, data, settings.encoding, report))
 
 
 def _reader_of(suffix: str) -> Reader:

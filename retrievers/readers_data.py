@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -103,12 +104,17 @@ def _record_document(content: FileContent, record: Any, **where: Any) -> Documen
     fields = {
         key: value
         for key, value in extra.items()
-        if isinstance(value, str | int | float | bool)
-        and key not in _RESERVED
-        and key not in (name, *_ID_FIELDS)
+        if _is_simple(value) and key not in _RESERVED and key not in (name, *_ID_FIELDS)
     }
     identity = None if identifier is None else str(identifier)
     return content.document(text, format="record", title=title, document_id=identity, **where, **fields)
+
+
+def _is_simple(value: Any) -> bool:
+    """True for what every metadata store can hold."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _flatten(value: Any, prefix: str = "") -> str:

@@ -31,8 +31,6 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
         except Exception as error:  # noqa: BLE001  one damaged page must not hide the others
             content.report(f"page {number} cannot be read ({type(error).__name__}: {error})")
             continue
-        # pypdf may give half of a surrogate pair; such text cannot be encoded later.
-        text = text.encode("utf-8", "replace").decode("utf-8")
         if text.strip():
             found = True
             yield content.document(text, format="pdf", part=str(number), page=number, title=title)

@@ -34,3 +34,4 @@ def test_title_and_heading_go_in_front_of_the_text_once():
     assert text(title="T", heading="A > B") == "T\nA > B\nBody."
     assert text(title="T", heading="T > B") == "T > B\nBody."
     assert text(title=3, heading="") == "Body."
+    assert text(title="Body") == "Body."

@@ -32,6 +32,9 @@ _BEGUN_JSON = re.compile(
 )
 
 
+_VERB = re.compile(r"^(?:get|fetch|find|search|look up|lookup|read|compute|calculate|current)\s+")
+
+
 @dataclass(frozen=True, slots=True)
 class _Scene:
     """A prompt, read.
@@ -160,7 +163,7 @@ def _with_results(tool: ToolSpec, scene: _Scene) -> list[Call]:
     """The call of a tool, its arguments out of the request and what other tools returned."""
     if not scene.results:
         return make_calls(tool, scene.request, scene.request)
-    filling = fill(tool.parameters, "\n".join([scene.request, *scene.results]))
+    filling = fill(tool.parameters, "\n".join([scene.request, *_named_results(scene)]))
     return [Call(tool.name, filling.value)]
 
 
@@ -199,7 +202,7 @@ def _wants_object(scene: _Scene) -> bool:
 
 def _filled(schema: dict[str, Any], scene: _Scene) -> Any:
     """The schema filled from the request, or, for what it lacks, from the whole conversation."""
-    filling = fill(schema, "\n".join([_without_json(scene.request), *scene.results]))
+    filling = fill(schema, "\n".join([_without_json(scene.request), *_named_results(scene)]))
     if filling.missing and scene.earlier:
         whole = fill(
             schema, "\n".join([_without_json(t) for t in scene.earlier] + [_without_json(scene.request)])
@@ -207,6 +210,14 @@ def _filled(schema: dict[str, Any], scene: _Scene) -> Any:
         if len(whole.missing) < len(filling.missing):
             return whole.value
     return filling.value
+
+
+def _named_results(scene: _Scene) -> list[str]:
+    """What tools returned, each after what its tool is named for: "weather: sunny"."""
+    if len(scene.calls) != len(scene.results):
+        return scene.results
+    names = [_VERB.sub("", call.name.replace("_", " ")) for call in scene.calls]
+    return [f"{name}: {result}" for name, result in zip(names, scene.results, strict=True)]
 
 
 def _without_json(text: str) -> str:

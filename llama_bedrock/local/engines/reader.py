@@ -6,8 +6,10 @@ retriever knows more than the words. Then its sentences are ranked by the words 
 themselves, find in the headings above them or have beside them, and by what the question asks for (a number,
 a time, a reason …). Where the best passage covers too little of the question there is no answer.
 
-The numbers below were set on one half of the questions of a documentation corpus and checked on the other;
-see docs/local-endpoint.md for what they reach.
+The numbers below were set on one half of the questions of a documentation corpus (cookbook-docs, 100
+questions) and checked on the other. Of the best four passages of BM25 and LSA, the answers cite relevant
+documents only for 78 % and 68 % of the questions, and hold at least half of the words of the reference
+answer for 46 % and 54 %.
 """
 
 from __future__ import annotations
@@ -18,14 +20,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from llama_bedrock.local.engines.lexicon import specificity, synonyms, terms, words
+from llama_bedrock.local.engines.lexicon import specificity, terms, words
+from llama_bedrock.local.engines.matching import Matcher
 from llama_bedrock.local.engines.question import Question
 from llama_bedrock.local.engines.sentences import Unit, split_units
 from llama_bedrock.prompts.passages import Passage
 
-_SYNONYM = 0.7  # what a synonym counts, and so on
-_RELATED = 0.6
-_FROM_HEADING = 0.6
+_FROM_HEADING = 0.6  # what a term counts that stands in the heading, and so on
 _FROM_NEIGHBOUR = 0.4
 _WINDOW = 4  # units of the best run
 _RANK_PRIOR = (0.15, 0.1, 0.05)
@@ -33,6 +34,7 @@ _SAME_SOURCE = 0.92  # share of the best passage's score that another one needs 
 _OTHER_SOURCE = 1.0
 _PART = 0.75  # share of a part of the question that another passage must cover
 _PART_GAIN = 0.25  # and by how much more than the best one
+_MOST_UNITS = 200  # that are looked at for an answer
 _NEXT_TO_CHOSEN = 0.4  # share of the best unit's score that a unit gains beside a chosen one
 _POINTER = re.compile(
     r"(?:learn more|read (?:more|our|the)|see |for more|for (?:further )?details|check out|visit |click here|"
@@ -103,16 +105,16 @@ def answer(question: str, passages: Sequence[Passage]) -> list[Statement]:
     if not sources or not asked.terms:
         return []
     plain = {term: specificity(term, is_name=term in asked.names) for term in asked.terms}
+    matcher = Matcher(plain, _union(c.own | c.context for source in sources for c in source.candidates))
     for rank, source in enumerate(sources):
-        _weigh_source(source, rank, plain)
+        _weigh_source(source, rank, matcher)
     best = max(sources, key=lambda source: source.score)
-    if not _is_answerable(asked, plain, sources):
+    if not _is_answerable(asked, matcher, sources):
         return []
-    parts = [{term: plain[term] for term in part} for part in asked.parts]
-    used = [source for source in sources if _is_used(source, best, parts)]
+    used = [source for source in sources if _is_used(source, best, asked, matcher)]
     weights = _with_rarity(plain, sources)
     for source in used:
-        _score_units(source, asked, weights)
+        _score_units(source, asked, matcher, weights)
     chosen = _chosen(used, best, asked)
     return _statements(chosen | _completing(chosen, used, asked), used)
 
@@ -141,64 +143,42 @@ def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset[str]().union(*sets)
 
 
-def _covered(weights: dict[str, float], there: frozenset[str]) -> float:
-    """Share of the weights whose terms are in a set, 0 to 1."""
-    return sum(weight * _found(term, there) for term, weight in weights.items()) / sum(weights.values())
-
-
-def _found(term: str, there: frozenset[str]) -> float:
-    """How far a term of the question is in a set of terms: 1 itself, less for a synonym or a related form."""
-    if term in there:
-        return 1.0
-    if synonyms(term) & there:
-        return _SYNONYM
-    if len(term) >= 5 and any(_is_related(term, other) for other in there):
-        return _RELATED
-    return 0.0
-
-
-def _is_related(term: str, other: str) -> bool:
-    if len(other) < 5 or term[:5] != other[:5]:
-        return False
-    shared = next(
-        (at for at, (a, b) in enumerate(zip(term, other, strict=False)) if a != b), min(len(term), len(other))
-    )
-    return shared >= 0.7 * max(len(term), len(other))
-
-
-def _weigh_source(source: _Source, rank: int, weights: dict[str, float]) -> None:
+def _weigh_source(source: _Source, rank: int, matcher: Matcher) -> None:
     """How much of the question a passage covers, as a whole and at its best place."""
     candidates = source.candidates
-    whole = _covered(weights, _union(c.own | c.context for c in candidates))
+    whole = matcher.covered(_union(c.own | c.context for c in candidates))
     runs = range(max(1, len(candidates) - _WINDOW + 1))
     best = max(
-        _covered(weights, _union(c.own for c in candidates[at : at + _WINDOW]) | candidates[at].context)
+        matcher.covered(_union(c.own for c in candidates[at : at + _WINDOW]) | candidates[at].context)
         for at in runs
     )
     source.coverage = best
     source.score = (whole + best) / 2 + (_RANK_PRIOR[rank] if rank < len(_RANK_PRIOR) else 0.0)
 
 
-def _is_answerable(question: Question, weights: dict[str, float], sources: Sequence[_Source]) -> bool:
+def _is_answerable(question: Question, matcher: Matcher, sources: Sequence[_Source]) -> bool:
     """Whether the passages cover enough: more of a short question, and its names and numbers."""
-    needed = 0.45 + 0.3 * math.exp(-(len(weights) - 1) / 2.5)
+    needed = 0.45 + 0.3 * math.exp(-(len(question.terms) - 1) / 2.5)
     everything = _union(c.own | c.context for source in sources for c in source.candidates)
-    missing = [name for name in question.names if _found(name, everything) < 1]
+    missing = [
+        name for name in question.names if name in matcher.weights and matcher.found(name, everything) < 1
+    ]
     if missing:
         needed += 0.12 if any(name[0].isdigit() for name in missing) else 0.05
     return max(source.coverage for source in sources) >= needed
 
 
-def _is_used(source: _Source, best: _Source, parts: Sequence[dict[str, float]]) -> bool:
+def _is_used(source: _Source, best: _Source, question: Question, matcher: Matcher) -> bool:
     """Whether a passage is as good as the best one, or answers a part of the question that one does not."""
     share = _SAME_SOURCE if source.document == best.document else _OTHER_SOURCE
     if source.score >= share * best.score:
         return True
     here, there = (_union(c.own | c.context for c in s.candidates) for s in (source, best))
-    return any(
-        _covered(part, here) >= _PART and _covered(part, here) - _covered(part, there) >= _PART_GAIN
-        for part in parts
-    )
+    for part in question.parts:
+        held = matcher.covered_part(part, here)
+        if held >= _PART and held - matcher.covered_part(part, there) >= _PART_GAIN:
+            return True
+    return False
 
 
 def _with_rarity(weights: dict[str, float], sources: Sequence[_Source]) -> dict[str, float]:
@@ -214,7 +194,7 @@ def _with_rarity(weights: dict[str, float], sources: Sequence[_Source]) -> dict[
     }
 
 
-def _score_units(source: _Source, question: Question, weights: dict[str, float]) -> None:
+def _score_units(source: _Source, question: Question, matcher: Matcher, weights: dict[str, float]) -> None:
     total = sum(weights.values())
     candidates = source.candidates
     leads = _leads(candidates)
@@ -223,10 +203,10 @@ def _score_units(source: _Source, question: Question, weights: dict[str, float])
         neighbours = _union(beside)
         own = reached = 0.0
         for term, weight in weights.items():
-            here = _found(term, candidate.own)
+            here = matcher.found(term, candidate.own)
             own += weight * here
-            above = _FROM_HEADING * _found(term, candidate.context)
-            reached += weight * max(here, above, _FROM_NEIGHBOUR * _found(term, neighbours))
+            above = _FROM_HEADING * matcher.found(term, candidate.context)
+            reached += weight * max(here, above, _FROM_NEIGHBOUR * matcher.found(term, neighbours))
         candidate.score = (own + reached) / (2 * total) * _quality(candidate, question)
         if question.fits(candidate.unit.text):
             candidate.score += 0.15 * min(1.0, 2 * reached / total)
@@ -272,11 +252,12 @@ def _chosen(used: Sequence[_Source], best: _Source, question: Question) -> set[t
         for s, source in enumerate(used)
         for at, candidate in enumerate(source.candidates)
     }
+    scores = dict(sorted(scores.items(), key=lambda item: -item[1])[:_MOST_UNITS])
     top = max(scores.values())
     chosen: set[tuple[int, int]] = set()
     said: set[str] = set()
     length = 0
-    while scores:
+    while scores and length < question.length:
         place = max(scores, key=lambda p: scores[p] + _NEXT_TO_CHOSEN * top * _touches(p, chosen))
         worth = scores.pop(place) + _NEXT_TO_CHOSEN * top * _touches(place, chosen)
         candidates = used[place[0]].candidates

@@ -23,6 +23,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ _MANIFEST = "manifest.json"
 _IN_USE = "in-use.lock"
 _WRITER = "writer.lock"
 _PREFIX = "generation-"
+_PARALLEL = 2
 _held = threading.local()
 
 
@@ -257,25 +259,23 @@ def _seal(path: Path, reused: Mapping[str, Any]) -> dict[str, Any]:
 
     The time is set back by a second with random nanoseconds: a change of the file, however soon, shows in it.
     """
-    files: dict[str, Any] = {}
-    for found in sorted(path.rglob("*")):
-        name = found.relative_to(path).as_posix()
-        if found.is_dir() or found.name == _IN_USE:
-            continue
-        if name in reused:
-            files[name] = reused[name]
-            continue
-        modified_ns = time.time_ns() - 10**9 - secrets.randbelow(10**8)
-        os.utime(found, ns=(modified_ns, modified_ns))
-        with found.open("r+b") as file:
-            os.fsync(file.fileno())
-        facts = found.stat()
-        files[name] = {
-            "size": facts.st_size,
-            "modified_ns": facts.st_mtime_ns,
-            "sha256": _checksum(found),
-        }
-    return files
+    files = {
+        found.relative_to(path).as_posix(): found
+        for found in sorted(path.rglob("*"))
+        if not found.is_dir() and found.name != _IN_USE
+    }
+    with ThreadPoolExecutor(_PARALLEL) as pool:  # writing to the disk and hashing both let other threads run
+        facts = pool.map(lambda name: reused.get(name) or _seal_file(files[name]), files)
+        return dict(zip(files, facts, strict=True))
+
+
+def _seal_file(path: Path) -> dict[str, Any]:
+    modified_ns = time.time_ns() - 10**9 - secrets.randbelow(10**8)
+    os.utime(path, ns=(modified_ns, modified_ns))
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+    facts = path.stat()
+    return {"size": facts.st_size, "modified_ns": facts.st_mtime_ns, "sha256": _checksum(path)}
 
 
 def _checksum(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -108,8 +109,8 @@ def write_store(
 ) -> SavedStore:
     """Save a collection as a new generation; see `FAISSStore.save`. Nobody may change it meanwhile."""
     with writing(folder):
-        if saved is not None and not _same_folder(saved.folder, folder):
-            saved = None
+        if saved is not None and (not _same_folder(saved.folder, folder) or current_name(folder) is None):
+            saved = None  # another folder, or it was deleted: there is nothing to build on or to lose
         if saved is not None and not saved.is_current():
             raise StoreChangedError(
                 f"another process has saved {folder} since this store was opened: reload() drops the changes "
@@ -154,15 +155,18 @@ def _write_files(path: Path, collection: Collection, saved: SavedStore | None) -
     """
     collection.slots.write(path / _SLOTS)
     reused: dict[str, Any] = {}
-    if not collection.documents.writable and saved is not None:
+    if saved is not None and not collection.documents.writable:
         reused |= _link(_DOCUMENTS, saved.generation, path)
-    if _DOCUMENTS not in reused:
-        collection.documents.copy_to(path / _DOCUMENTS)
-    if collection.index is not None:
-        if saved is not None and saved.index == (collection.index, collection.slots.count):
-            reused |= _link(_VECTORS, saved.generation, path)
-        if _VECTORS not in reused:
+    if saved is not None and saved.index == (collection.index, collection.slots.count) and collection.index:
+        reused |= _link(_VECTORS, saved.generation, path)
+    with ThreadPoolExecutor(1) as pool:
+        copied = None
+        if _DOCUMENTS not in reused:
+            copied = pool.submit(collection.documents.copy_to, path / _DOCUMENTS)
+        if collection.index is not None and _VECTORS not in reused:
             collection.index.write(path / _VECTORS)
+        if copied is not None:
+            copied.result()
     return reused
 
 

@@ -400,8 +400,8 @@ WRITER = """
         store = FAISSStore.load(folder, embedding, verify=True)
     except FileNotFoundError:
         store = FAISSStore(embedding)
-    print("ready", flush=True)
     for _ in range(count):
+        print("next", flush=True)
         # Every generation holds n documents numbered 0 … n-1 and the text tells n.
         n = len(store)
         ids = [str(m) for m in range(n + 3)]
@@ -437,8 +437,9 @@ def kill_during_saves(folder: Path, kills: int) -> list[int]:
     for _ in range(kills):
         process = run(WRITER, str(folder), "1000")
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(rng.uniform(0.0, 0.15))
+        for _ in range(rng.randrange(1, 4)):  # so many saves are begun, the last is cut short
+            assert process.stdout.readline() == "next\n"
+        time.sleep(rng.uniform(0.0, 0.04))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         sizes.append(assert_whole(folder))
@@ -461,7 +462,7 @@ def test_killed_ten_times_while_saving_every_reopen_is_whole(tmp_path: Path) -> 
 def test_killed_a_hundred_times_while_saving_every_reopen_is_whole(tmp_path: Path) -> None:
     sizes = kill_during_saves(tmp_path / "store", 100)
     assert sizes == sorted(sizes)
-    assert len(set(sizes)) > 30
+    assert len(set(sizes)) > 50
 
 
 READER = """

@@ -49,6 +49,11 @@ class AnswerReader:
         self._source, self._text, self._writer = source, text, writer
         self._groups = GroupReader(source, text, writer, prefix)
 
+    @property
+    def stopped(self) -> bool:
+        """True once a token that ends the turn was read."""
+        return self._groups.stopped
+
     def read(self) -> Reading[None]:
         """Read to the end of the text."""
         source = self._source
@@ -86,8 +91,8 @@ class AnswerReader:
             return
         for beginning in (self._groups.prefix, self._groups.prefix[1:], '{"name"', '[{"name"'):
             if len(beginning) > 1 and (yield from source.starts_with(beginning)):
-                self._groups.prefix = ""
-                return
+                self._groups.prefix = self._groups.prefix[:1] if beginning == self._groups.prefix[1:] else ""
+                break
         source.prepend(self._groups.prefix)
 
     def _skip_to_first(self) -> Reading[str]:

@@ -64,9 +64,15 @@ class ToolCallParser:
         self._source = Source()
         self._text = TextWriter(self._events)
         writer = CallWriter(specs, self._events, strict=strict, new_id=new_id or _new_id)
-        self._reading = AnswerReader(self._source, self._text, writer, prefix).read()
+        self._reader = AnswerReader(self._source, self._text, writer, prefix)
+        self._reading = self._reader.read()
         self._closed = False
         next(self._reading)
+
+    @property
+    def done(self) -> bool:
+        """True once the model has ended its turn: nothing that follows can change the events."""
+        return self._closed or self._reader.stopped
 
     def feed(self, text: str) -> list[Event]:
         """Take text as it arrives; return what is certain by now."""

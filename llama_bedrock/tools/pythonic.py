@@ -271,7 +271,7 @@ def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[bool]
         char = yield from source.ahead(at)
         if char in (";", ","):
             at = yield from source.solid(at + 1)
-        elif char and char not in "<`" and "\n" not in source.text[source.pos : source.pos + at]:
+        elif char and char not in "<`])" and "\n" not in source.text[source.pos : source.pos + at]:
             return False
         length = yield from read_bare_name(source, writer, at=at)
         if not length:

@@ -1,0 +1,9 @@
+"""Lets the tests of this folder import `parsing`, which their parametrised tables need when they are collected."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("parsing")
+sys.path.insert(0, str(Path(__file__).parent))

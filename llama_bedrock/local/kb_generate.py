@@ -30,7 +30,15 @@ from llama_bedrock.local.kb_retrieve import (
 from llama_bedrock.local.kb_store import to_result
 from llama_bedrock.local.models import ModelTarget, find_model
 from llama_bedrock.local.pace import Pace
-from llama_bedrock.local.wire import ServiceError, constraint_error, event_frame, exception_frame, invalid
+from llama_bedrock.local.schema import Member, check_body
+from llama_bedrock.local.wire import (
+    ServiceError,
+    constraint_error,
+    event_frame,
+    exception_frame,
+    invalid,
+    shapes_checked,
+)
 from llama_bedrock.local.writer import BodyEnded
 from llama_bedrock.prompts.conversation import build_conversation
 from llama_bedrock.prompts.passages import NO_ANSWER, format_passages
@@ -45,6 +53,12 @@ _MAX_INPUT_CHARS = 1000
 _MAX_TEMPLATE_CHARS = 4000
 _PASSAGE_TOKENS = 6000
 _DEFAULT_MAX_TOKENS = 1024
+_INFERENCE = {
+    "maxTokens": Member("Integer", 1, 65_536),
+    "temperature": Member("Number", 0, 1),
+    "topP": Member("Number", 0, 1),
+    "stopSequences": Member("JSONArray", maximum=4, items="String"),
+}
 _SESSION_ID = re.compile(r"[0-9a-zA-Z._:-]{2,100}")
 
 
@@ -162,7 +176,8 @@ class _Job:
 
 async def retrieve_and_generate(call: Call) -> web.StreamResponse:
     """Serve ``RetrieveAndGenerate``."""
-    job = read_job(call)
+    with shapes_checked():
+        job = read_job(call)
     async with aclosing(job.events()) as events:
         citations = [job.citation(event) async for event in events if isinstance(event, CitedPart)]
     answer: dict[str, Any] = {
@@ -177,7 +192,8 @@ async def retrieve_and_generate(call: Call) -> web.StreamResponse:
 
 async def retrieve_and_generate_stream(call: Call) -> web.StreamResponse:
     """Serve ``RetrieveAndGenerateStream``."""
-    job = read_job(call)
+    with shapes_checked():
+        job = read_job(call)
     response, writer = await call.open_stream({SESSION_HEADER: job.session_id})
     try:
         async with aclosing(job.events()) as events:
@@ -228,8 +244,9 @@ def read_job(call: Call) -> _Job:
     model = find_model(str(configuration.get("modelArn", "")), call.caller.region)
     guardrail = find_kb_guardrail(call.state, generation.get("guardrailConfiguration"))
     plan = read_configuration(retrieval)
+    inference = {**((generation.get("inferenceConfig") or {}).get("textInferenceConfig") or {})}
+    check_body(inference, _INFERENCE)
     session_id, turns = call.state.sessions.open(session)
-    inference = (generation.get("inferenceConfig") or {}).get("textInferenceConfig") or {}
     return _Job(call, question, base_id, model, plan, template, inference, guardrail, session_id, turns)
 
 
@@ -237,7 +254,7 @@ def _template(configuration: Mapping[str, Any] | None) -> str | None:
     template = (configuration or {}).get("textPromptTemplate")
     if template is None:
         return None
-    if len(template) > _MAX_TEMPLATE_CHARS:
+    if not isinstance(template, str) or len(template) > _MAX_TEMPLATE_CHARS:
         raise constraint_error(
             "textPromptTemplate", "", f"Member must have length less than or equal to {_MAX_TEMPLATE_CHARS}"
         )

@@ -24,7 +24,7 @@ from llama_bedrock.local.dispatch import Call
 from llama_bedrock.local.ingestions import Ingested, Job, now
 from llama_bedrock.local.kb_retrieve import find_knowledge_base
 from llama_bedrock.local.kb_store import LocalKnowledgeBase
-from llama_bedrock.local.wire import ServiceError, constraint_error, invalid
+from llama_bedrock.local.wire import ServiceError, constraint_error, invalid, shapes_checked
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ async def ingest(call: Call) -> web.StreamResponse:
     if not isinstance(documents, list) or not 1 <= len(documents) <= _MAX_DOCUMENTS:
         raise constraint_error("documents", "", f"Member must have length between 1 and {_MAX_DOCUMENTS}")
     ingestions = call.state.ingestions
-    read = [_read_document(document) for document in documents]
+    with shapes_checked():
+        read = [_read_document(document) for document in documents]
     details = []
     for name, text_of, metadata in read:
         entry = ingestions.documents.setdefault(_key(call, name), Ingested())
@@ -230,7 +231,8 @@ def _identifiers(call: Call) -> list[str]:
         raise constraint_error(
             "documentIdentifiers", "", f"Member must have length between 1 and {_MAX_DOCUMENTS}"
         )
-    return [str((identifier.get("custom") or {}).get("id", "")) for identifier in identifiers]
+    with shapes_checked():
+        return [str((identifier.get("custom") or {}).get("id", "")) for identifier in identifiers]
 
 
 def _key(call: Call, name: str) -> tuple[str, str, str]:

@@ -18,7 +18,7 @@ from llama_bedrock.local.guardrail import Guardrail
 from llama_bedrock.local.kb_store import LocalKnowledgeBase, Scored, as_knowledge_base, to_result
 from llama_bedrock.local.rerank import relevance
 from llama_bedrock.local.state import EndpointState
-from llama_bedrock.local.wire import ServiceError, constraint_error, invalid
+from llama_bedrock.local.wire import ServiceError, constraint_error, invalid, shapes_checked
 
 if TYPE_CHECKING:
     from llama_bedrock.retrievers.filters import Filter
@@ -48,9 +48,10 @@ class SearchPlan:
 async def retrieve(call: Call) -> web.StreamResponse:
     """Serve ``Retrieve``."""
     base = find_knowledge_base(call.state, call.resource)
-    query = _query(call.body.get("retrievalQuery"))
-    plan = read_configuration(call.body.get("retrievalConfiguration"))
-    guardrail = find_kb_guardrail(call.state, call.body.get("guardrailConfiguration"))
+    with shapes_checked():
+        query = _query(call.body.get("retrievalQuery"))
+        plan = read_configuration(call.body.get("retrievalConfiguration"))
+        guardrail = find_kb_guardrail(call.state, call.body.get("guardrailConfiguration"))
     answer: dict[str, Any] = {}
     if guardrail is not None:
         intervened = bool(guardrail.matches(query))

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from llama_bedrock.local.dispatch import Call
-from llama_bedrock.local.wire import constraint_error, invalid
+from llama_bedrock.local.wire import constraint_error, invalid, shapes_checked
 
 _WORD = re.compile(r"\w+")
 _MAX_SOURCES = 1000
@@ -26,12 +26,13 @@ _SATURATION = 1.2
 
 async def rerank(call: Call) -> web.StreamResponse:
     """Serve ``Rerank``."""
-    query = _query(call.body.get("queries"))
-    sources = call.body.get("sources")
-    if not isinstance(sources, list) or not 1 <= len(sources) <= _MAX_SOURCES:
-        raise constraint_error("sources", "", f"Member must have length between 1 and {_MAX_SOURCES}")
-    texts = [_text(source, n) for n, source in enumerate(sources)]
-    limit = _limit(call.body.get("rerankingConfiguration"), len(texts))
+    with shapes_checked():
+        query = _query(call.body.get("queries"))
+        sources = call.body.get("sources")
+        if not isinstance(sources, list) or not 1 <= len(sources) <= _MAX_SOURCES:
+            raise constraint_error("sources", "", f"Member must have length between 1 and {_MAX_SOURCES}")
+        texts = [_text(source, n) for n, source in enumerate(sources)]
+        limit = _limit(call.body.get("rerankingConfiguration"), len(texts))
     scores = relevance(query, texts)
     ranked = sorted(range(len(texts)), key=lambda n: -scores[n])[:limit]
     results = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import re
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +91,8 @@ class LocalBedrock:
             raise ValueError(
                 f"chat_template must be one of {', '.join(PROMPT_FORMATS)}, not {chat_template!r}"
             )
+        for name, base in (knowledge_bases or {}).items():
+            _check_knowledge_base(name, base)
         self.engine = _find_engine(engine)
         self._host = host
         self._wanted_port = port
@@ -234,6 +237,13 @@ class LocalBedrock:
             token_delay=self._delays[1],
             stats=self._stats,
         )
+
+
+def _check_knowledge_base(name: str, base: object) -> None:
+    if not re.fullmatch("[0-9a-zA-Z]{10}", name):
+        raise ValueError(f"the id of a knowledge base has 10 letters and digits, not {name!r}")
+    if not hasattr(getattr(base, "store", base), "similarity_search"):
+        raise TypeError(f"knowledge base {name} must be a LangChain vector store, not {type(base).__name__}")
 
 
 def _find_engine(engine: Engine | str | None) -> Engine:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -97,6 +98,20 @@ def constraint_error(member: str, value: str, constraint: str) -> ServiceError:
     """The ``ValidationException`` of AWS's own shape checks, before the service sees the request."""
     at = f"Value '{value}' at '{member}'" if value else f"Value at '{member}'"
     return invalid(f"1 validation error detected: {at} failed to satisfy constraint: {constraint}")
+
+
+@contextmanager
+def shapes_checked() -> Iterator[None]:
+    """Turn what Python says to a body of the wrong shape into what the service says.
+
+    Only around code that reads a body: elsewhere it would hide mistakes of ours.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, IndexError) as error:
+        raise ServiceError(
+            "SerializationException", "The request body has members of the wrong type.", status=400
+        ) from error
 
 
 def error_response(error: ServiceError, request_id: str) -> web.Response:

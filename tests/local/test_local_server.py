@@ -246,3 +246,10 @@ def test_wrong_engines_and_faults_are_named(hello):
         LocalBedrock(object())
     with pytest.raises(TypeError, match="faults= takes faults"):
         LocalBedrock(hello, faults=["reset"])
+
+
+def test_knowledge_bases_are_checked_when_the_server_is_made(hello):
+    with pytest.raises(ValueError, match="10 letters and digits"):
+        LocalBedrock(hello, knowledge_bases={"docs": object()})
+    with pytest.raises(TypeError, match="must be a LangChain vector store"):
+        LocalBedrock(hello, knowledge_bases={"LOCALKB001": object()})

@@ -181,7 +181,7 @@ class ResponseAssembler:
         return text
 
     def _read(self, text: str) -> list[Event]:
-        events = [TextDelta(text)] if self._parser is None else self._parser.feed(text)
+        events: list[Event] = [TextDelta(text)] if self._parser is None else self._parser.feed(text)
         return self._as_json(events)
 
     def _close(self, stop_reason: str | None) -> list[Event]:

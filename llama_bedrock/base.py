@@ -99,7 +99,11 @@ class BedrockLlama(BaseModel):
     """
 
     model_config = ConfigDict(
-        arbitrary_types_allowed=True, extra="forbid", populate_by_name=True, protected_namespaces=()
+        arbitrary_types_allowed=True,
+        extra="forbid",
+        populate_by_name=True,
+        protected_namespaces=(),
+        defer_build=True,  # pydantic builds validators with the first instance: imports stay cheap
     )
 
     model: str = Field(validation_alias=AliasChoices("model", "model_id"))

@@ -12,6 +12,7 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 # The cut of Llama 3's tokenizer, except that scripts counted by character (see _TOKENS_PER_CHARACTER) are
 # pieces of their own, and that a control token is one piece.
 _LATIN = "A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
-_PIECE = re.compile(
+_PIECE = (
     r"<\|[a-z0-9_]{2,40}\|>"
     rf"|'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])(?![{_LATIN}])"
     rf"|[^\r\n{_LATIN}0-9\u0250-\U0010ffff]?[{_LATIN}]+"
@@ -32,10 +33,9 @@ _PIECE = re.compile(
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
     r"|[\s\S]"
 )
-_UNCOMMON_LETTERS = re.compile(
-    "[hjkqvwxyz]"
-)  # in Latin script outside English, words with them are cut finer
-_CAMEL_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_UNCOMMON_LETTERS = "[hjkqvwxyz]"  # in Latin script outside English, words with them are cut finer
+_CAMEL_PARTS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+"
+_compiled = cache(re.compile)  # when first used: compiling takes longer than importing this module
 
 # Words that mark English or program text, whose words are mostly one token; other languages in Latin script
 # are cut finer. Each is rare in those.
@@ -105,7 +105,7 @@ def estimate_tokens(text: str) -> int:
     """
     if not text:
         return 0
-    pieces = Counter(_PIECE.findall(text))
+    pieces = Counter(_compiled(_PIECE).findall(text))
     english = _english_share(pieces)
     total = sum(count * _piece_tokens(piece, english) for piece, count in pieces.items())
     if not text.isascii():
@@ -148,14 +148,14 @@ def _word_tokens(word: str, english: float) -> float:
     if word.isupper():
         return 1.0 + 0.3 * max(0, length - 2)
     if not (word.islower() or word[1:].islower()):
-        parts = len(_CAMEL_PARTS.findall(word))
+        parts = len(_compiled(_CAMEL_PARTS).findall(word))
         return parts + 0.35 * max(0, length - 2 * parts)
     if length > 16:  # no dictionary word: a long compound or random letters
         return 1.0 + 0.45 * (length - 10)
     tokens = 1.0 + 0.045 * max(0, length - 6)
     if english == 1:
         return tokens
-    foreign = 0.95 + 0.19 * max(0, length - 3) + 0.44 * len(_UNCOMMON_LETTERS.findall(word))
+    foreign = 0.95 + 0.19 * max(0, length - 3) + 0.44 * len(_compiled(_UNCOMMON_LETTERS).findall(word))
     return english * tokens + (1 - english) * max(1.0, foreign)
 
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from llama_bedrock.catalog.model_info import ModelInfo, Parameter, Price
 
-tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-
 _PRICE_TABLES = ("prices", "batch_prices")
 
 
@@ -34,6 +32,7 @@ def _to_info(model_id: str, row: Mapping[str, Any]) -> ModelInfo:
 def load_models() -> Mapping[str, ModelInfo]:
     """Every model of models.toml by its bare id, in the file's order (oldest generation first)."""
     text = files("llama_bedrock.catalog").joinpath("models.toml").read_text(encoding="utf-8")
+    tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     document = tomllib.loads(text)
     common = document["common"]
     return {model_id: _to_info(model_id, {**common, **row}) for model_id, row in document["models"].items()}

@@ -97,7 +97,7 @@ def load_documents(
             continue
         documents.extend(read_reported(file, source, settings, report))
     if not documents:
-        raise ValueError(_nothing_found(path, problems, ignored))
+        raise ValueError(nothing_found(path, problems, ignored))
     return documents
 
 
@@ -193,7 +193,14 @@ def describe_error(error: Exception) -> str:
     )
 
 
-def _nothing_found(path: str | os.PathLike[str], problems: list[FileProblem], ignored: Counter[str]) -> str:
+def nothing_found(path: str | os.PathLike[str], problems: list[FileProblem], ignored: Counter[str]) -> str:
+    """One line that says why there is nothing to read at a path.
+
+    Args:
+        path: The path.
+        problems: What could not be read.
+        ignored: Suffixes of the files that have no reader, with their numbers.
+    """
     name = os.fspath(path)
     if len(problems) == 1:
         return (

@@ -170,7 +170,7 @@ class Collection:
         """The ids of all documents that a filter matches."""
         with self._lock.read():
             keys = self.slots.keys[self._selector.select(filter_).slots]
-            return {row[1] for row in self.documents.rows(keys.tolist()).values()}
+            return set(self.documents.ids_of(keys.tolist()))
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
         """The stored vectors of documents, one a row.

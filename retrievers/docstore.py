@@ -130,6 +130,12 @@ class DocumentTable:
             )
             return {row[0]: row for row in found}
 
+    def ids_of(self, keys: Sequence[int]) -> list[str]:
+        """The ids of the documents with these keys."""
+        with self._connection() as connection:
+            found = _in_batches(connection, "SELECT id FROM documents WHERE key IN ({})", list(keys))
+            return [row[0] for row in found]
+
     def keys_of(self, ids: Sequence[str]) -> dict[str, int]:
         """Keys of the documents with these ids, by id; unknown ids are left out."""
         with self._connection() as connection:

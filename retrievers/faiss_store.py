@@ -246,6 +246,11 @@ class FAISSStore(StoreSearch):
         return index.structure.kind if index else self._collection.settings.structure(0).kind
 
     @property
+    def metric(self) -> Metric:
+        """How vectors are compared."""
+        return self._collection.settings.metric
+
+    @property
     def dimension(self) -> int | None:
         """Length of a vector; None while nothing was ever added."""
         return self._collection.dimension

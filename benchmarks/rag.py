@@ -2,9 +2,9 @@
 
     python benchmarks/rag.py [--data ../shared/data/retrieval/cookbook-docs]
 
-Writes benchmarks/results/rag-<set>.json and .md: numbers only, no text of the set. Sections are indexed as they are and, in a second
-run, split as `split_documents` does by default. Nothing was tuned on these questions by this project; both
-halves are shown.
+Writes benchmarks/results/rag-<set>.json and .md: numbers only, no text of the set. Sections are indexed
+whole, and in a second run split as `split_documents` does by default. Both halves of the questions are in the
+JSON.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import threading
+import time
 
 import pytest
 from langchain_core.documents import Document
@@ -324,13 +326,42 @@ def test_stream_gives_documents_then_tokens_then_citations(scripted):
     assert chunks[-1].timings
 
 
-def test_leaving_a_stream_closes_the_connection(scripted):
-    llm, _engine = scripted([["It has "] + ["many "] * 2_000])
-    stream = create_rag_chain(llm, retriever()).stream(QUESTION)
-    for chunk in stream:
-        if chunk.text:
-            break
-    stream.close()
+class Endless:
+    """An engine that writes until nobody reads any more."""
+
+    name = "endless"
+
+    def __init__(self):
+        self.stopped = threading.Event()
+
+    def generate(self, request):
+        try:
+            while True:
+                yield "many "
+                time.sleep(0.02)  # to the limit of 512 tokens it would take ten seconds
+        finally:
+            self.stopped.set()
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_leaving_a_stream_stops_the_generation(scripted, colour):
+    llm, engine = scripted(Endless())
+    chain = create_rag_chain(llm, retriever())
+
+    def read():
+        for chunk in chain.stream(QUESTION):
+            if chunk.text:
+                return
+
+    async def aread():
+        stream = chain.astream(QUESTION)
+        async for chunk in stream:
+            if chunk.text:
+                await stream.aclose()
+                return
+
+    read() if colour == "sync" else asyncio.run(aread())
+    assert engine.stopped.wait(3)
 
 
 def test_events_and_run_names_read_well(scripted):

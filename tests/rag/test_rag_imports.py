@@ -1,0 +1,75 @@
+"""What create_rag_chain needs: langchain-core. What agents need is named when it is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+_CHAIN = """
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.documents import Document
+from langchain_core.runnables import RunnableLambda
+from llama_bedrock.agents import create_rag_chain
+model = GenericFakeChatModel(messages=iter(["Llamas hum [1]."]))
+chain = create_rag_chain(model, RunnableLambda(lambda q: [Document("Llamas hum.")]))
+answer = chain.invoke("What do llamas do?")
+assert answer.citations[0].supported
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_the_chain_needs_no_extra():
+    missing = [
+        "langchain",
+        "langgraph",
+        "numpy",
+        "faiss",
+        "bm25s",
+        "sklearn",
+        "PIL",
+        "langchain_text_splitters",
+    ]
+    done = run(_WITHOUT.format(missing=missing) + _CHAIN)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["create_rag_agent", "create_tool_agent", "LoopGuard", "BudgetGuard"])
+def test_a_missing_extra_is_named(name):
+    done = run(
+        _WITHOUT.format(missing=["langchain", "langgraph"]) + f"from llama_bedrock.agents import {name}"
+    )
+    assert 'pip install "llama-bedrock[agents]"' in done.stderr
+
+
+def test_importing_the_chain_loads_nothing_heavy():
+    heavy = ["boto3", "botocore", "aiohttp", "numpy", "faiss", "sklearn", "langchain", "langgraph", "PIL"]
+    done = run(
+        "import sys; from llama_bedrock.agents import create_rag_chain\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_every_public_name_is_there():
+    import llama_bedrock.agents as agents
+
+    assert sorted(agents.__all__) == agents.__all__ == dir(agents)
+    for name in agents.__all__:
+        assert getattr(agents, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        agents.nothing  # noqa: B018

@@ -73,9 +73,8 @@ def test_searches_give_the_same_with_and_without_filters(library: Any, metric: A
 def test_migrating_again_brings_the_copy_up_to_date(library: Any, tmp_path: Path) -> None:
     store = store_of(library[:50])
     counts: list[int] = []
-    qdrant = migrate_to_qdrant(
-        store, "library", str(tmp_path / "q"), batch_size=20, on_progress=counts.append
-    )
+    folder = str(tmp_path / "q")
+    qdrant = migrate_to_qdrant(store, "library", folder, batch_size=20, on_progress=counts.append)
     assert counts == [20, 40, 50]
     qdrant.client.close()
     store.delete(["d1", "d2"])

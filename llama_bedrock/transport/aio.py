@@ -107,8 +107,11 @@ class AsyncTransport:
 
         stream, slot = await self._with_retries(wire, context, send)
         try:
-            async for chunk in stream:
+            for chunk in stream.first:
                 yield chunk
+            while not stream.done:
+                for chunk in await stream.more():
+                    yield chunk
         finally:
             stream.close()
             slot.release()
@@ -226,46 +229,31 @@ class _OpenStream:
     """A stream whose first text has come."""
 
     def __init__(self, exchange: Exchange, parser: StreamParser) -> None:
+        self.first: list[GenerationChunk] = []
         self._exchange = exchange
         self._parser = parser
-        self._first: list[GenerationChunk] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether the last chunk has come."""
+        return self._parser.done
 
     async def start(self) -> None:
         """Read until there is text, or the answer is complete without any."""
-        while not self._first:
-            data = await self._exchange.read()
-            if not data:
-                self._first = [self._end()]
-                return
-            self._first = self._parser.feed(data)
-            if self._parser.failure is not None and not self._first:
-                raise self._parser.failure
+        while not self.first:
+            self.first = await self.more()
 
-    async def __aiter__(self) -> AsyncGenerator[GenerationChunk, None]:
-        for chunk in self._first:
-            yield chunk
-        if self._first[-1].last:
-            return
-        parser, read = self._parser, self._exchange.read
+    async def more(self) -> list[GenerationChunk]:
+        """Read on; return what came, which may be no chunk at all."""
+        parser = self._parser
+        if parser.failure is not None:
+            raise parser.failure
         try:
-            while True:
-                if parser.failure is not None:
-                    raise parser.failure
-                data = await read()
-                if not data:
-                    break
-                for chunk in parser.feed(data):
-                    yield chunk
-            yield self._end()
+            data = await self._exchange.read()
         except LlamaBedrockError as error:
-            raise parser.broken(error) from error.__cause__
-
-    def _end(self) -> GenerationChunk:
-        last = self._parser.close()
-        if last is None:
-            assert self._parser.failure is not None
-            raise self._parser.failure
-        return last
+            parser.broken(error)
+            raise
+        return parser.take(data)
 
     def close(self) -> None:
         self._exchange.close()

@@ -168,8 +168,8 @@ def parse_body(body: bytes, headers: Mapping[str, str], context: CallContext) ->
 class StreamParser:
     """Reads a streamed answer: `feed` bytes as they come, `close` at their end.
 
-    Neither raises: a text that was decoded before the fault is handed out first, so the caller looks at
-    `failure` after each `feed`, and `close` sets it when the answer is not complete.
+    Neither raises: text that was decoded before a fault is handed out first. `take` is for callers that read
+    in a loop: it raises the fault once there is no more text to hand out.
 
     Args:
         headers: The HTTP headers of the answer, their names in lower case.
@@ -178,7 +178,7 @@ class StreamParser:
 
     def __init__(self, headers: Mapping[str, str], context: CallContext) -> None:
         self.failure: LlamaBedrockError | None = None
-        self.started = False
+        self.done = False
         self._decoder = EventStreamDecoder()
         self._headers = headers
         self._context = context
@@ -218,7 +218,6 @@ class StreamParser:
             if self._decoder.failure is not None:
                 what = f"the stream is damaged: {self._decoder.failure}"
                 self._fail(self._context.damaged(what, self._headers))
-        self.started = self.started or bool(texts)
         return chunks
 
     def close(self) -> GenerationChunk | None:
@@ -235,6 +234,25 @@ class StreamParser:
             self._fail(self._context.damaged("the stream ended before its last chunk", self._headers))
             return None
         return self._tally.closing_chunk("", self._headers)
+
+    def take(self, data: bytes) -> list[GenerationChunk]:
+        """Take what was read, nothing at the end; return the pieces it completes, at the end the last chunk.
+
+        Raises:
+            LlamaBedrockError: The answer failed, is damaged or is not complete. When text came before the
+                fault
+                in the same bytes, the text is returned, and the next call raises without a look at its data.
+        """
+        chunks: list[GenerationChunk] = []
+        if self.failure is None:
+            if data:
+                chunks = self.feed(data)
+            elif (last := self.close()) is not None:
+                self.done = True
+                return [last]
+        if self.failure is not None and not chunks:
+            raise self.failure
+        return chunks
 
     def broken(self, error: LlamaBedrockError) -> LlamaBedrockError:
         """Put the answer so far on an error that ended it."""

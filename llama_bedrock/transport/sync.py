@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -82,7 +82,9 @@ class SyncTransport:
 
         stream, slot = self._with_retries(client, context, send)
         try:
-            yield from stream
+            yield from stream.first
+            while not stream.done:
+                yield from stream.more()
         finally:
             stream.close()
             slot.release()
@@ -221,48 +223,35 @@ class _OpenStream:
     """A stream whose first text has come."""
 
     def __init__(self, reader: BodyReader, parser: StreamParser) -> None:
+        self.first: list[GenerationChunk] = []
         self._reader = reader
         self._parser = parser
-        self._first: list[GenerationChunk] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether the last chunk has come."""
+        return self._parser.done
 
     def start(self) -> None:
         """Read until there is text, or the answer is complete without any."""
         try:
-            while not self._first:
-                data = self._reader.read()
-                if not data:
-                    self._first = [self._end()]
-                    return
-                self._first = self._parser.feed(data)
-                if self._parser.failure is not None and not self._first:
-                    raise self._parser.failure
+            while not self.first:
+                self.first = self.more()
         except BaseException:
-            self._reader.close()
+            self.close()
             raise
 
-    def __iter__(self) -> Iterator[GenerationChunk]:
-        yield from self._first
-        if self._first[-1].last:
-            return
-        parser, read = self._parser, self._reader.read
+    def more(self) -> list[GenerationChunk]:
+        """Read on; return what came, which may be no chunk at all."""
+        parser = self._parser
+        if parser.failure is not None:
+            raise parser.failure
         try:
-            while True:
-                if parser.failure is not None:
-                    raise parser.failure
-                data = read()
-                if not data:
-                    break
-                yield from parser.feed(data)
-            yield self._end()
+            data = self._reader.read()
         except LlamaBedrockError as error:
-            raise parser.broken(error) from error.__cause__
-
-    def _end(self) -> GenerationChunk:
-        last = self._parser.close()
-        if last is None:
-            assert self._parser.failure is not None
-            raise self._parser.failure
-        return last
+            parser.broken(error)
+            raise
+        return parser.take(data)
 
     def close(self) -> None:
         self._reader.close()

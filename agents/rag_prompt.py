@@ -41,6 +41,16 @@ _REFERS_BACK = re.compile(
     r"|thanks?|thank you|please|in which case|continue|go on)\b",
     re.IGNORECASE,
 )
+# Words of _REFERS_BACK that refer to nothing: "is there a limit", "models that support tools", "one of the".
+_NOT_A_NOUN = (
+    r"(?!(?:is|are|was|were|of|for|to|in|on|with|about|from|by|at|and|or|do|does|did|what|why|how)\b)"
+)
+_REFERS_TO_NOTHING = re.compile(
+    rf"\b(?:is|are|was|were) there\b|\bthere (?:is|are|was|were)\b"
+    rf"|\b{_NOT_A_NOUN}[a-z]{{3,}} that [a-z]+\b(?=\s+\w)"
+    r"|\b(?:one|both|either|another|such|each other) of the\b|\bthe same (?:time|way)\b",
+    re.IGNORECASE,
+)
 _ENGLISH = re.compile(
     r"\b(?:what|which|who|whom|whose|when|where|how|is|are|was|were|does|do|did|can|the|of|list|explain|describe"
     r"|name|give|tell|show|compare|summari[sz]e|define)\b",
@@ -120,7 +130,7 @@ def stands_alone(question: str) -> bool:
 
     A cheap guess that is wrong to the safe side: what is not clearly a complete English question does not.
     """
-    if _REFERS_BACK.search(question) or not _ENGLISH.search(question):
+    if _REFERS_BACK.search(_REFERS_TO_NOTHING.sub(" ", question)) or not _ENGLISH.search(question):
         return False
     return len(content_words(question)) >= 2
 

@@ -21,6 +21,7 @@ from llama_bedrock.local.dispatch import MAX_BODY_BYTES
 from llama_bedrock.local.engine import Engine
 from llama_bedrock.local.faults import Fault, FaultPlan
 from llama_bedrock.local.guardrail import Guardrail
+from llama_bedrock.local.kb_store import LocalKnowledgeBase
 from llama_bedrock.local.pace import Ticker
 from llama_bedrock.local.quotas import QuotaMeter, Quotas
 from llama_bedrock.local.routes import add_routes
@@ -28,8 +29,6 @@ from llama_bedrock.local.state import EndpointState, Stats
 
 if TYPE_CHECKING:
     from langchain_core.vectorstores import VectorStore
-
-    from llama_bedrock.local.kb_store import LocalKnowledgeBase
 
 _BACKLOG = 4096
 _ENGINE_THREADS = 32
@@ -242,7 +241,8 @@ class LocalBedrock:
 def _check_knowledge_base(name: str, base: object) -> None:
     if not re.fullmatch("[0-9a-zA-Z]{10}", name):
         raise ValueError(f"the id of a knowledge base has 10 letters and digits, not {name!r}")
-    if not hasattr(getattr(base, "store", base), "similarity_search"):
+    store = base.store if isinstance(base, LocalKnowledgeBase) else base
+    if not hasattr(store, "similarity_search"):
         raise TypeError(f"knowledge base {name} must be a LangChain vector store, not {type(base).__name__}")
 
 

@@ -20,7 +20,6 @@ _HEX = {"x": 2, "u": 4, "U": 8}
 _HEX_DIGITS = re.compile(r"[0-9a-fA-F]+\Z")
 _LITERAL_WORDS = frozenset({"true", "false", "none", "null"})
 _STRUCTURE = re.compile(r"""["']\s*,?\s*(?:[\w$.-]+\s*)?[:=]\s*["'\[{\d]""")
-_DRIVE = re.compile(r"[A-Za-z]:\\[^\\\"']")
 _BACKSLASH = "\\"
 _WORD_LIMIT = 64
 
@@ -57,12 +56,14 @@ class _Body:
         self._source, self._close, self._where = source, close, where
         self._python, self._raw, self._limit = python, raw, limit
         self._parts: list[str] = []
+        self._as_path: list[str] | None = None
         self._length = 0
-        self._inner_quotes = False
+        self._inner_quotes = self._wrong_escapes = False
 
     def read(self) -> Reading[str]:
         source, plain = self._source, _PLAIN[self._close]
-        path = not self._raw and (yield from self._begins_with_drive())
+        if not self._raw and (yield from self._begins_with_drive()):
+            self._as_path = []
         while True:
             if (found := plain.match(source.text, source.pos)) is not None:
                 self._take(found[0])
@@ -74,10 +75,10 @@ class _Body:
                 if (yield from _closes(source, self._where, python=self._python)):
                     return self._text()
                 self._keep_quote()
-            elif char == "\\" and (path or self._raw):
-                yield from self._keep_backslash(path=path)
+            elif self._raw and char == "\\":
+                yield from self._keep_backslash()
             elif char == "\\":
-                self._add((yield from read_escape(source)))
+                yield from self._take_escape()
 
     def _take(self, text: str) -> None:
         """Take plain text that lies ahead."""
@@ -88,11 +89,19 @@ class _Body:
                 self._source.pos += end if end >= 0 else room
                 raise Unreadable("text in quotes does not end")
         self._source.pos += len(text)
-        self._add(text)
+        self._add(text, text)
 
-    def _add(self, text: str) -> None:
+    def _add(self, text: str, as_path: str) -> None:
         self._parts.append(text)
         self._length += len(text)
+        if self._as_path is not None:
+            self._as_path.append(as_path)
+
+    def _take_escape(self) -> Reading[None]:
+        following = yield from self._source.ahead(1)
+        text = yield from read_escape(self._source)
+        self._wrong_escapes |= text == _BACKSLASH and following != _BACKSLASH
+        self._add(text, f"\\{following}" if following in "ntrbf" and following else text)
 
     def _keep_quote(self) -> None:
         """Keep a quote that ends nothing; where two backslashes stand before it, it was escaped twice."""
@@ -101,29 +110,28 @@ class _Body:
         self._inner_quotes = True
         if self._parts and self._parts[-1] == _BACKSLASH:
             self._parts.pop()
-        self._add(self._close)
+        self._add(self._close, self._close)
 
-    def _keep_backslash(self, *, path: bool) -> Reading[None]:
+    def _keep_backslash(self) -> Reading[None]:
         self._source.pos += 1
-        self._parts.append(_BACKSLASH)
+        self._add(_BACKSLASH, _BACKSLASH)
         following = yield from self._source.peek()
-        if path and following == "\\":
+        if following == self._close:
             self._source.pos += 1
-        elif self._raw and following == self._close:
-            self._source.pos += 1
-            self._parts.append(following)
+            self._add(following, following)
 
     def _begins_with_drive(self) -> Reading[bool]:
-        r"""A Windows path with single backslashes: nobody means a line feed by ``C:\new``."""
         if not ("A" <= (yield from self._source.peek()) <= "z") or (yield from self._source.ahead(1)) != ":":
             return False
-        yield from self._source.fill(4)
-        return _DRIVE.match(self._source.text, self._source.pos) is not None
+        return (yield from self._source.ahead(2)) == "\\"
 
     def _text(self) -> str:
         text = "".join(self._parts)
         if self._inner_quotes and _STRUCTURE.search(text):
             raise Unreadable("quotes do not pair up")
+        if self._as_path is not None and self._wrong_escapes:
+            # A Windows path whose backslashes were not escaped: nobody means a line feed by C:\Users\new.
+            return "".join(self._as_path)
         return text
 
 

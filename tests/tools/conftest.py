@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import `parsing`, which their parametrised tables need when they are collected."""
+"""Lets the tests of this folder import `parsing`: their tables need it when they are collected."""
 
 import sys
 from pathlib import Path

@@ -38,15 +38,23 @@ CALLS = [
     ("[add(a=-1, b=+2)]", [("add", {"a": -1, "b": 2})]),
     ("[add(a=1_000, b=0x10)]", [("add", {"a": 1000, "b": 16})]),
     ('[add(a="1", b=2.0)]', [SUM]),
-    ("[search(query='x', filters={'a': None, 'b': [True, false, null]})]",
-     [("search", {"query": "x", "filters": {"a": None, "b": [True, False, None]}})]),
-    ('[search(query="x", filters={a=1, b={c="d"}})]', [("search", {"query": "x", "filters": {"a": 1, "b": {"c": "d"}}})]),
+    (
+        "[search(query='x', filters={'a': None, 'b': [True, false, null]})]",
+        [("search", {"query": "x", "filters": {"a": None, "b": [True, False, None]}})],
+    ),
+    (
+        '[search(query="x", filters={a=1, b={c="d"}})]',
+        [("search", {"query": "x", "filters": {"a": 1, "b": {"c": "d"}}})],
+    ),
     ("[search(query='x', tags=('a', 'b'))]", [("search", {"query": "x", "tags": ["a", "b"]})]),
     ("[search(query='x', tags={'a', 'b'})]", [("search", {"query": "x", "tags": ["a", "b"]})]),
     ("[get_weather(city='Paris', unit=celsius)]", [("get_weather", {"city": "Paris", "unit": "celsius"})]),
     # text in quotes
     ('[search(query="a, b) ], [c(d=1)], {e}")]', [("search", {"query": "a, b) ], [c(d=1)], {e}"})]),
-    ("[search(query='it\\'s \"q\" \\\\ \\n \\u00e9 \\ud83d\\ude00')]", [("search", {"query": "it's \"q\" \\ \n é 😀"})]),
+    (
+        "[search(query='it\\'s \"q\" \\\\ \\n \\u00e9 \\ud83d\\ude00')]",
+        [("search", {"query": 'it\'s "q" \\ \n é 😀'})],
+    ),
     ('[search(query="C:\\\\dir\\\\")]', [("search", {"query": "C:\\dir\\"})]),
     ('[search(query="C:\\Users\\new")]', [("search", {"query": "C:\\Users\\new"})]),
     ('[search(query="\\d+\\s*")]', [("search", {"query": "\\d+\\s*"})]),
@@ -54,9 +62,12 @@ CALLS = [
     ('[search(query="""a "b" \nc""")]', [("search", {"query": 'a "b" \nc'})]),
     ('[search(query="a" "b" + \'c\')]', [("search", {"query": "abc"})]),
     ('[search(query="a\nb")]', [("search", {"query": "a\nb"})]),
-    ("[search(query='it's 5 o'clock', tags=['a'])]", [("search", {"query": "it's 5 o'clock", "tags": ["a"]})]),
+    (
+        "[search(query='it's 5 o'clock', tags=['a'])]",
+        [("search", {"query": "it's 5 o'clock", "tags": ["a"]})],
+    ),
     ('[search(query="the "best" food")]', [("search", {"query": 'the "best" food'})]),
-    ('[search(query=“x”, tags=[“a”])]', [("search", {"query": "x", "tags": ["a"]})]),
+    ("[search(query=“x”, tags=[“a”])]", [("search", {"query": "x", "tags": ["a"]})]),
     ("[search(query=&quot;a &amp; b&quot;)]", [("search", {"query": "a & b"})]),
     ('[search(query=\\"x\\")]', [("search", {"query": "x"})]),
     # closers and commas, too few and too many
@@ -78,7 +89,11 @@ CALLS = [
     ('{"tool_name": "add", "tool_input": {"a": 1, "b": 2}}', [SUM]),
     ('{"tool": "add", "args": {"a": 1, "b": 2}}', [SUM]),
     ('{"function_call": {"name": "add", "arguments": {"a": 1, "b": 2}}}', [SUM]),
-    ('{"tool_calls": [{"id": "1", "function": {"name": "add", "arguments": {"a": 1, "b": 2}}}, {"name": "now"}]}', [SUM, NOW]),
+    (
+        '{"tool_calls": [{"id": "1", "function": {"name": "add", "arguments": {"a": 1, "b": 2}}},'
+        ' {"name": "now"}]}',
+        [SUM, NOW],
+    ),
     ('[{"name": "add", "parameters": {"a": 1, "b": 2}}, {"name": "now", "parameters": {}}]', [SUM, NOW]),
     ('["{\\"name\\": \\"add\\", \\"parameters\\": {\\"a\\": 1, \\"b\\": 2}}"]', [SUM]),
     ('{"name": "add", "parameters": {"a": 1, "b": 2}}; {"name": "now", "parameters": {}}', [SUM, NOW]),
@@ -92,8 +107,11 @@ CALLS = [
     ("{name: 'add', parameters: {a: 1, b: 2}}", [SUM]),
     ('{"name": "add", "parameters": {"a": 1, "b": 2,},}', [SUM]),
     ('{"name": "add", "parameters": [{"a": 1, "b": 2}]}', [SUM]),
-    ('{"name": "search", "parameters": {"query": "q", "filters": {"name": "add", "parameters": {"a": 1}}}}',
-     [("search", {"query": "q", "filters": {"name": "add", "parameters": {"a": 1}}})]),
+    (
+        '{"name": "search", "parameters": {"query": "q", "filters": {"name": "add", "parameters": '
+        '{"a": 1}}}}',
+        [("search", {"query": "q", "filters": {"name": "add", "parameters": {"a": 1}}})],
+    ),
     # damaged JSON
     ('{"name": "add", "parameters": {"a": 1, "b": 2}', [SUM]),
     ('{"name": "add", "parameters": {"a": 1, "b": 2', [SUM]),
@@ -103,16 +121,25 @@ CALLS = [
     ('{"name": "add", "parameters({"a": 1, "b": 2}', [SUM]),
     ('{"name": "add", "parameters={"a": 1, "b": 2}}', [SUM]),
     ('{"name": "add", "parameters>{"a": 1, "b": 2}}', [SUM]),
-    ('{"name":"get_weather","parameters\':{\'city\':\'Paris\'}}', [PARIS]),
+    ("{\"name\":\"get_weather\",\"parameters':{'city':'Paris'}}", [PARIS]),
     ('{"name","get_weather","parameters":{"city":"Paris"}}"', [PARIS]),
     ('{"name":"get_weather","parameters\\":{\\"city\\":\\"Paris\\"}}', [PARIS]),
     ('{"name":"get_weather","parameters":{\\>"city": "Paris"}}', [PARIS]),
-    ('{"name":"search","parameters":{"query":"x","tags":["a"]"}}', [("search", {"query": "x", "tags": ["a"]})]),
-    ('{"name": "search", "parameters": {"query": "say \\\\"hi\\\\", ok"}}', [("search", {"query": 'say "hi", ok'})]),
+    (
+        '{"name":"search","parameters":{"query":"x","tags":["a"]"}}',
+        [("search", {"query": "x", "tags": ["a"]})],
+    ),
+    (
+        '{"name": "search", "parameters": {"query": "say \\\\"hi\\\\", ok"}}',
+        [("search", {"query": 'say "hi", ok'})],
+    ),
     ('{"name": "add", "parameters": {"a": 1, "b": 2}, {"name": "now", "parameters": {}}', [SUM, NOW]),
     # tags and tokens
     ('<function=get_weather>{"city": "Paris"}</function>', [PARIS]),
-    ('<function=search>{"query": "x", "filters": {"a": {"b": 1}}}</function>', [("search", {"query": "x", "filters": {"a": {"b": 1}}})]),
+    (
+        '<function=search>{"query": "x", "filters": {"a": {"b": 1}}}</function>',
+        [("search", {"query": "x", "filters": {"a": {"b": 1}}})],
+    ),
     ('<function=add>{"a": 1, "b": 2}</function>\n<function=now>{}</function>', [SUM, NOW]),
     ('<function=get_weather>{"city": "Paris"}', [PARIS]),
     ('<function=get_weather{"city": "Paris"}></function>', [PARIS]),
@@ -123,7 +150,11 @@ CALLS = [
     ('<function name="get_weather">{"city": "Paris"}</function>', [PARIS]),
     ("<function=now></function>", [NOW]),
     ('<|python_tag|>{"name": "add", "parameters": {"a": 1, "b": 2}}<|eom_id|>', [SUM]),
-    ('<|python_tag|>{"name": "add", "parameters": {"a": 1, "b": 2}}<|eom_id|><|python_tag|>[now()]<|eom_id|>', [SUM, NOW]),
+    (
+        '<|python_tag|>{"name": "add", "parameters": {"a": 1, "b": 2}}<|eom_id|>'
+        "<|python_tag|>[now()]<|eom_id|>",
+        [SUM, NOW],
+    ),
     ("<|python_tag|>[add(a=1, b=2)]<|eot_id|>", [SUM]),
     ("<|python_start|>[add(a=1, b=2)]<|python_end|><|eot|>", [SUM]),
     ('<|python_tag|>search.call(query="x")', [("search", {"query": "x"})]),
@@ -132,14 +163,17 @@ CALLS = [
     ("```python\n[add(a=1, b=2)]\n```", [SUM]),
     ("```tool_code\nadd(a=1, b=2)\n```", [SUM]),
     ('```json\n{"name": "add", "parameters": {"a": 1, "b": 2}}\n```', [SUM]),
-    ('```\n{"name": "add", "parameters": {"a": 1, "b": 2}}\n{"name": "now", "parameters": {}}\n```', [SUM, NOW]),
+    (
+        '```\n{"name": "add", "parameters": {"a": 1, "b": 2}}\n{"name": "now", "parameters": {}}\n```',
+        [SUM, NOW],
+    ),
     ("```\n[add(a=1, b=2)]", [SUM]),
     # what the model was not asked to write before and after
     ("assistant\n\n[add(a=1, b=2)]", [SUM]),
     ("<|start_header_id|>assistant<|end_header_id|>\n\n[add(a=1, b=2)]", [SUM]),
     ("\n\n[add(a=1, b=2)]\n\n", [SUM]),
     ('[add(a=1, b=2)]<|eot_id|><|start_header_id|>ipython<|end_header_id|>\n\n{"name": "now"}', [SUM]),
-]  # fmt: skip
+]
 
 WITH_WORDS = [
     ("Let me check.\n\n[add(a=1, b=2)]", "Let me check.", [SUM]),
@@ -150,12 +184,15 @@ WITH_WORDS = [
     ("One:\n[add(a=1, b=2)]\nand two:\n[now()]", "One:\n\nand two:", [SUM, NOW]),
     ('Here it is: {"name": "now", "parameters": {}} Anything else?', "Here it is:  Anything else?", [NOW]),
     ("I have no clock, so I look.<|python_tag|>[now()]", "I have no clock, so I look.", [NOW]),
-    ('I do not know.\n<function=now>{}</function>\nDone.', "I do not know.\n\nDone.", [NOW]),
+    ("I do not know.\n<function=now>{}</function>\nDone.", "I do not know.\n\nDone.", [NOW]),
     ('Here is the call:\n```json\n{"name": "now", "parameters": {}}\n```', "Here is the call:", [NOW]),
     ('```json\n{"name": "now", "parameters": {}}\n```\nThis tells the time.', "This tells the time.", [NOW]),
-    ('{"name": "search", "parameters": {"query": "x"}} I used {searchTool}; the args were {"query": "x"}.',
-     'I used {searchTool}; the args were {"query": "x"}.', [("search", {"query": "x"})]),
-]  # fmt: skip
+    (
+        '{"name": "search", "parameters": {"query": "x"}} I used {searchTool}; the args were {"query": "x"}.',
+        'I used {searchTool}; the args were {"query": "x"}.',
+        [("search", {"query": "x"})],
+    ),
+]
 
 TEXTS = [
     "Hello, world!\nWhat's up?",

@@ -1,4 +1,4 @@
-"""The generations in ../shared/data/toolcalls: each whole, character by character, and in its given chunks."""
+"""The generations in ../shared/data/toolcalls: whole, character by character, in their given chunks."""
 
 import json
 

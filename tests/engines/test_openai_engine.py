@@ -17,9 +17,12 @@ PROMPT = "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_i
 
 
 @contextlib.asynccontextmanager
-async def completion_server(handler):
+async def completion_server(handler, ollama=None):
     app = web.Application()
     app.router.add_post("/v1/completions", handler)
+    if ollama:
+        app.router.add_get("/api/version", lambda _: _json_response({"version": "0.12.3"}))
+        app.router.add_post("/api/generate", ollama)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -29,6 +32,23 @@ async def completion_server(handler):
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         await runner.cleanup()
+
+
+async def _json_response(value):
+    return web.json_response(value)
+
+
+def ndjson(*events):
+    """A handler that streams JSON lines, as Ollama does."""
+
+    async def handler(request):
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        for event in events:
+            await response.write(json.dumps(event).encode() + b"\n")
+        return response
+
+    return handler
 
 
 def sse(*events, blocks=None, done=True):
@@ -85,7 +105,7 @@ async def test_the_raw_prompt_and_the_settings_go_through_unchanged():
     async with completion_server(handler) as url:
         engine = OpenAIEngine(url + "/", model="llama3.3", api_key="k", extra_body={"raw": True})
         await collect(engine, request(max_gen_len=9, temperature=0.1, top_p=0.2))
-        assert engine.name == f"openai ({url}/completions)"
+        assert engine.name == f"openai ({url})"
     assert seen == {
         "model": "llama3.3",
         "prompt": PROMPT,
@@ -199,14 +219,60 @@ async def test_no_server_is_unavailable_and_asks_whether_it_runs():
     assert caught.value.code == "ServiceUnavailableException"
 
 
-async def test_images_are_refused():
-    with pytest.raises(EngineError, match="no images"):
-        await collect(OpenAIEngine("http://127.0.0.1:9/v1"), request(images=("aGk=",)))
+async def test_images_are_refused_by_the_completions_wire():
+    async with completion_server(sse(text_event("x", "stop"))) as url:
+        with pytest.raises(EngineError, match="no images"):
+            await collect(OpenAIEngine(url), request(images=("aGk=",)))
+
+
+async def test_ollama_gets_the_raw_prompt_on_its_own_wire_and_images_too():
+    """Its /v1/completions puts the model's template around the prompt (ollama/ollama#12636)."""
+    seen = {}
+
+    async def generate(http_request):
+        seen.update(await http_request.json())
+        lines = ({"response": "Hel", "done": False}, {"response": "lo", "done": False})
+        return await ndjson(*lines, {"response": "", "done": True, "done_reason": "length"})(http_request)
+
+    async def completions(_):
+        raise AssertionError("the templated wire was asked")
+
+    async with completion_server(completions, generate) as url:
+        got = await collect(OpenAIEngine(url, model="llama3.3"), request(images=("aGk=",), max_gen_len=7))
+    assert got == ["Hel", "lo", "length"]
+    assert seen == {
+        "model": "llama3.3",
+        "prompt": PROMPT,
+        "raw": True,
+        "stream": True,
+        "images": ["aGk="],
+        "options": {
+            "num_predict": 7,
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "stop": ["<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"],
+        },
+    }
+
+
+async def test_ollamas_errors_before_and_inside_the_stream():
+    async def unknown(_):
+        return web.json_response({"error": "model 'x' not found"}, status=404)
+
+    for handler, code, says in (
+        (unknown, "ResourceNotFoundException", "model 'x' not found"),
+        (ndjson({"response": "a"}, {"error": "out of memory"}), "ModelErrorException", "out of memory"),
+        (ndjson({"response": "a"}), "ModelErrorException", "without saying so"),
+    ):
+        async with completion_server(unknown, handler) as url:
+            with pytest.raises(EngineError, match=says) as caught:
+                await collect(OpenAIEngine(url))
+        assert caught.value.code == code
 
 
 def test_engines_are_made_by_name():
     assert isinstance(load_engine("openai:http://localhost:1234/v1#llama3.2"), Engine)
-    assert load_engine("openai:http://localhost:1234/v1").url == "http://localhost:1234/v1/completions"
+    assert load_engine("openai:http://localhost:1234/v1/").base_url == "http://localhost:1234/v1"
     assert "extractive" in load_engine("extractive").name
 
 

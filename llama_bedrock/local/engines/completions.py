@@ -1,0 +1,142 @@
+"""Two wires that take a raw prompt and stream text: OpenAI's ``/v1/completions`` and Ollama's
+``/api/generate``.
+
+Ollama serves the first one, too, but puts its model's chat template around the prompt there and ignores
+``raw`` (ollama/ollama#5544, #12636); only its own wire sends a prompt as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llama_bedrock.local.engine import EngineError, EngineRequest, StopReason
+
+_CODES = {
+    400: "ValidationException",
+    401: "AccessDeniedException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    413: "ValidationException",
+    422: "ValidationException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailableException",
+}
+_OPENAI_STOPS = 4  # OpenAI's limit
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How a kind of server is asked and what it answers.
+
+    Attributes:
+        path: Below the server's root.
+        body: The request's JSON, from the request, the model and the stop strings.
+        texts: The texts of one event; the reason of the end comes last, as a `StopReason`.
+    """
+
+    path: str
+    body: Callable[[EngineRequest, str, Sequence[str]], dict[str, Any]]
+    texts: Callable[[Mapping[str, Any]], list[str]]
+
+
+def _openai_body(request: EngineRequest, model: str, stops: Sequence[str]) -> dict[str, Any]:
+    if request.images:
+        raise EngineError("ValidationException", "The completions API takes no images; the prompt has some.")
+    return {
+        "model": model,
+        "prompt": request.prompt,
+        "max_tokens": request.max_gen_len,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "stop": list(stops)[:_OPENAI_STOPS],
+        "stream": True,
+    }
+
+
+def _openai_texts(event: Mapping[str, Any]) -> list[str]:
+    if event.get("error"):
+        raise broken(_message(event))
+    choices = event.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else {}
+    return _with_reason(choice.get("text"), choice.get("finish_reason"))
+
+
+def _ollama_body(request: EngineRequest, model: str, stops: Sequence[str]) -> dict[str, Any]:
+    return {
+        "model": model,
+        "prompt": request.prompt,
+        "raw": True,
+        "stream": True,
+        **({"images": list(request.images)} if request.images else {}),
+        "options": {
+            "num_predict": request.max_gen_len,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "stop": list(stops),
+        },
+    }
+
+
+def _ollama_texts(event: Mapping[str, Any]) -> list[str]:
+    if event.get("error"):
+        raise broken(_message(event))
+    return _with_reason(
+        event.get("response"), (event.get("done_reason") or "stop") if event.get("done") else None
+    )
+
+
+OPENAI = Wire("/v1/completions", _openai_body, _openai_texts)
+OLLAMA = Wire("/api/generate", _ollama_body, _ollama_texts)
+
+
+def parse_event(data: str) -> Mapping[str, Any]:
+    """The JSON object of one event.
+
+    Raises:
+        EngineError: It is none.
+    """
+    try:
+        value = json.loads(data)
+    except ValueError:
+        value = None
+    if not isinstance(value, Mapping):
+        raise broken(f"it sent no JSON object: {data[:200]!r}")
+    return value
+
+
+def refusal(status: int, body: str, url: str) -> EngineError:
+    """The Bedrock error for an HTTP status of the server, with its words."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        parsed = None
+    message = _message(parsed) if isinstance(parsed, Mapping) else body.strip()[:300]
+    text = f"The completion server at {url} answered {status}: {message or 'no message'}"
+    code = _CODES.get(status)
+    if code:
+        return EngineError(code, text)
+    return EngineError("ModelErrorException", text, originalStatusCode=status, resourceName=url)
+
+
+def broken(what: str) -> EngineError:
+    """The Bedrock error for an answer that cannot be read."""
+    text = f"The completion server failed: {what}"
+    return EngineError("ModelErrorException", text, originalStatusCode=500, resourceName="completions")
+
+
+def _with_reason(text: Any, reason: Any) -> list[str]:
+    found = [text] if isinstance(text, str) and text else []
+    if reason:
+        found.append(StopReason("length" if reason == "length" else "stop"))
+    return found
+
+
+def _message(body: Mapping[str, Any]) -> str:
+    error = body.get("error", body)
+    if isinstance(error, Mapping):
+        error = error.get("message") or error.get("detail") or error
+    return str(error)[:300]

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from llama_bedrock.agents import RagChain
     from llama_bedrock.cli.backend import Backend
+    from llama_bedrock.retrievers import HybridRetriever
     from llama_bedrock.retrievers.answer import Citation, RagAnswer
 
 LONGEST_QUESTION = 20_000
@@ -82,6 +83,15 @@ def open_chain(
 ) -> RagChain:
     """The chain from a question to a cited answer over the documents of a path, or of several."""
     from llama_bedrock.agents import create_rag_chain
+
+    retriever = open_retriever(path, backend, k=k, embeddings=embeddings, region=region)
+    return create_rag_chain(backend.llm, retriever)
+
+
+def open_retriever(
+    path: Path | Sequence[Path], backend: Backend, *, k: int, embeddings: str, region: str | None
+) -> HybridRetriever:
+    """The retriever over the documents of a path, or of several; their index is made if need be."""
     from llama_bedrock.cli.backend import endpoint_override
     from llama_bedrock.cli.indexing import choose_embeddings, open_index, shown_progress, tell_about
     from llama_bedrock.retrievers import HybridRetriever
@@ -90,7 +100,7 @@ def open_chain(
     with shown_progress() as progress:
         index = open_index(path, embeddings=kind, region=region, progress=progress)
     tell_about(index)
-    return create_rag_chain(backend.llm, HybridRetriever(store=index.store, k=k))
+    return HybridRetriever(store=index.store, k=k)
 
 
 def stream_answer(chain: RagChain, question: str) -> RagAnswer:
@@ -116,7 +126,7 @@ def show_answer(answer: RagAnswer) -> None:
     from llama_bedrock.cli.output import note, stdout
 
     if answer.stop_reason == "length":
-        note(f"The answer was cut at {_ANSWER_TOKENS:,} tokens.")
+        note("The answer was cut at its most tokens.")
     if answer.removed_marks:
         note(f"Removed marks that name no passage: {' '.join(answer.removed_marks)}")
     cited = _by_number(answer)

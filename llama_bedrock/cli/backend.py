@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,12 +48,14 @@ class Backend:
         is_local: True if the local engine answers, which is no Llama.
         name: For people: what answers.
         note: A line to show before the first answer; None if there is nothing to say.
+        connect: Makes the chat model of another model id, answered from the same place.
     """
 
     llm: ChatLlamaBedrock
     is_local: bool
     name: str
     note: str | None
+    connect: Callable[[str], ChatLlamaBedrock]
 
 
 @contextmanager
@@ -73,10 +75,14 @@ def open_backend(choice: ModelChoice) -> Iterator[Backend]:
         return
     if found is None:
         raise no_credentials("use --local")
-    llm = _chat_model(choice, region_name=choice.region)
+
+    def connect(model: str | None) -> ChatLlamaBedrock:
+        return _chat_model(_with_model(choice, model), region_name=choice.region)
+
+    llm = connect(choice.model)
     endpoint = endpoint_override()
     where = f" at {endpoint}" if endpoint else ""
-    yield Backend(llm, is_local=False, name=f"{llm.model}{where}", note=None)
+    yield Backend(llm, is_local=False, name=f"{llm.model}{where}", note=None, connect=connect)
 
 
 @contextmanager
@@ -86,7 +92,6 @@ def _local_backend(choice: ModelChoice, *, asked_for: bool) -> Iterator[Backend]
     from llama_bedrock.catalog import LlamaLifecycleWarning
     from llama_bedrock.local import LocalBedrock
 
-    region = choice.region or _callable_region(choice)
     found = "" if asked_for else "no AWS credentials found: "
     way = "leave --local out" if asked_for else "run `aws configure` or set AWS_BEARER_TOKEN_BEDROCK"
     note = f"{found}the {LOCAL_ENGINE} answers, which is no Llama but picks sentences. To use Bedrock, {way}."
@@ -95,15 +100,24 @@ def _local_backend(choice: ModelChoice, *, asked_for: bool) -> Iterator[Backend]
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore", LlamaLifecycleWarning)  # nothing of Bedrock is called
         server = stack.enter_context(LocalBedrock())
-        llm = _chat_model(
-            choice,
-            region_name=region,
-            endpoint_url=server.endpoint_url,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-            config=Config(proxies={}),  # a proxy would not find this machine's loopback
-        )
-        yield Backend(llm, is_local=True, name=LOCAL_ENGINE, note=note)
+
+        def connect(model: str | None) -> ChatLlamaBedrock:
+            chosen = _with_model(choice, model)
+            return _chat_model(
+                chosen,
+                region_name=choice.region or _callable_region(chosen),
+                endpoint_url=server.endpoint_url,
+                aws_access_key_id="local",
+                aws_secret_access_key="local",
+                config=Config(proxies={}),  # a proxy would not find this machine's loopback
+            )
+
+        yield Backend(connect(choice.model), is_local=True, name=LOCAL_ENGINE, note=note, connect=connect)
+
+
+def _with_model(choice: ModelChoice, model: str | None) -> ModelChoice:
+    """The same choice with another model; the prompt format was of the first one, unless it is the same."""
+    return choice if model == choice.model else replace(choice, model=model, prompt_format=None)
 
 
 def _chat_model(choice: ModelChoice, **settings: Any) -> ChatLlamaBedrock:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from llama_bedrock.cli import ask, doctor, index, models, prompt, serve
+from llama_bedrock.cli import ask, chat, doctor, index, models, prompt, serve
 from llama_bedrock.cli.failures import report
 
 
@@ -59,6 +59,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ask")(ask.ask)
+app.command("chat")(chat.chat)
 app.add_typer(index.app, name="index")
 app.command("prompt")(prompt.prompt)
 app.command("models")(models.models)

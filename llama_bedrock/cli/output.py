@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PIPE_WIDTH = 240  # columns of a table that nobody looks at in a terminal: nothing is cut
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def stdout() -> Console:
@@ -24,7 +28,23 @@ def stderr() -> Console:
 
 def note(text: str) -> None:
     """One line to the user that is no result."""
-    stderr().print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+    line = printable(text)
+    if sys.stderr.isatty():
+        stderr().print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+    else:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
+
+
+def printable(text: str) -> str:
+    """A text without the control characters by which it could drive a terminal; they come from elsewhere."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r", ""))
+
+
+def note_part(text: str) -> None:
+    """A part of a line to the user, for what is shown while it comes."""
+    stderr().print(
+        printable(text), style="dim", end="", markup=False, highlight=False, soft_wrap=True, overflow="ignore"
+    )
 
 
 def print_json(value: Any) -> None:
@@ -33,8 +53,13 @@ def print_json(value: Any) -> None:
 
 
 def write(text: str) -> None:
-    """Text to stdout as it is, at once; what the terminal's encoding lacks is replaced."""
+    """Text to stdout at once, as it is; in a terminal without control characters, for a model may say anything.
+
+    What the encoding of stdout lacks is replaced.
+    """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    if sys.stdout.isatty():
+        text = printable(text)
     try:
         sys.stdout.write(text)
     except UnicodeEncodeError:

@@ -1,0 +1,165 @@
+"""`llama-bedrock chat`: a conversation with a Llama, or about documents, that is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llama_bedrock.cli.model_options import (
+    Embeddings,
+    Local,
+    MaxTokens,
+    Model,
+    New,
+    PromptFormat,
+    Region,
+    Thread,
+)
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from llama_bedrock import ChatLlamaBedrock
+    from llama_bedrock.cli.backend import Backend
+    from llama_bedrock.cli.conversation import Graph
+    from llama_bedrock.cli.screen import Screen
+    from llama_bedrock.cli.session import Session
+    from llama_bedrock.cli.turns import TurnLoop
+
+    GraphOf = Callable[[ChatLlamaBedrock], Graph]
+
+DEFAULT_THREAD = "default"
+
+
+def chat(
+    docs: Annotated[
+        Path | None, typer.Option("--docs", help="File or folder: answers come from it, with sources.")
+    ] = None,
+    local: Local = None,
+    model: Model = None,
+    prompt_format: PromptFormat = None,
+    region: Region = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="System message.")] = None,
+    thread: Thread = None,
+    new: New = False,
+    max_tokens: MaxTokens = 2048,
+    k: Annotated[
+        int, typer.Option("--k", "-k", min=1, max=100, help="Passages to retrieve, with --docs.")
+    ] = 6,
+    embeddings: Embeddings = "auto",
+) -> None:
+    """Talk to a Llama. /help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.
+
+    In a terminal the conversation is kept and goes on next time. In a pipe each line is a turn, and only a
+    --thread is kept.
+    """
+    from llama_bedrock.cli.backend import ModelChoice, open_backend
+    from llama_bedrock.cli.lines import is_interactive, read_lines
+    from llama_bedrock.cli.memory import check_thread, open_memory
+    from llama_bedrock.cli.output import note
+    from llama_bedrock.cli.turns import TurnLoop
+
+    if docs is not None and system is not None:
+        raise ValueError(
+            "--system and --docs exclude each other: answers from documents have rules of their own"
+        )
+    settings: tuple[tuple[str, Any], ...] = (("max_tokens", max_tokens),)
+    if docs is not None:
+        settings += (("temperature", 0.0),)
+    name = check_thread(thread or DEFAULT_THREAD)
+    choice = ModelChoice(model, region, local, prompt_format, settings)
+    with ExitStack() as stack:
+        loop = stack.enter_context(TurnLoop())
+        memory = loop.enter(stack, open_memory(saved=thread is not None or is_interactive()))
+        backend = stack.enter_context(open_backend(choice))
+        if backend.note:
+            note(backend.note)
+        make_graph = partial(_plain_graph, memory=memory, system=system)
+        if docs is not None:
+            make_graph = _documents_graph(docs, backend, memory, k=k, embeddings=embeddings, region=region)
+        session = _session(backend, make_graph, f"chat:{name}", loop, with_documents=docs is not None)
+        begin(session, name, new=new)
+        session.run(read_lines())
+
+
+def begin(session: Session, name: str, *, new: bool) -> None:
+    """Open the conversation: forget it if that was asked for, else say what is remembered."""
+    from llama_bedrock.cli.lines import is_interactive
+    from llama_bedrock.cli.output import note
+
+    conversation = session.conversation
+    if new:
+        conversation.clear()
+    remembered = len(conversation.messages())
+    if is_interactive():
+        known = f", {remembered} messages so far" if remembered else ""
+        note(f"{session.backend.name}. Conversation {name!r}{known}. /help lists the commands.")
+
+
+def _session(
+    backend: Backend, make_graph: GraphOf, thread: str, loop: TurnLoop, *, with_documents: bool
+) -> Session:
+    from llama_bedrock.cli.conversation import Conversation
+    from llama_bedrock.cli.screen import AgentScreen, DocumentsScreen
+    from llama_bedrock.cli.session import Session
+
+    conversation = Conversation(make_graph(backend.llm), thread, loop, _nothing_to_decide)
+    if conversation.unfinished() is not None:  # of a process that was killed
+        conversation.close_turn()
+    if with_documents:
+        return Session(conversation, backend, make_graph, DocumentsScreen, _show_sources)
+    return Session(conversation, backend, make_graph, AgentScreen, _show_cut)
+
+
+def _plain_graph(llm: ChatLlamaBedrock, *, memory: BaseCheckpointSaver[str], system: str | None) -> Graph:
+    """An agent without tools: a model, and what keeps the conversation within its window."""
+    from langchain.agents import create_agent
+
+    from llama_bedrock.agents import ContextGuard
+
+    return create_agent(
+        llm, [], system_prompt=system, middleware=[ContextGuard()], checkpointer=memory, name="Chat"
+    )
+
+
+def _documents_graph(
+    docs: Path,
+    backend: Backend,
+    memory: BaseCheckpointSaver[str],
+    *,
+    k: int,
+    embeddings: str,
+    region: str | None,
+) -> GraphOf:
+    """A RAG chain with a memory: follow-up questions are asked in the light of the conversation."""
+    from llama_bedrock.agents import create_rag_chain
+    from llama_bedrock.cli.ask import open_retriever
+    from llama_bedrock.cli.documents_graph import documents_graph
+
+    retriever = open_retriever(docs, backend, k=k, embeddings=embeddings, region=region)
+    return lambda llm: documents_graph(create_rag_chain(llm, retriever), memory)
+
+
+def _show_sources(screen: Screen) -> None:
+    from llama_bedrock.cli.ask import show_answer
+    from llama_bedrock.cli.screen import DocumentsScreen
+
+    if isinstance(screen, DocumentsScreen):
+        show_answer(screen.answer.to_answer())
+
+
+def _show_cut(screen: Screen) -> None:
+    from llama_bedrock.cli.output import note
+    from llama_bedrock.cli.screen import AgentScreen
+
+    if isinstance(screen, AgentScreen) and screen.was_cut:
+        note("The answer was cut; --max-tokens allows more.")
+
+
+def _nothing_to_decide(question: Any) -> dict[str, Any]:
+    raise RuntimeError(f"a chat has nothing to approve, but was asked: {question!r}")

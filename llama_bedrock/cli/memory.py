@@ -1,0 +1,75 @@
+"""Where conversations are kept: LangGraph's SQLite checkpointer, in one file of the user's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llama_bedrock._extras import require
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+MEMORY_FILE = "conversations.sqlite"
+_BUSY_SECONDS = 10.0  # how long to wait for another process that writes
+
+
+def data_folder() -> Path:
+    """The folder of this program in the platform's place for data; ``XDG_DATA_HOME`` wins everywhere."""
+    if given := os.environ.get("XDG_DATA_HOME"):
+        base = Path(given)
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    else:
+        base = Path.home() / ".local" / "share"
+    return base / "llama-bedrock"
+
+
+def check_thread(name: str) -> str:
+    """The name of a conversation, without white space around it.
+
+    Raises:
+        ValueError: It is empty or has characters that are not for names.
+    """
+    name = name.strip()
+    if not name or len(name) > 100 or not name.isprintable():
+        raise ValueError("--thread is a name of 1 to 100 printable characters")
+    return name
+
+
+@asynccontextmanager
+async def open_memory(*, saved: bool) -> AsyncIterator[BaseCheckpointSaver[str]]:
+    """A checkpointer while the block lasts.
+
+    Args:
+        saved: True for the file, False for one that is forgotten with the process.
+
+    Raises:
+        ImportError: The extra ``agents`` is not installed.
+        OSError: The file cannot be written, or is no database.
+    """
+    if not saved:
+        yield require("langgraph.checkpoint.memory", "agents").InMemorySaver()
+        return
+    saver = require("langgraph.checkpoint.sqlite.aio", "agents").AsyncSqliteSaver
+    sqlite = require("aiosqlite", "agents")
+    path = data_folder() / MEMORY_FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # conversations are private
+    except OSError as error:
+        advice = "set XDG_DATA_HOME to a folder that can be written"
+        raise OSError(f"cannot keep conversations in {path.parent}: {error.strerror}; {advice}") from error
+    async with sqlite.connect(path, timeout=_BUSY_SECONDS) as connection:
+        memory = saver(connection)
+        try:
+            await memory.setup()
+        except sqlite.Error as error:
+            raise OSError(f"cannot keep conversations in {path}: {error}; move the file away") from error
+        yield memory

@@ -39,12 +39,14 @@ class Packed:
         left_out: The others, each with ``metadata["left_out"]``, the reason.
         passages: The chosen documents as passages, in the order of the prompt.
         boundary: Delimiter of the passages, see :func:`boundary_for`.
+        tokens: What the passages cost, as estimated.
     """
 
     documents: tuple[Document, ...]
     left_out: tuple[Document, ...]
     passages: tuple[Passage, ...]
     boundary: str
+    tokens: int = 0
 
 
 def pack(
@@ -77,7 +79,13 @@ def pack(
     )
     names = list(numbers) if numbers is not None else list(range(1, len(kept) + 1))
     passages = [as_passage(number, document) for number, document in zip(names, kept, strict=False)]
-    return Packed(kept, tuple(choice.left_out), tuple(_best_at_the_edges(passages)), boundary_for(passages))
+    return Packed(
+        kept,
+        tuple(choice.left_out),
+        tuple(_best_at_the_edges(passages)),
+        boundary_for(passages),
+        choice.tokens,
+    )
 
 
 def most_passages(budget: int) -> int:
@@ -121,6 +129,11 @@ class _Choice:
         self._shingles: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         self._forms: list[frozenset[str]] = []
         self._misses = 0
+
+    @property
+    def tokens(self) -> int:
+        """What the documents taken cost."""
+        return self._budget - self._left
 
     def offer(self, document: Document, max_per_document: int | None, min_score: float | None) -> None:
         """Take a document, or leave it out and say why."""

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.documents import Document
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.ai import AIMessage, UsageMetadata, add_usage
@@ -15,7 +16,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, patch_config
 
 from llama_bedrock.agents.citations import CitationReader
-from llama_bedrock.agents.packing import Packed, pack
+from llama_bedrock.agents.packing import pack
 from llama_bedrock.agents.rag_prompt import (
     Query,
     answer_messages,
@@ -33,6 +34,10 @@ from llama_bedrock.usage import estimate_tokens
 RagInput: TypeAlias = str | BaseMessage | Sequence[Any] | dict[str, Any]
 """A question; messages, of which the last one of the user is the question; or ``{"question": …,
 "chat_history": […]}``."""
+
+_SURE_TO_FIT = 0.7  # share of the passage budget up to which an error of the token estimate does no harm
+_SHRINK = 0.7
+_SMALLEST_SHARE = 0.4  # after two tries it is not the estimate that is wrong
 
 Retriever: TypeAlias = Runnable[str, list[Document]]
 Model: TypeAlias = Runnable[LanguageModelInput, AIMessage]
@@ -195,15 +200,20 @@ class RagChain(Runnable[RagInput, RagAnswer]):
             run.rewritten(
                 self.condense_model.invoke(run.rewrite_messages(), _named(config, "Condense question"))
             )
-        yield run.retrieved(self.retriever.invoke(run.question, _named(config, "Retrieve")))
-        if run.messages:
-            named = _named(config, "Answer")
-            if streamed:
-                for message in self.model.stream(run.messages, named, **kwargs):
-                    yield from run.feed(message)
-            else:
-                yield from run.feed(self.model.invoke(run.messages, named, **kwargs))
-        yield run.finish()
+        yield from run.retrieved(self.retriever.invoke(run.question, _named(config, "Retrieve")))
+        named = _named(config, "Answer")
+        while run.messages:
+            try:
+                if streamed:
+                    for message in self.model.stream(run.messages, named, **kwargs):
+                        yield from run.feed(message)
+                else:
+                    yield from run.feed(self.model.invoke(run.messages, named, **kwargs))
+                break
+            except ContextOverflowError:
+                if not run.shrink():
+                    raise
+        yield from run.finish()
 
     async def _aanswer(
         self, value: RagInput, config: RunnableConfig, kwargs: dict[str, Any], *, streamed: bool
@@ -212,17 +222,24 @@ class RagChain(Runnable[RagInput, RagAnswer]):
         if run.needs_rewrite:
             named = _named(config, "Condense question")
             run.rewritten(await self.condense_model.ainvoke(run.rewrite_messages(), named))
-        yield run.retrieved(await self.retriever.ainvoke(run.question, _named(config, "Retrieve")))
-        if run.messages:
-            named = _named(config, "Answer")
-            if streamed:
-                async for message in self.model.astream(run.messages, named, **kwargs):
-                    for chunk in run.feed(message):
+        for chunk in run.retrieved(await self.retriever.ainvoke(run.question, _named(config, "Retrieve"))):
+            yield chunk
+        named = _named(config, "Answer")
+        while run.messages:
+            try:
+                if streamed:
+                    async for message in self.model.astream(run.messages, named, **kwargs):
+                        for chunk in run.feed(message):
+                            yield chunk
+                else:
+                    for chunk in run.feed(await self.model.ainvoke(run.messages, named, **kwargs)):
                         yield chunk
-            else:
-                for chunk in run.feed(await self.model.ainvoke(run.messages, named, **kwargs)):
-                    yield chunk
-        yield run.finish()
+                break
+            except ContextOverflowError:
+                if not run.shrink():
+                    raise
+        for chunk in run.finish():
+            yield chunk
 
 
 class _Run:
@@ -237,6 +254,9 @@ class _Run:
         self._reader = CitationReader({})
         self._stop_reason: str | None = None
         self._guardrail_action: str | None = None
+        self._found: list[Document] = []
+        self._share = 1.0  # of the budget that is used
+        self._shown: RagAnswerChunk | None = None  # the documents, while they may still change
         self.question = self._query.question
         self.messages: list[BaseMessage] = []
         self.needs_rewrite = bool(self._query.history) and not stands_alone(self.question)
@@ -251,31 +271,53 @@ class _Run:
         self._usage = message.usage_metadata
         self._time("condense")
 
-    def retrieved(self, documents: list[Document]) -> RagAnswerChunk:
-        """Take the documents and make the prompt of them; no prompt when none can be shown."""
-        self._time("retrieve")
-        packed = self._pack(documents)
-        self._reader = CitationReader(dict(enumerate(packed.documents, start=1)))
-        if packed.documents:
-            self.messages = answer_messages(self.question, packed, self._chain.instructions)
-        return RagAnswerChunk(
-            documents=packed.documents, documents_left_out=packed.left_out, question=self.question
-        )
+    def retrieved(self, documents: list[Document]) -> Iterator[RagAnswerChunk]:
+        """Take the documents and make the prompt of them; no prompt when none can be shown.
 
-    def _pack(self, documents: list[Document]) -> Packed:
+        Gives a chunk with the documents, unless they nearly fill the window and may have to be packed again.
+        """
+        self._time("retrieve")
+        self._found = documents
+        if self._pack() <= _SURE_TO_FIT:
+            yield from self._show()
+
+    def shrink(self) -> bool:
+        """Pack again for less, after the model said that the prompt is too long; False to give up."""
+        if self._shown is None or self._share < _SMALLEST_SHARE:
+            return False
+        self._share *= _SHRINK
+        self._pack()
+        return bool(self.messages)
+
+    def _pack(self) -> float:
+        """Make the prompt; returns the share of the window's budget that its passages take."""
         chain = self._chain
         budget = passage_budget(chain.model, self.question, chain.instructions, chain.count_tokens)
-        return pack(
-            documents,
+        packed = pack(
+            self._found,
             question=self.question,
-            budget=min(budget, chain.max_passage_tokens or budget),
+            budget=min(int(budget * self._share), chain.max_passage_tokens or budget),
             count_tokens=chain.count_tokens,
             max_per_document=chain.max_passages_per_document,
             min_score=chain.min_score,
         )
+        self._reader = CitationReader(dict(enumerate(packed.documents, start=1)))
+        self.messages = []
+        if packed.documents:
+            self.messages = answer_messages(self.question, packed, chain.instructions)
+        self._shown = RagAnswerChunk(
+            documents=packed.documents, documents_left_out=packed.left_out, question=self.question
+        )
+        return packed.tokens / budget
+
+    def _show(self) -> Iterator[RagAnswerChunk]:
+        if self._shown is not None:
+            yield self._shown
+            self._shown = None
 
     def feed(self, message: BaseMessage) -> Iterator[RagAnswerChunk]:
         """Take a piece of the model's answer; gives a chunk if there is something new to show."""
+        yield from self._show()
         if message.text and "first_token" not in self._timings:
             self._timings["first_token"] = perf_counter() - self._step
         if isinstance(message, AIMessage) and message.usage_metadata:
@@ -286,8 +328,9 @@ class _Run:
         if text or citations:
             yield RagAnswerChunk(text=text, citations=citations)
 
-    def finish(self) -> RagAnswerChunk:
+    def finish(self) -> Iterator[RagAnswerChunk]:
         """Take the end of the answer."""
+        yield from self._show()
         text, citations = self._reader.close(cut=self._stop_reason == "length")
         refused = not self.messages or self._reader.says_no_answer
         if not self._reader.text:  # nothing to ask about, or nothing answered
@@ -296,7 +339,7 @@ class _Run:
         if self.messages:
             self._time("generate")
         self._timings["total"] = perf_counter() - self._started
-        return RagAnswerChunk(
+        yield RagAnswerChunk(
             text=text,
             citations=citations,
             usage=self._usage,

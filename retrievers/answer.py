@@ -71,7 +71,7 @@ class RagAnswer:
             beyond the token budget. Each carries ``metadata["left_out"]``, the reason.
         usage: Tokens of every model call that was made for this answer; None when no call was made or none
             was told.
-        timings: Seconds by step: ``condense``, ``retrieve``, ``first_token`` (from the start of generation),
+        timings: Seconds by step: ``condense``, ``retrieve``, ``first_token`` (from the end of retrieval),
             ``generate``, ``total``; steps that did not run are absent.
         grounded_fraction: Share of the answer's statements that carry a supported citation, 0 to 1.
         session_id: Session of a Knowledge Base, to continue the conversation.

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
@@ -18,6 +19,7 @@ from llama_bedrock.agents import RagAnswer, RagAnswerChunk, create_rag_chain
 from llama_bedrock.prompts.parse_back import parse_prompt
 from llama_bedrock.prompts.passages import NO_ANSWER, parse_follow_up, parse_passages, parse_question
 from llama_bedrock.testing import StopReason
+from llama_bedrock.usage import estimate_tokens
 
 DOCUMENTS = [
     Document(
@@ -305,6 +307,32 @@ def test_documents_ten_times_the_context_window(scripted):
     start, end = answer.citations[0].offsets
     assert text[start:end] == answer.citations[0].quote
     assert answer.usage["input_tokens"] < 8_192
+
+
+@every_call
+def test_a_prompt_longer_than_estimated_is_packed_again(scripted, call):
+    """A token count that is far too low stands for text of which the estimate knows nothing."""
+    documents = [
+        Document(f"Llama {i}: " + " ".join(f"x{i}y{j}" for j in range(60)), metadata={"source": f"{i}.md"})
+        for i in range(60)
+    ]
+    llm, engine = scripted(["Llama 0 [1]."] * 3, model="meta.llama3-8b-instruct-v1:0")
+    chain = create_rag_chain(
+        llm, retriever(documents), count_tokens=lambda text: estimate_tokens(text) * 2 // 3
+    )
+    answer = call(chain, "What is known about the llamas of the farm?")
+    assert answer.text == "Llama 0 [1]."
+    assert len(answer.documents) + len(answer.documents_left_out) == 60
+    assert len(engine.requests) == 1  # the endpoint refused the longer ones
+
+
+@every_call
+def test_a_prompt_that_stays_too_long_is_the_services_error(scripted, call):
+    documents = [Document(f"{i} " + "word " * 2_000, metadata={"source": f"{i}.md"}) for i in range(60)]
+    llm, _ = scripted([], model="meta.llama3-8b-instruct-v1:0")
+    chain = create_rag_chain(llm, retriever(documents), count_tokens=lambda text: len(text) // 500)
+    with pytest.raises(ContextOverflowError):
+        call(chain, QUESTION)
 
 
 def test_documents_with_only_control_tokens(scripted):

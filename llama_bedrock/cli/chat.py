@@ -79,7 +79,7 @@ def chat(
         backend = stack.enter_context(open_backend(choice))
         if backend.note:
             note(backend.note)
-        make_graph = partial(_plain_graph, memory=memory, system=system)
+        make_graph: GraphOf = partial(_plain_graph, memory=memory, system=system)
         if docs is not None:
             make_graph = _documents_graph(docs, backend, memory, k=k, embeddings=embeddings, region=region)
         session = _session(backend, make_graph, f"chat:{name}", loop, with_documents=docs is not None)
@@ -87,16 +87,15 @@ def chat(
         session.run(read_lines())
 
 
-def begin(session: Session, name: str, *, new: bool) -> None:
-    """Open the conversation: forget it if that was asked for, else say what is remembered."""
+def begin(session: Session, name: str, *, new: bool, greet: bool = True) -> None:
+    """Open the conversation: forget it if that was asked for, and tell a person what is remembered."""
     from llama_bedrock.cli.lines import is_interactive
     from llama_bedrock.cli.output import note
 
-    conversation = session.conversation
     if new:
-        conversation.clear()
-    remembered = len(conversation.messages())
-    if is_interactive():
+        session.conversation.clear()
+    if greet and is_interactive():
+        remembered = len(session.conversation.messages())
         known = f", {remembered} messages so far" if remembered else ""
         note(f"{session.backend.name}. Conversation {name!r}{known}. /help lists the commands.")
 
@@ -106,14 +105,14 @@ def _session(
 ) -> Session:
     from llama_bedrock.cli.conversation import Conversation
     from llama_bedrock.cli.screen import AgentScreen, DocumentsScreen
-    from llama_bedrock.cli.session import Session
+    from llama_bedrock.cli.session import Session, show_cut
 
     conversation = Conversation(make_graph(backend.llm), thread, loop, _nothing_to_decide)
     if conversation.unfinished() is not None:  # of a process that was killed
         conversation.close_turn()
     if with_documents:
         return Session(conversation, backend, make_graph, DocumentsScreen, _show_sources)
-    return Session(conversation, backend, make_graph, AgentScreen, _show_cut)
+    return Session(conversation, backend, make_graph, AgentScreen, show_cut)
 
 
 def _plain_graph(llm: ChatLlamaBedrock, *, memory: BaseCheckpointSaver[str], system: str | None) -> Graph:
@@ -151,14 +150,6 @@ def _show_sources(screen: Screen) -> None:
 
     if isinstance(screen, DocumentsScreen):
         show_answer(screen.answer.to_answer())
-
-
-def _show_cut(screen: Screen) -> None:
-    from llama_bedrock.cli.output import note
-    from llama_bedrock.cli.screen import AgentScreen
-
-    if isinstance(screen, AgentScreen) and screen.was_cut:
-        note("The answer was cut; --max-tokens allows more.")
 
 
 def _nothing_to_decide(question: Any) -> dict[str, Any]:

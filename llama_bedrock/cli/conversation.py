@@ -102,6 +102,7 @@ class Conversation:
                 if asked:
                     given = Command(resume={question.id: self._decide(question.value) for question in asked})
                 asked = self._loop.run(self._stream(given, screen))
+                screen.end()
                 if not asked:
                     break
         except BaseException:  # Ctrl-C too
@@ -109,13 +110,14 @@ class Conversation:
             screen.end()
             self.close_turn(partial)
             raise
-        screen.end()
 
     async def _stream(self, given: Any, screen: Screen) -> tuple[Interrupt, ...]:
         """Run the graph until it ends or asks; returns what it asks."""
         asked: tuple[Interrupt, ...] = ()
         modes: Any = ["updates", *screen.modes]
         stream = self.graph.astream(given, self._config, stream_mode=modes, durability="sync")
+        mode: str
+        data: Any
         async for mode, data in stream:
             if mode == "updates" and "__interrupt__" in data:
                 asked += tuple(data["__interrupt__"])

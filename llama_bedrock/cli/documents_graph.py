@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def documents_graph(chain: RagChain, memory: BaseCheckpointSaver[str]) -> Graph:
-    """A graph of one node: the chain answers the newest message. It streams ``RagAnswerChunk`` as ``custom``."""
+    """A graph of one node: the chain answers the newest message.
+
+    It streams ``RagAnswerChunk`` as ``custom``.
+    """
 
     async def answer(
         state: MessagesState, config: RunnableConfig, *, writer: StreamWriter

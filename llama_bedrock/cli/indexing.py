@@ -96,7 +96,7 @@ def open_index(
     os.utime(folder / _ABOUT)  # the time of last use, by which old indexes are dropped
     from llama_bedrock.retrievers import FAISSStore
 
-    store = FAISSStore.load(folder / "store", _titan(region) if embeddings == TITAN else None)
+    store = FAISSStore.load(folder / "store", titan(region) if embeddings == TITAN else None)
     seconds = time.perf_counter() - started
     return OpenIndex(store, folder, about["documents"], about["passages"], tuple(problems), built, seconds)
 
@@ -156,7 +156,7 @@ def _build(
     passages = split_documents(documents)
     with _unfinished(folder) as new:
         tell(f"Embedding {len(passages):,} passages", 2, 4)
-        store = FAISSStore.from_documents(passages, _titan(region) if embeddings == TITAN else None)
+        store = FAISSStore.from_documents(passages, titan(region) if embeddings == TITAN else None)
         HybridRetriever(store=store)  # has the store save the index of words too
         tell("Saving", 3, 4)
         store.save(new / "store")
@@ -211,7 +211,7 @@ def _drop_old(indexes: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _titan(region: str | None) -> Embeddings:
+def titan(region: str | None) -> Embeddings:
     """Bedrock's Titan embeddings; where there are credentials, that is what the default is."""
     from llama_bedrock.cli.backend import find_credentials, no_credentials
     from llama_bedrock.retrievers import default_embeddings

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from llama_bedrock.cli import ask, chat, doctor, index, models, prompt, serve
+from llama_bedrock.cli import agent, ask, chat, doctor, evaluation, index, models, prompt, serve
 from llama_bedrock.cli.failures import report
 
 
@@ -60,7 +60,9 @@ app = typer.Typer(
 )
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
+app.command("agent")(agent.agent)
 app.add_typer(index.app, name="index")
+app.command("eval")(evaluation.evaluate)
 app.command("prompt")(prompt.prompt)
 app.command("models")(models.models)
 app.command("serve")(serve.serve)

@@ -53,7 +53,7 @@ def print_json(value: Any) -> None:
 
 
 def write(text: str) -> None:
-    """Text to stdout at once, as it is; in a terminal without control characters, for a model may say anything.
+    """Text to stdout at once, as it is; in a terminal without control characters: a model may say anything.
 
     What the encoding of stdout lacks is replaced.
     """

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from llama_bedrock.cli.output import note, note_part, write
 
 if TYPE_CHECKING:
+    from langchain_core.messages import ToolMessage
+
     from llama_bedrock.retrievers.answer import RagAnswerChunk
 
 _LONGEST_CALL = 400
@@ -69,7 +71,7 @@ class AgentScreen:
         elif isinstance(message, ToolMessage):
             self.end()
             sign = "✗" if message.status == "error" else "←"
-            note(f"{sign} {message.name}: {shortened(message.text, _LONGEST_RESULT)}")
+            note(f"{sign} {message.name}: {_result(message)}")
         elif isinstance(message, AIMessage):  # a whole one: of middleware, such as "I stopped because …"
             self.end()
             self._say(message.text)
@@ -148,6 +150,14 @@ class DocumentsScreen:
         if self.partial:
             write("\n")
         self.partial = ""
+
+
+def _result(message: ToolMessage) -> str:
+    """A tool's result on one line: passages of a search are counted, not shown."""
+    found = message.artifact
+    if isinstance(found, list) and found and message.status != "error":
+        return f"{len(found)} passage{'s' if len(found) > 1 else ''}"
+    return shortened(message.text, _LONGEST_RESULT)
 
 
 def call_text(name: str, arguments: Mapping[str, Any]) -> str:

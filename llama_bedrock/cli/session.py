@@ -1,4 +1,4 @@
-"""What `chat` and `agent` share: lines of the user in, turns out, and the commands that begin with a slash."""
+"""What `chat` and `agent` share: lines of the user in, turns out, and the commands with a slash."""
 
 from __future__ import annotations
 
@@ -47,21 +47,25 @@ class Session:
     below: Callable[[Screen], None] = lambda screen: None
     _saved: Path | None = None
 
-    def run(self, lines: Iterable[str]) -> None:
+    def run(self, lines: Iterable[str], *, go_on: bool = True) -> None:
         """Answer each line, until there are no more or one of them is `/exit`.
 
-        In a terminal a turn that fails, or that Ctrl-C stops, does not end the session; in a pipe it does.
+        Args:
+            lines: What the user says.
+            go_on: Whether in a terminal the session goes on after a turn that fails or that Ctrl-C stops. In
+                a pipe it never does.
         """
+        go_on = go_on and is_interactive()
         for line in lines:
             try:
                 if not self._take(line):
                     return
             except KeyboardInterrupt:
-                if not is_interactive():
+                if not go_on:
                     raise
                 note("Stopped.")
             except Exception as error:
-                if not is_interactive():
+                if not go_on:
                     raise
                 report(error, debug=False)
 
@@ -69,6 +73,12 @@ class Session:
         """One turn, and what belongs under it."""
         screen = self.new_screen()
         self.conversation.turn(text, screen)
+        self.below(screen)
+
+    def resume(self) -> None:
+        """Go on with a turn that another process did not end."""
+        screen = self.new_screen()
+        self.conversation.resume(screen)
         self.below(screen)
 
     def _take(self, line: str) -> bool:
@@ -117,3 +127,11 @@ class Session:
     def _clear(self, _: str) -> None:
         self.conversation.clear()
         note("The conversation is forgotten.")
+
+
+def show_cut(screen: Screen) -> None:
+    """Say that the model had more to say."""
+    from llama_bedrock.cli.screen import AgentScreen
+
+    if isinstance(screen, AgentScreen) and screen.was_cut:
+        note("The answer was cut; --max-tokens allows more.")

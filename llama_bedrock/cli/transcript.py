@@ -33,6 +33,6 @@ def _markdown(message: BaseMessage) -> str:
 
     name = _SPEAKERS.get(message.type) or f"Result of {message.name or message.type}"
     calls = message.tool_calls if isinstance(message, AIMessage) else []
-    parts = [message.text] if message.text else []
+    parts = [str(message.text)] if message.text else []
     parts += [f"`{call_text(call['name'], call['args'])}`" for call in calls]
     return f"## {name}\n\n" + "\n\n".join(parts) + "\n"

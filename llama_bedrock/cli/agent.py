@@ -1,0 +1,220 @@
+"""`llama-bedrock agent`: a Llama with tools, that asks before it runs one that may write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llama_bedrock.cli.model_options import (
+    Embeddings,
+    Local,
+    MaxTokens,
+    Model,
+    New,
+    PromptFormat,
+    Region,
+    Thread,
+)
+
+if TYPE_CHECKING:
+    from langchain.agents.middleware.types import AgentMiddleware
+    from langchain_core.tools import BaseTool
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from llama_bedrock import ChatLlamaBedrock
+    from llama_bedrock.cli.approval import Approver
+    from llama_bedrock.cli.backend import Backend
+    from llama_bedrock.cli.conversation import Conversation, Graph
+    from llama_bedrock.cli.screen import Screen
+    from llama_bedrock.cli.session import Session
+    from llama_bedrock.cli.turns import TurnLoop
+
+REFUSED = 3
+"""Exit code when a tool that may write was not run because nobody could be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the options say about the agent."""
+
+    docs: Path | None
+    allowed: tuple[str, ...]
+    yes: bool
+    max_usd: float | None
+    system: str | None
+    k: int
+    embeddings: str
+    region: str | None
+
+
+def agent(
+    question: Annotated[
+        str | None, typer.Argument(help="What to do. Without it: a conversation, or the lines of a pipe.")
+    ] = None,
+    tools: Annotated[
+        list[str] | None,
+        typer.Option("--tools", "-T", help="module:function or file.py:function; repeatable."),
+    ] = None,
+    mcp: Annotated[
+        list[str] | None, typer.Option("--mcp", help='MCP server: "command args" or a URL; repeatable.')
+    ] = None,
+    docs: Annotated[
+        Path | None, typer.Option("--docs", help="File or folder that the agent can search.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Run every tool without asking.")] = False,
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", help="Name of a tool to run without asking; repeatable.")
+    ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option("--max-usd", help="Most US dollars for a question, by list prices.")
+    ] = None,
+    local: Local = None,
+    model: Model = None,
+    prompt_format: PromptFormat = None,
+    region: Region = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="System message.")] = None,
+    thread: Thread = None,
+    new: New = False,
+    max_tokens: MaxTokens = 2048,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages a search finds.")] = 6,
+    embeddings: Embeddings = "auto",
+) -> None:
+    """Let a Llama work with tools. It asks before it runs one that is not marked as reading only.
+
+    An MCP tool is marked by its annotation readOnlyHint, a Python function by its attribute read_only. A
+    QUESTION, or a pipe, begins a conversation that is kept only with --thread.
+    """
+    from llama_bedrock.cli.approval import Approver
+    from llama_bedrock.cli.backend import ModelChoice, open_backend
+    from llama_bedrock.cli.chat import DEFAULT_THREAD, begin
+    from llama_bedrock.cli.lines import is_interactive, read_lines
+    from llama_bedrock.cli.memory import check_thread
+    from llama_bedrock.cli.output import note
+
+    if question is not None and not question.strip():
+        raise ValueError("the question is empty")
+    name = check_thread(thread or DEFAULT_THREAD)
+    plan = _Plan(docs, tuple(allow or ()), yes, max_usd, system, k, embeddings, region)
+    settings = (("max_tokens", max_tokens), ("temperature", 0.0))
+    approver = Approver()
+    with ExitStack() as stack:
+        saved = thread is not None or (question is None and is_interactive())
+        loop, memory, offered = _open(stack, tools or [], mcp or [], saved=saved)
+        backend = stack.enter_context(
+            open_backend(ModelChoice(model, region, local, prompt_format, settings))
+        )
+        if backend.note:
+            note(backend.note)
+        make_graph = _graph_maker(plan, backend, offered, memory)
+        session = _session(backend, make_graph, f"agent:{name}", loop, approver, cited=docs is not None)
+        begin(session, name, new=new, greet=question is None)
+        _finish_last_turn(session)
+        session.run(read_lines() if question is None else [question], go_on=question is None)
+    if approver.refused:
+        raise typer.Exit(REFUSED)
+
+
+def _open(
+    stack: ExitStack, specs: list[str], servers: list[str], *, saved: bool
+) -> tuple[TurnLoop, BaseCheckpointSaver[str], list[BaseTool]]:
+    """The loop that the agent runs in, its memory and its tools, all closed with the stack."""
+    from llama_bedrock.cli.agent_tools import check_names, load_python_tools, mcp_tools
+    from llama_bedrock.cli.memory import open_memory
+    from llama_bedrock.cli.turns import TurnLoop
+
+    offered = load_python_tools(specs)
+    loop = stack.enter_context(TurnLoop())
+    memory = loop.enter(stack, open_memory(saved=saved))
+    offered += loop.enter(stack, mcp_tools(servers))
+    check_names(offered)
+    return loop, memory, offered
+
+
+def _graph_maker(
+    plan: _Plan, backend: Backend, tools: list[BaseTool], memory: BaseCheckpointSaver[str]
+) -> Callable[[ChatLlamaBedrock], Graph]:
+    """Function from a chat model to the agent that the options describe."""
+    from llama_bedrock.agents import create_rag_agent, create_tool_agent
+    from llama_bedrock.cli.ask import open_retriever
+
+    middleware = _middleware(plan, tools)
+    shared: dict[str, Any] = {"middleware": middleware, "checkpointer": memory}
+    if plan.docs is None:
+        return lambda llm: create_tool_agent(llm, tools, system_prompt=plan.system, **shared)
+    retriever = open_retriever(plan.docs, backend, k=plan.k, embeddings=plan.embeddings, region=plan.region)
+    return lambda llm: create_rag_agent(llm, retriever, tools, instructions=plan.system, **shared)
+
+
+def _middleware(plan: _Plan, tools: list[BaseTool]) -> list[AgentMiddleware[Any, Any, Any]]:
+    from llama_bedrock.agents import BudgetGuard
+    from llama_bedrock.cli.agent_tools import is_read_only
+    from llama_bedrock.cli.approval import approval_middleware
+
+    names = [tool.name for tool in tools]
+    for name in plan.allowed:
+        if name not in names:
+            raise ValueError(f"--allow {name}: there is no such tool; there are {', '.join(names) or 'none'}")
+    asked = [t.name for t in tools if not (plan.yes or is_read_only(t) or t.name in plan.allowed)]
+    budget = [] if plan.max_usd is None else [BudgetGuard(max_usd=plan.max_usd)]
+    return [*budget, *approval_middleware(asked)]
+
+
+def _session(
+    backend: Backend,
+    make_graph: Callable[[ChatLlamaBedrock], Graph],
+    thread: str,
+    loop: TurnLoop,
+    approver: Approver,
+    *,
+    cited: bool,
+) -> Session:
+    from llama_bedrock.cli.conversation import Conversation
+    from llama_bedrock.cli.screen import AgentScreen
+    from llama_bedrock.cli.session import Session, show_cut
+
+    conversation = Conversation(make_graph(backend.llm), thread, loop, approver.decide)
+
+    def below(screen: Screen) -> None:
+        show_cut(screen)
+        if cited:
+            _show_sources(conversation)
+
+    return Session(conversation, backend, make_graph, AgentScreen, below)
+
+
+def _show_sources(conversation: Conversation) -> None:
+    """The checked citations of the newest answer."""
+    from llama_bedrock.agents import read_answer
+    from llama_bedrock.cli.ask import show_answer
+
+    answer = read_answer(conversation.messages())
+    if answer.citations or answer.removed_marks:
+        show_answer(answer)
+
+
+def _finish_last_turn(session: Session) -> None:
+    """Where another process was killed in the middle of a turn: go on if the user wants that, else close it.
+
+    A call that was running then would run again, so nothing goes on by itself.
+    """
+    from llama_bedrock.cli.lines import choose, is_interactive
+    from llama_bedrock.cli.output import note
+    from llama_bedrock.cli.screen import call_text
+
+    waiting = session.conversation.unfinished()
+    if waiting is None:
+        return
+    calls = ", ".join(call_text(call["name"], call["args"]) for call in waiting)
+    what = (
+        f"The last turn was cut off before the result of {calls}." if calls else "The last turn was cut off."
+    )
+    note(what)
+    if is_interactive() and choose("Go on with it, and run what has no result?", "yn") == "y":
+        session.resume()
+    else:
+        session.conversation.close_turn()

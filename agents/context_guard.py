@@ -13,8 +13,10 @@ from langchain.agents.middleware.types import (
     ModelResponse,
     PrivateStateAttr,
 )
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 from typing_extensions import NotRequired, TypedDict
 
@@ -35,6 +37,8 @@ _NO_IMAGES = "[An image was here; this model reads no images.]"
 _AFTER_SUMMARY = (
     0.6  # share of the budget that is used after a summary, so that the next one is not due at once
 )
+_SHARES = (1.0, 0.6)  # of the budget: the second is for text of which the estimate knew too little
+_SUMMARY_RUN: RunnableConfig = {"run_name": "Summarise conversation"}
 _NOTE_TOKENS = 24
 _SMALLEST_RESULT = 200  # tokens that are left of a result, whatever happens
 
@@ -107,34 +111,42 @@ class ContextGuard(AgentMiddleware[ContextState, Any, Any]):
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
-        """Send the request, shortened if need be."""
-        fitting = self._fitting(request)
-        summary = fitting.known_summary
-        if fitting.to_summarise and self.summary_model is not None:
-            reply = self.summary_model.invoke(
-                fitting.summary_messages(), {"run_name": "Summarise conversation"}
-            )
-            summary = Summary(before_id=fitting.before_id, text=reply.text)
-        response = handler(request.override(messages=fitting.finish(summary)))
-        return _with_summary(response, summary, fitting)
+        """Send the request, shortened if need be, and once more if it is still too long for the model."""
+        for share in _SHARES:
+            fitting = self._fitting(request, share)
+            summary = fitting.known_summary
+            if fitting.to_summarise and self.summary_model is not None:
+                reply = self.summary_model.invoke(fitting.summary_messages(), _SUMMARY_RUN)
+                summary = Summary(before_id=fitting.before_id, text=reply.text)
+            try:
+                response = handler(request.override(messages=fitting.finish(summary)))
+                return _with_summary(response, summary, fitting)
+            except ContextOverflowError:
+                if share == _SHARES[-1]:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     async def awrap_model_call(
         self,
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
-        """Send the request, shortened if need be."""
-        fitting = self._fitting(request)
-        summary = fitting.known_summary
-        if fitting.to_summarise and self.summary_model is not None:
-            reply = await self.summary_model.ainvoke(
-                fitting.summary_messages(), {"run_name": "Summarise conversation"}
-            )
-            summary = Summary(before_id=fitting.before_id, text=reply.text)
-        response = await handler(request.override(messages=fitting.finish(summary)))
-        return _with_summary(response, summary, fitting)
+        """Send the request, shortened if need be, and once more if it is still too long for the model."""
+        for share in _SHARES:
+            fitting = self._fitting(request, share)
+            summary = fitting.known_summary
+            if fitting.to_summarise and self.summary_model is not None:
+                reply = await self.summary_model.ainvoke(fitting.summary_messages(), _SUMMARY_RUN)
+                summary = Summary(before_id=fitting.before_id, text=reply.text)
+            try:
+                response = await handler(request.override(messages=fitting.finish(summary)))
+                return _with_summary(response, summary, fitting)
+            except ContextOverflowError:
+                if share == _SHARES[-1]:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
-    def _fitting(self, request: ModelRequest[Any]) -> _Fitting:
+    def _fitting(self, request: ModelRequest[Any], share: float) -> _Fitting:
         profile = getattr(request.model, "profile", None) or {}
         messages = list(request.messages)
         if profile.get("image_inputs") is False:
@@ -142,7 +154,7 @@ class ContextGuard(AgentMiddleware[ContextState, Any, Any]):
         fixed = self.count_tokens(request.system_prompt or "") + self.count_tokens(_tool_text(request.tools))
         return _Fitting(
             messages,
-            budget=self._budget(request, profile) - fixed,
+            budget=int(self._budget(request, profile) * share) - fixed,
             keep_results=self.keep_results,
             summarise=self.summary_model is not None,
             known_summary=request.state.get("context_summary"),  # type: ignore[arg-type]

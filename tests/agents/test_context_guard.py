@@ -161,6 +161,20 @@ def test_old_turns_are_summarised_once_when_a_model_is_given(scripted, colour):
     assert "Question 7" in last
 
 
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_request_longer_than_estimated_is_shortened_again(scripted, colour):
+    """A count that is too low stands for text of which the estimate knows nothing."""
+    llm, engine = scripted(
+        [f"[read(page={i})]" for i in range(9)] + ["Done."], model="meta.llama3-8b-instruct-v1:0"
+    )
+    guard = ContextGuard(count_tokens=lambda text: estimate_tokens(text) * 3 // 4)
+    agent = create_tool_agent(llm, [read], middleware=[guard])
+    value = {"messages": [("user", "Read all pages")]}
+    out = agent.invoke(value) if colour == "sync" else asyncio.run(agent.ainvoke(value))
+    assert out["messages"][-1].text == "Done."
+    assert len(engine.requests) == 10
+
+
 def picture() -> str:
     from PIL import Image
 

@@ -167,7 +167,7 @@ def test_a_request_longer_than_estimated_is_shortened_again(scripted, colour):
     llm, engine = scripted(
         [f"[read(page={i})]" for i in range(9)] + ["Done."], model="meta.llama3-8b-instruct-v1:0"
     )
-    guard = ContextGuard(count_tokens=lambda text: estimate_tokens(text) * 3 // 4)
+    guard = ContextGuard(count_tokens=lambda text: estimate_tokens(text) // 2)
     agent = create_tool_agent(llm, [read], middleware=[guard])
     value = {"messages": [("user", "Read all pages")]}
     out = agent.invoke(value) if colour == "sync" else asyncio.run(agent.ainvoke(value))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils import secret_from_env
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from typing_extensions import Self
 
 from llama_bedrock.transport.settings import Timeout, TransportSettings
 
@@ -103,6 +104,17 @@ class KnowledgeBaseConnection(BaseModel):
         from llama_bedrock.transport.clients import region_of
 
         return region_of(self._settings())
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # Connections stay where they are; the copy makes its own.
+        state = super().__getstate__()
+        private = state.get("__pydantic_private__") or {}
+        return {**state, "__pydantic_private__": {**private, "_sync": None, "_async": None}}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        bare = self.__copy__()
+        bare._sync = bare._async = None
+        return super(KnowledgeBaseConnection, bare).__deepcopy__(memo)
 
     def _settings(self) -> TransportSettings:
         return TransportSettings(

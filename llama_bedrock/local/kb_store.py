@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -135,7 +136,9 @@ def json_value(value: Any) -> Any:
 
 
 def _is_faiss(store: VectorStore) -> bool:
-    return any(cls.__name__ == "FAISSStore" for cls in type(store).__mro__)
+    """Asked without importing faiss: where its module was never imported there is no such store."""
+    module = sys.modules.get("llama_bedrock.retrievers.faiss_store")
+    return module is not None and isinstance(store, module.FAISSStore)
 
 
 def _without(document: Document, keys: frozenset[str]) -> Document:

@@ -1,6 +1,8 @@
 """KnowledgeBaseRetriever, synchronous and asynchronous, over the local endpoint and canned answers."""
 
 import asyncio
+import copy
+import pickle
 
 import pytest
 from langchain_core.exceptions import ModelNotFoundError, ModelRateLimitError
@@ -450,3 +452,17 @@ async def test_many_searches_run_at_once_without_blocking_the_loop(store):
         await retriever.aclose()
         assert server.stats.peak_active > 25
     assert all(len(documents) == 4 for documents in found)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [copy.copy, copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r)), lambda r: r.model_copy(deep=True)],
+)
+def test_copies_of_a_used_retriever_make_their_own_connections(settings, search, make):
+    retriever = KnowledgeBaseRetriever(**settings, k=2)
+    search(retriever, "tokens")
+    assert len(search(make(retriever), "tokens")) == 2
+
+
+def test_secrets_are_not_shown(settings):
+    assert "AKIDEXAMPLE" not in repr(KnowledgeBaseRetriever(**settings))

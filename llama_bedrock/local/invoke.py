@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -26,6 +27,8 @@ from llama_bedrock.usage import estimate_tokens
 _LATENCY = "X-Amzn-Bedrock-PerformanceConfig-Latency"
 _SERVICE_TIER = "X-Amzn-Bedrock-Service-Tier"
 _MAX_METADATA_CHARS = 8500
+_LONG_PROMPT_CHARS = 50_000
+_MOST_CHARS_PER_TOKEN = 20  # beyond it there is no need to count
 
 
 @dataclass(slots=True)
@@ -100,7 +103,7 @@ class _Invocation:
 
 async def invoke_model(call: Call) -> web.StreamResponse:
     """Serve ``InvokeModel``."""
-    invocation = _admit(call)
+    invocation = await _admit(call)
     try:
         text = await invocation.whole_text()
     finally:
@@ -119,7 +122,7 @@ async def invoke_model(call: Call) -> web.StreamResponse:
 
 async def invoke_model_stream(call: Call) -> web.StreamResponse:
     """Serve ``InvokeModelWithResponseStream``."""
-    invocation = _admit(call)
+    invocation = await _admit(call)
     headers = {"X-Amzn-Bedrock-Content-Type": "application/json", **invocation.options}
     guardrail = invocation.guardrail
     try:
@@ -190,7 +193,7 @@ async def _write_last(invocation: _Invocation, writer: BodyWriter, *, first: boo
     await writer.finish()
 
 
-def _admit(call: Call) -> _Invocation:
+async def _admit(call: Call) -> _Invocation:
     """Validate a request and take its share of the quotas.
 
     Raises:
@@ -203,12 +206,7 @@ def _admit(call: Call) -> _Invocation:
     if options.get(_LATENCY) == "optimized":
         _check_latency(model, call.caller.region)
     guardrail = find_guardrail(state.guardrails, headers, request.guardrail_config)
-    prompt_tokens = estimate_tokens(request.prompt)
-    if prompt_tokens > model.context_window:
-        raise invalid(
-            f"This model's maximum context length is {model.context_window} tokens. Please reduce the length "
-            "of the prompt"
-        )
+    prompt_tokens = await _count_prompt(call, request.prompt, model.context_window)
     reservation = None
     if state.quotas is not None:
         reservation = state.quotas.admit(model.model_id, prompt_tokens + request.max_gen_len)
@@ -223,6 +221,26 @@ def _admit(call: Call) -> _Invocation:
         Pace(state.ticker, state.first_token_delay, state.token_delay),
         reservation,
     )
+
+
+async def _count_prompt(call: Call, prompt: str, window: int) -> int:
+    """The tokens of a prompt, counted off the event loop where that takes long.
+
+    Raises:
+        ServiceError: They do not fit in the context window.
+    """
+    if len(prompt) > window * _MOST_CHARS_PER_TOKEN:
+        raise invalid("Input is too long for requested model.")
+    if len(prompt) < _LONG_PROMPT_CHARS:
+        tokens = estimate_tokens(prompt)
+    else:
+        loop = asyncio.get_running_loop()
+        tokens = await loop.run_in_executor(call.state.executor, estimate_tokens, prompt)
+    if tokens > window:
+        raise invalid(
+            f"This model's maximum context length is {window} tokens. Please reduce the length of the prompt"
+        )
+    return tokens
 
 
 def _check_latency(model: ModelTarget, region: str | None) -> None:

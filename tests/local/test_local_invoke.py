@@ -191,11 +191,11 @@ def test_max_gen_len_above_the_models_limit_is_refused(server, connect, model, l
 
 
 def test_a_prompt_beyond_the_context_window_is_refused(server, connect):
+    bedrock = connect(server, region="us-west-2")
     text = "This model's maximum context length is 8192 tokens. Please reduce the length of the prompt"
-    with pytest.raises(ClientError, match=text):
-        connect(server, region="us-west-2").invoke(
-            {"prompt": "many words " * 5000}, model="meta.llama3-8b-instruct-v1:0"
-        )
+    for words, expected in ((5000, text), (14_000, text), (50_000, "Input is too long for requested model")):
+        with pytest.raises(ClientError, match=expected):
+            bedrock.invoke({"prompt": "many words " * words}, model="meta.llama3-8b-instruct-v1:0")
 
 
 def test_images_reach_the_engine_of_a_vision_model(bedrock, hello):

@@ -207,6 +207,9 @@ async def _admit(call: Call) -> _Invocation:
         _check_latency(model, call.caller.region)
     guardrail = find_guardrail(state.guardrails, headers, request.guardrail_config)
     prompt_tokens = await _count_prompt(call, request.prompt, model.context_window)
+    cap = model.info.latency_max_tokens if model.info is not None else None
+    if _LATENCY in options and cap is not None and prompt_tokens + request.max_gen_len > cap:
+        options[_LATENCY] = "standard"  # what is too long is served as standard, and the header says so
     reservation = None
     if state.quotas is not None:
         reservation = state.quotas.admit(model.model_id, prompt_tokens + request.max_gen_len)

@@ -288,6 +288,16 @@ def test_latency_optimised_inference_is_refused_where_there_is_none(bedrock, mod
         bedrock.invoke(model=model, performanceConfigLatency="optimized")
 
 
+@pytest.mark.parametrize(("words", "served"), [(10, "optimized"), (12_000, "standard")])
+def test_what_is_too_long_for_optimised_latency_is_served_as_standard(bedrock, words, served):
+    _, headers = bedrock.invoke(
+        {"prompt": "word " * words},
+        model="us.meta.llama3-1-405b-instruct-v1:0",
+        performanceConfigLatency="optimized",
+    )
+    assert headers["x-amzn-bedrock-performanceconfig-latency"] == served
+
+
 def test_request_metadata_must_be_an_object_of_strings(bedrock):
     bedrock.invoke(requestMetadata=json.dumps({"team": "search"}))
     with pytest.raises(ClientError, match="JSON object of strings"):

@@ -134,8 +134,8 @@ class ResponseAssembler:
 
     @property
     def done(self) -> bool:
-        """True once a stop string is complete: nothing that follows can change the answer."""
-        return self._filter.matched is not None
+        """True once a stop string is complete or the turn has ended: what follows cannot change the answer."""
+        return self._filter.matched is not None or (self._parser is not None and self._parser.done)
 
     @property
     def text(self) -> str:

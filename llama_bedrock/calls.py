@@ -73,11 +73,14 @@ def prepare(
     chat = _chat_messages(messages, options, shape) if llm.import_format == "openai-chat" else None
     continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
     next_turn = _NEXT_TURN.get(options.model.prompt_format, _NEXT_TURN_OF_LLAMA3)
+    parser = shape.parser(prefilled=chat is None)
     assembler = ResponseAssembler(
         prompt=rendered.text,
         stops=options.stop,
-        end_tokens=(*END_TOKENS[options.model.prompt_format], *next_turn),
-        parser=shape.parser(prefilled=chat is None),
+        # The parser of calls reads these tokens itself: within an argument they are data, and after one that
+        # ends a message another call may follow.
+        end_tokens=() if parser else (*END_TOKENS[options.model.prompt_format], *next_turn),
+        parser=parser,
         json_content=shape.json_content(prefilled=chat is None),
         strip_leading=not continues,
         metadata=_metadata(options),

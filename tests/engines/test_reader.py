@@ -83,6 +83,41 @@ def test_a_question_the_passages_do_not_answer_has_no_answer(question):
     assert answer(question, HANDBOOK) == []
 
 
+VERSIONS = [
+    Passage(
+        1,
+        "Model A 3.1 and Model A 3.2 reached their end of life on 7 July 2026.\n\n"
+        "Model A 3.3 is legacy. Its end of life is 30 March 2027.",
+        "life.md",
+    ),
+    Passage(
+        2, "| Model | Window |\n|---|---|\n| A 3.1 | 8,192 tokens |\n| A 3.3 | 128,000 tokens |", "windows.md"
+    ),
+]
+
+
+def test_a_version_is_not_answered_with_what_is_said_of_another_one():
+    text = " ".join(s.text for s in answer("When does Model A 3.3 reach its end of life?", VERSIONS))
+    assert "30 March 2027" in text
+    assert "7 July" not in text
+
+
+def test_of_a_table_the_row_that_answers_is_said_under_the_names_of_its_columns():
+    said = [s.text for s in answer("What is the window of Model A 3.3?", VERSIONS) if s.number == 2]
+    assert said == ["| Model | Window |", "| A 3.3 | 128,000 tokens |"]
+
+
+def test_words_in_addresses_answer_nothing():
+    links = "See https://example.com/set-region/aws-account and https://example.com/region-of-aws."
+    assert answer("How do I set the AWS region?", [Passage(1, links, "links.md")]) == []
+
+
+def test_a_line_with_bars_in_it_is_no_table():
+    text = "Tokens such as `<|eot_id|>` end a turn and are\nescaped in text."
+    (statement,) = answer("Which tokens end a turn?", [Passage(1, text, "a.md")])
+    assert statement.text == "Tokens such as `<|eot_id|>` end a turn and are escaped in text."
+
+
 def test_without_passages_there_is_no_answer():
     assert answer("How long is parental leave?", []) == []
     assert answer("How long is parental leave?", [Passage(1, "  \n", "a.md")]) == []

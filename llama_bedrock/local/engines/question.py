@@ -56,11 +56,15 @@ _CUES = {
     ),
     "list": re.compile(r"(?:,[^,]+){2,}|\band\b.*,|:\s*\Z|^\s*[-*•]"),
 }
-_CODE = _phrases("code | snippet | command | syntax | example | write | call | import | install | config")
+_CODE = _phrases(
+    """code (?:snippet|example|sample) | (?:example|sample|source) code | snippet | command | syntax | example
+    | write | call | import | install | config | how (?:do|can) (?:i|you|we)"""
+)
 _LONG = _phrases(
     """explain | describe | compare | difference | differ | summari[sz]e | overview | how do | how does
     | and how | and what | and why | and which | steps | ways | factors | considerations | metrics"""
 )
+_VERSION = re.compile(r"\b([A-Z][A-Za-z]+)[ -]?v?(\d+(?:\.\d+)*)\b")
 _PARTS = re.compile(
     r"[?.;]\s+|,?\s+and\s+(?:also\s+)?(?=(?:what|how|when|where|who|why|which|is|are|does|do|can)\b)",
     re.IGNORECASE,
@@ -81,6 +85,7 @@ class Question:
         length: Words a good answer has at most.
         worth: Share of the best sentence's score that another one must have to be said, too.
         wants_code: Whether code can be the answer.
+        versions: Names with their numbers, as in "Llama 3.3", in lower case.
     """
 
     text: str
@@ -91,6 +96,7 @@ class Question:
     length: int
     worth: float
     wants_code: bool
+    versions: frozenset[tuple[str, str]]
 
     @classmethod
     def read(cls, text: str) -> Question:
@@ -117,9 +123,25 @@ class Question:
             length,
             worth,
             bool(_CODE.search(text)),
+            versions_in(text),
         )
 
     def fits(self, statement: str) -> bool:
         """Whether a statement holds the kind of thing that is asked for."""
         cue = _CUES.get(self.kind)
         return cue is not None and cue.search(statement) is not None
+
+    def is_about_another(self, statement: str) -> bool:
+        """Whether a statement is about another version of what is asked: "Llama 3.1" where 3.3 is meant."""
+        if not self.versions:
+            return False
+        said = set(words(statement))
+        if any(number in said for _, number in self.versions):
+            return False
+        named = {name for name, _ in self.versions}
+        return any(name in named for name, _ in versions_in(statement))
+
+
+def versions_in(text: str) -> frozenset[tuple[str, str]]:
+    """The pairs of a capitalised word and the number after it."""
+    return frozenset((name.lower(), number) for name, number in _VERSION.findall(text))

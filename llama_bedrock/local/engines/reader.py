@@ -42,7 +42,8 @@ _POINTER = re.compile(
     re.IGNORECASE,
 )
 """Sentences that send the reader elsewhere."""
-_OF_CODE = frozenset(terms("command code snippet syntax"))
+_URL = re.compile(r"https?://\S+")
+_OF_CODE = frozenset(terms("command snippet syntax"))
 """What a block of code is, without saying so."""
 _MARK = re.compile(r"\s?\[\d+(?:,\s*\d+)*\]")
 
@@ -116,7 +117,8 @@ def answer(question: str, passages: Sequence[Passage]) -> list[Statement]:
     for source in used:
         _score_units(source, asked, matcher, weights)
     chosen = _chosen(used, best, asked)
-    return _statements(chosen | _completing(chosen, used, asked), used)
+    chosen |= _completing(chosen, used, asked)
+    return _statements(_with_headers(chosen, used), used)
 
 
 def _read(passage: Passage) -> _Source:
@@ -124,7 +126,9 @@ def _read(passage: Passage) -> _Source:
     candidates = []
     for unit in split_units(passage.text):
         if not _is_navigation(unit):
-            own = frozenset(terms(unit.text)) | (_OF_CODE if unit.kind == "code" else frozenset())
+            own = frozenset(terms(_URL.sub(" ", unit.text))) | (
+                _OF_CODE if unit.kind == "code" else frozenset()
+            )
             context = title | frozenset(terms(unit.heading))
             candidates.append(_Candidate(unit, own, context, len(words(unit.text))))
     return _Source(passage, candidates)
@@ -227,11 +231,15 @@ def _quality(candidate: _Candidate, question: Question) -> float:
         return 0.2
     if candidate.unit.text.endswith("?"):
         return 0.3
+    if candidate.unit.kind == "row" and candidate.unit.heading.endswith(candidate.unit.text):
+        return 0.3  # the names of the columns
     quality = 1.0
     if len(candidate.own - set(question.terms)) < 2 and candidate.unit.kind != "row":
         quality *= 0.6
     if candidate.length < 4 and candidate.unit.kind == "prose":
         quality *= 0.6
+    if question.is_about_another(candidate.unit.text):
+        quality *= 0.35
     if candidate.length > 60:
         quality *= 60 / candidate.length
     if _POINTER.match(candidate.unit.text):
@@ -258,8 +266,11 @@ def _chosen(used: Sequence[_Source], best: _Source, question: Question) -> set[t
     said: set[str] = set()
     length = 0
     while scores and length < question.length:
-        place = max(scores, key=lambda p: scores[p] + _NEXT_TO_CHOSEN * top * _touches(p, chosen))
-        worth = scores.pop(place) + _NEXT_TO_CHOSEN * top * _touches(place, chosen)
+        bonus = {
+            p: _NEXT_TO_CHOSEN * top for p in _beside(chosen) if p in scores and _goes_on(used, p, question)
+        }
+        place = max(scores, key=lambda p: scores[p] + bonus.get(p, 0.0))
+        worth = scores.pop(place) + bonus.get(place, 0.0)
         candidates = used[place[0]].candidates
         candidate = candidates[place[1]]
         if chosen and worth < question.worth * top:
@@ -296,8 +307,30 @@ def _completing(
     return set()
 
 
-def _touches(place: tuple[int, int], chosen: set[tuple[int, int]]) -> bool:
-    return (place[0], place[1] - 1) in chosen or (place[0], place[1] + 1) in chosen
+def _beside(chosen: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    return {(s, at + step) for s, at in chosen for step in (-1, 1)} - chosen
+
+
+def _goes_on(used: Sequence[_Source], place: tuple[int, int], question: Question) -> bool:
+    """Whether a unit can be the continuation of the one beside it. The rows of a table and the items of a
+    list stand side by side without that, unless it is a list that is asked for.
+    """
+    unit = used[place[0]].candidates[place[1]].unit
+    kind = unit.kind
+    if question.is_about_another(unit.text):
+        return False
+    return kind != "row" and (kind != "item" or question.kind in ("list", "method"))
+
+
+def _with_headers(chosen: set[tuple[int, int]], used: Sequence[_Source]) -> set[tuple[int, int]]:
+    """With the first row of each table of which a row was chosen: it names the columns."""
+    headers = set()
+    for s, at in chosen:
+        candidates = used[s].candidates
+        if candidates[at].unit.kind == "row":
+            block = candidates[at].unit.block
+            headers.add((s, next(n for n, c in enumerate(candidates) if c.unit.block == block)))
+    return chosen | headers
 
 
 def _introduced(candidates: Sequence[_Candidate], at: int) -> list[int]:

@@ -36,7 +36,7 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)\s*#*\s*\Z")
 _UNDERLINE = re.compile(r"\s*([=\-~^\"'`*+#])\1{2,}\s*\Z")
 _ITEM = re.compile(r"\s*(?:[-*+•‣◦·]|\(?\d{1,3}[.)]|[a-zA-Z][.)])\s+(?=\S)")
-_ROW = re.compile(r"\s*\|.*\||[^|]+\|[^|]+\|")
+_ROW = re.compile(r"\s*\|.*\||[^|]*\s\|\s[^|]*\s\|\s")
 _ROW_RULE = re.compile(r"[\s|:\-+=]+\Z")
 _ABBREVIATED = """
 al approx art assn ave ca cf co corp dept dr ed eds eg e.g ca est etc fig figs gen gov hon ie i.e inc

@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.utils import secret_from_env
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import Self
 
 from llama_bedrock.catalog import PromptFormat, ResolvedModel, resolve_model, warn_lifecycle
@@ -153,10 +162,14 @@ class BedrockLlama(BaseModel):
         """Hand on to LangChain's own hook, which pydantic's for private attributes would replace."""
         super().model_post_init(context)
 
+    @field_validator("guardrails", mode="plain")
+    @classmethod
+    def _read_guardrails(cls, value: Any) -> Guardrails | None:
+        return Guardrails.from_value(value)
+
     @model_validator(mode="after")
     def _check_llama_settings(self) -> Self:
         """Refuse what no call could succeed with, as early as it can be known without AWS settings."""
-        self.guardrails = Guardrails.from_value(self.guardrails)
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             raise ValueError(
                 "aws_access_key_id and aws_secret_access_key belong together: give both or neither"

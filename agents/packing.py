@@ -126,8 +126,9 @@ class _Choice:
         self._question = question
         self._per_document: Counter[str] = Counter()
         self._exact: dict[str, int] = {}
-        self._shingles: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-        self._forms: list[frozenset[str]] = []
+        self._said: list[set[str]] = []
+        self._runs: list[set[tuple[str, str, str]]] = []
+        self._said_in: dict[str, list[int]] = defaultdict(list)
         self._misses = 0
 
     @property
@@ -185,9 +186,10 @@ class _Choice:
         self._left -= cost
         self._per_document[_origin(document)] += 1
         self._exact.setdefault(" ".join(document.page_content.split()), index)
-        for shingle in _shingles(forms):
-            self._shingles[shingle].append(index)
-        self._forms.append(frozenset(forms))
+        self._said.append(set(forms))
+        self._runs.append(_runs(forms))
+        for form in self._said[-1]:
+            self._said_in[form].append(index)
 
     def _twin(self, document: Document, forms: list[str]) -> int | None:
         """Index of a document already taken that says the same, in the same words and with the same
@@ -196,12 +198,13 @@ class _Choice:
         exact = self._exact.get(" ".join(document.page_content.split()))
         if exact is not None:
             return exact
-        shingles = _shingles(forms)
-        if len(shingles) < 8:  # too short to be judged by its words
+        runs = _runs(forms)
+        if len(runs) < 8:  # too short to be judged by its words
             return None
-        shared = Counter(index for shingle in shingles for index in self._shingles.get(shingle, ()))
-        for index, count in shared.most_common(3):
-            if count >= _NEAR * len(shingles) and self._forms[index].issuperset(forms):
+        said = set(forms)
+        rarest = min(said, key=lambda form: len(self._said_in.get(form, ())))
+        for index in self._said_in.get(rarest, ()):
+            if said <= self._said[index] and len(runs & self._runs[index]) >= _NEAR * len(runs):
                 return index
         return None
 
@@ -275,7 +278,8 @@ def _with(document: Document, **metadata: object) -> Document:
     return document.model_copy(update={"metadata": {**document.metadata, **metadata}})
 
 
-def _shingles(forms: list[str]) -> set[tuple[str, str, str]]:
+def _runs(forms: list[str]) -> set[tuple[str, str, str]]:
+    """Every three words that follow one another."""
     return set(zip(forms, forms[1:], forms[2:], strict=False))
 
 

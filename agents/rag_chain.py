@@ -318,13 +318,14 @@ class _Run:
     def feed(self, message: BaseMessage) -> Iterator[RagAnswerChunk]:
         """Take a piece of the model's answer; gives a chunk if there is something new to show."""
         yield from self._show()
-        if message.text and "first_token" not in self._timings:
+        written = message.text
+        if written and "first_token" not in self._timings:
             self._timings["first_token"] = perf_counter() - self._step
         if isinstance(message, AIMessage) and message.usage_metadata:
             self._usage = add_usage(self._usage, message.usage_metadata)
         self._stop_reason = stop_reason_of(message) or self._stop_reason
         self._guardrail_action = message.response_metadata.get("guardrail_action") or self._guardrail_action
-        text, citations = self._reader.feed(message.text)
+        text, citations = self._reader.feed(written)
         if text or citations:
             yield RagAnswerChunk(text=text, citations=citations)
 

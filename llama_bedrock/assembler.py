@@ -134,7 +134,7 @@ class ResponseAssembler:
 
     @property
     def done(self) -> bool:
-        """True once a stop string is complete or the turn has ended: what follows cannot change the answer."""
+        """True once a stop string is complete or the turn has ended: what follows changes nothing."""
         return self._filter.matched is not None or (self._parser is not None and self._parser.done)
 
     @property

@@ -277,7 +277,8 @@ def parse_literal(text: str) -> Any:
     Raises:
         Unreadable: It is not one, or more follows.
     """
-    source = Source(text, ended=True)
+    source = Source(f"{text}\n", ended=True)
+    source.cut = True  # here nothing says that the writer was done, so no closer may be missing
     reading = read_value(source, "list", python=True)
     try:
         while True:

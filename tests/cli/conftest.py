@@ -1,0 +1,115 @@
+"""A program in a real terminal, and a Llama that says what the test told it to say."""
+
+import os
+import re
+import sys
+from contextlib import ExitStack
+
+import pexpect
+import pytest
+
+from llama_bedrock.local import LocalBedrock
+from llama_bedrock.testing import ScriptedEngine
+
+TOOLS = '''
+from pathlib import Path
+from langchain_core.tools import tool
+
+def herd_size(farm: str) -> int:
+    """Number of llamas on a farm."""
+    return len(farm) * 7
+
+herd_size.read_only = True
+
+def send_mail(to: str, text: str) -> str:
+    """Send a mail to somebody."""
+    with Path("sent.txt").open("a") as file:
+        file.write(to + "\\n")
+    return f"Sent to {to}."
+
+def slow(seconds: float) -> str:
+    """Wait, then say so."""
+    import time
+    Path("slow-started").touch()
+    time.sleep(seconds)
+    return "Waited."
+
+slow.read_only = True
+
+@tool(extras={})
+def weather(city: str) -> str:
+    """Current weather of a city."""
+    return f"Sunny in {city}."
+
+weather.metadata = {"readOnlyHint": True}
+BOTH = [herd_size, weather]
+NUMBER = 7
+
+def untyped(a):
+    return a
+'''
+
+
+@pytest.fixture(autouse=True)
+def _own_conversations(monkeypatch, tmp_path):
+    """Conversations of the tests are not those of the person who runs them."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def llama(monkeypatch, aws_credentials):
+    """Function: answers → the server that gives them, and that the program takes for Bedrock."""
+    with ExitStack() as stack:
+
+        def start(*answers, **options):
+            engine = ScriptedEngine(answers)
+            server = stack.enter_context(LocalBedrock(engine, **options))
+            monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.endpoint_url)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working directory of the program, with tools in `farm_tools.py`."""
+    place = tmp_path / "work"
+    place.mkdir()
+    (place / "farm_tools.py").write_text(TOOLS)
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.fixture
+def terminal(folder):
+    """Function: arguments → the program in a pseudo-terminal of its own."""
+    children = []
+
+    def spawn(*args):
+        code = "from llama_bedrock.cli.main import main; main()"
+        child = pexpect.spawn(
+            sys.executable,
+            ["-c", code, *map(str, args)],
+            encoding="utf-8",
+            timeout=40,
+            dimensions=(40, 200),
+            env={**os.environ, "TERM": "xterm", "INPUTRC": os.devnull},
+        )
+        child.delaybeforesend = None
+        children.append(child)
+        return child
+
+    yield spawn
+    for child in children:
+        child.close(force=True)
+
+
+@pytest.fixture
+def at_prompt():
+    """Function: waits for the prompt, and returns what was shown before it, without colours."""
+
+    def wait(child):
+        child.expect(r"(?:\n|^|\x1b\[\?2004h)> ")
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.before).replace("\r", "")
+
+    return wait

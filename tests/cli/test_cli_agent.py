@@ -1,0 +1,254 @@
+"""`llama-bedrock agent`: tools, approval, MCP servers, budgets and resumption."""
+
+import inspect
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from llama_bedrock.cli.main import app
+
+DOCUMENTS = Path(__file__).resolve().parents[2] / "examples" / "documents"
+MAIL = "farm_tools:send_mail"
+RUNNER = CliRunner(**{"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {})
+PROGRAM = [sys.executable, "-c", "from llama_bedrock.cli.main import main; main()"]
+
+FARM_SERVER = '''
+from mcp.server.fastmcp import FastMCP
+from mcp.types import ToolAnnotations
+
+server = FastMCP("farm", log_level="ERROR")
+count = 0
+
+@server.tool(annotations=ToolAnnotations(readOnlyHint=True))
+def tick() -> int:
+    """Count one further."""
+    global count
+    count += 1
+    return count
+
+@server.tool()
+def sell(farm: str) -> str:
+    """Sell a farm."""
+    return f"{farm} is sold"
+
+server.run()
+'''
+
+
+def call(name, **arguments):
+    """A tool call as Llama writes it."""
+    return f"[{name}({', '.join(f'{key}={json.dumps(value)}' for key, value in arguments.items())})]"
+
+
+SEND = call("send_mail", to="amaru@example.org", text="Fine.")
+
+
+def run(*args, stdin="", code=0):
+    result = RUNNER.invoke(app, [str(arg) for arg in args], input=stdin)
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(autouse=True)
+def _fresh_modules(monkeypatch):
+    """Each test has a farm_tools.py of its own."""
+    monkeypatch.delitem(sys.modules, "farm_tools", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.fixture
+def farm_server(folder):
+    """The command of an MCP server that counts its calls."""
+    (folder / "farm server.py").write_text(FARM_SERVER)
+    return f'{sys.executable} "{folder / "farm server.py"}"'
+
+
+@pytest.mark.usefixtures("folder")
+class TestTools:
+    @pytest.mark.parametrize("spec", ["farm_tools:herd_size", "farm_tools.py:herd_size", "farm_tools:BOTH"])
+    def test_a_tool_that_only_reads_runs_and_is_shown(self, llama, spec):
+        server = llama(call("herd_size", farm="Andes"), "There are 35.")
+        result = run("agent", "How many llamas are on Andes?", "--tools", spec)
+        assert result.stdout == "There are 35.\n"
+        assert result.stderr.splitlines()[-2:] == ['→ herd_size({"farm": "Andes"})', "← herd_size: 35"]
+        assert "35" in server.engine.requests[1].prompt
+
+    def test_lines_of_a_pipe_are_turns_of_one_conversation(self, llama):
+        server = llama(call("herd_size", farm="Andes"), "35.", "As I said, 35.")
+        result = run("agent", "-T", "farm_tools:herd_size", stdin="How many on Andes?\nAgain?\n")
+        assert result.stdout == "35.\nAs I said, 35.\n"
+        assert "How many on Andes?" in server.engine.requests[2].prompt
+
+    def test_an_agent_that_repeats_itself_is_stopped(self, llama):
+        llama(*[call("herd_size", farm="Andes")] * 9)
+        result = run("agent", "How many?", "--tools", "farm_tools:herd_size")
+        assert result.stderr.count("← herd_size: 35") <= 3
+        assert result.stdout.strip()
+
+    def test_a_budget_ends_the_run(self, llama):
+        server = llama(*[call("herd_size", farm=f"Farm {n}") for n in range(9)])
+        result = run("agent", "How many?", "--tools", "farm_tools:herd_size", "--max-usd", "0.0000001")
+        assert "budget" in result.stdout
+        assert len(server.engine.requests) == 1
+
+    def test_documents_are_searched_and_cited(self, llama):
+        llama(
+            call("search_documents", query="end of life of Llama 4 Maverick"),
+            "Their end of life is 30 March 2027 [1].",
+        )
+        result = run("agent", "When does Maverick end?", "--docs", DOCUMENTS)
+        assert result.stdout.startswith("Their end of life is 30 March 2027 [1].\n")
+        assert "\n[1] " in result.stdout
+        assert "passages" in result.stderr.splitlines()[-1]
+
+
+class TestApproval:
+    def test_in_a_pipe_a_tool_that_writes_is_refused_and_the_exit_code_says_so(self, llama, folder):
+        server = llama(SEND, "I could not send it.")
+        result = run("agent", "Mail Amaru.", "--tools", MAIL, code=3)
+        assert "nobody can be asked; --yes allows it" in result.stderr
+        assert result.stdout == "I could not send it.\n"
+        assert not (folder / "sent.txt").exists()
+        assert "nobody can be asked to approve" in server.engine.requests[1].prompt
+
+    @pytest.mark.parametrize("option", [["--yes"], ["--allow", "send_mail"]])
+    def test_it_runs_where_that_was_allowed_before(self, llama, folder, option):
+        llama(SEND, "Sent.")
+        assert run("agent", "Mail Amaru.", "--tools", MAIL, *option).stdout == "Sent.\n"
+        assert (folder / "sent.txt").read_text() == "amaru@example.org\n"
+
+    def test_a_person_is_asked_and_may_say_no_yes_or_always(self, llama, terminal, at_prompt, folder):
+        sent = folder / "sent.txt"
+        server = llama(SEND, "You said no.", SEND, "Sent.", SEND, "Sent again.", SEND, "And again.")
+        child = terminal("agent", "--tools", MAIL)
+        at_prompt(child)
+        for answer, words, times in (("n", "You said no.", 0), ("y", "Sent.", 1), ("a", "again.", 2)):
+            child.sendline("Mail Amaru.")
+            child.expect_exact("Run it? yes, always, no [y/a/N]")
+            assert "amaru@example.org" in child.before
+            child.sendline(answer)
+            assert words in at_prompt(child)
+            assert (sent.read_text().count("\n") if sent.exists() else 0) == times
+        child.sendline("Mail Amaru.")
+        assert "Run it?" not in at_prompt(child)
+        assert sent.read_text().count("\n") == 3
+        assert "declined" in server.engine.requests[1].prompt
+
+    def test_ctrl_c_at_the_question_runs_nothing(self, llama, terminal, at_prompt, folder):
+        llama(SEND, "As you like.")
+        child = terminal("agent", "--tools", MAIL)
+        at_prompt(child)
+        child.sendline("Mail Amaru.")
+        child.expect_exact("Run it?")
+        child.sendintr()
+        assert "Stopped." in at_prompt(child)
+        child.sendline("Leave it.")
+        assert "As you like." in at_prompt(child)
+        assert not (folder / "sent.txt").exists()
+
+    def test_ctrl_c_stops_a_tool_and_the_conversation_goes_on(self, llama, terminal, at_prompt, folder):
+        server = llama(call("slow", seconds=8), "Good.")
+        child = terminal("agent", "--tools", "farm_tools:slow")
+        at_prompt(child)
+        child.sendline("Wait.")
+        child.expect_exact("slow(")
+        deadline = time.monotonic() + 20
+        while not (folder / "slow-started").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        started = time.monotonic()
+        child.sendintr()
+        assert "Stopped." in at_prompt(child)
+        assert time.monotonic() - started < 5
+        child.sendline("Never mind.")
+        assert "Good." in at_prompt(child)
+        assert "Stopped by the user" in server.engine.requests[1].prompt
+
+
+class TestResume:
+    @pytest.mark.parametrize("answer", ["y", "n"])
+    def test_a_run_that_was_killed_in_a_tool_goes_on_only_if_a_person_wants_it(
+        self, llama, terminal, at_prompt, folder, answer
+    ):
+        server = llama(call("slow", seconds=1.5), "Done waiting.", "Good.")
+        with subprocess.Popen(
+            [*PROGRAM, "agent", "Wait.", "--tools", "farm_tools:slow", "--thread", "t"],
+            stdin=subprocess.DEVNULL,
+            cwd=folder,
+        ) as process:
+            deadline = time.monotonic() + 40
+            while not (folder / "slow-started").exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.kill()
+        child = terminal("agent", "--tools", "farm_tools:slow", "--thread", "t")
+        child.expect_exact("cut off before the result of slow(")
+        child.expect_exact("Go on with it, and run what has no result? [y/N]")
+        child.sendline(answer)
+        assert ("Done waiting." in at_prompt(child)) == (answer == "y")
+        child.sendline("And now?")
+        at_prompt(child)
+        assert "Wait." in server.engine.requests[-1].prompt
+
+    def test_a_thread_goes_on_in_a_new_process_and_is_not_that_of_chat(self, llama, folder):
+        server = llama("I will.", "Llamas.", "Nothing.")
+        run("agent", "Remember llamas.", "--thread", "a")
+        run("agent", "What?", "--thread", "a")
+        run("chat", "--thread", "a", stdin="What?\n")
+        assert ["Remember llamas." in r.prompt for r in server.engine.requests] == [True, True, False]
+
+
+class TestMcp:
+    def test_one_session_serves_all_calls_and_hints_decide_who_is_asked(self, llama, farm_server):
+        llama(call("tick"), call("tick"), call("sell", farm="Andes"), "Twice, and not sold.")
+        args = ["agent", "Tick twice, then sell.", "--mcp", farm_server]
+        result = subprocess.run([*PROGRAM, *args], capture_output=True, text=True, input="", check=False)
+        assert result.returncode == 3, result.stderr
+        lines = result.stderr.splitlines()
+        assert [line for line in lines if line.startswith("← tick")] == ["← tick: 1", "← tick: 2"]
+        assert any(line.startswith("refused: sell(") for line in lines)
+        assert result.stdout == "Twice, and not sold.\n"
+
+    @pytest.mark.usefixtures("folder")
+    @pytest.mark.parametrize(
+        "server", ["no-such-command-anywhere", f"{sys.executable} -c pass", "http://127.0.0.1:9/mcp"]
+    )
+    def test_a_server_that_does_not_work_is_one_line(self, server):
+        result = run("agent", "Go.", "--local", "--mcp", server, code=1)
+        line = result.stderr.splitlines()[-1]
+        assert line.startswith("llama-bedrock: --mcp ")
+        assert server in line
+        assert "Traceback" not in result.stderr
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([""], "the question is empty"),
+        (["Go.", "--tools", "farm_tools"], "module:function"),
+        (["Go.", "--tools", "no_such_module:f"], "no module 'no_such_module'"),
+        (["Go.", "--tools", "missing.py:f"], "no such file"),
+        (["Go.", "--tools", "farm_tools:missing"], "no 'missing' in farm_tools"),
+        (["Go.", "--tools", "farm_tools:NUMBER"], "is a int, not a function"),
+        (["Go.", "--tools", "farm_tools:untyped"], "cannot be a tool"),
+        (
+            ["Go.", "-T", "farm_tools:herd_size", "-T", "farm_tools:BOTH"],
+            "two tools with the name 'herd_size'",
+        ),
+        (["Go.", "--tools", "farm_tools:herd_size", "--allow", "sell"], "--allow sell"),
+        (["Go.", "--mcp", 'python "open'], "--mcp"),
+        (["Go.", "--mcp", " "], "--mcp"),
+        (["Go.", "--max-usd", "0"], "max_usd must be positive"),
+        (["Go.", "--docs", "nowhere"], "no such file or folder"),
+    ],
+)
+def test_mistakes_are_one_line(args, words):
+    result = run("agent", *args, "--local", code=2)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("llama-bedrock:")]
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert "Traceback" not in result.output

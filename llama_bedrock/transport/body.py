@@ -9,6 +9,7 @@ from json import dumps
 from typing import Any
 
 from llama_bedrock.errors import LlamaBedrockError
+from llama_bedrock.transport.chunked import Dechunker
 from llama_bedrock.transport.eventstream import encode_frame
 from llama_bedrock.transport.failures import CallContext
 from llama_bedrock.transport.settings import Timeout
@@ -90,10 +91,27 @@ class BodyReader:
         raw = self._raw
         if raw is None:
             return self._iterate_events()
-        if getattr(raw, "chunked", False):
-            pieces: Generator[bytes, None, None] = raw.stream()
-            return pieces
-        return self._iterate_unframed()
+        if not getattr(raw, "chunked", False):
+            return self._iterate_unframed()
+        file = getattr(getattr(raw, "_fp", None), "fp", None)
+        if file is not None and hasattr(file, "read1") and hasattr(raw, "_original_response"):
+            return self._iterate_chunked(file)
+        pieces: Generator[bytes, None, None] = raw.stream()
+        return pieces
+
+    def _iterate_chunked(self, file: Any) -> Generator[bytes, None, None]:
+        """Read below urllib3 and http.client, all that has come in one go; leave them as they would be."""
+        raw: Any = self._raw
+        dechunker = Dechunker()
+        while not dechunker.done:
+            data = file.read1(_PIECE_BYTES)
+            if not data:
+                raise ConnectionResetError("the connection was closed inside the body")
+            piece = dechunker.feed(data)
+            if piece:
+                yield piece
+        raw._original_response.close()
+        raw.release_conn()
 
     def _iterate_unframed(self) -> Generator[bytes, None, None]:
         # `stream` would wait for a full buffer here.
@@ -121,7 +139,7 @@ class BodyReader:
 
     def _failed(self, error: Exception) -> LlamaBedrockError:
         mapped = self._context.from_exception(error)
-        if mapped is None or not _is_timeout(mapped):
+        if not isinstance(error, TimeoutError) and getattr(mapped, "deadline", None) is None:
             return self._context.broken_off(error)
         self._check_total()
         return self._context.timed_out(self._deadline, self._limit)
@@ -137,10 +155,6 @@ class BodyReader:
             for name, fields in event.items():
                 payload = dumps({"bytes": b64encode(fields["bytes"]).decode()} if name == "chunk" else fields)
                 yield encode_frame({":message-type": "event", ":event-type": name}, payload.encode())
-
-
-def _is_timeout(error: LlamaBedrockError) -> bool:
-    return getattr(error, "deadline", None) is not None
 
 
 def _socket_of(raw: Any) -> Any:

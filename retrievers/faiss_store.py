@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,16 +11,15 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import Self
 
-from llama_bedrock.retrievers.analysis import searchable_text, with_context
+from llama_bedrock.retrievers.analysis import with_context
 from llama_bedrock.retrievers.collection import Collection
 from llama_bedrock.retrievers.docstore import DocumentTable
 from llama_bedrock.retrievers.embedding_model import aembed_batches, embed_batches
 from llama_bedrock.retrievers.embeddings import LSAEmbeddings
-from llama_bedrock.retrievers.search_queue import SearchQueue
 from llama_bedrock.retrievers.selection import FilterLike
-from llama_bedrock.retrievers.store_entries import as_documents, as_entries, last_vectors
+from llama_bedrock.retrievers.store_entries import as_documents, as_entries, check_arguments, last_vectors
 from llama_bedrock.retrievers.store_files import SavedStore, open_store, write_store
-from llama_bedrock.retrievers.store_search import StoreSearch, _document
+from llama_bedrock.retrievers.store_search import Contents, StoreSearch, as_document
 from llama_bedrock.retrievers.vector_index import IndexSettings, Kind, Metric, Storage
 
 if TYPE_CHECKING:
@@ -40,9 +39,6 @@ class FAISSStore(StoreSearch):
         store.similarity_search("token limit", k=4, filter={"lang": "en", "year": {"$gte": 2024}})
         store.save("index")
         store = FAISSStore.load("index")
-
-    A document is embedded with the ``title`` and ``heading`` of its metadata, where it has them, in front of
-    its text (`analysis.with_context`).
 
     Adding a document whose id is known replaces it; a change that fails leaves no trace. Filters
     (`filters.py`) are evaluated before the search, so k documents come back whenever k match. Threads,
@@ -75,6 +71,8 @@ class FAISSStore(StoreSearch):
             vectors.
         nlist: Cells of IVF; default: about 3.2 √n.
         nprobe: Cells searched; default: a sixteenth.
+        contextual: Embed a document with the ``title`` and ``heading`` of its metadata, where it has them, in
+            front of its text (`analysis.with_context`); False: its text alone.
         embedding_id: Names the embedding model in the saved store; default: found on the embedding object.
 
     Raises:
@@ -93,18 +91,19 @@ class FAISSStore(StoreSearch):
         ef_search: int = 128,
         nlist: int | None = None,
         nprobe: int | None = None,
+        contextual: bool = True,
         embedding_id: str | None = None,
     ) -> None:
         settings = IndexSettings(metric, kind, storage, neighbors, ef_construction, ef_search, nlist, nprobe)
-        self._embedding = embedding
         self._embedding_id = embedding_id
         self._saved: SavedStore | None = None
         self._sidecars: dict[str, Callable[[Path], None]] = {}
-        self._use(Collection(DocumentTable.temporary(), settings))
+        self._contextual = contextual
+        self._contents = Contents(Collection(DocumentTable.temporary(), settings), embedding)
 
-    def _use(self, collection: Collection) -> None:
-        self._collection = collection
-        self._queue = SearchQueue(collection.search)
+    @property
+    def _collection(self) -> Collection:
+        return self._contents.collection
 
     # Making, saving, opening
 
@@ -125,7 +124,10 @@ class FAISSStore(StoreSearch):
         ids, vectors = kwargs.pop("ids", None), kwargs.pop("vectors", None)
         batch_size = kwargs.pop("batch_size", None)
         store = cls(embedding, **kwargs)
-        store._fit([searchable_text(document) for document in documents])
+        if embedding is None:
+            store._fit(
+                [store._searchable(document.page_content, document.metadata) for document in documents]
+            )
         for start in range(0, len(documents), _ADDED_AT_ONCE):
             part = slice(start, start + _ADDED_AT_ONCE)
             store.add_documents(
@@ -179,10 +181,10 @@ class FAISSStore(StoreSearch):
         """
         saved = open_store(Path(folder), embedding, embedding_id, mapped=mmap, verify=verify)
         store = cls.__new__(cls)
-        store._embedding, store._embedding_id = saved.embedding, embedding_id
+        store._embedding_id, store._contextual = embedding_id, saved.contextual
         store._saved = saved
         store._sidecars = {}
-        store._use(saved.collection)
+        store._contents = Contents(saved.collection, saved.embedding)
         return store
 
     def save(self, folder: str | Path | None = None) -> None:
@@ -202,7 +204,11 @@ class FAISSStore(StoreSearch):
         target = Path(folder) if folder is not None else self._saved.folder  # type: ignore[union-attr]
         with self._collection.changing:
             self._saved = write_store(
-                target, self._collection, self._embedding, self._embedding_id, self._sidecars, self._saved
+                target,
+                self._collection,
+                (self.embeddings, self._embedding_id, self._contextual),
+                self._sidecars,
+                self._saved,
             )
 
     def reload(self) -> bool:
@@ -216,10 +222,10 @@ class FAISSStore(StoreSearch):
             raise ValueError("this store was never saved: there is nothing to reload")
         if self._saved.is_current():
             return False
-        self._saved = open_store(
-            self._saved.folder, self._embedding, self._embedding_id, mapped=True, verify=None
-        )
-        self._use(self._saved.collection)
+        # LSA may have been fitted again; the one that belongs to the vectors is saved with them.
+        embedding = None if isinstance(self.embeddings, LSAEmbeddings) else self.embeddings
+        self._saved = open_store(self._saved.folder, embedding, self._embedding_id, mapped=True, verify=None)
+        self._contents = Contents(self._saved.collection, self._saved.embedding)
         return True
 
     # What it is
@@ -227,7 +233,7 @@ class FAISSStore(StoreSearch):
     @property
     def embeddings(self) -> Embeddings | None:
         """The embeddings; None before the first documents, where LSA is to be fitted on them."""
-        return self._embedding
+        return self._contents.embedding
 
     @property
     def folder(self) -> Path | None:
@@ -263,7 +269,7 @@ class FAISSStore(StoreSearch):
 
     def documents(self) -> Iterator[Document]:
         """All documents, in the order they were added."""
-        return (_document(row) for row in self._collection.iterate())
+        return (as_document(row) for row in self._collection.iterate())
 
     def attach_sidecar(self, name: str, write: Callable[[Path], None]) -> None:
         """Have ``write(folder)`` called in every `save`, to write side files of this name into the
@@ -298,9 +304,9 @@ class FAISSStore(StoreSearch):
             ValueError: Numbers of documents, ids and vectors differ; metadata is not JSON; or the vectors do
                 not fit.
         """
-        _refuse_unknown(kwargs)
+        check_arguments(kwargs)
         ids, entries = as_entries(documents, kwargs.get("ids"))
-        texts = [with_context(entry.text, entry.metadata) for entry in entries]
+        texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
         if kwargs.get("vectors") is not None:
             batches = last_vectors(kwargs["vectors"], ids)
         else:
@@ -312,9 +318,9 @@ class FAISSStore(StoreSearch):
         """As `add_documents`; embedding is awaited, the rest is done in a thread."""
         if kwargs.get("vectors") is not None:
             return await run_in_executor(None, lambda: self.add_documents(documents, **kwargs))
-        _refuse_unknown(kwargs)
+        check_arguments(kwargs)
         ids, entries = as_entries(documents, kwargs.get("ids"))
-        texts = [with_context(entry.text, entry.metadata) for entry in entries]
+        texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
         if not texts:
             return []
         embedding = await run_in_executor(None, self._fit, texts)
@@ -350,7 +356,7 @@ class FAISSStore(StoreSearch):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """The documents with these ids, in that order; unknown ids are left out."""
-        return [_document(row) for row in self._collection.get(ids)]
+        return [as_document(row) for row in self._collection.get(ids)]
 
     def matching_ids(self, filter: FilterLike) -> set[str]:
         """The ids of all documents that a filter matches."""
@@ -375,19 +381,16 @@ class FAISSStore(StoreSearch):
             _, entries = as_entries(list(self.documents()), None)
             for start in range(0, len(entries), _ADDED_AT_ONCE):
                 part = entries[start : start + _ADDED_AT_ONCE]
-                texts = [with_context(entry.text, entry.metadata) for entry in part]
+                texts = [self._searchable(entry.text, entry.metadata) for entry in part]
                 renewed.upsert(part, embed_batches(embedding, texts))
             renewed.version = self.version + 1
-            self._embedding = embedding
-            self._use(renewed)
+            self._contents = Contents(renewed, embedding)
 
     def _fit(self, texts: Sequence[str]) -> Embeddings:
-        if self._embedding is None:
-            self._embedding = LSAEmbeddings().fit(texts)
-        return self._embedding
+        contents = self._contents
+        if contents.embedding is None:
+            contents.embedding = LSAEmbeddings().fit(texts)
+        return contents.embedding
 
-
-def _refuse_unknown(kwargs: dict[str, Any]) -> None:
-    unknown = set(kwargs) - {"ids", "vectors", "batch_size"}
-    if unknown:
-        raise TypeError(f"unknown arguments {sorted(unknown)}; it takes ids, vectors and batch_size")
+    def _searchable(self, text: str, metadata: Mapping[str, Any]) -> str:
+        return with_context(text, metadata) if self._contextual else text

@@ -84,3 +84,14 @@ def last_vectors(vectors: Any, ids: Sequence[str]) -> list[Vectors]:
         return []
     last = {id_: number for number, id_ in enumerate(ids)}
     return [array if len(last) == len(ids) else array[sorted(last.values())]]
+
+
+def check_arguments(kwargs: Mapping[str, Any]) -> None:
+    """Refuse arguments that adding documents does not take.
+
+    Raises:
+        TypeError: There is one.
+    """
+    unknown = set(kwargs) - {"ids", "vectors", "batch_size"}
+    if unknown:
+        raise TypeError(f"unknown arguments {sorted(unknown)}; it takes ids, vectors and batch_size")

@@ -53,6 +53,7 @@ class SavedStore:
         generation: The generation that was opened or written.
         collection: Its contents.
         embedding: The model that made the vectors.
+        contextual: Whether titles and headings were embedded with the texts.
         index: The FAISS index as it was written; while the collection has this one, its file is linked, not
             written.
     """
@@ -61,6 +62,7 @@ class SavedStore:
     generation: Generation
     collection: Collection
     embedding: Embeddings | None
+    contextual: bool
     index: tuple[VectorIndex | None, int]
 
     def is_current(self) -> bool:
@@ -96,18 +98,26 @@ def open_store(
         raise StoreDamagedError(f"{path}: the index has {len(index)} vectors and the slots {slots.count}")
     documents = DocumentTable(path / _DOCUMENTS, writable=False)
     collection = Collection(documents, settings, index, slots, manifest["version"])
-    return SavedStore(folder, generation, collection, embedding, (index, slots.count))
+    return SavedStore(folder, generation, collection, embedding, manifest["contextual"], (index, slots.count))
 
 
 def write_store(
     folder: Path,
     collection: Collection,
-    embedding: Embeddings | None,
-    embedding_id: str | None,
+    model: tuple[Embeddings | None, str | None, bool],
     sidecars: Mapping[str, Callable[[Path], None]],
     saved: SavedStore | None,
 ) -> SavedStore:
-    """Save a collection as a new generation; see `FAISSStore.save`. Nobody may change it meanwhile."""
+    """Save a collection as a new generation; see `FAISSStore.save`. Nobody may change it meanwhile.
+
+    Args:
+        folder: Where.
+        collection: What.
+        model: The embeddings, their name if the caller gave one, and whether titles are embedded too.
+        sidecars: What writes the side files, by their name.
+        saved: The generation that the collection comes from, if any.
+    """
+    embedding, embedding_id, contextual = model
     with writing(folder):
         if saved is not None and (not _same_folder(saved.folder, folder) or current_name(folder) is None):
             saved = None  # another folder, or it was deleted: there is nothing to build on or to lose
@@ -123,13 +133,14 @@ def write_store(
             names = _write_sidecars(path, sidecars, saved, collection.version)
             return {
                 "embedding": _write_embedding(path, embedding, embedding_id),
+                "contextual": contextual,
                 "sidecars": names,
                 **_facts(collection),
             }
 
         generation = write_generation(folder, write, reused)
         index = (collection.index, collection.slots.count)
-        result = SavedStore(folder, generation, collection, embedding, index)
+        result = SavedStore(folder, generation, collection, embedding, contextual, index)
         if saved is not None and saved.generation.lock is not None:
             saved.generation.lock.release()
         delete_unused(folder)

@@ -281,3 +281,46 @@ def test_temporary_files_go_with_the_store(make_store: Make, monkeypatch: Any, t
     del store
     gc.collect()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("contextual", [True, False])
+def test_titles_and_headings_are_embedded_in_front_of_the_text_if_wanted(
+    embedding: Any, tmp_path: Path, contextual: bool
+) -> None:
+    document = Document(
+        page_content="It is 128,000.", id="1", metadata={"title": "Limits", "heading": "Limits > Tokens"}
+    )
+    store = FAISSStore.from_documents([document], embedding, contextual=contextual)
+    store.save(tmp_path)
+    opened = FAISSStore.load(tmp_path, embedding)
+    opened.add_documents([document.model_copy(update={"id": "2"})])
+    text = "Limits > Tokens\nIt is 128,000." if contextual else "It is 128,000."
+    found = opened.similarity_search_with_score(text, k=2)
+    assert [score for _, score in found] == pytest.approx([1, 1], abs=1e-5)
+    assert {document.page_content for document, _ in found} == {"It is 128,000."}
+
+
+def test_another_embedding_model_makes_every_vector_anew(
+    make_store: Make, new_embedding: Any, tmp_path: Path
+) -> None:
+    store = make_store(30)
+    store.save(tmp_path)
+    version = store.version
+    larger = new_embedding(size=24, model="seeded-v2")
+    store.refit(larger)
+    assert (store.dimension, store.version, len(store)) == (24, version + 1, 30)
+    assert store.similarity_search("text 7", k=1)[0].id == "7"
+    assert store.matching_ids({"n": 7}) == {"7"}
+    store.save()
+    assert FAISSStore.load(tmp_path, larger).similarity_search("text 8", k=1)[0].id == "8"
+
+
+def test_a_reader_follows_a_writer_that_fitted_lsa_again(tmp_path: Path) -> None:
+    writer = FAISSStore.from_texts(["llamas eat grass", "camels drink water"], ids=["a", "b"])
+    writer.save(tmp_path)
+    reader = FAISSStore.load(tmp_path)
+    writer.add_texts(["submarines dive below whales"], ids=["c"])
+    writer.refit(type(writer.embeddings)().fit([d.page_content for d in writer.documents()]))  # type: ignore[misc, union-attr]
+    writer.save()
+    assert reader.reload()
+    assert reader.similarity_search("whale", k=1)[0].id == "c"

@@ -245,7 +245,7 @@ async def test_concurrent_searches_become_batches_and_each_gets_its_own_answer(m
         sizes.append(len(queries))
         return search(queries, k, filter_)
 
-    store._queue._search = counting
+    store._contents.queue._search = counting
     answers = await asyncio.gather(
         *(
             store.asimilarity_search(f"text {n}", k=1 + n % 2, filter={"n": n} if n % 5 == 0 else None)
@@ -283,7 +283,7 @@ async def test_the_event_loop_runs_on_while_a_search_takes_long(make_store: Make
         assert release.wait(10)
         return search(*arguments)
 
-    store._queue._search = slow
+    store._contents.queue._search = slow
     waiting = asyncio.create_task(store.asimilarity_search("text 1", k=1))
     await asyncio.sleep(0.05)
     assert not waiting.done()

@@ -64,7 +64,7 @@ _LONG = _phrases(
     """explain | describe | compare | difference | differ | summari[sz]e | overview | how do | how does
     | and how | and what | and why | and which | steps | ways | factors | considerations | metrics"""
 )
-_VERSION = re.compile(r"\b([A-Z][A-Za-z]+)[ -]?v?(\d+(?:\.\d+)*)\b")
+_VERSION = re.compile(r"\b([A-Z][A-Za-z]*)[ -]?v?(\d+(?:\.\d+)*)\b")
 _PARTS = re.compile(
     r"[?.;]\s+|,?\s+and\s+(?:also\s+)?(?=(?:what|how|when|where|who|why|which|is|are|does|do|can)\b)",
     re.IGNORECASE,

@@ -214,6 +214,8 @@ def _score_units(source: _Source, question: Question, matcher: Matcher, weights:
         candidate.score = (own + reached) / (2 * total) * _quality(candidate, question)
         if question.fits(candidate.unit.text):
             candidate.score += 0.15 * min(1.0, 2 * reached / total)
+        if question.is_about_another(candidate.unit.text):
+            candidate.score *= 0.35
 
 
 def _leads(candidates: Sequence[_Candidate]) -> list[int]:
@@ -238,8 +240,6 @@ def _quality(candidate: _Candidate, question: Question) -> float:
         quality *= 0.6
     if candidate.length < 4 and candidate.unit.kind == "prose":
         quality *= 0.6
-    if question.is_about_another(candidate.unit.text):
-        quality *= 0.35
     if candidate.length > 60:
         quality *= 60 / candidate.length
     if _POINTER.match(candidate.unit.text):

@@ -119,7 +119,7 @@ class Growth:
             return
         self._json += added
         value = self._partial()
-        if value is not None and value != self._last:
+        if value not in (None, {}, []) and value != self._last:
             self._last = value
             yield {"parsed": value} if self._include_raw else value
 

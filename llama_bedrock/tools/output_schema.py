@@ -101,11 +101,7 @@ def _is_typed_dict(schema: type) -> bool:
 
 
 def _is_pydantic_v1(schema: type) -> bool:
-    return (
-        hasattr(schema, "__fields__")
-        and hasattr(schema, "parse_obj")
-        and not hasattr(schema, "model_validate")
-    )
+    return not hasattr(schema, "model_validate") and hasattr(schema, "parse_obj")
 
 
 def _json_schema(schema: type) -> dict[str, Any]:

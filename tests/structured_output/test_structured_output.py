@@ -1,0 +1,277 @@
+"""Objects out of answers, over a socket: every kind of schema, every method, in both colours."""
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.prompts import ChatPromptTemplate
+from pydantic import BaseModel, Field
+from pydantic.v1 import BaseModel as BaseModelV1
+from typing_extensions import TypedDict
+
+from llama_bedrock import ChatLlamaBedrock
+from llama_bedrock.local import LocalBedrock
+from llama_bedrock.testing import ScriptedEngine, StopReason
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::llama_bedrock.LlamaLifecycleWarning"),
+    pytest.mark.usefixtures("aws_credentials"),
+]
+
+
+class Joke(BaseModel):
+    """A joke."""
+
+    setup: str
+    punchline: str
+    rating: int | None = Field(default=None, description="From 1 to 10.")
+
+
+class JokeV1(BaseModelV1):
+    """A joke."""
+
+    setup: str
+    punchline: str
+    rating: int | None = None
+
+
+class JokeDict(TypedDict):
+    """A joke."""
+
+    setup: str
+    punchline: str
+    rating: int
+
+
+@dataclass
+class JokeData:
+    setup: str
+    punchline: str
+    rating: int | None = None
+
+
+JSON_SCHEMA = {**Joke.model_json_schema(), "title": "Joke"}
+TOOL = {"type": "function", "function": {"name": "Joke", "description": "A joke.", "parameters": JSON_SCHEMA}}
+SCHEMAS = [Joke, JokeV1, JokeDict, JokeData, JSON_SCHEMA, TOOL]
+FIELDS = {"setup": "Why?", "punchline": "Because.", "rating": 7}
+BODY = '"setup": "Why?", "punchline": "Because.", "rating": "7"}'
+CALL = 'setup="Why?", punchline="Because.", rating="7")]'
+METHODS = [("json_schema", BODY), ("json_mode", BODY), ("function_calling", CALL)]
+
+
+@contextmanager
+def model_that_answers(*answers: Any, **settings: Any):
+    engine = ScriptedEngine(list(answers))
+    with LocalBedrock(engine=engine) as server:
+        yield (
+            ChatLlamaBedrock(
+                model="meta.llama3-3-70b-instruct-v1:0",
+                region_name="us-east-2",
+                endpoint_url=server.endpoint_url,
+                **settings,
+            ),
+            engine,
+        )
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    return {name: getattr(value, name) for name in FIELDS}
+
+
+def ask(runnable: Any, colour: str) -> Any:
+    if colour == "invoke":
+        return runnable.invoke("Tell a joke.")
+    if colour == "ainvoke":
+        return asyncio.run(runnable.ainvoke("Tell a joke."))
+    return list_of(runnable, colour)[-1]
+
+
+def list_of(runnable: Any, colour: str) -> list[Any]:
+    async def collect() -> list[Any]:
+        return [value async for value in runnable.astream("Tell a joke.")]
+
+    return list(runnable.stream("Tell a joke.")) if colour == "stream" else asyncio.run(collect())
+
+
+COLOURS = ["invoke", "ainvoke", "stream", "astream"]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(("method", "answer"), METHODS)
+@pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "v1", "typeddict", "dataclass", "json", "tool"])
+def test_every_schema_by_every_method_in_every_colour(schema, method, answer, colour):
+    with model_that_answers(answer) as (llm, engine):
+        value = ask(llm.with_structured_output(schema, method=method), colour)
+    assert fields_of(value) == FIELDS
+    assert isinstance(value, schema if isinstance(schema, type) and schema is not JokeDict else dict)
+    [request] = engine.requests
+    assert "punchline" in request.prompt
+
+
+@pytest.mark.parametrize(
+    ("method", "begins"), [("json_schema", "{"), ("json_mode", "{"), ("function_calling", "[Joke(")]
+)
+def test_the_answer_is_begun_for_the_model(method, begins):
+    with model_that_answers(BODY if begins == "{" else CALL) as (llm, engine):
+        llm.with_structured_output(Joke, method=method).invoke("Tell a joke.")
+    assert engine.requests[0].prompt.endswith(f"<|end_header_id|>\n\n{begins}")
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"{{{BODY}",
+        f"Here is the joke:\n```json\n{{{BODY}\n```\nEnjoy {{it}}!",
+        "{'setup': 'Why?', 'punchline': 'Because.', 'rating': 7,}",
+        f'{{"name": "Joke", "parameters": {{{BODY}}}',
+        f'{{"Joke": {{{BODY}}}',
+        f'{{"properties": {{{BODY}}}',
+        BODY.removesuffix("}"),
+    ],
+)
+def test_the_object_is_found_whatever_stands_around_it(answer, colour):
+    given = answer.removeprefix("{") if answer.startswith("{") else answer
+    with model_that_answers(given) as (llm, _):
+        assert fields_of(ask(llm.with_structured_output(Joke), colour)) == FIELDS
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(("method", "answer"), METHODS)
+@pytest.mark.parametrize("broken", ['"setup": "Why?"}', "I cannot do that.", ""])
+def test_the_model_is_told_what_is_wrong_and_asked_again(broken, method, answer, colour):
+    with model_that_answers(broken, answer) as (llm, engine):
+        assert fields_of(ask(llm.with_structured_output(Joke, method=method), colour)) == FIELDS
+    first, second = engine.requests
+    assert second.prompt != first.prompt
+    assert "cannot be used" in second.prompt or "Error from Joke" in second.prompt
+
+
+def test_the_complaint_names_the_field():
+    with model_that_answers('"setup": "Why?"}', BODY) as (llm, engine):
+        llm.with_structured_output(Joke).invoke("Tell a joke.")
+    assert "punchline: Field required" in engine.requests[1].prompt
+    assert '{"setup": "Why?"}' in engine.requests[1].prompt
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(("method", "_answer"), METHODS)
+def test_never_none_but_an_error_that_holds_the_text(method, _answer, colour):
+    with (
+        model_that_answers("I will not.", "I still will not.") as (llm, engine),
+        pytest.raises(OutputParserException, match="no valid Joke in the answer") as raised,
+    ):
+        ask(llm.with_structured_output(Joke, method=method), colour)
+    assert "I still will not." in raised.value.llm_output
+    assert "asked again once" in str(raised.value)
+    assert len(engine.requests) == 2
+
+
+@pytest.mark.parametrize("repairs", [0, 3])
+def test_the_number_of_repairs_is_bounded(repairs):
+    with model_that_answers(*["no"] * 9) as (llm, engine), pytest.raises(OutputParserException):
+        llm.with_structured_output(Joke, max_repairs=repairs).invoke("Tell a joke.")
+    assert len(engine.requests) == repairs + 1
+
+
+def test_an_answer_that_was_cut_is_not_asked_for_again():
+    cut = ['"setup": "Why?", "punchline": "Bec', StopReason("length")]
+    with (
+        model_that_answers(cut) as (llm, engine),
+        pytest.raises(OutputParserException, match="raise max_tokens") as raised,
+    ):
+        llm.with_structured_output(Joke).invoke("Tell a joke.")
+    assert "Bec" in raised.value.llm_output
+    assert len(engine.requests) == 1
+
+
+@pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
+@pytest.mark.parametrize(("method", "answer"), METHODS)
+def test_include_raw_gives_message_object_and_error(method, answer, colour):
+    with model_that_answers(answer) as (llm, _):
+        result = ask(llm.with_structured_output(Joke, method=method, include_raw=True), colour)
+    assert isinstance(result["raw"], AIMessage)
+    assert result["raw"].usage_metadata["output_tokens"] > 0
+    assert fields_of(result["parsed"]) == FIELDS
+    assert result["parsing_error"] is None
+    with model_that_answers("no", "no") as (llm, _):
+        result = ask(llm.with_structured_output(Joke, method=method, include_raw=True), colour)
+    assert result["parsed"] is None
+    assert isinstance(result["parsing_error"], OutputParserException)
+
+
+@pytest.mark.parametrize("colour", ["stream", "astream"])
+def test_include_raw_streams_chunks_and_then_the_object(colour):
+    with model_that_answers(BODY) as (llm, _):
+        parts = list_of(llm.with_structured_output(Joke, include_raw=True), colour)
+    raw = [part["raw"] for part in parts if "raw" in part]
+    assert fields_of([part["parsed"] for part in parts if "parsed" in part][-1]) == FIELDS
+    assert parts[-1] == {"parsing_error": None}
+    assert sum((chunk for chunk in raw[1:]), raw[0]).usage_metadata["total_tokens"] > 0
+
+
+@pytest.mark.parametrize("colour", ["stream", "astream"])
+@pytest.mark.parametrize(("method", "answer"), METHODS)
+def test_streamed_objects_grow(method, answer, colour):
+    with model_that_answers(answer) as (llm, _):
+        values = list_of(llm.with_structured_output(JokeDict, method=method), colour)
+    assert [list(value) for value in values] == [
+        ["setup"],
+        ["setup", "punchline"],
+        ["setup", "punchline", "rating"],
+    ]
+    with model_that_answers(answer) as (llm, _):
+        objects = list_of(llm.with_structured_output(Joke, method=method), colour)
+    assert [fields_of(value) for value in objects] == [{**FIELDS, "rating": None}, FIELDS]
+
+
+def test_works_within_a_chain_and_with_messages():
+    prompt = ChatPromptTemplate.from_messages([("system", "Be funny."), ("human", "A joke about {topic}.")])
+    with model_that_answers(BODY, BODY) as (llm, engine):
+        structured = llm.with_structured_output(Joke)
+        assert (prompt | structured).invoke({"topic": "llamas"}).rating == 7
+        assert structured.invoke([HumanMessage("Hi")]).rating == 7
+    assert "A joke about llamas." in engine.requests[0].prompt
+    assert "Be funny." in engine.requests[0].prompt
+
+
+def test_lists_and_unions_at_the_top():
+    numbers = {"title": "Numbers", "type": "array", "items": {"type": "integer"}}
+    either = {
+        "title": "Either",
+        "anyOf": [{"type": "integer"}, {"type": "object", "properties": {"a": {"type": "integer"}}}],
+    }
+    with model_that_answers('"1", 2]', '{"a": "3"}') as (llm, engine):
+        assert llm.with_structured_output(numbers).invoke("Count.") == [1, 2]
+        assert llm.with_structured_output(either).invoke("Choose.") == {"a": 3}
+    assert engine.requests[0].prompt.endswith("\n\n[")
+
+
+def test_strict_allows_nothing_beside_the_schema():
+    extra = '"setup": "a", "punchline": "b", "rating": 1, "extra": 2}'
+    with model_that_answers(extra, extra, extra) as (llm, _):
+        assert llm.with_structured_output(JSON_SCHEMA).invoke("x")["extra"] == 2
+        with pytest.raises(OutputParserException, match="extra is not known"):
+            llm.with_structured_output(JSON_SCHEMA, strict=True).invoke("x")
+
+
+@pytest.mark.parametrize(
+    ("schema", "options", "reason"),
+    [
+        (None, {}, "schema is None"),
+        ("Joke", {}, "give a pydantic class"),
+        ({"a": 1}, {}, "is no JSON schema"),
+        (Joke, {"method": "xml"}, "give one of json_schema, function_calling, json_mode"),
+        (Joke, {"max_repairs": -1}, "give 0 or more"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_with_the_reason(schema, options, reason):
+    llm = ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-east-2")
+    with pytest.raises(ValueError, match=reason):
+        llm.with_structured_output(schema, **options)

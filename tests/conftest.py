@@ -1,6 +1,8 @@
 """Every test runs without AWS settings of the person who runs it; sockets reach loopback only."""
 
 import os
+import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,30 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("no ../shared/data beside this checkout")
     return folder
+
+
+@pytest.fixture
+def scripted():
+    """Function: answers (or an engine) → (chat model, engine)."""
+    from llama_bedrock import ChatLlamaBedrock
+    from llama_bedrock.local import LocalBedrock
+    from llama_bedrock.testing import ScriptedEngine
+
+    with ExitStack() as stack:
+
+        def make(answers, *, model="meta.llama3-3-70b-instruct-v1:0", repeat=False, **settings):
+            engine = ScriptedEngine(answers, repeat=repeat) if isinstance(answers, (list, tuple)) else answers
+            server = stack.enter_context(LocalBedrock(engine=engine))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                llm = ChatLlamaBedrock(
+                    model=model,
+                    region_name="us-west-2",
+                    endpoint_url=server.endpoint_url,
+                    api_key="test",
+                    max_retries=0,
+                    **settings,
+                )
+            return llm, engine
+
+        yield make

@@ -312,12 +312,12 @@ def _beside(chosen: set[tuple[int, int]]) -> set[tuple[int, int]]:
 
 
 def _goes_on(used: Sequence[_Source], place: tuple[int, int], question: Question) -> bool:
-    """Whether a unit can be the continuation of the one beside it. The rows of a table and the items of a
-    list stand side by side without that, unless it is a list that is asked for.
+    """Whether a unit can be the continuation of the one beside it. A heading is none; the rows of a table and
+    the items of a list stand side by side without that, unless it is a list that is asked for.
     """
     unit = used[place[0]].candidates[place[1]].unit
     kind = unit.kind
-    if question.is_about_another(unit.text):
+    if kind == "heading" or question.is_about_another(unit.text):
         return False
     return kind != "row" and (kind != "item" or question.kind in ("list", "method"))
 

@@ -57,7 +57,7 @@ def parse_prompt(text: str, prompt_format: PromptFormat | None = None) -> list[P
 
     Args:
         text: The prompt.
-        prompt_format: Its generation; None finds it out by its control tokens.
+        prompt_format: Its generation; None finds it out by its first header.
 
     Returns:
         The turns; the last one is open where the model is to write on. A prompt without turns gives a single
@@ -65,7 +65,7 @@ def parse_prompt(text: str, prompt_format: PromptFormat | None = None) -> list[P
     """
     if prompt_format == "llama2" or (prompt_format is None and "[INST]" in text and not _has_headers(text)):
         return _parse_llama2(text) or [_turn("text", text, is_open=True)]
-    is_llama4 = prompt_format == "llama4" or (prompt_format is None and _HEADER4.search(text) is not None)
+    is_llama4 = prompt_format == "llama4" or (prompt_format is None and _begins_as_llama4(text))
     header, end = (_HEADER4, _END4) if is_llama4 else (_HEADER3, _END3)
     opened = list(header.finditer(text))
     if not opened:
@@ -79,6 +79,12 @@ def parse_prompt(text: str, prompt_format: PromptFormat | None = None) -> list[P
         role = _ROLES.get(match[1], "user")
         turns.append(_turn(role, _after_header(body), is_open=ended is None and following is None))
     return turns
+
+
+def _begins_as_llama4(text: str) -> bool:
+    """True if the first header is Llama 4's; text in a later turn may quote that of another generation."""
+    first3, first4 = _HEADER3.search(text), _HEADER4.search(text)
+    return first4 is not None and (first3 is None or first4.start() < first3.start())
 
 
 def _has_headers(text: str) -> bool:

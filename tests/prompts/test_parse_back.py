@@ -91,3 +91,14 @@ def test_prompts_of_other_clients_are_read_leniently(text, turns):
 
 def test_an_empty_prompt_is_an_empty_open_text():
     assert parse_prompt("") == [ParsedTurn("text", "", is_open=True)]
+
+
+def test_a_header_of_another_generation_in_a_users_text_does_not_decide_the_format():
+    prompt = (
+        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n"
+        "What is <|header_start|>user<|header_end|>?<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    )
+    turns = parse_prompt(prompt)
+    assert [turn.role for turn in turns] == ["user", "assistant"]
+    assert turns[0].text == "What is <|header_start|>user<|header_end|>?"

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from llama_bedrock.cli.model_options import Embeddings, Region
+
 
 class _BuildUnlessNamed(TyperGroup):
     """Takes `index PATH` for `index build PATH`, so that the common case needs no further word."""
@@ -35,10 +37,8 @@ app = typer.Typer(
 def build(
     path: Annotated[Path, typer.Argument(help="File or folder with the documents.")],
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew even if nothing changed.")] = False,
-    embeddings: Annotated[
-        str, typer.Option("--embeddings", help="auto, lsa (nothing to download) or titan (Bedrock).")
-    ] = "auto",
-    region: Annotated[str | None, typer.Option("--region", "-r", help="AWS region, for titan.")] = None,
+    embeddings: Embeddings = "auto",
+    region: Region = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make or refresh the index of a file or folder (what `index PATH` does)."""
@@ -50,7 +50,7 @@ def build(
         shown_progress,
         tell_about,
     )
-    from llama_bedrock.cli.output import print_json, write
+    from llama_bedrock.cli.output import counted, print_json, write
 
     is_local = embeddings == "auto" and find_credentials() is None
     kind = choose_embeddings(embeddings, is_local=is_local, endpoint=endpoint_override())
@@ -60,5 +60,38 @@ def build(
     if as_json:
         print_json(index_facts(index))
     else:
-        state = "ready" if index.built else "up to date"
-        write(f"{path}: {state}, {index.documents:,} documents, {index.passages:,} passages\n")
+        state = "ready" if index.built else f"updated ({index.changes})" if index.changes else "up to date"
+        size = f"{counted(index.files, 'file')}, {counted(len(index.store), 'passage')}"
+        write(f"{path}: {state}, {size}\n")
+
+
+@app.command("migrate")
+def migrate(
+    path: Annotated[
+        Path, typer.Argument(help="File or folder with the documents, or folder of a saved FAISSStore.")
+    ],
+    to: Annotated[
+        str, typer.Option("--to", help="URL of a Qdrant server, or folder for a local Qdrant.")
+    ] = "http://localhost:6333",
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", help="Default: the name of the path.")
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", envvar="QDRANT_API_KEY", help="Key of the server.")
+    ] = None,
+    embeddings: Embeddings = "auto",
+    region: Region = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Copy the index of a file or folder to Qdrant, vectors included. Run again, it updates the copy."""
+    from llama_bedrock.cli.migration import copy_to_qdrant, source_store
+    from llama_bedrock.cli.output import counted, note, print_json, write
+
+    store = source_store(path, embeddings=embeddings, region=region)
+    name = collection or path.resolve().stem
+    copied = copy_to_qdrant(store, name, to, api_key)
+    if as_json:
+        print_json({"collection": name, "target": to, "passages": copied, "embeddings_in": str(store.folder)})
+        return
+    write(f"{to}: collection {name!r} holds {counted(copied, 'passage')}\n")
+    note(f"Queries need the same embeddings: FAISSStore.load({str(store.folder)!r}).embeddings")

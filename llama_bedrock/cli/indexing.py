@@ -1,8 +1,8 @@
-"""The index of a folder, made on first use and kept in the cache until the documents change.
+"""The index of a folder, made on first use, kept in the cache, and brought up to date when files change.
 
-An index is found by its content: the names and bytes of the files, and what made the vectors. It is built in
-a folder of its own and renamed into place, so there is never half an index: not after Ctrl-C, and not when
-two processes build the same one (the first to finish is used).
+An index is made in a folder of its own and renamed into place, so there is never half an index: not after
+Ctrl-C, and not when two processes make the same one (the first to finish is used). Later changes are saved in
+one atomic step.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from llama_bedrock.cli.cache_folder import cache_folder
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
-    from llama_bedrock.retrievers import FAISSStore
+    from llama_bedrock.retrievers import FAISSStore, IndexReport
 
 LSA = "lsa"
 TITAN = "titan"
 
-_FORMAT = 1  # raised when indexes of older versions must not be used
+_FORMAT = 2  # raised when indexes of older versions must not be used
 _ABOUT = "about.json"
 _ABANDONED_SECONDS = 24 * 3600
 _KEPT_SECONDS = 30 * 24 * 3600
-_BLOCK = 1 << 20
+_BUSY_SECONDS = 600.0  # how long another process may take to index the same files
+_BUSY_POLL = 0.2
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
@@ -41,25 +42,40 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class OpenIndex:
-    """An index, open.
+    """An index, open and up to date.
 
     Attributes:
         store: The passages with their vectors.
         folder: Where it lies.
-        documents: Number of documents; a PDF counts by page.
-        passages: Number of passages.
-        problems: Files that could not be read, each with the reason.
+        reports: What was done, for each path.
         built: True if it was made now, False if it was found.
         seconds: What that took.
     """
 
     store: FAISSStore
     folder: Path
-    documents: int
-    passages: int
-    problems: tuple[str, ...]
+    reports: tuple[IndexReport, ...]
     built: bool
     seconds: float
+
+    @property
+    def files(self) -> int:
+        """Number of files."""
+        return sum(report.added + report.changed + report.unchanged for report in self.reports)
+
+    @property
+    def changes(self) -> str:
+        """What changed since the last time, for people; empty if nothing did."""
+        counts = {
+            name: sum(getattr(report, name) for report in self.reports)
+            for name in ("added", "changed", "removed")
+        }
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Files that could not be read, each with the reason."""
+        return tuple(str(problem) for report in self.reports for problem in report.unreadable)
 
 
 def open_index(
@@ -70,7 +86,7 @@ def open_index(
     rebuild: bool = False,
     progress: Progress | None = None,
 ) -> OpenIndex:
-    """Open the index of a file or folder, and make it first where there is none for its present content.
+    """Open the index of a file or folder: made where there is none, else brought up to date.
 
     Args:
         path: File or folder, or several, indexed together.
@@ -83,98 +99,95 @@ def open_index(
         FileNotFoundError: There is no such file or folder.
         ValueError: It holds nothing that can be read; the message says why.
     """
+    from llama_bedrock.retrievers.documents import check_path
+    from llama_bedrock.retrievers.persistence import StoreDamagedError
+
     started = time.perf_counter()
     tell = progress or (lambda step, done, total: None)
     paths = (path,) if isinstance(path, Path) else tuple(path)
-    key = _content_key(paths, embeddings, region, tell)
-    folder = cache_folder() / "indexes" / key
-    if rebuild or not (folder / _ABOUT).is_file():
-        problems, built = _build(paths, folder, embeddings, region, replace=rebuild, tell=tell), True
-    else:
-        problems, built = (), False
-    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    for one in paths:
+        check_path(one)
+    model = titan(region) if embeddings == TITAN else None
+    folder = cache_folder() / "indexes" / _key(paths, embeddings, region)
+    reports: tuple[IndexReport, ...] | None = None
+    if not rebuild and (folder / _ABOUT).is_file():
+        with suppress(StoreDamagedError):  # a cache that is damaged is made anew
+            store, reports = _updated(paths, folder, model, tell)
+    built = reports is None
+    if reports is None:
+        store, reports = _build(paths, folder, model, tell)
     os.utime(folder / _ABOUT)  # the time of last use, by which old indexes are dropped
-    from llama_bedrock.retrievers import FAISSStore
-
-    store = FAISSStore.load(folder / "store", titan(region) if embeddings == TITAN else None)
-    seconds = time.perf_counter() - started
-    return OpenIndex(store, folder, about["documents"], about["passages"], tuple(problems), built, seconds)
+    if not len(store):
+        raise ValueError(f"{', '.join(map(str, paths))}: there are no documents any more")
+    return OpenIndex(store, folder, reports, built, time.perf_counter() - started)
 
 
-def _content_key(paths: Sequence[Path], embeddings: str, region: str | None, tell: Progress) -> str:
-    """Hash of everything the index depends on: file names as given, their bytes, and the settings."""
-    from llama_bedrock.retrievers.documents import check_path, find_files
-    from llama_bedrock.retrievers.readers import has_reader
+def _key(paths: Sequence[Path], embeddings: str, region: str | None) -> str:
+    """Name of the index of these paths with these settings.
+
+    A path counts as it is given, too: sources are named after it.
+    """
     from llama_bedrock.version import __version__
 
-    for path in paths:
-        check_path(path)
-    files = [found for path in paths for found in find_files(path, lambda problem: None)]
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(
-        json.dumps([_FORMAT, __version__, embeddings, region if embeddings == TITAN else None]).encode()
-    )
-    for number, (file, source) in enumerate(files):
-        tell("Looking for changes", number, len(files))
-        if len(files) == 1 or has_reader(file):
-            digest.update(f"\0{source}\0".encode("utf-8", "surrogatepass"))
-            digest.update(_file_digest(file))
-    return digest.hexdigest()
+    places = [[str(path), os.path.abspath(path)] for path in paths]
+    facts = [_FORMAT, __version__, embeddings, region if embeddings == TITAN else None, places]
+    return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
 
-def _file_digest(file: Path) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        with file.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        return f"cannot be read: {error.errno}".encode()
-    return digest.digest()
+def _updated(
+    paths: Sequence[Path], folder: Path, model: Embeddings | None, tell: Progress
+) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
+    """Open an index and bring it up to date; waits where another process is doing just that."""
+    from llama_bedrock.retrievers import FAISSStore
+    from llama_bedrock.retrievers.persistence import StoreChangedError, StoreLockedError
+
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        store = FAISSStore.load(folder / "store", model)
+        try:
+            return store, _indexed(paths, store, tell)
+        except (StoreLockedError, StoreChangedError):
+            if time.monotonic() > deadline:
+                raise
+            tell("Waiting for another process", 0, 1)
+            time.sleep(_BUSY_POLL)
 
 
 def _build(
-    paths: Sequence[Path],
-    folder: Path,
-    embeddings: str,
-    region: str | None,
-    *,
-    replace: bool,
-    tell: Progress,
-) -> tuple[str, ...]:
+    paths: Sequence[Path], folder: Path, model: Embeddings | None, tell: Progress
+) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
     """Make the index in a folder beside its place, and move it there when it is complete."""
-    from llama_bedrock.retrievers import FAISSStore, HybridRetriever, load_documents, split_documents
+    from llama_bedrock.retrievers import FAISSStore
 
-    problems: list[str] = []
-    tell("Reading documents", 0, 4)
-    documents = [
-        document
-        for path in paths
-        for document in load_documents(path, on_error=lambda problem: problems.append(str(problem)))
-    ]
-    tell("Splitting", 1, 4)
-    passages = split_documents(documents)
     with _unfinished(folder) as new:
-        tell(f"Embedding {len(passages):,} passages", 2, 4)
-        store = FAISSStore.from_documents(passages, titan(region) if embeddings == TITAN else None)
-        HybridRetriever(store=store)  # has the store save the index of words too
-        tell("Saving", 3, 4)
+        store = FAISSStore(model)
+        reports = _indexed(paths, store, tell)
         store.save(new / "store")
-        about = {
-            "paths": [os.path.abspath(path) for path in paths],
-            "documents": len(documents),
-            "passages": len(passages),
-        }
+        about = {"paths": [os.path.abspath(path) for path in paths]}
         (new / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-        if replace:
-            _remove(folder)
+        _remove(folder)
         try:
             new.rename(folder)
         except OSError:
             if not (folder / _ABOUT).is_file():  # else another process was faster, with the same content
                 raise
     _drop_old(folder.parent)
-    return tuple(problems)
+    return FAISSStore.load(folder / "store", model), reports
+
+
+def _indexed(paths: Sequence[Path], store: FAISSStore, tell: Progress) -> tuple[IndexReport, ...]:
+    from llama_bedrock.retrievers import index_folder
+
+    names = {"scan": "Looking for changes", "read": "Reading files", "embed": "Embedding", "save": "Saving"}
+    return tuple(
+        index_folder(
+            path,
+            store,
+            on_progress=lambda stage, done, total: tell(names[stage], done, total),
+            on_error=lambda problem: None,  # it is in the report
+        )
+        for path in paths
+    )
 
 
 @contextmanager
@@ -267,12 +280,16 @@ def shown_progress() -> Iterator[Progress]:
 
 
 def tell_about(index: OpenIndex) -> None:
-    """Say what was built and what could not be read; nothing where the index was found."""
-    from llama_bedrock.cli.output import note
+    """Say what was made or changed and what could not be read; nothing where all was as before."""
+    from llama_bedrock.cli.output import counted, note
 
-    if not index.built:
+    if index.built:
+        size = f"{counted(index.files, 'file')}, {counted(len(index.store), 'passage')}"
+        note(f"Indexed {size}, in {index.seconds:.1f} s.")
+    elif index.changes:
+        note(f"Updated the index ({index.changes}) in {index.seconds:.1f} s.")
+    else:
         return
-    note(f"Indexed {index.documents:,} documents, {index.passages:,} passages, in {index.seconds:.1f} s.")
     for problem in index.problems[:5]:
         note(f"skipped {problem}")
     if len(index.problems) > 5:
@@ -281,11 +298,13 @@ def tell_about(index: OpenIndex) -> None:
 
 def index_facts(index: OpenIndex) -> dict[str, Any]:
     """The facts of an index as JSON-able values."""
+    counts = ("added", "changed", "removed", "unchanged", "embedded", "duplicates")
     return {
         "folder": str(index.folder),
-        "documents": index.documents,
-        "passages": index.passages,
+        "files": index.files,
+        "passages": len(index.store),
         "built": index.built,
+        **{name: sum(getattr(report, name) for report in index.reports) for name in counts},
         "seconds": round(index.seconds, 3),
         "problems": list(index.problems),
     }

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from llama_bedrock.cli.output import note, note_part, write
+from llama_bedrock.cli.output import counted, note, note_part, write
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolMessage
@@ -156,7 +156,7 @@ def _result(message: ToolMessage) -> str:
     """A tool's result on one line: passages of a search are counted, not shown."""
     found = message.artifact
     if isinstance(found, list) and found and message.status != "error":
-        return f"{len(found)} passage{'s' if len(found) > 1 else ''}"
+        return counted(len(found), "passage")
     return shortened(message.text, _LONGEST_RESULT)
 
 

@@ -84,7 +84,7 @@ class TestAsk:
         assert "Indexed" not in run("ask", folder, "What is the llama called?", "--local").stderr
         (folder / "a.md").write_text("# Llamas\n\nThe llama is called Carla.\n")
         changed = run("ask", folder, "What is the llama called?", "--local")
-        assert "Indexed" in changed.stderr
+        assert "Updated the index (1 changed)" in changed.stderr
         assert "Carla" in changed.stdout
         assert "Bruno" not in changed.stdout
 
@@ -140,8 +140,12 @@ class TestIndex:
     def test_it_tells_what_it_did_and_what_it_found_unchanged(self, tmp_path):
         folder = new_folder(tmp_path)
         (folder / "a.md").write_text("Llamas hum.")
-        assert "ready, 1 documents, 1 passages" in run("index", folder).stdout
-        assert "up to date, 1 documents, 1 passages" in run("index", folder).stdout
+        assert "ready, 1 file, 1 passage\n" in run("index", folder).stdout
+        assert "up to date, 1 file, 1 passage\n" in run("index", folder).stdout
+        (folder / "b.md").write_text("Alpacas hum too.")
+        assert "updated (1 added), 2 files, 2 passages\n" in run("index", folder).stdout
+        (folder / "a.md").unlink()
+        assert "updated (1 removed), 1 file, 1 passage\n" in run("index", folder).stdout
         assert "ready" in run("index", folder, "--rebuild").stdout
         facts = json.loads(run("index", "build", folder, "--json").stdout)
         assert facts["built"] is False
@@ -358,10 +362,10 @@ class TestProgram:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        for name in ("ask", "index", "prompt", "models", "serve", "doctor"):
+        for name in ("ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "doctor"):
             assert name in done.stdout
 
-    @pytest.mark.parametrize("name", ["ask", "index", "prompt", "models", "serve", "doctor"])
+    @pytest.mark.parametrize("name", ["ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "doctor"])
     def test_every_command_explains_itself(self, name):
         assert "Usage" in run(name, "--help").stdout
 

@@ -78,7 +78,7 @@ def test_a_damaged_file_among_good_ones_is_named_and_skipped(tmp_path):
     assert result.exit_code == 0
     assert "skipped" in result.stderr
     assert "broken.pdf" in result.stderr
-    assert "1 documents" in result.stdout
+    assert "ready, 2 files, 1 passage\n" in result.stdout
 
 
 def test_a_text_file_of_50_megabytes(tmp_path):
@@ -95,6 +95,8 @@ def unprivileged(monkeypatch):
     folder.chmod(0o777)
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     run("index", PDF)  # what is imported lazily is imported now, with the right to
+    for path in folder.rglob("*"):
+        path.chmod(0o777)
     was_root = os.geteuid() == 0
     if was_root:
         os.seteuid(65534)
@@ -243,8 +245,8 @@ def corpus(tmp_path):
     """Documents that take a second or two to index."""
     folder = tmp_path / "corpus"
     folder.mkdir()
-    for number in range(150):
-        words = " ".join(f"word{(number * 7 + i) % 3001} llama{i % 97} hum{i % 31}." for i in range(900))
+    for number in range(40):
+        words = " ".join(f"word{(number * 7 + i) % 3001} llama{i % 97} hum{i % 31}." for i in range(500))
         (folder / f"{number:03}.txt").write_text(f"Document {number}. {words}")
     return folder
 
@@ -279,3 +281,35 @@ def test_a_closed_pipe_is_no_error():
     process.stderr.close()
     assert process.wait(timeout=30) == 0
     assert stderr == ""
+
+
+def test_a_damaged_index_is_made_anew(tmp_path):
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "a.md").write_text("Llamas hum when they are content.")
+    assert run("index", folder).exit_code == 0
+    (store,) = (Path(os.environ["XDG_CACHE_HOME"]) / "llama-bedrock" / "indexes").glob("*/store")
+    for path in store.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    result = run("index", folder)
+    assert result.exit_code == 0, result.output
+    assert "ready, 1 file" in result.stdout
+    assert "up to date" in run("index", folder).stdout
+
+
+def test_documents_that_are_all_gone(tmp_path):
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "a.md").write_text("Llamas hum when they are content.")
+    run("index", folder)
+    (folder / "a.md").unlink()
+    assert "no documents" in failure("index", folder)
+    (folder / "a.md").write_text("Llamas spit, too.")
+    assert run("index", folder).exit_code == 0
+
+
+def test_a_qdrant_that_does_not_answer(tmp_path):
+    (tmp_path / "a.md").write_text("Llamas hum.")
+    line = failure("index", "migrate", tmp_path / "a.md", "--to", "http://127.0.0.1:9", code=1)
+    assert "Qdrant at http://127.0.0.1:9" in line

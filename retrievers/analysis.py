@@ -46,21 +46,20 @@ def terms(text: str) -> list[str]:
     and a question in plain words find it. Stemming is Snowball's for English; words of other languages pass
     through it mostly unchanged.
     """
-    words: list[str] = []
+    found: list[str] = []
     for word in _WORD.findall(text):
-        words.extend(_words_of(word))
-    return _stem(words)
+        found.extend(_terms_of(word))
+    return found
 
 
-def _stem(words: list[str]) -> list[str]:
+@lru_cache(maxsize=1 << 17)
+def _terms_of(word: str) -> tuple[str, ...]:
     stemmer: Any = getattr(_local, "stemmer", None)
     if stemmer is None:
         stemmer = _local.stemmer = require("Stemmer", "local").Stemmer("english")
-    stemmed: list[str] = stemmer.stemWords(words)
-    return stemmed
+    return tuple(stemmer.stemWords(_words_of(word)))
 
 
-@lru_cache(maxsize=65536)
 def _words_of(word: str) -> tuple[str, ...]:
     if _UNSPACED.search(word):
         return tuple(_pairs(word))

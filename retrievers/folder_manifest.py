@@ -7,9 +7,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from langchain_core.documents import Document
 
@@ -102,7 +102,15 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Write it to a file, which is there whole or not at all."""
         temporary = path.with_name(f"{path.name}.new")
-        temporary.write_text(json.dumps({"format": _FORMAT, **asdict(self)}), encoding="utf-8")
+        folders = {
+            name: {
+                "settings": f.settings,
+                "files": {source: _encoded(file) for source, file in f.files.items()},
+            }
+            for name, f in self.folders.items()
+        }
+        facts = {"format": _FORMAT, "store_version": self.store_version, "folders": folders}
+        temporary.write_text(json.dumps(facts), encoding="utf-8")
         os.replace(temporary, path)
 
     @classmethod
@@ -117,18 +125,24 @@ class Manifest:
             facts = json.loads(path.read_text(encoding="utf-8"))
             if facts["format"] != _FORMAT:
                 raise ValueError(f"{path} is of another version of llama-bedrock")
-            folders = {name: _folder(folder) for name, folder in facts["folders"].items()}
+            folders = {
+                name: Folder(f["settings"], {source: _decoded(file) for source, file in f["files"].items()})
+                for name, f in facts["folders"].items()
+            }
             return cls(folders, facts["store_version"])
         except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is damaged ({error})") from error
 
 
-def _folder(facts: dict[str, object]) -> Folder:
-    files = {}
-    for source, file in facts["files"].items():  # type: ignore[attr-defined]
-        chunks = [Chunk(**chunk) for chunk in file.pop("chunks")]
-        files[source] = KnownFile(chunks=chunks, **file)
-    return Folder(settings=str(facts["settings"]), files=files)
+def _encoded(file: KnownFile) -> list[Any]:
+    # Lists: keys would be most of the bytes, and of the time.
+    chunks = [[chunk.id, chunk.content, chunk.vector] for chunk in file.chunks]
+    return [file.size, file.modified_ns, file.digest, chunks, file.duplicates, file.problem]
+
+
+def _decoded(facts: list[Any]) -> KnownFile:
+    size, modified_ns, digest, chunks, duplicates, problem = facts
+    return KnownFile(size, modified_ns, digest, [Chunk(*chunk) for chunk in chunks], duplicates, problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +199,9 @@ def compare(known: Folder, found: Iterable[FoundFile], is_ours: Callable[[FoundF
         found: The files there are.
         is_ours: Whether a file that is not known is one we read.
     """
-    read, touched, present = [], [], set()
+    read: list[FoundFile] = []
+    touched: list[FoundFile] = []
+    present: set[str] = set()
     for file in found:
         present.add(file.source)
         before = known.files.get(file.source)

@@ -79,7 +79,7 @@ class HybridRetriever(BaseRetriever):
     functions); ``feedback=0`` turns it off.
 
     Args:
-        store: Where the vectors are: a FAISSStore, or any LangChain vector store (then give ``documents`` too).
+        store: Where the vectors are: a FAISSStore, or any LangChain vector store, with ``documents``.
         k: How many documents to return. Default 4.
         alpha: Weight of the dense side, 0 to 1; the lexical side has the rest. Default 0.5.
         weights: Instead of alpha: weights of the dense and the lexical side, of any sum.

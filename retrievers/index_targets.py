@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 _JOURNAL = "index-journal"
 _LOCK = "indexing.lock"
 _AT_ONCE = 2048
+_ADDED_AT_ONCE = 16_384
 
 
 class IndexTarget(Protocol):
@@ -191,19 +192,26 @@ class FAISSTarget:
             return 0
         texts = {chunk.vector: searchable_text(document) for document, chunk in fresh}
         if self._store.embeddings is None:
-            self._store.refit(LSAEmbeddings().fit(texts.values()))
+            lsa = LSAEmbeddings()
+            vectors = dict(zip(texts, lsa.fit_array(texts.values()), strict=True))
+            self._store.refit(lsa)
+            self._add_vectors(fresh, vectors)
+            return len(texts)
         vectors = self._known_vectors(texts.keys(), known)
         missing = [digest for digest in texts if digest not in vectors]
         vectors |= self._embedded(missing, [texts[digest] for digest in missing], engine, tell)
+        self._add_vectors(fresh, vectors)
+        return len(missing)
+
+    def _add_vectors(self, fresh: Sequence[tuple[Document, Chunk]], vectors: Mapping[str, Any]) -> None:
         np = require("numpy", "local")
-        for start in range(0, len(fresh), _AT_ONCE):
-            part = fresh[start : start + _AT_ONCE]
+        for start in range(0, len(fresh), _ADDED_AT_ONCE):
+            part = fresh[start : start + _ADDED_AT_ONCE]
             self._store.add_documents(
                 [document for document, _ in part],
                 ids=[chunk.id for _, chunk in part],
                 vectors=np.stack([vectors[chunk.vector] for _, chunk in part]),
             )
-        return len(missing)
 
     def _known_vectors(self, digests: Iterable[str], known: Folder) -> dict[str, Any]:
         """Vectors of texts that are in the store or in the journal already."""

@@ -43,6 +43,8 @@ class StoreLexicalSide:
         self._lock = threading.Lock()
         self._index: LexicalIndex | None = None
         self._version: int | None = None
+        # An index saved with an older version of the store is still a good beginning: `_follow` mends it.
+        self._saved = store.sidecar(SIDECAR)
         store.attach_sidecar(SIDECAR, self._save)
 
     def search(self, query: str, k: int, filter: Any = None) -> dict[str, float]:
@@ -76,12 +78,15 @@ class StoreLexicalSide:
             return self._index
 
     def _load(self) -> LexicalIndex:
-        folder = self.store.sidecar(SIDECAR)
-        if folder is not None:
+        if self._saved is not None and self._saved.is_dir():
             try:
-                return load_lexical_index(folder)
+                index = load_lexical_index(self._saved)
             except (ValueError, KeyError, OSError, ImportError) as error:
                 logger.warning("cannot use the saved lexical index, building it again: %s", error)
+            else:
+                if self.store.sidecar(SIDECAR) != self._saved:
+                    self._follow(index)
+                return index
         index = new_lexical_index(len(self.store))
         self._follow(index)
         return index

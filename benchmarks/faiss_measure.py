@@ -65,15 +65,20 @@ def measure_opened(system: str, corpus: np.ndarray, queries: np.ndarray, folder:
     store, embedding = SYSTEMS[system](), Precomputed(corpus[:0].reshape(0, corpus.shape[1]))
     _import(system)
     gc.collect()
-    process = psutil.Process()
-    before = process.memory_full_info().uss
+    before = _own_memory()
     seconds = _seconds(lambda: store.load(folder, embedding))
     first = _seconds(lambda: store.search(queries[0].tolist(), K))
     for query in queries[:20]:
         store.search(query.tolist(), K)
     gc.collect()
-    own = (process.memory_full_info().uss - before) / corpus.nbytes
+    own = (_own_memory() - before) / corpus.nbytes
     return {"open_s": seconds, "first_query_ms": first * 1e3, "own_memory_of_vectors": own}
+
+
+def _own_memory() -> int:
+    """Resident memory without the pages of files, which processes share."""
+    info = psutil.Process().memory_info()
+    return info.rss - getattr(info, "shared", 0)
 
 
 def _import(system: str) -> None:

@@ -21,8 +21,8 @@ def markdown(result: dict[str, Any]) -> str:
         f"Vectors of {result['dimension']} dimensions, k = 10. "
         "`python benchmarks/faiss_bench.py`; every store in its own process, one after the other.",
         "",
-        "The community store searches with a filter after the search: by default it looks at 20 candidates and "
-        'returns what is left of them (row "found by default"). Its filtered times are with `fetch_k` raised '
+        "The community store filters after the search: by default it looks at 20 candidates and returns what "
+        'is left of them (row "found by default"). Its filtered times are with `fetch_k` raised '
         "until the documents come back that exist. It and InMemoryVectorStore know no batches: one by one.",
     ]
     for size, systems in result["results"].items():

@@ -192,7 +192,7 @@ def paced_streams(url, library, count, first, gap, tokens):
     }
 
 
-def calls(url, seconds=2.0, threads=16, tasks=64):
+def calls(url, rounds=6, seconds=0.5, threads=16, tasks=64):
     """Calls a second without any delay of the server: one after the other, by threads, and by tasks."""
     models = {"llama-bedrock": ours(url), "langchain-aws": langchain_aws(url)}
     client = botocore_client(url, threads)
@@ -203,45 +203,52 @@ def calls(url, seconds=2.0, threads=16, tasks=64):
 
     sync_calls = {name: lambda model=model: model.invoke(QUESTION) for name, model in models.items()}
     sync_calls["botocore"] = botocore_call
-    result = {"one after the other": {}, f"{threads} threads": {}, f"{tasks} tasks": {}}
-    for name, call in sync_calls.items():
-        call()
-        result["one after the other"][name] = repeat(call, seconds)
-        with ThreadPoolExecutor(threads) as pool:
-            started = time.perf_counter()
-            ends = [started + seconds] * threads
-            done = sum(pool.map(count_until, [call] * threads, ends))
-            result[f"{threads} threads"][name] = done / (time.perf_counter() - started)
-    for name, model in models.items():
-        result[f"{tasks} tasks"][name] = asyncio.run(repeat_async(model, seconds, tasks))
-    return result
+    labels = "one after the other", f"{threads} threads", f"{tasks} tasks"
+    found = {label: {name: [] for name in sync_calls} for label in labels[:2]}
+    found[labels[2]] = {name: [] for name in models}
+    for _ in range(rounds + 1):
+        for name, call in sync_calls.items():
+            found[labels[0]][name].append(by_threads(call, 1, seconds))
+            found[labels[1]][name].append(by_threads(call, threads, seconds))
+
+    async def by_tasks():
+        for _ in range(rounds + 1):
+            for name, model in models.items():
+                found[labels[2]][name].append(await calls_of_tasks(model, tasks, seconds))
+
+    asyncio.run(by_tasks())
+    return {
+        label: {name: statistics.median(values[1:]) for name, values in by_name.items()}
+        for label, by_name in found.items()
+    }
 
 
-def repeat(call, seconds):
-    started = time.perf_counter()
-    return count_until(call, started + seconds) / (time.perf_counter() - started)
-
-
-def count_until(call, end):
-    count = 0
-    while time.perf_counter() < end:
-        call()
-        count += 1
-    return count
-
-
-async def repeat_async(model, seconds, tasks):
-    await model.ainvoke(QUESTION)
+def by_threads(call, threads, seconds):
     started = time.perf_counter()
 
-    async def one():
-        count = 0
+    def count(_):
+        done = 0
+        while time.perf_counter() < started + seconds:
+            call()
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(threads) as pool:
+        done = sum(pool.map(count, range(threads)))
+    return done / (time.perf_counter() - started)
+
+
+async def calls_of_tasks(model, tasks, seconds):
+    started = time.perf_counter()
+
+    async def count():
+        done = 0
         while time.perf_counter() < started + seconds:
             await model.ainvoke(QUESTION)
-            count += 1
-        return count
+            done += 1
+        return done
 
-    done = sum(await asyncio.gather(*(one() for _ in range(tasks))))
+    done = sum(await asyncio.gather(*(count() for _ in range(tasks))))
     return done / (time.perf_counter() - started)
 
 
@@ -302,11 +309,17 @@ def cold_start(url, library):
     return {"milliseconds": (time.perf_counter() - started) * 1000}
 
 
-def import_time(statement):
-    """Milliseconds of an import statement in this fresh process."""
-    started = time.perf_counter()
+def import_time(base, statement):
+    """CPU milliseconds of an import statement in a fresh process, and as a multiple of one it contains."""
+    started = time.process_time()
+    exec(base, {})
+    after_base = time.process_time()
     exec(statement, {})
-    return {"milliseconds": (time.perf_counter() - started) * 1000}
+    ended = time.process_time()
+    return {
+        "milliseconds": (ended - started) * 1000,
+        "ratio": (ended - started) / (after_base - started),
+    }
 
 
 MEASUREMENTS = {

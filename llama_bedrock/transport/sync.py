@@ -31,6 +31,7 @@ class SyncTransport:
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
         self._timeout = clients.deadlines_of(settings)
+        self._clients: dict[str, Any] = {}
 
     @property
     def region(self) -> str:
@@ -163,7 +164,9 @@ class SyncTransport:
     def _prepare(
         self, operation: str, model_id: str | None, service: str = clients.RUNTIME
     ) -> tuple[Any, CallContext]:
-        client = clients.boto_client(self._settings, service)
+        client = self._clients.get(service)
+        if client is None:
+            client = self._clients[service] = clients.boto_client(self._settings, service)
         meta = client.meta
         name = meta.method_to_api_mapping.get(operation, operation)
         return client, CallContext(name, model_id, meta.region_name, meta.endpoint_url)

@@ -229,8 +229,8 @@ class Collection:
             give_back_freed_memory()
 
     def _writable(self) -> DocumentTable:
-        """The documents, copied out of the saved generation before the first change."""
-        if not self.documents.writable:
+        """The documents; before the first change, a copy of the saved generation's or a parent process's."""
+        if not self.documents.is_own:
             copy = DocumentTable.temporary(self.documents)
             with self._lock.write():
                 self.documents = copy

@@ -74,7 +74,7 @@ class DocumentTable:
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
         self.writable = writable
-        self._pid = os.getpid()
+        self._owner = self._pid = os.getpid()
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._finalizer = weakref.finalize(self, _close_all, self._idle)
@@ -119,6 +119,11 @@ class DocumentTable:
             raise
         with self._lock:
             self._idle.append(connection)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process may change the file; a forked child shares its parent's."""
+        return self.writable and self._owner == os.getpid()
 
     # Reading
 

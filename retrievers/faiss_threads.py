@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from llama_bedrock._extras import require
 
 _BLAS_BATCH = 8
 """From this many queries on, one matrix product is faster than as many scans."""
+_PROCESS = os.getpid()
 _blas_lock = threading.Lock()
 _blas_users = 0
 _blas_default = 0
@@ -20,11 +22,12 @@ def openmp_threads(count: int) -> Iterator[None]:
     """Run FAISS with this many OpenMP threads, in this thread only (OpenMP keeps the number per thread).
 
     One query on a flat index is 2.2 times slower with two threads than with one: starting them costs more
-    than they save. A batch or a build gains.
+    than they save. A batch or a build gains. A forked child gets one: there, GNU's OpenMP would wait for ever
+    for the threads of its parent.
     """
     faiss = require("faiss", "local")
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(count)
+    faiss.omp_set_num_threads(count if os.getpid() == _PROCESS else 1)
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
@@ -518,3 +519,87 @@ def test_a_second_writer_waits_and_then_gives_up_with_advice(make_store: Make, t
         store = make_store(3)
         store.save(tmp_path)
         store.save()
+
+
+MEMORY = """
+    import gc, sys
+    import faiss, numpy, psutil
+    from langchain_core.embeddings import DeterministicFakeEmbedding
+    from llama_bedrock.retrievers.faiss_store import FAISSStore
+
+    def own():  # without what lies in files and is shared
+        info = psutil.Process().memory_info()
+        return info.rss - info.shared
+
+    gc.collect()
+    before = own()
+    store = FAISSStore.load(sys.argv[1], DeterministicFakeEmbedding(size=384), mmap=sys.argv[2] == "mmap")
+    for n in range(20):
+        store.similarity_search(f"query {n}", k=5)
+    print(own() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells memory of files from the rest on Linux only")
+def test_a_mapped_store_takes_no_memory_of_its_own_for_its_vectors(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((20_000, 384), dtype=np.float32)
+    documents = [Document(page_content=str(n)) for n in range(len(vectors))]
+    FAISSStore.from_documents(documents, DeterministicFakeEmbedding(size=384), vectors=vectors).save(tmp_path)
+    own = {}
+    for how in ("mmap", "read"):
+        out, err = run(MEMORY, str(tmp_path), how).communicate(timeout=60)
+        assert out, err
+        own[how] = int(out) / vectors.nbytes
+    assert own["mmap"] < 0.5
+    assert own["read"] > 0.9
+
+
+LARGE = """
+    import gc, json, sys, time
+    from pathlib import Path
+    import faiss, numpy as np, psutil
+    from langchain_core.documents import Document
+    from langchain_core.embeddings import DeterministicFakeEmbedding
+    from llama_bedrock.retrievers.faiss_store import FAISSStore
+
+    rng, count = np.random.default_rng(0), 100_000
+    centres = rng.standard_normal((2000, 384), dtype=np.float32)
+    vectors = centres[rng.integers(0, 2000, count)] + 0.6 * rng.standard_normal((count, 384), dtype=np.float32)
+    queries = centres[rng.integers(0, 2000, 50)] + 0.6 * rng.standard_normal((50, 384), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    documents = [Document(page_content=str(n), metadata={"bucket": n % 1000}) for n in range(count)]
+    embedding = DeterministicFakeEmbedding(size=384)
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    store = FAISSStore.from_documents(documents, embedding, vectors=vectors)
+    memory = (psutil.Process().memory_info().rss - before) / vectors.nbytes
+    recall, exact = [], []
+    for query in queries:
+        scores = vectors @ query
+        best = {str(n) for n in np.argsort(-scores)[:10]}
+        recall.append(len(best & {d.page_content for d in store.similarity_search_by_vector(query, k=10)}) / 10)
+        chosen = np.arange(7, count, 1000)
+        best = [str(n) for n in chosen[np.argsort(-scores[chosen])[:10]]]
+        found = store.similarity_search_by_vector(query, k=10, filter={"bucket": 7})
+        exact.append([d.page_content for d in found] == best)
+    store.save(sys.argv[1])
+    opened = []
+    for _ in range(5):
+        start = time.perf_counter()
+        FAISSStore.load(sys.argv[1], embedding)
+        opened.append(time.perf_counter() - start)
+    print(json.dumps({"kind": store.kind, "memory": memory, "recall": np.mean(recall), "exact": all(exact), "open": min(opened)}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_must_hold_at_100_000_documents(tmp_path: Path) -> None:
+    out, err = run(LARGE, str(tmp_path)).communicate(timeout=500)
+    assert out, err
+    facts = json.loads(out)
+    assert facts["kind"] == "hnsw"
+    assert facts["exact"]
+    assert facts["recall"] >= 0.97
+    assert facts["memory"] <= 1.3
+    assert facts["open"] <= 0.2

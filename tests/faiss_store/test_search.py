@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -369,3 +371,34 @@ def test_a_batch_answers_as_single_queries_do(make_store: Make) -> None:
 def test_mistakes_are_named(make_store: Make, call: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call(make_store(5))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+def test_a_forked_process_searches_and_changes_a_store_of_its_own(make_store: Make, kind: Any) -> None:
+    store = make_store(300, kind=kind)
+    texts = [f"text {n}" for n in range(64)]
+    store.similarity_search_batch(texts)
+    asyncio.run(
+        store.asimilarity_search("text 1")
+    )  # there are worker threads now, which a fork does not copy
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.alarm(20)
+            assert [found[0][0].id for found in store.similarity_search_batch(texts, k=1)] == [
+                str(n) for n in range(64)
+            ]
+            assert asyncio.run(store.asimilarity_search("text 7", k=1))[0].id == "7"
+            store.add_texts(["new"], ids=["new"])
+            assert store.similarity_search("new", k=1)[0].id == "new"
+            assert len(list(store.documents())) == 301
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(list(store.documents())) == len(store) == 300
+    store.add_texts(["mine"], ids=["mine"])
+    assert store.similarity_search("mine", k=1)[0].id == "mine"

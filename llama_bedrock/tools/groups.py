@@ -13,10 +13,10 @@ from llama_bedrock.tools.text import TextWriter
 from llama_bedrock.tools.writer import CallWriter
 
 _STRAY = frozenset(")]}>\"'")
-_CUT_OBJECT = re.compile(
-    r"""[\[{\s]*["'](?:type["']\s*:\s*["']function["']|(?:name|function)["']\s*:\s*["']([\w.-]+)\Z)"""
+_CALL_OBJECT = re.compile(
+    r"""[\[{\s]*["']?(?:type["']\s*:\s*["']function["']|"""
+    r"""(?:name|function|tool|tool_name)["']?\s*[:,=]\s*["']?([\w$.\-/]+)(\Z)?)"""
 )
-_BEFORE_OBJECT = re.compile(r"(?:```\w*)?[\s\[,;]*\{")
 _MAX_REPAIRS = 32
 
 
@@ -159,15 +159,22 @@ class GroupReader:
         name = writer.name or error.name
         if name is not None and writer.knows(name):
             return True
-        return place is Place.START and cut and (name is None or error.shaped) and self._begins_call(error)
+        return place is Place.START and self._begins_call(error, cut=cut)
 
-    def _begins_call(self, error: Unreadable) -> bool:
-        """Tell whether an answer that was cut before a name was read would have become a call."""
-        raw = self._source.raw() + self._source.text[self._source.pos :]
-        if error.shaped or raw.lstrip("[ ")[:1] not in ("{", '"'):
+    def _begins_call(self, error: Unreadable, *, cut: bool) -> bool:
+        """Tell whether what broke off, or broke, before the name of a known tool was read would be a call."""
+        source, writer = self._source, self._writer
+        raw = source.raw() + source.text[source.pos :]
+        if cut and (error.shaped or raw.lstrip("[ ")[:1] not in ("{", '"')):
             return True
-        match = _CUT_OBJECT.match(raw)
-        return match is not None and (match[1] is None or self._writer.may_begin(match[1]))
+        match = _CALL_OBJECT.match(raw)
+        if match is None or match[1] is None:
+            return cut and match is not None
+        return (
+            writer.may_begin(match[1])
+            if match[2] is not None and cut
+            else writer.resolve(match[1]) is not None
+        )
 
     def _explain(self, error: Unreadable) -> str:
         if isinstance(error, Cut) and self._source.cut:
@@ -177,15 +184,17 @@ class GroupReader:
     def _repair(self, error: Unreadable) -> bool:
         """Repair the call at the mark; the position is behind it then."""
         source, writer = self._source, self._writer
-        begin = _BEFORE_OBJECT.match(source.text, source.pos)
         self._repairs += 1
-        if begin is None or self._repairs > _MAX_REPAIRS:
+        if self._repairs > _MAX_REPAIRS:
             return False
-        found = repair(source.text, begin.end() - 1, knows=writer.knows)
+        found = repair(source.text, source.pos, knows=writer.knows, name=writer.name)
         if found is None or (writer.name is not None and writer.resolve(found.name) != writer.name):
             return False
         if writer.any_name and error.name is None:
             return False
-        writer.write(found.name, found.args)
+        try:
+            writer.write(found.name, found.args, beside=found.keys, doubtful=found.forgiven)
+        except Unreadable:
+            return False
         source.pos = found.end
         return True

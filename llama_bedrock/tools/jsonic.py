@@ -6,8 +6,8 @@ from typing import Any
 
 from llama_bedrock.tools.literals import parse_literal, read_braces, read_value
 from llama_bedrock.tools.pythonic import NotACall, is_identifier, read_bare_name, read_calls
-from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, skip_space
-from llama_bedrock.tools.strings import QUOTES, read_string
+from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, ends_tag_or_block, skip_space
+from llama_bedrock.tools.strings import QUOTES, goes_on, read_string
 from llama_bedrock.tools.writer import CallWriter
 
 NAME_KEYS = frozenset(
@@ -52,14 +52,14 @@ def _read_array(source: Source, writer: CallWriter, wrappers: int) -> Reading[No
         if char == "," and calls:
             source.pos += 1
         elif char == "{":
-            yield from _ObjectReader(source, writer, wrappers=wrappers, outer="]").read()
+            yield from _ObjectReader(source, writer, wrappers=wrappers).read()
             calls += 1
             if writer.certain:
                 source.mark()
         elif char in ('"', "'"):
             yield from _read_encoded(source, writer)
             calls += 1
-        elif calls and not source.cut and (not char or char in "}<`"):
+        elif calls and not source.cut and (not char or char == "}" or (yield from ends_tag_or_block(source))):
             return  # the closing bracket is missing
         elif not char:
             raise Cut("the list of calls does not end")
@@ -87,9 +87,9 @@ def _read_encoded(source: Source, writer: CallWriter) -> Reading[None]:
 class _ObjectReader:
     """Reads one object, key by key, and tells the writer of the arguments as they come."""
 
-    def __init__(self, source: Source, writer: CallWriter, *, wrappers: int = 0, outer: str = "") -> None:
+    def __init__(self, source: Source, writer: CallWriter, *, wrappers: int = 0) -> None:
         self._source, self._writer = source, writer
-        self._wrappers, self._outer = wrappers, outer
+        self._wrappers = wrappers
         self._name: str | None = None
         self._args: Any = None
         self._has_args = self._streamed = self._wrapped = False
@@ -114,6 +114,7 @@ class _ObjectReader:
                 break
             missing = char == "{" if comma else char not in QUOTES
             if missing and self._complete() and not (not char and source.cut):
+                source.forgiven = True
                 break  # the closing brace is missing
             if not char:
                 raise Cut("the call does not end")
@@ -123,6 +124,8 @@ class _ObjectReader:
             first = False
             comma = (yield from skip_space(source, comments=True)) == ","
             source.pos += comma
+        if not self._wrapped and (yield from goes_on(source)):
+            raise Unreadable("arguments follow the closing brace")
         self._finish()
 
     def _complete(self) -> bool:
@@ -177,9 +180,7 @@ class _ObjectReader:
         if char == "{" and self._name is not None and self._writer.knows(self._name) and not self._wrapped:
             self._writer.start(self._name)
             self._streamed = True
-            yield from read_braces(
-                self._source, python=False, depth=2, outer=self._outer + "}", entry=self._take_argument
-            )
+            yield from read_braces(self._source, python=False, depth=2, entry=self._take_argument)
         else:
             self._args = yield from self._value()
 
@@ -208,9 +209,7 @@ class _ObjectReader:
         if self._wrappers >= _MAX_WRAPPERS:
             raise NotACall
         self._wrapped = True
-        reader = _ObjectReader(
-            self._source, self._writer, wrappers=self._wrappers + 1, outer=self._outer + "}"
-        )
+        reader = _ObjectReader(self._source, self._writer, wrappers=self._wrappers + 1)
         yield from reader.read()
 
     def _read_wrapped_list(self) -> Reading[None]:
@@ -221,7 +220,7 @@ class _ObjectReader:
         yield from _read_array(self._source, self._writer, self._wrappers + 1)
 
     def _value(self) -> Reading[Any]:
-        return (yield from read_value(self._source, "dict", python=False, depth=2, outer=self._outer + "}"))
+        return (yield from read_value(self._source, "dict", python=False, depth=2))
 
     def _finish(self) -> None:
         """The object is read: decide what it was."""
@@ -230,7 +229,7 @@ class _ObjectReader:
             return
         if self._streamed:
             writer.identify()
-            writer.end()
+            writer.end(beside=self._other, doubtful=self._source.forgiven)
             return
         if self._name is None:
             self._finish_keyed()
@@ -244,7 +243,7 @@ class _ObjectReader:
         for key, value in args.items():
             writer.argument(key, value)
         writer.identify()
-        writer.end()
+        writer.end(beside=self._other, doubtful=self._source.forgiven)
 
     def _finish_keyed(self) -> None:
         """``{"get_weather": {"city": "Paris"}}``: a call if the object is its arguments, and nothing else."""
@@ -260,7 +259,7 @@ class _ObjectReader:
         for key, value in args.items():
             self._writer.argument(key, value)
         self._writer.identify()
-        self._writer.end()
+        self._writer.end(doubtful=self._source.forgiven)
 
     def _fits(self, args: dict[str, Any], known: str) -> bool:
         spec = self._writer.specs[known]

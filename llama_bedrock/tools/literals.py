@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, skip_space
+from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, only_closers_follow, skip_space
 from llama_bedrock.tools.strings import QUOTES, Where, read_string
 
 MAX_DEPTH = 64
@@ -47,9 +47,7 @@ class WrittenInt(int):
     written: str
 
 
-def read_value(
-    source: Source, where: Where, *, python: bool, depth: int = 0, outer: str = ""
-) -> Reading[Any]:
+def read_value(source: Source, where: Where, *, python: bool, depth: int = 0) -> Reading[Any]:
     """Read one value.
 
     Args:
@@ -57,7 +55,6 @@ def read_value(
         where: What the value stands in.
         python: In a pythonic call rather than in JSON.
         depth: How many containers it stands in.
-        outer: Closers of those containers: one of them ends an inner container whose own closer is missing.
 
     Raises:
         Cut: The text ends inside the value.
@@ -70,9 +67,9 @@ def read_value(
         text = yield from read_string(source, where, python=python)
         return (yield from _concatenated(source, text, where)) if python else text
     if char in "[(":
-        return (yield from _read_list(source, python=python, depth=depth + 1, outer=outer))
+        return (yield from _read_list(source, python=python, depth=depth + 1))
     if char == "{":
-        return (yield from read_braces(source, python=python, depth=depth + 1, outer=outer))
+        return (yield from read_braces(source, python=python, depth=depth + 1))
     return (yield from _read_token(source, where, python=python))
 
 
@@ -88,6 +85,8 @@ def _concatenated(source: Source, text: str, where: Where) -> Reading[str]:
                 raise Unreadable("an expression stands where a value should", orderly=True)
         if not char or char not in QUOTES:
             return "".join(parts)
+        if where == "list":  # Python would join them; a model has more likely forgotten a comma
+            raise Unreadable("a comma is missing in a list")
         parts.append((yield from read_string(source, where, python=True)))
 
 
@@ -165,7 +164,7 @@ def _deeper(depth: int) -> None:
         raise Unreadable(f"values are nested deeper than {MAX_DEPTH} levels")
 
 
-def _read_list(source: Source, *, python: bool, depth: int, outer: str) -> Reading[Any]:
+def _read_list(source: Source, *, python: bool, depth: int) -> Reading[Any]:
     """Read a list or a tuple; brackets around one value without a comma are only brackets."""
     _deeper(depth)
     opening = source.text[source.pos]
@@ -178,16 +177,24 @@ def _read_list(source: Source, *, python: bool, depth: int, outer: str) -> Readi
         if char == close:
             source.pos += 1
             break
-        if not char and values and not comma and not source.cut:
-            break
-        if char and char in outer and values:
+        if values and (yield from _ends_unclosed(source, char, comma=comma)):
             break
         if values and not comma:
             raise Unreadable("a comma is missing in a list")
-        value = yield from read_value(source, "list", python=python, depth=depth, outer=outer + close)
+        value = yield from read_value(source, "list", python=python, depth=depth)
         values.append(reject_bare(value))
         comma = yield from _after_value(source)
     return values[0] if opening == "(" and len(values) == 1 and not comma else values
+
+
+def _ends_unclosed(source: Source, char: str, *, comma: bool) -> Reading[bool]:
+    """Tell whether a container ends here though its closer is missing; the model must have been done."""
+    if (char and char not in ")]}<`") or (comma and not char):
+        return False
+    if not (yield from only_closers_follow(source)):
+        return False
+    source.forgiven = True
+    return True
 
 
 def _after_value(source: Source) -> Reading[bool]:
@@ -209,7 +216,6 @@ def read_braces(
     *,
     python: bool,
     depth: int = 1,
-    outer: str = "",
     entry: Callable[[str, Any], None] | None = None,
 ) -> Reading[Any]:
     """Read ``{…}``: an object, with quoted or bare keys, or a Python set, which becomes a list.
@@ -218,13 +224,13 @@ def read_braces(
         source: Stands on the brace.
         python: In a pythonic call rather than in JSON.
         depth: How many containers, this one included.
-        outer: Closers of the containers around it.
         entry: Takes each entry of an object as soon as it is read; words without quotes are then its matter.
     """
     _deeper(depth)
     source.pos += 1
     found: dict[str, Any] = {}
     elements: list[Any] = []
+    separator = ""
     comma = True
     while True:
         char = yield from skip_space(source, comments=True)
@@ -232,43 +238,42 @@ def read_braces(
             source.pos += 1
             break
         begun = found or elements
-        if not char and begun and not comma and not source.cut:
-            break
-        if char and char in outer and begun:
+        if begun and (yield from _ends_unclosed(source, char, comma=comma)):
             break
         if not char:
             raise Cut("an object does not end")
         if not comma and char not in QUOTES and not (char.isalpha() or char == "_"):
             raise Unreadable("a comma is missing in an object")
-        key = yield from _read_key(source, python=python, depth=depth, outer=outer)
+        key = yield from _read_key(source, python=python, depth=depth)
         char = yield from skip_space(source)
-        if char in (":", "="):
+        if char in (":", "=") and separator in ("", char) and not elements:
+            separator = char
             arrow = char == "=" and (yield from source.ahead(1)) == ">"
             source.pos += 2 if arrow else 1
-            value = yield from read_value(source, "dict", python=python, depth=depth, outer=outer + "}")
+            value = yield from read_value(source, "dict", python=python, depth=depth)
             found[str(key)] = value if entry else reject_bare(value)
             if entry:
                 entry(str(key), value)
         elif python and not found and (not char or char in ",}"):
-            elements.append(reject_bare(key))
+            elements.append(_WORDS[key] if isinstance(key, Bare) and key in _WORDS else reject_bare(key))
         else:
             raise Unreadable("a colon is missing in an object")
         comma = yield from _after_value(source)
     return elements if elements else found
 
 
-def _read_key(source: Source, *, python: bool, depth: int, outer: str) -> Reading[Any]:
+def _read_key(source: Source, *, python: bool, depth: int) -> Reading[Any]:
     char = source.text[source.pos]
     if char in QUOTES or char in "\\&":
         return (yield from read_string(source, "key", python=python, limit=0 if python else _KEY_LIMIT))
     if char in "[({":
         if not python:
             raise Unreadable("a key is missing in an object")
-        return (yield from read_value(source, "list", python=True, depth=depth, outer=outer + "}"))
+        return (yield from read_value(source, "list", python=True, depth=depth))
     word = yield from read_word(source)
     if not word:
         raise Unreadable(f"{char!r} stands where a key should")
-    return word if not word[0].isdigit() else _number(word)
+    return Bare(word) if not word[0].isdigit() else _number(word)
 
 
 def parse_literal(text: str) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from llama_bedrock.tools.literals import Bare, read_value
-from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, skip_space
-from llama_bedrock.tools.strings import QUOTES
+from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, ends_tag_or_block, skip_space
+from llama_bedrock.tools.strings import QUOTES, goes_on
 from llama_bedrock.tools.writer import CallWriter
 
 NAME_LIMIT = 128
@@ -54,7 +54,7 @@ def read_list(source: Source, writer: CallWriter) -> Reading[None]:
             return
         elif calls and char in (",", ";"):
             source.pos += 1
-        elif calls and not source.cut and (not char or char in "<`"):
+        elif calls and not source.cut and (not char or (yield from ends_tag_or_block(source))):
             return  # the closing bracket is missing
         elif not char:
             raise Cut("the list of calls does not end") if calls else NotACall
@@ -147,22 +147,30 @@ def read_call(source: Source, writer: CallWriter, name: str, outer: str = "") ->
             source.pos += 1
             break
         begun = bool(positional) or bool(writer.written())
-        if begun and not comma and not source.cut and (not char or char in outer or char in "<`"):
-            break  # the closing bracket is missing
+        if begun and not comma and not source.cut and (yield from _ends_unclosed(source, char, outer)):
+            break
         if not char:
             raise Cut("the call does not end")
         if not comma and char not in QUOTES and not (char.isalpha() or char in "_$"):
             raise Unreadable(f"{char!r} stands where a comma should", orderly=char in _OPERATORS)
-        yield from _read_argument(source, writer, positional, outer)
+        yield from _read_argument(source, writer, positional)
         comma = (yield from skip_space(source, comments=True)) == ","
         source.pos += comma
     if positional:
         writer.positional(positional)
     writer.identify()
-    writer.end()
+    if (yield from goes_on(source)):
+        raise Unreadable("arguments follow the closing bracket")
+    writer.end(doubtful=source.forgiven)
 
 
-def _read_argument(source: Source, writer: CallWriter, positional: list[Any], outer: str) -> Reading[None]:
+def _ends_unclosed(source: Source, char: str, outer: str) -> Reading[bool]:
+    """Tell whether a call ends here though its closing bracket is missing."""
+    source.forgiven = not char or char in outer or (yield from ends_tag_or_block(source))
+    return source.forgiven
+
+
+def _read_argument(source: Source, writer: CallWriter, positional: list[Any]) -> Reading[None]:
     name = yield from _read_keyword(source)
     if name is not None:
         if positional:
@@ -170,16 +178,16 @@ def _read_argument(source: Source, writer: CallWriter, positional: list[Any], ou
             positional.clear()
         if writer.any_name or writer.knows(writer.name or ""):
             writer.identify()
-        value = yield from read_value(source, "args", python=True, depth=1, outer=outer + ")")
+        value = yield from read_value(source, "args", python=True, depth=1)
         writer.argument(name, value)
         writer.identify()
         return
     spread = yield from source.starts_with("**")
     if spread:
         source.pos += 2
-    value = yield from read_value(source, "args", python=True, depth=1, outer=outer + ")")
+    value = yield from read_value(source, "args", python=True, depth=1)
     if isinstance(value, Bare):
-        if writer.identified:
+        if writer.identified or (yield from skip_space(source)) not in (",", ")", ""):
             raise Unreadable(f"{value} stands where a value should: text needs quotes", orderly=True)
         raise NotACall
     if spread and isinstance(value, dict):
@@ -187,9 +195,7 @@ def _read_argument(source: Source, writer: CallWriter, positional: list[Any], ou
             writer.argument(key, entry)
     elif isinstance(value, str) and (yield from skip_space(source)) in (":", "="):
         source.pos += 1
-        writer.argument(
-            value, (yield from read_value(source, "args", python=True, depth=1, outer=outer + ")"))
-        )
+        writer.argument(value, (yield from read_value(source, "args", python=True, depth=1)))
     else:
         positional.append(value)
 

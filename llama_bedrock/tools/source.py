@@ -6,6 +6,8 @@ from collections.abc import Generator
 from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
+
+_MAX_CLOSERS = 256
 Reading: TypeAlias = Generator[None, None, T]
 """A reader of a `Source`: it yields where it needs more text, and returns what it has read."""
 
@@ -39,15 +41,17 @@ class Source:
         pos: Index in the window of the next character.
         ended: No more text will come.
         cut: It ended because the model had to stop, not because it was done.
+        forgiven: A closer was missing, and what it should have closed was taken as closed.
     """
 
-    __slots__ = ("_mark", "_parts", "cut", "ended", "pos", "text")
+    __slots__ = ("_mark", "_parts", "cut", "ended", "forgiven", "pos", "text")
 
     def __init__(self, text: str = "", *, ended: bool = False) -> None:
         self.text = text
         self.pos = 0
         self.ended = ended
         self.cut = False
+        self.forgiven = False
         self._parts: list[str] = []
         self._mark: int | None = None
 
@@ -70,6 +74,7 @@ class Source:
 
     def mark(self) -> None:
         """Remember the text from here on; `raw` gives it back."""
+        self.forgiven = False
         self._parts = []
         self._mark = self.pos
 
@@ -129,6 +134,26 @@ class Source:
             if (yield from self.ahead(offset)) != char:
                 return False
         return True
+
+
+def only_closers_follow(source: Source) -> Reading[bool]:
+    """Tell whether nothing but closers lies ahead, to the end of the text, of a tag or of a block."""
+    for offset in range(_MAX_CLOSERS):
+        char = yield from source.ahead(offset)
+        if not char:
+            return not source.cut
+        if char in "<`":
+            return (yield from ends_tag_or_block(source, offset))
+        if char not in ")]}\"';\n\t ":
+            return False
+    return False
+
+
+def ends_tag_or_block(source: Source, offset: int = 0) -> Reading[bool]:
+    """Tell whether a control token, a closing tag or a closing fence lies ahead."""
+    char = yield from source.ahead(offset)
+    following = yield from source.ahead(offset + 1)
+    return (char == "<" and following in ("|", "/")) or (char == following == "`")
 
 
 def skip_space(source: Source, *, comments: bool = False) -> Reading[str]:

@@ -6,7 +6,7 @@ import html
 import re
 from typing import Literal, TypeAlias
 
-from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable
+from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, ends_tag_or_block
 
 Where: TypeAlias = Literal["args", "list", "dict", "key"]
 """What a value stands in; it decides what may follow the closing quote."""
@@ -20,6 +20,7 @@ _HEX = {"x": 2, "u": 4, "U": 8}
 _HEX_DIGITS = re.compile(r"[0-9a-fA-F]+\Z")
 _LITERAL_WORDS = frozenset({"true", "false", "none", "null"})
 _STRUCTURE = re.compile(r"""["']\s*,?\s*(?:[\w$.-]+\s*)?[:=]\s*["'\[{\d]""")
+_BESIDE_QUOTES = frozenset(" \t\n.,;:!?()[]-–—/…")
 _BACKSLASH = "\\"
 _WORD_LIMIT = 64
 
@@ -127,12 +128,29 @@ class _Body:
 
     def _text(self) -> str:
         text = "".join(self._parts)
-        if self._inner_quotes and _STRUCTURE.search(text):
+        if self._inner_quotes and not _pairs_up(text, self._close):
             raise Unreadable("quotes do not pair up")
         if self._as_path is not None and self._wrong_escapes:
             # A Windows path whose backslashes were not escaped: nobody means a line feed by C:\Users\new.
             return "".join(self._as_path)
         return text
+
+
+def _pairs_up(text: str, quote: str) -> bool:
+    """Tell whether the quotes inside a text are quotation marks and apostrophes, as they stand in prose.
+
+    If one ends or begins a text of the call instead, its neighbours give it away.
+    """
+    inside = False
+    for match in re.finditer(re.escape(quote), text):
+        before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+        if quote == "'" and before.isalpha() and after.isalpha():
+            continue
+        outside, within = (after, before) if inside else (before, after)
+        if (outside and outside not in _BESIDE_QUOTES) or not within or within.isspace():
+            return False
+        inside = not inside
+    return not inside and not _STRUCTURE.search(text)
 
 
 def read_escape(source: Source) -> Reading[str]:
@@ -257,10 +275,8 @@ def _closes(source: Source, where: Where, *, python: bool) -> Reading[bool]:
         return python or (yield from _is_key(source, at))
     if char == "+":
         return python and (yield from source.ahead((yield from source.solid(at + 1)))) in QUOTES
-    if char == "<":
-        return (yield from source.ahead(at + 1)) in ("|", "/")
-    if char == "`":
-        return (yield from source.ahead(at + 1)) == "`"
+    if char in "<`":
+        return (yield from ends_tag_or_block(source, at))
     # The name of the next argument: the comma between was forgotten.
     return where == "args" and (yield from _is_key(source, at))
 
@@ -282,19 +298,21 @@ def _continues(source: Source, at: int, where: Where) -> Reading[bool]:
     return where == "args" and source.text[source.pos + at : source.pos + end].lower() in _LITERAL_WORDS
 
 
-def _is_key(source: Source, at: int) -> Reading[bool]:
+def _is_key(source: Source, at: int, separators: str = ":=") -> Reading[bool]:
     """Tell whether a name and a colon or an equals sign lie `at` characters ahead."""
     quote = yield from source.ahead(at)
     start = at + 1 if quote in ('"', "'") else at
     end = yield from _word_end(source, start)
     if end == start:
         return False
-    if start > at:
-        if (yield from source.ahead(end)) != quote:
-            return False
-        end += 1
+    closing = yield from source.ahead(end)
+    if start > at and closing != quote:
+        return False
+    # A closing quote alone is that of a key whose opening one was lost.
+    end += closing in ('"', "'")
     end = yield from source.solid(end, limit=16)
-    return (yield from source.ahead(end)) in (":", "=")
+    char = yield from source.ahead(end)
+    return char != "" and char in separators
 
 
 def _word_end(source: Source, at: int) -> Reading[int]:
@@ -305,3 +323,23 @@ def _word_end(source: Source, at: int) -> Reading[int]:
             break
         end += 1
     return end
+
+
+def goes_on(source: Source) -> Reading[bool]:
+    """Tell whether more arguments lie ahead, so that a call which seems to end was closed too early."""
+    at = 0
+    while at < _WORD_LIMIT and (char := (yield from source.ahead(at))) and char in ")]}":
+        at += 1
+    start = at
+    while start - at < _WORD_LIMIT and (yield from source.ahead(start)) in (" ", "\t"):
+        start += 1
+    following = yield from source.ahead(start)
+    comma = following == ","
+    if following in ("", "\n"):
+        return False
+    if comma:
+        start = yield from source.solid(start + 1)
+    quoted = (yield from source.ahead(start)) in ('"', "'")
+    # Words and a colon may also begin a sentence.
+    sure = comma or quoted or start == at
+    return (yield from _is_key(source, start, separators=":=" if sure else "="))

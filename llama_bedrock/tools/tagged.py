@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from llama_bedrock.tools.literals import read_braces
 from llama_bedrock.tools.pythonic import NotACall, is_identifier, read_call, read_name
-from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, skip_space
+from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, ends_tag_or_block, skip_space
+from llama_bedrock.tools.strings import goes_on
 from llama_bedrock.tools.writer import CallWriter
 
 _BEFORE_NAME = frozenset("=/:( \"'")
@@ -41,13 +42,22 @@ def read_function(source: Source, writer: CallWriter) -> Reading[None]:
     writer.start(name)
     if char == "{":
         writer.identify()
-        yield from read_braces(source, python=False, depth=1, outer="<", entry=writer.argument)
-    elif char not in ("", "<", "/"):
+        yield from read_braces(source, python=False, depth=1, entry=writer.argument)
+    elif char and char != "/" and not (yield from _ends_tag(source)):
         raise Unreadable("the arguments are no object") if writer.knows(name) else NotACall
     elif not char and source.cut:
         raise Cut("the call does not end")
     writer.identify()
-    writer.end()
+    if (yield from goes_on(source)):
+        raise Unreadable("arguments follow the closing brace")
+    writer.end(doubtful=source.forgiven)
+
+
+def _ends_tag(source: Source) -> Reading[bool]:
+    """Tell whether the tag ends without arguments, by a closing tag, a token or the next function."""
+    if (yield from ends_tag_or_block(source)):
+        return True
+    return (yield from source.starts_with("<function"))
 
 
 def _skip_punctuation(source: Source, characters: frozenset[str]) -> Reading[None]:

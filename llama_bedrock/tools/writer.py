@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from llama_bedrock.tools.coerce import coerce
 from llama_bedrock.tools.events import CallDelta, Event, InvalidCall
 from llama_bedrock.tools.literals import Bare
 from llama_bedrock.tools.source import Unreadable
-from llama_bedrock.tools.validate import resolve, types_of, violations
+from llama_bedrock.tools.validate import is_valid, resolve, types_of, violations
 
 if TYPE_CHECKING:
     from llama_bedrock.tools.schema import ToolSpec
@@ -178,7 +178,7 @@ class CallWriter:
             Unreadable: There is nothing to name them by.
         """
         call = self._open_call()
-        properties = call.spec.properties if call.spec else {}
+        properties = _properties(call)
         if len(values) == 1 and isinstance(values[0], dict) and self._holds_all(values[0], call):
             for key, value in values[0].items():
                 self.argument(key, value)
@@ -189,9 +189,31 @@ class CallWriter:
         for name, value in zip(names, values, strict=False):
             self.argument(name, value)
 
-    def end(self) -> None:
-        """End the call that is being read."""
+    def expects(self, name: str) -> bool:
+        """Tell whether a parameter of the call has this name and was not given."""
+        call = self._call
+        return (
+            call is not None
+            and call.spec is not None
+            and name in call.spec.properties
+            and name not in call.args
+        )
+
+    def end(self, *, beside: Iterable[str] = (), doubtful: bool = False) -> None:
+        """End the call that is being read.
+
+        Args:
+            beside: Keys that stood beside the arguments.
+            doubtful: A closer was missing: a value may hold what should come after it.
+
+        Raises:
+            Unreadable: The schema says that it does, or that arguments stand beside the arguments.
+        """
         call = self._open_call()
+        if any(self.expects(key) for key in beside):
+            raise Unreadable("arguments stand beside the arguments")
+        if doubtful and not self._plausible(call):
+            raise Unreadable("a closing bracket is missing, and it cannot be told where")
         self._call = None
         if call.spec is None and not self.any_name:
             offered = ", ".join(self.specs)
@@ -219,15 +241,27 @@ class CallWriter:
         else:
             self._emit(InvalidCall(call.index, call.id, call.name, raw, error, announced=call.announced))
 
-    def write(self, name: str, args: Mapping[str, Any]) -> None:
-        """Add a whole call, in place of the one that is being read if there is one."""
+    def write(
+        self, name: str, args: Mapping[str, Any], *, beside: Iterable[str] = (), doubtful: bool = False
+    ) -> None:
+        """Add a whole call, in place of the one that is being read if there is one.
+
+        Args:
+            name: The tool.
+            args: Its arguments.
+            beside: Keys that stood beside them.
+            doubtful: As for `end`.
+
+        Raises:
+            Unreadable: Arguments stand beside the arguments, or as for `end`.
+        """
         call = self._call
         if call is None:
             self.start(name)
         for key, value in args.items():
             if call is None or key not in call.args:
                 self.argument(key, value)
-        self.end()
+        self.end(beside=beside, doubtful=doubtful)
 
     def written(self) -> Mapping[str, Any]:
         """Return the arguments that were already sent for the call that is being read."""
@@ -246,6 +280,16 @@ class CallWriter:
     def _emit(self, event: Event) -> None:
         (self._out if self.certain else self._held).append(event)
 
+    def _plausible(self, call: _Call) -> bool:
+        """Tell whether the arguments fit their schemas, and none is hidden in another."""
+        properties = _properties(call)
+        parameters = call.spec.parameters if call.spec else {}
+        return not any(
+            any(self.expects(key) for key in _inner_keys(value))
+            or not is_valid(value, properties.get(name, True), parameters)
+            for name, value in call.args.items()
+        )
+
     def _faults(self, call: _Call) -> list[str]:
         if call.spec is None or not (self._strict or call.spec.strict):
             return []
@@ -255,11 +299,23 @@ class CallWriter:
     @staticmethod
     def _holds_all(value: dict[str, Any], call: _Call) -> bool:
         """Tell whether an object is the arguments, or the first of them."""
-        properties = call.spec.properties if call.spec else {}
+        properties = _properties(call)
         if not properties or any(key in properties for key in value):
             return True
         first = resolve(next(iter(properties.values())), call.spec.parameters if call.spec else {})
         return bool(value) and "object" not in types_of(first)
+
+
+def _inner_keys(value: Any) -> Iterator[str]:
+    """Return the keys of all objects in a value."""
+    ahead = [value]
+    while ahead:
+        entry = ahead.pop()
+        if isinstance(entry, dict):
+            yield from entry
+            ahead.extend(entry.values())
+        elif isinstance(entry, list):
+            ahead.extend(entry)
 
 
 def to_json(value: Any) -> str:
@@ -267,16 +323,24 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _properties(call: _Call) -> Mapping[str, Any]:
+    return call.spec.properties if call.spec else {}
+
+
 def _argument_name(name: str, call: _Call) -> str:
     """Return the parameter that is meant: Python cannot write ``from=`` or ``user-agent=``."""
-    properties = call.spec.properties if call.spec else {}
+    properties = _properties(call)
     if name in properties or not properties:
         return name
     if name.endswith("_") and name[:-1] in properties:
         return name[:-1]
-    key = _PUNCTUATION.sub("_", name)
-    alike = [other for other in properties if _PUNCTUATION.sub("_", other) == key and other not in call.args]
+    key = _spelling(name)
+    alike = [other for other in properties if _spelling(other) == key and other not in call.args]
     return alike[0] if len(alike) == 1 else name
+
+
+def _spelling(name: str) -> str:
+    return _PUNCTUATION.sub("_", name).strip("_")
 
 
 def _known_word(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:

@@ -153,7 +153,7 @@ def test_arguments_are_reported_as_each_is_complete():
     parser = ToolCallParser(TOOLS)
     seen = [
         "".join(event.args for event in parser.feed(piece) if isinstance(event, CallDelta))
-        for piece in ("[get_weather(", "days=", "3", ', city="Paris"', ", unit=", '"celsius"', ")")
+        for piece in ("[get_weather(", "days=", "3", ', city="Paris"', ", unit=", '"celsius"', ")]\n")
     ]
     assert seen == ["", "", "{", '"days": 3', ', "city": "Paris"', "", ', "unit": "celsius"}']
 

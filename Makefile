@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# As pip does for an installed wheel, so that imports take as long as they do for users.
+COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-lowest lint format types imports bench clean
@@ -13,13 +15,13 @@ demo: $(VENV)/.demo ## ask questions of real documents, offline: documents, FAIS
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-slow: $(VENV)/.dev ## run the slower checks: kill -9, a million generations, performance ratios, Ray
 	$(BIN)/pytest -m slow
 
 test-lowest: $(VENV)-lowest/.test ## run the tests with the oldest versions that pyproject.toml allows
-	$(VENV)-lowest/bin/pytest
+	$(VENV)-lowest/bin/pytest -n auto --dist loadfile
 
 lint: $(VENV)/.dev ## ruff, and the rules of who may import whom
 	$(BIN)/ruff check .
@@ -48,10 +50,12 @@ $(BIN)/python:
 # A stamp a set of extras: an interrupted install leaves none, so the next make repeats it.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(COMPILE)
 	@touch $@ $(VENV)/.demo
 
 $(VENV)-lowest/.test: pyproject.toml .ci/lowest.py | $(BIN)/python

@@ -162,9 +162,16 @@ class DocumentTable:
 
     def iterate_metadata(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Key and metadata of every document."""
-        for rows in self.iterate():
-            for key, _, _, metadata in rows:
-                yield key, json.loads(metadata)
+        last = -1
+        while True:
+            with self._connection() as connection:
+                rows = connection.execute(
+                    "SELECT key, metadata FROM documents WHERE key > ? ORDER BY key LIMIT 1000", (last,)
+                ).fetchall()
+            if not rows:
+                return
+            for last, metadata in rows:
+                yield last, json.loads(metadata)
 
     def matching(self, comparison: Comparison) -> Keys:
         """Keys that satisfy a positive comparison (not ``ne`` or ``nin``), and perhaps keys of deleted

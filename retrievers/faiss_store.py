@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.runnables.config import run_in_executor
 from typing_extensions import Self
 
-from llama_bedrock.retrievers.analysis import with_context
 from llama_bedrock.retrievers.collection import Collection
 from llama_bedrock.retrievers.docstore import DocumentTable
-from llama_bedrock.retrievers.embedding_model import aembed_batches, embed_batches
 from llama_bedrock.retrievers.embeddings import LSAEmbeddings
-from llama_bedrock.retrievers.selection import FilterLike
-from llama_bedrock.retrievers.store_entries import as_documents, as_entries, check_arguments, last_vectors
+from llama_bedrock.retrievers.store_changes import ADDED_AT_ONCE, StoreChanges
+from llama_bedrock.retrievers.store_entries import as_documents
 from llama_bedrock.retrievers.store_files import SavedStore, open_store, write_store
-from llama_bedrock.retrievers.store_search import Contents, StoreSearch, as_document
+from llama_bedrock.retrievers.store_search import Contents
 from llama_bedrock.retrievers.vector_index import IndexSettings, Kind, Metric, Storage
 
 if TYPE_CHECKING:
@@ -28,11 +25,8 @@ if TYPE_CHECKING:
 
     Vectors: TypeAlias = npt.NDArray[np.float32]
 
-_ADDED_AT_ONCE = 16_384
-"""Documents in one change when a new store is filled."""
 
-
-class FAISSStore(StoreSearch):
+class FAISSStore(StoreChanges):
     """Documents found by their vectors, with FAISS, on this machine.
 
         store = FAISSStore.from_documents(documents)          # LSA embeddings, fitted on the documents
@@ -101,10 +95,6 @@ class FAISSStore(StoreSearch):
         self._contextual = contextual
         self._contents = Contents(Collection(DocumentTable.temporary(), settings), embedding)
 
-    @property
-    def _collection(self) -> Collection:
-        return self._contents.collection
-
     # Making, saving, opening
 
     @classmethod
@@ -128,8 +118,8 @@ class FAISSStore(StoreSearch):
             store._fit(
                 [store._searchable(document.page_content, document.metadata) for document in documents]
             )
-        for start in range(0, len(documents), _ADDED_AT_ONCE):
-            part = slice(start, start + _ADDED_AT_ONCE)
+        for start in range(0, len(documents), ADDED_AT_ONCE):
+            part = slice(start, start + ADDED_AT_ONCE)
             store.add_documents(
                 documents[part],
                 ids=None if ids is None else ids[part],
@@ -202,11 +192,11 @@ class FAISSStore(StoreSearch):
         if folder is None and self._saved is None:
             raise ValueError("this store was never saved: give save() a folder")
         target = Path(folder) if folder is not None else self._saved.folder  # type: ignore[union-attr]
-        with self._collection.changing:
+        with self._changing() as contents:
             self._saved = write_store(
                 target,
-                self._collection,
-                (self.embeddings, self._embedding_id, self._contextual),
+                contents.collection,
+                (contents.embedding, self._embedding_id, self._contextual),
                 self._sidecars,
                 self._saved,
             )
@@ -220,13 +210,16 @@ class FAISSStore(StoreSearch):
         """
         if self._saved is None:
             raise ValueError("this store was never saved: there is nothing to reload")
-        if self._saved.is_current():
-            return False
-        # LSA may have been fitted again; the one that belongs to the vectors is saved with them.
-        embedding = None if isinstance(self.embeddings, LSAEmbeddings) else self.embeddings
-        self._saved = open_store(self._saved.folder, embedding, self._embedding_id, mapped=True, verify=None)
-        self._contents = Contents(self._saved.collection, self._saved.embedding)
-        return True
+        with self._changing() as contents:
+            if self._saved.is_current():
+                return False
+            # LSA may have been fitted again; the one that belongs to the vectors is saved with them.
+            embedding = None if isinstance(contents.embedding, LSAEmbeddings) else contents.embedding
+            self._saved = open_store(
+                self._saved.folder, embedding, self._embedding_id, mapped=True, verify=None
+            )
+            self._contents = Contents(self._saved.collection, self._saved.embedding)
+            return True
 
     # What it is
 
@@ -243,33 +236,27 @@ class FAISSStore(StoreSearch):
     @property
     def version(self) -> int:
         """Number of changes so far; it is saved with the store and never falls."""
-        return self._collection.version
+        return self._contents.collection.version
 
     @property
     def kind(self) -> str:
         """The kind of index in use now: ``flat``, ``hnsw`` or ``ivf``."""
-        index = self._collection.index
-        return index.structure.kind if index else self._collection.settings.structure(0).kind
+        index = self._contents.collection.index
+        return (
+            index.structure.kind
+            if index is not None
+            else self._contents.collection.settings.structure(0).kind
+        )
 
     @property
     def metric(self) -> Metric:
         """How vectors are compared."""
-        return self._collection.settings.metric
+        return self._contents.collection.settings.metric
 
     @property
     def dimension(self) -> int | None:
         """Length of a vector; None while nothing was ever added."""
-        return self._collection.dimension
-
-    def __len__(self) -> int:
-        return len(self._collection)
-
-    def __bool__(self) -> bool:
-        return True  # an empty store is a store
-
-    def documents(self) -> Iterator[Document]:
-        """All documents, in the order they were added."""
-        return (as_document(row) for row in self._collection.iterate())
+        return self._contents.collection.dimension
 
     def attach_sidecar(self, name: str, write: Callable[[Path], None]) -> None:
         """Have ``write(folder)`` called in every `save`, to write side files of this name into the
@@ -285,112 +272,3 @@ class FAISSStore(StoreSearch):
     def sidecar(self, name: str) -> Path | None:
         """Folder of the side files saved with exactly this version of the store; None if there are none."""
         return self._saved.sidecar(name, self.version) if self._saved else None
-
-    # Changing and reading by id
-
-    def add_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
-        """Add documents, or replace those whose id is known; all of them or, if anything fails, none.
-
-        Args:
-            documents: What to add.
-            **kwargs: ``ids``: one for each document (None: its own ``id``, else a random one); of documents
-                with the same id the last one counts. ``vectors``: the documents' vectors, where they are
-                known already. ``batch_size``: texts in one call of ``embed_documents``; default 512.
-
-        Returns:
-            The ids, in the order of the documents.
-
-        Raises:
-            ValueError: Numbers of documents, ids and vectors differ; metadata is not JSON; or the vectors do
-                not fit.
-        """
-        check_arguments(kwargs)
-        ids, entries = as_entries(documents, kwargs.get("ids"))
-        texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
-        if kwargs.get("vectors") is not None:
-            batches = last_vectors(kwargs["vectors"], ids)
-        else:
-            batches = embed_batches(self._fit(texts), texts, kwargs.get("batch_size")) if texts else []
-        self._collection.upsert(entries, batches)
-        return ids
-
-    async def aadd_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
-        """As `add_documents`; embedding is awaited, the rest is done in a thread."""
-        if kwargs.get("vectors") is not None:
-            return await run_in_executor(None, lambda: self.add_documents(documents, **kwargs))
-        check_arguments(kwargs)
-        ids, entries = as_entries(documents, kwargs.get("ids"))
-        texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
-        if not texts:
-            return []
-        embedding = await run_in_executor(None, self._fit, texts)
-        batches = await aembed_batches(embedding, texts, kwargs.get("batch_size"))
-        await run_in_executor(None, self._collection.upsert, entries, batches)
-        return ids
-
-    def add_embeddings(
-        self,
-        text_embeddings: Sequence[tuple[str, Sequence[float]]],
-        metadatas: list[dict[str, Any]] | None = None,
-        ids: list[str] | None = None,
-    ) -> list[str]:
-        """Add texts with vectors that are known already; see `add_documents`."""
-        pairs = list(text_embeddings)
-        documents = as_documents([text for text, _ in pairs], metadatas)
-        return self.add_documents(documents, ids=ids, vectors=[vector for _, vector in pairs])
-
-    def delete(self, ids: list[str] | None = None, *, filter: FilterLike = None, **kwargs: Any) -> bool:
-        """Delete documents: those with these ids, or those that match a filter; with neither, all of them.
-
-        Returns:
-            True. Ids that are unknown are no error.
-        """
-        if kwargs:
-            raise TypeError(f"delete() takes ids or a filter, got {sorted(kwargs)}")
-        if filter is not None:
-            if ids is not None:
-                raise ValueError("delete() takes ids or a filter, not both")
-            ids = sorted(self.matching_ids(filter))
-        self._collection.delete(ids)
-        return True
-
-    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """The documents with these ids, in that order; unknown ids are left out."""
-        return [as_document(row) for row in self._collection.get(ids)]
-
-    def matching_ids(self, filter: FilterLike) -> set[str]:
-        """The ids of all documents that a filter matches."""
-        return self._collection.matching_ids(filter)
-
-    def vectors(self, ids: Sequence[str]) -> Vectors:
-        """The stored vectors of documents, one a row; of unit length if the metric is cosine.
-
-        Raises:
-            KeyError: An id is unknown.
-        """
-        return self._collection.vectors(ids)
-
-    def refit(self, embedding: Embeddings) -> None:
-        """Use another embedding model from now on, and make every vector anew, in one change.
-
-        Args:
-            embedding: The new model; its vectors may have another length. An empty store only takes it.
-        """
-        with self._collection.changing:
-            renewed = Collection(DocumentTable.temporary(), self._collection.settings, version=self.version)
-            _, entries = as_entries(list(self.documents()), None)
-            for start in range(0, len(entries), _ADDED_AT_ONCE):
-                part = entries[start : start + _ADDED_AT_ONCE]
-                texts = [self._searchable(entry.text, entry.metadata) for entry in part]
-                renewed.upsert(part, embed_batches(embedding, texts))
-            renewed.version = self.version + 1
-            self._contents = Contents(renewed, embedding)
-
-    def _fit(self, texts: Sequence[str]) -> Embeddings:
-        contents = self._contents
-        if contents.embedding is None:
-            contents.embedding = LSAEmbeddings().fit(texts)
-        return contents.embedding
-
-    def _searchable(self, text: str, metadata: Mapping[str, Any]) -> str:
-        return with_context(text, metadata) if self._contextual else text

@@ -150,7 +150,7 @@ def write_store(
 def _facts(collection: Collection) -> dict[str, Any]:
     return {
         "settings": asdict(collection.settings),
-        "structure": asdict(collection.index.structure) if collection.index else None,
+        "structure": None if collection.index is None else asdict(collection.index.structure),
         "dimension": collection.dimension,
         "documents": len(collection),
         "next_key": collection.slots.next_key,

@@ -110,7 +110,7 @@ class Structure:
 class VectorIndex:
     """Vectors in slots, searched exactly or through a graph.
 
-    Not thread-safe for changes: the store holds its lock around `add`, `keep` and `rebuild`'s exchange.
+    Not thread-safe for changes: the collection holds its lock around `add` and `truncate`.
 
     Args:
         dimension: Length of a vector.

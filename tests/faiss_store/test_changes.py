@@ -324,3 +324,34 @@ def test_a_reader_follows_a_writer_that_fitted_lsa_again(tmp_path: Path) -> None
     writer.save()
     assert reader.reload()
     assert reader.similarity_search("whale", k=1)[0].id == "c"
+
+
+def test_a_store_keeps_its_dimension_when_all_documents_are_deleted(
+    make_store: Make, embedding: Any, tmp_path: Path
+) -> None:
+    store = make_store(5)
+    store.delete()
+    store.save(tmp_path)
+    opened = FAISSStore.load(tmp_path, embedding)
+    assert (opened.dimension, len(opened)) == (16, 0)
+    with pytest.raises(ValueError, match="3 dimensions and the store's 16"):
+        opened.add_texts(["a"], vectors=[[1.0, 2.0, 3.0]])
+    opened.add_texts(["a"], ids=["a"])
+    assert [document.id for document in opened.similarity_search("a")] == ["a"]
+
+
+def test_documents_embedded_for_contents_that_are_gone_are_not_lost_in_silence(
+    make_store: Make, embedding: Any
+) -> None:
+    store = make_store(5)
+
+    class Refitting(type(embedding)):  # type: ignore[misc]
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            if texts == ["late"]:
+                store.refit(type(embedding)(model="other"))
+            return super().embed_documents(texts)  # type: ignore[no-any-return]
+
+    store._contents.embedding = Refitting()
+    with pytest.raises(RuntimeError, match="add them again"):
+        store.add_texts(["late"])
+    assert len(store) == 5

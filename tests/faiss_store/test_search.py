@@ -175,7 +175,7 @@ def test_deleted_documents_are_never_found_and_compaction_loses_nothing(kind: An
             assert len(found) == 10
             assert all(alive[int(n)] for n in found)
             assert len(set(found) & set(nearest(vectors, query, alive, 10))) >= 8
-    collection = store._collection
+    collection = store._contents.collection
     assert collection.index is not None
     assert len(collection.index) < 6000  # the dead slots were dropped
     assert {d.metadata["n"] for d in store.documents()} == set(np.flatnonzero(alive).tolist())
@@ -241,7 +241,7 @@ async def test_sync_and_async_give_the_same(make_store: Make) -> None:
 async def test_concurrent_searches_become_batches_and_each_gets_its_own_answer(make_store: Make) -> None:
     store = make_store(200)
     sizes: list[int] = []
-    search = store._collection.search
+    search = store._contents.collection.search
 
     def counting(queries: Any, k: int, filter_: Any) -> Any:
         sizes.append(len(queries))
@@ -279,7 +279,7 @@ async def test_a_search_that_fails_tells_its_caller_only(make_store: Make) -> No
 async def test_the_event_loop_runs_on_while_a_search_takes_long(make_store: Make) -> None:
     store = make_store(10)
     release = threading.Event()
-    search = store._collection.search
+    search = store._contents.collection.search
 
     def slow(*arguments: Any) -> Any:
         assert release.wait(10)

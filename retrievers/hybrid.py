@@ -23,7 +23,6 @@ from llama_bedrock.retrievers.fusion import Fusion, fuse
 from llama_bedrock.retrievers.lexical_side import (
     DocumentsLexicalSide,
     StoreLexicalSide,
-    document_key,
     lexical_side_of,
 )
 
@@ -220,16 +219,19 @@ class HybridRetriever(BaseRetriever):
         if isinstance(side, StoreLexicalSide):
             return side.search(query, call.candidates, call.filter)
         # The language of the store's filters is its own: what it let pass is known from what it found.
-        allowed = None if call.filter is None else [document_key(document) for document, _ in found]
+        allowed = None if call.filter is None else [side.key(document) for document, _ in found]
         return side.search(query, call.candidates, allowed)
 
     def _ranked(self, found: Scored, lexical: Mapping[str, float], call: _Call) -> list[Document]:
-        dense = _as_similarities(found, call.candidates)
+        side = self._lexical_side()
+        dense = _as_similarities(
+            [(side.key(document), score) for document, score in found[: call.candidates]]
+        )
         ranked = fuse([dense, lexical], call.weights, call.fusion)[: call.k]
-        documents = {document_key(document): document for document, _ in found}
+        documents = {side.key(document): document for document, _ in found}
         missing = [key for key, _ in ranked if key not in documents]
         if missing:
-            documents |= self._lexical_side().documents(missing)
+            documents |= side.documents(missing)
         return [
             _with_scores(documents[key], score, dense.get(key), lexical.get(key))
             for key, score in ranked
@@ -274,12 +276,11 @@ def _moved(vector: Sequence[float], towards: Sequence[Sequence[float]]) -> list[
     return unit
 
 
-def _as_similarities(found: Scored, k: int) -> dict[str, float]:
-    """Scores of the first k where higher is better: stores that give distances list them in rising order."""
-    found = found[:k]
+def _as_similarities(found: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Scores by key, higher being better: stores that give distances list them in rising order."""
     sign = -1.0 if found and found[0][1] < found[-1][1] else 1.0
     # Of documents that share a key the first, nearest, counts.
-    return {document_key(document): sign * float(score) for document, score in reversed(found)}
+    return {key: sign * float(score) for key, score in reversed(found)}
 
 
 def _with_scores(document: Document, score: float, dense: float | None, lexical: float | None) -> Document:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 K1 = 1.5
 B = 0.75
 PAIR_WEIGHT = 0.25
+MAX_QUERY_TERMS = 512
+"""Further words of a query are not searched for: it would take seconds, and a question has none."""
 _PAIRED_CANDIDATES = 200
 _FORMAT = 1
 
@@ -125,7 +127,7 @@ class BM25Index(LexicalIndex):
 
     def search(self, query: str, k: int, *, allowed: Collection[str] | None = None) -> dict[str, float]:
         """The best k ids that share a word with the query, with their scores, best first."""
-        words = terms(query)
+        words = terms(query)[:MAX_QUERY_TERMS]
         with self._lock:
             numbers = [self._vocabulary[word] for word in words if word in self._vocabulary]
             if not numbers or k < 1 or not any(map(len, self._documents.values())):

@@ -42,7 +42,7 @@ class StoreLexicalSide:
         self.store = store
         self._lock = threading.Lock()
         self._index: LexicalIndex | None = None
-        self._version: int | None = None
+        self._state: tuple[int, int] | None = None
         # An index saved with an older version of the store is still a good beginning: `_follow` mends it.
         self._saved = store.sidecar(SIDECAR)
         store.attach_sidecar(SIDECAR, self._save)
@@ -62,6 +62,10 @@ class StoreLexicalSide:
             return {id_: found[id_] for id_ in passed[:k]}
         return index.search(query, k, allowed=self.store.matching_ids(filter))
 
+    def key(self, document: Document) -> str:
+        """The document's id."""
+        return str(document.id)
+
     def documents(self, ids: Sequence[str]) -> dict[str, Document]:
         """The documents with these ids, by id."""
         return {str(document.id): document for document in self.store.get_by_ids(list(ids))}
@@ -69,12 +73,13 @@ class StoreLexicalSide:
     def _current(self) -> LexicalIndex:
         with self._lock:
             # Read before the documents: a change meanwhile is then seen at the next search, never missed.
-            version = self.store.version
+            # The count tells apart two versions of one number, after a reload.
+            state = (self.store.version, len(self.store))
             if self._index is None:
                 self._index = self._load()
-            elif version != self._version:
+            elif state != self._state:
                 self._follow(self._index)
-            self._version = version
+            self._state = state
             return self._index
 
     def _load(self) -> LexicalIndex:
@@ -116,12 +121,22 @@ class DocumentsLexicalSide:
 
     def __init__(self, documents: Iterable[Document]) -> None:
         self._documents = {document_key(document): document for document in documents}
+        self._by_text = {document.page_content: key for key, document in self._documents.items()}
         self._index = new_lexical_index(len(self._documents))
         self._index.add({key: searchable_text(document) for key, document in self._documents.items()})
 
     def search(self, query: str, k: int, allowed: Iterable[str] | None = None) -> dict[str, float]:
         """Scores of the best k keys that share a word with the query, among those allowed."""
         return self._index.search(query, k, allowed=None if allowed is None else list(allowed))
+
+    def key(self, document: Document) -> str:
+        """What a document that the store found is known by here.
+
+        Stores may not give ids back (Qdrant's puts them into the metadata); then its text tells.
+        """
+        if document.id in self._documents:
+            return str(document.id)
+        return self._by_text.get(document.page_content, document_key(document))
 
     def documents(self, ids: Sequence[str]) -> dict[str, Document]:
         """The documents with these keys, by key."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, terms
-from llama_bedrock.retrievers.lexical import PAIR_WEIGHT, LexicalIndex, text_digest
+from llama_bedrock.retrievers.lexical import MAX_QUERY_TERMS, PAIR_WEIGHT, LexicalIndex, text_digest
 
 _ANALYZER = "terms"  # the texts come as terms, with a space between
 _HEAP_BYTES = 64_000_000
@@ -83,7 +83,7 @@ class TantivyIndex(LexicalIndex):
 
     def search(self, query: str, k: int, *, allowed: Collection[str] | None = None) -> dict[str, float]:
         """The best k ids that share a word with the query, with their scores, best first."""
-        words = terms(query)
+        words = terms(query)[:MAX_QUERY_TERMS]
         if not words or k < 1 or (allowed is not None and not allowed):
             return {}
         searcher = self._index.searcher()

@@ -225,6 +225,32 @@ class TestOtherStores:
             assert found
             assert {document.metadata["kind"] for document in found} == {"air"}
 
+    def test_qdrant_with_its_own_filters(self):
+        from langchain_qdrant import QdrantVectorStore
+        from qdrant_client import models
+
+        embeddings = LSAEmbeddings().fit(document.page_content for document in DOCUMENTS)
+        documents = [
+            Document(
+                page_content=d.page_content, metadata=d.metadata, id=f"00000000-0000-0000-0000-00000000000{n}"
+            )
+            for n, d in enumerate(DOCUMENTS)
+        ]
+        store = QdrantVectorStore.from_documents(
+            documents, embeddings, ids=[d.id for d in documents], location=":memory:", collection_name="test"
+        )
+        retriever = HybridRetriever(store=store, documents=documents, k=2)
+        assert [d.page_content for d in retriever.invoke("llama wool")] == [
+            d.page_content for d in DOCUMENTS[:2]
+        ]
+        air = models.Filter(
+            must=[models.FieldCondition(key="metadata.kind", match=models.MatchValue(value="air"))]
+        )
+        for alpha in (0.0, 0.5, 1.0):
+            found = retriever.invoke("llama wing", filter=air, alpha=alpha)
+            assert found
+            assert {document.metadata["kind"] for document in found} == {"air"}
+
     def test_distances_are_told_from_similarities(self):
         store = FAISSStore.from_documents(DOCUMENTS, metric="l2")
         found = HybridRetriever(store=store, alpha=1.0, feedback=0, k=5).invoke(

@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -56,6 +57,13 @@ def test_no_known_word_finds_nothing(index):
     for query in ("", "of the", "zymurgy", "!?"):
         assert index.search(query, 5) == {}
     assert index.search("wing", 0) == {}
+
+
+def test_a_question_of_100000_characters_is_answered_quickly(index):
+    index.add({f"filler{n}": f"boundary number{n} of layer{n}" for n in range(500)})
+    start = time.perf_counter()
+    assert index.search("boundary layer of the wing " + "number7 layer8 " * 7000, 5)
+    assert time.perf_counter() - start < 2
 
 
 def test_only_allowed_ids_are_found(index):

@@ -241,12 +241,11 @@ class FAISSStore(StoreChanges):
     @property
     def kind(self) -> str:
         """The kind of index in use now: ``flat``, ``hnsw`` or ``ivf``."""
-        index = self._contents.collection.index
-        return (
-            index.structure.kind
-            if index is not None
-            else self._contents.collection.settings.structure(0).kind
+        collection = self._contents.collection
+        structure = (
+            collection.settings.structure(0) if collection.index is None else collection.index.structure
         )
+        return structure.kind
 
     @property
     def metric(self) -> Metric:

@@ -168,7 +168,8 @@ def _write_files(path: Path, collection: Collection, saved: SavedStore | None) -
     reused: dict[str, Any] = {}
     if saved is not None and not collection.documents.writable:
         reused |= _link(_DOCUMENTS, saved.generation, path)
-    if saved is not None and saved.index == (collection.index, collection.slots.count) and collection.index:
+    unchanged = saved is not None and saved.index == (collection.index, collection.slots.count)
+    if saved is not None and unchanged and collection.index is not None:
         reused |= _link(_VECTORS, saved.generation, path)
     with ThreadPoolExecutor(1) as pool:
         copied = None

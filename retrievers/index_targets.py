@@ -13,7 +13,6 @@ from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.analysis import searchable_text
 from llama_bedrock.retrievers.embedding_model import identity
 from llama_bedrock.retrievers.embeddings import LSAEmbeddings
 from llama_bedrock.retrievers.faiss_store import FAISSStore
@@ -190,7 +189,7 @@ class FAISSTarget:
         ]
         if not fresh:
             return 0
-        texts = {chunk.vector: searchable_text(document) for document, chunk in fresh}
+        texts = {chunk.vector: self._store.embedded_text(document) for document, chunk in fresh}
         if self._store.embeddings is None:
             lsa = LSAEmbeddings()
             vectors = dict(zip(texts, lsa.fit_array(texts.values()), strict=True))
@@ -264,7 +263,7 @@ class FAISSTarget:
             fitted, now = max(embeddings.fitted_documents, 1), len(self._store)
             if now > fitted * (1 + self._refit_growth):
                 logger.info("fitting LSA again: %d chunks, and %d when it was fitted", now, fitted)
-                texts = (searchable_text(document) for document in self._store.documents())
+                texts = map(self._store.embedded_text, self._store.documents())
                 self._store.refit(LSAEmbeddings(embeddings.dimensions).fit(texts))
                 refitted = True
         self.manifest.store_version = self._store.version

@@ -154,6 +154,10 @@ class StoreChanges(StoreSearch):
                 contents.embedding = LSAEmbeddings().fit(texts)
             return contents.embedding
 
+    def embedded_text(self, document: Document) -> str:
+        """What is embedded of a document; see ``contextual``."""
+        return self._searchable(document.page_content, document.metadata)
+
     def _searchable(self, text: str, metadata: Mapping[str, Any]) -> str:
         return with_context(text, metadata) if self._contextual else text
 

@@ -303,6 +303,12 @@ def test_the_lexical_index_is_saved_with_it(docs, store):
     assert reopened(store).sidecar("lexical") is not None
 
 
+def test_a_store_that_embeds_texts_alone_is_given_their_vectors(docs):
+    store = FAISSStore(CountingEmbeddings(), contextual=False)
+    index_folder(docs, store)
+    assert sorted(store.embeddings.texts) == sorted(document.page_content for document in store.documents())
+
+
 def test_progress_is_told_stage_by_stage(docs, store):
     stages = []
     index_folder(docs, store, on_progress=lambda *event: stages.append(event), batch_size=4)

@@ -33,6 +33,7 @@ class FileLock:
 
     Raises:
         BlockingIOError: Others hold it.
+        OSError: The file system has no locks.
         FileNotFoundError: A shared lock's file is missing.
     """
 
@@ -45,11 +46,14 @@ class FileLock:
             try:
                 _lock(descriptor, shared=shared)
                 return
-            except OSError as error:
+            except (BlockingIOError, PermissionError) as error:  # the second one is Windows's word for it
                 if time.monotonic() >= deadline:
                     self.release()
                     raise BlockingIOError(f"{path} is locked by another process") from error
                 time.sleep(0.05)
+            except OSError:
+                self.release()
+                raise
 
     def release(self) -> None:
         """Give it back; a second time does nothing."""

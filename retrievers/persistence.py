@@ -131,6 +131,7 @@ def check_files(generation: Generation, *, verify: bool | None) -> None:
     Raises:
         StoreDamagedError: One is missing, truncated or changed.
     """
+    doubtful: dict[Path, str] = {}
     for name, facts in generation.manifest["files"].items():
         path = generation.path / name
         try:
@@ -141,12 +142,14 @@ def check_files(generation: Generation, *, verify: bool | None) -> None:
             raise StoreDamagedError(
                 f"{path} has {found.st_size} bytes and should have {facts['size']}: it is damaged"
             )
-        if verify is False or (verify is None and found.st_mtime_ns == facts["modified_ns"]):
-            continue
-        if _checksum(path) != facts["sha256"]:
-            raise StoreDamagedError(
-                f"{path} does not match its checksum: it is damaged; restore it or save again"
-            )
+        if verify or (verify is None and found.st_mtime_ns != facts["modified_ns"]):
+            doubtful[path] = facts["sha256"]
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        for path, checksum in zip(doubtful, pool.map(_checksum, doubtful), strict=True):
+            if checksum != doubtful[path]:
+                raise StoreDamagedError(
+                    f"{path} does not match its checksum: it is damaged; restore it or save again"
+                )
 
 
 @contextmanager
@@ -234,10 +237,14 @@ def _parse_manifest(encoded: bytes, path: Path) -> dict[str, Any]:
 
 
 def _lock_generation(path: Path) -> FileLock | None:
-    # Missing: a copy of the folder without locks, or a generation just deleted (its manifest is missing too).
-    with suppress(FileNotFoundError, PermissionError):
+    try:
         return FileLock(path / _IN_USE, shared=True)
-    return None
+    except BlockingIOError:
+        raise
+    except OSError:
+        # A copy of the folder without locks, a file system that has none, or a generation just deleted (its
+        # manifest is missing too).
+        return None
 
 
 def delete_unused(folder: Path) -> None:

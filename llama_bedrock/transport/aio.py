@@ -39,6 +39,9 @@ class AsyncTransport:
         self._wires: dict[str, Wire] = {}
         self._making: dict[str, OncePerLoop] = {}
 
+    def __reduce__(self) -> tuple[type[AsyncTransport], tuple[TransportSettings]]:
+        return type(self), (self._settings,)  # clients and pools are made anew where it is unpickled
+
     async def __aenter__(self) -> AsyncTransport:
         return self
 
@@ -55,7 +58,9 @@ class AsyncTransport:
         Raises:
             ValueError: None is set.
         """
-        return (await self._wire(clients.RUNTIME)).region
+        if self._settings.client is None and (known := self._settings.region()):
+            return known
+        return await asyncio.to_thread(clients.region_of, self._settings)
 
     async def invoke(self, request: InvokeRequest) -> GenerationChunk:
         """Send a request and return the whole answer.
@@ -87,8 +92,7 @@ class AsyncTransport:
 
         Raises:
             LlamaBedrockError: The call failed; once text has been yielded, without another attempt and with
-                the
-                text so far in `partial_text`.
+                the text so far in `partial_text`.
             ValueError: The settings or the request cannot be sent.
         """
         wire = await self._wire(clients.RUNTIME)

@@ -81,9 +81,7 @@ class BodyReader:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Close the connection unless the body was read to its end, in which case it goes back to the
-        pool.
-        """
+        """Close the connection at once, unless the body was read to its end: then it is back in the pool."""
         self._pieces.close()
         self._body.close()
 

@@ -1,8 +1,6 @@
-"""How many calls to have in flight, found by trying: one more after a round of successes, half when
-throttled.
+"""How many calls to have in flight, found by trying: more while all goes well, half when throttled.
 
-The state is the process's: one limiter given to many models, threads and event loops bounds them all
-together.
+The state is the process's: one limiter given to many models, threads and loops bounds them all together.
 """
 
 from __future__ import annotations
@@ -21,9 +19,10 @@ class AdaptiveConcurrency:
     """Bounds the calls in flight by what the service takes without throttling.
 
     The bound rises by one for each round of calls that succeed (additive increase) and halves when the
-    service throttles (multiplicative decrease), at most once for the calls that were in flight together.
-    After a throttled call nothing is sent for a while, longer each time in a row, since an account's quota
-    fills up by the minute and an answer 429 counts as a request. Waiting calls go in the order they came.
+    service throttles (multiplicative decrease), at most once for the calls that were in flight together;
+    until the first throttling it doubles each round, up to four times `initial`. After a throttled call
+    nothing is sent for a while, longer each time in a row, since a quota fills up by the minute. Waiting
+    calls go in the order they came.
 
     Args:
         initial: Calls in flight at first.
@@ -51,6 +50,7 @@ class AdaptiveConcurrency:
                 f"AdaptiveConcurrency: 1 <= minimum ({minimum}) <= initial ({initial}) <= maximum ({maximum})"
             )
         self.patience = patience
+        self._arguments = (initial, minimum, maximum, patience, longest_pause)
         self._minimum = minimum
         self._maximum = maximum
         self._longest_pause = longest_pause
@@ -64,6 +64,15 @@ class AdaptiveConcurrency:
         self._timer: threading.Timer | None = None
         self._waiting: deque[_Waiter] = deque()
         self._lock = threading.Lock()
+
+    def __copy__(self) -> AdaptiveConcurrency:
+        return self  # a copy of a model still has the quota of the first
+
+    def __deepcopy__(self, _: object) -> AdaptiveConcurrency:
+        return self
+
+    def __reduce__(self) -> tuple[type[AdaptiveConcurrency], tuple[float, ...]]:
+        return type(self), self._arguments  # another process begins with a state of its own
 
     @property
     def limit(self) -> int:

@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
-ImportFormat = Literal["bedrock", "openai-completion", "openai-chat"]
+from llama_bedrock.options import ImportFormat
+
 IMPORT_FORMATS: tuple[ImportFormat, ...] = ("bedrock", "openai-completion", "openai-chat")
 
 # botocore's service model of bedrock-runtime (1.43.117): shapes Body, RequestMetadataJson, RequestMetadata.

@@ -240,8 +240,8 @@ class StreamParser:
 
         Raises:
             LlamaBedrockError: The answer failed, is damaged or is not complete. When text came before the
-                fault
-                in the same bytes, the text is returned, and the next call raises without a look at its data.
+                fault in the same bytes, the text is returned, and the next call raises without a look at its
+                data.
         """
         chunks: list[GenerationChunk] = []
         if self.failure is None:
@@ -289,8 +289,7 @@ _COMPACT, _SPACED = b'{"bytes":"', b'{"bytes": "'
 def _event(payload: bytes) -> dict[str, Any]:
     """Return the event in a frame's payload: JSON in base64 in JSON.
 
-    The outer layer is not parsed where it begins as usual: base64 has no quotes, so it ends at
-    the next.
+    The outer layer is not parsed where it begins as usual: base64 has no quotes, so it ends at the next one.
     """
     encoded: bytes | str
     if payload.startswith(_COMPACT):

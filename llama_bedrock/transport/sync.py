@@ -33,6 +33,9 @@ class SyncTransport:
         self._timeout = clients.deadlines_of(settings)
         self._clients: dict[str, Any] = {}
 
+    def __reduce__(self) -> tuple[type[SyncTransport], tuple[TransportSettings]]:
+        return type(self), (self._settings,)  # clients are made anew where it is unpickled
+
     @property
     def region(self) -> str:
         """The region calls go to.
@@ -68,8 +71,7 @@ class SyncTransport:
 
         Raises:
             LlamaBedrockError: The call failed; once text has been yielded, without another attempt and with
-                the
-                text so far in `partial_text`.
+                the text so far in `partial_text`.
             ValueError: The settings or the request cannot be sent.
         """
         client, context = self._prepare("InvokeModelWithResponseStream", request.model_id)
@@ -212,7 +214,7 @@ class SyncTransport:
                 return method(**arguments)
         except Exception as error:
             mapped = context.from_exception(error) or caller_mistake(error)
-            if mapped is None:
+            if mapped is None or mapped is error:
                 raise
             if isinstance(mapped, BedrockTimeoutError) and not isinstance(mapped, BedrockResponseError):
                 name = mapped.deadline or "first_token"

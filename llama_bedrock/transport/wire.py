@@ -144,10 +144,15 @@ class OncePerLoop:
         running = self._running.get(loop)
         if running is None:
             running = self._running[loop] = asyncio.ensure_future(asyncio.to_thread(function))
-            running.add_done_callback(lambda _: self._running.pop(loop, None))
+            running.add_done_callback(self._done)
         # Shielded: a call that is cancelled leaves the work to the others.
         result: Result = await asyncio.shield(running)
         return result
+
+    def _done(self, future: asyncio.Future[Any]) -> None:
+        self._running.pop(future.get_loop(), None)
+        if not future.cancelled():
+            future.exception()  # looked at, so that nothing is logged when nobody waits any more
 
 
 class _Frozen:

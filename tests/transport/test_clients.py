@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import copy
 import os
+import pickle
 import socket
 import socketserver
 import ssl
@@ -21,6 +23,7 @@ from llama_bedrock import errors as E
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.aio import AsyncTransport
 from llama_bedrock.transport.clients import boto_client, region_of
+from llama_bedrock.transport.limiter import AdaptiveConcurrency
 from llama_bedrock.transport.settings import Timeout, TransportSettings
 from llama_bedrock.transport.sync import SyncTransport
 from llama_bedrock.transport.wire import wire_of
@@ -597,3 +600,20 @@ def test_names_of_botocore_that_begin_with_an_underscore_are_still_there():
     assert callable(http._proxy_config.proxy_url_for)
     assert Config(read_timeout=1)._user_provided_options == {"read_timeout": 1}
     assert True
+
+
+def test_transports_are_copied_and_pickled_without_their_clients(faulty, make_settings, make_request, answer):
+    """As Ray does to use a model in another process."""
+    settings = make_settings(faulty().endpoint_url, limiter=AdaptiveConcurrency(initial=7))
+    sync, async_ = SyncTransport(settings), AsyncTransport(settings)
+    assert sync.invoke(make_request()).text == answer
+    assert asyncio.run(async_.invoke(make_request())).text == answer
+    assert pickle.loads(pickle.dumps(sync)).invoke(make_request()).text == answer
+    assert asyncio.run(copy.deepcopy(async_).invoke(make_request())).text == answer
+    assert pickle.loads(pickle.dumps(settings)).limiter.limit == 7
+
+
+def test_copies_of_a_model_share_its_limiter():
+    limiter = AdaptiveConcurrency()
+    assert copy.copy(limiter) is limiter
+    assert copy.deepcopy({"limiter": limiter})["limiter"] is limiter

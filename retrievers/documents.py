@@ -149,12 +149,19 @@ def find_files(
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 if not _is_skipped(entry):
                     folders.append(entry.path)
             else:
                 yield Path(entry.path), entry.path
         pending.extend(reversed(folders))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself, for one: reading it gives the reason
 
 
 def _is_skipped(entry: os.DirEntry[str]) -> bool:

@@ -117,7 +117,9 @@ def has_reader(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in _MEDIA:
         return False
-    return suffix in _KNOWN or _content_suffix(path) is not None
+    # What is no file (a pipe would block whoever opens it, a link may lead nowhere) is reported when it is
+    # read.
+    return suffix in _KNOWN or not path.is_file() or _content_suffix(path) is not None
 
 
 _KNOWN = {*_MARKDOWN, *_RST, *_TEXT, *_CODE_LANGUAGES, *_READERS}

@@ -24,7 +24,8 @@ _MAX_CELL = 10_000_000
 def read_csv(content: FileContent) -> Iterator[Document]:
     """One document a row, as ``column: value`` lines. The first row names the columns."""
     text = content.text()
-    csv.field_size_limit(_MAX_CELL)
+    if csv.field_size_limit() < _MAX_CELL:
+        csv.field_size_limit(_MAX_CELL)  # of the whole process; there is no other
     rows = csv.reader(io.StringIO(text, newline=""), _dialect(text, content.suffix))
     header: list[str] | None = None
     line = 1

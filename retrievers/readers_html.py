@@ -4,6 +4,7 @@ are.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.readers import FileContent
+from llama_bedrock.retrievers.readers import FileContent, decode
 
 _INVISIBLE = frozenset(
     {"script", "style", "noscript", "template", "svg", "head", "nav", "iframe", "object", "select"}
@@ -22,19 +23,37 @@ _BLOCKS = frozenset({
     "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul", "h1", "h2", "h3", "h4",
     "h5", "h6",
 })  # fmt: skip
+_DECLARED = re.compile(rb"""<meta[^>]*charset\s*=\s*["']?([\w-]+)""", re.IGNORECASE)
 _HEADING = re.compile(r"h([1-6])")
 
 
 def read_html(content: FileContent) -> Iterator[Document]:
     """The visible text of a page. Scripts, styles and navigation are left out."""
     bs4 = require("bs4", "local")
-    soup = bs4.BeautifulSoup(content.data, "html.parser", from_encoding=content.encoding)
+    soup = bs4.BeautifulSoup(decode(content.data, _encoding(content)), "html.parser")
     text = _MarkdownWriter(bs4).write(soup)
     if not text:
         raise ValueError("no visible text in it")
     heading = re.search(r"^# (.+)$", text, re.MULTILINE)
     title = " ".join(soup.title.get_text().split()) if soup.title else None
     yield content.document(text, format="markdown", title=title or (heading[1] if heading else None))
+
+
+def _encoding(content: FileContent) -> str | None:
+    """The encoding that was asked for, or that the page declares; None if neither, or if Python has no
+    such.
+    """
+    declared = _DECLARED.search(content.data[:2048])
+    name = content.encoding or (declared[1].decode() if declared else None)
+    if name is None or content.encoding:
+        return name
+    try:
+        found = codecs.lookup(name).name
+        content.data.decode(found)
+    except (LookupError, UnicodeDecodeError):
+        return None
+    # Pages that say Latin-1 mean Windows-1252, says the HTML standard.
+    return None if found in ("iso8859-1", "ascii") else found
 
 
 class _MarkdownWriter:

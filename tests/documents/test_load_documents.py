@@ -76,6 +76,17 @@ def test_a_loop_of_folder_links_ends_and_a_link_to_nothing_is_reported(tmp_path)
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_pipes_and_links_to_themselves_are_reported_and_block_nothing(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    problems = []
+    assert names(load_documents(tmp_path, on_error=problems.append)) == ["a.txt"]
+    assert [os.path.basename(problem.source) for problem in problems] == ["pipe", "self"]
+    assert problems[0].reason == "not a regular file"
+
+
 def test_unreadable_files_are_reported_and_the_others_are_read(tmp_path):
     (tmp_path / "good.txt").write_text("good")
     (tmp_path / "empty.md").write_bytes(b"")

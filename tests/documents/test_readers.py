@@ -120,10 +120,25 @@ def test_html_gives_its_visible_text_as_markdown(tmp_path):
     assert document.metadata["title"] == "The Page"
 
 
-def test_html_is_read_in_the_encoding_it_declares(tmp_path):
-    page = '<html><head><meta charset="iso-8859-2"></head><body><p>Łódź</p></body></html>'
-    [document] = load(tmp_path, "page.html", page.encode("iso-8859-2"))
-    assert document.page_content == "Łódź"
+@pytest.mark.parametrize(
+    ("declared", "encoding", "text"),
+    [
+        ("iso-8859-2", "iso-8859-2", "Łódź"),
+        ("utf-8", "utf-8", "Łódź"),
+        ("", "utf-8", "Łódź"),
+        ("", "cp1252", "“Grüße”"),
+        ("iso-8859-1", "cp1252", "“Grüße”"),
+        ("ascii", "utf-8", "Grüße"),
+        ("no-such", "utf-8", "Łódź"),
+        ("utf-8", "cp1252", "Grüße"),
+        ("utf-16", "utf-8", "Łódź"),
+    ],
+)
+def test_html_is_read_in_the_encoding_it_declares_unless_it_cannot_be(tmp_path, declared, encoding, text):
+    meta = f'<meta http-equiv="Content-Type" content="text/html; charset={declared}">' if declared else ""
+    page = f"<html><head>{meta}</head><body><p>{text}</p></body></html>"
+    [document] = load(tmp_path, "page.html", page.encode(encoding))
+    assert document.page_content == text
 
 
 def test_html_nested_thousands_deep_is_read(tmp_path):

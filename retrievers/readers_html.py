@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,11 @@ _HEADING = re.compile(r"h([1-6])")
 def read_html(content: FileContent) -> Iterator[Document]:
     """The visible text of a page. Scripts, styles and navigation are left out."""
     bs4 = require("bs4", "local")
-    soup = bs4.BeautifulSoup(decode(content.data, _encoding(content)), "html.parser")
+    with warnings.catch_warnings():
+        # It doubts short texts (is it a URL?) and pages with an XML declaration; this is a file that says it
+        # is HTML.
+        warnings.simplefilter("ignore", UserWarning)
+        soup = bs4.BeautifulSoup(decode(content.data, _encoding(content)), "html.parser")
     text = _MarkdownWriter(bs4).write(soup)
     if not text:
         raise ValueError("no visible text in it")

@@ -141,6 +141,15 @@ def test_html_is_read_in_the_encoding_it_declares_unless_it_cannot_be(tmp_path, 
     assert document.page_content == text
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "page", ["https://example.com/a", "<?xml version='1.0'?><rss><p>https://example.com/a</p></rss>"]
+)
+def test_html_that_looks_like_something_else_is_read_without_warnings(tmp_path, page):
+    [document] = load(tmp_path, "page.html", page)
+    assert document.page_content == "https://example.com/a"
+
+
 def test_html_nested_thousands_deep_is_read(tmp_path):
     [document] = load(tmp_path, "deep.html", "<div>" * 20_000 + "bottom" + "</div>" * 20_000)
     assert document.page_content == "bottom"

@@ -116,6 +116,9 @@ class AsyncTransport:
             while not stream.done:
                 for chunk in await stream.more():
                     yield chunk
+        except LlamaBedrockError as error:
+            slot.release(error)
+            raise
         finally:
             stream.close()
             slot.release()

@@ -154,7 +154,7 @@ class AdaptiveConcurrency:
         self._doubles_up_to = 0
         self._row += 1
         self._limit = max(float(self._minimum), self._limit / 2)
-        pause = min(self._longest_pause, 0.25 * 2.0**self._row)
+        pause = min(self._longest_pause, 0.25 * 2.0 ** min(self._row, 10))
         self._resume_at = self._clock() + max(pause, error.retry_after or 0.0)
 
     def _hand_out(self) -> None:

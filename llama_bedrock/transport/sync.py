@@ -88,6 +88,9 @@ class SyncTransport:
             yield from stream.first
             while not stream.done:
                 yield from stream.more()
+        except LlamaBedrockError as error:
+            slot.release(error)
+            raise
         finally:
             stream.close()
             slot.release()

@@ -8,6 +8,7 @@ import pytest
 
 from llama_bedrock import errors as E
 from llama_bedrock.local import LocalBedrock
+from llama_bedrock.local.faults import ExceptionFrame
 from llama_bedrock.local.quotas import Quotas
 from llama_bedrock.testing import ScriptedEngine
 from llama_bedrock.transport.aio import AsyncTransport
@@ -214,6 +215,15 @@ def test_limiter_bounds_the_calls_of_both_shells(make_settings, make_request):
             worker.join()
         assert running.stats.peak_active == 3
         assert limiter.in_flight == 0
+
+
+def test_throttling_inside_a_stream_slows_down_too(colour, faulty, make_settings, make_request):
+    server = faulty(ExceptionFrame("throttlingException", after_chunks=1))
+    limiter = AdaptiveConcurrency(initial=8)
+    outcome = colour.run(make_settings(server.endpoint_url, limiter=limiter), make_request(), True)
+    assert type(outcome.error) is E.BedrockThrottlingError
+    assert limiter.limit == 4
+    assert limiter.in_flight == 0
 
 
 def test_waiting_for_a_place_does_not_count_against_the_calls_own_time(make_settings, make_request):

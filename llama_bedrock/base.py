@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils import secret_from_env
 from pydantic import (
@@ -20,18 +20,18 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from llama_bedrock.catalog import PromptFormat, ResolvedModel, resolve_model, warn_lifecycle
-from llama_bedrock.failover import Attempt, Target, attempts, is_capacity_or_region, targets
 from llama_bedrock.guardrails import Guardrails
-from llama_bedrock.transport.request import ImportFormat, InvokeRequest
+from llama_bedrock.options import ImportFormat, Latency, PromptFormat, SpecialTokens
 from llama_bedrock.transport.settings import Timeout, TransportSettings
 
+# What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
 if TYPE_CHECKING:
+    from llama_bedrock.catalog import ResolvedModel
+    from llama_bedrock.failover import Attempt, Target
     from llama_bedrock.transport.aio import AsyncTransport
+    from llama_bedrock.transport.request import InvokeRequest
     from llama_bedrock.transport.sync import SyncTransport
 
-SpecialTokens = Literal["escape", "error", "allow"]
-Latency = Literal["standard", "optimized"]
 
 MODEL_PROVIDER = "llama_bedrock"
 
@@ -174,6 +174,8 @@ class BedrockLlama(BaseModel):
             raise ValueError(
                 "aws_access_key_id and aws_secret_access_key belong together: give both or neither"
             )
+        from llama_bedrock.catalog import warn_lifecycle
+
         if isinstance(self.stop, str):
             self.stop = [self.stop]
         resolved = self.resolve(region=self.region_name)
@@ -254,6 +256,8 @@ class BedrockLlama(BaseModel):
 
     def resolve(self, model: str | None = None, region: str | None = None) -> ResolvedModel:
         """Return what the catalogue knows of the model, and the id to call in the region."""
+        from llama_bedrock.catalog import resolve_model
+
         model = model or self.model
         key = f"{region} {model}"
         if key not in self._resolved:
@@ -263,6 +267,8 @@ class BedrockLlama(BaseModel):
 
     def invoke_request(self, body: dict[str, Any], options: CallOptions, suffix: str | None) -> InvokeRequest:
         """Build the request of a body; `suffix` is that of the guardrail tags in its prompt."""
+        from llama_bedrock.transport.request import InvokeRequest
+
         guardrails = options.guardrails
         if guardrails is not None and (config := guardrails.body_config(suffix)):
             body["amazon-bedrock-guardrailConfig"] = config
@@ -280,6 +286,8 @@ class BedrockLlama(BaseModel):
 
     def attempts(self, model: str | None = None) -> Iterator[Attempt]:
         """Yield one attempt for the model itself and for each fallback, in order."""
+        from llama_bedrock.failover import attempts, is_capacity_or_region, targets
+
         return attempts(targets(self.fallback_models, self.fallback_regions, model), is_capacity_or_region)
 
     def region(self, target: Target) -> str:

@@ -14,15 +14,10 @@ from pydantic import model_validator
 from typing_extensions import Self
 
 from llama_bedrock.base import BedrockLlama
-from llama_bedrock.calls import PreparedCall, prepare, render_messages
-from llama_bedrock.catalog import model_profile
-from llama_bedrock.failover import Target
-from llama_bedrock.shape import Shape
-from llama_bedrock.tools.deltas import with_errors
-from llama_bedrock.tools.schema import Dialect, ToolSpec, normalise_tool_choice, to_tool_specs
-from llama_bedrock.usage import estimate_tokens
+from llama_bedrock.options import Dialect
 from llama_bedrock.version import __version__
 
+# What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.language_models.base import LangSmithParams
@@ -30,8 +25,11 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
 
+    from llama_bedrock.calls import PreparedCall
+    from llama_bedrock.failover import Target
     from llama_bedrock.prompts.render import RenderedPrompt
     from llama_bedrock.structured_output import Method
+    from llama_bedrock.tools.schema import ToolSpec
 
 IMAGE_TOKENS = 1601 * 4
 """Most tokens of one image: four tiles of 1601 (Bedrock user guide, fine-tuning of Llama 3.2 vision)."""
@@ -161,6 +159,8 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         Raises:
             ValueError: The model knows no tools, or a tool or the choice is not usable.
         """
+        from llama_bedrock.tools.schema import normalise_tool_choice, to_tool_specs
+
         if not self.resolve().accepts_tools:
             raise ValueError(f"{self.model} knows no tools; use an instruct model of Llama 3 or later")
         specs = to_tool_specs(tools, strict=strict)
@@ -222,6 +222,9 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
             tool_choice: As for `bind_tools`.
             **kwargs: Further settings of the call.
         """
+        from llama_bedrock.calls import render_messages
+        from llama_bedrock.shape import Shape
+
         given = {**kwargs, "tools": tools, "tool_choice": tool_choice}
         shape = Shape.take_from(given, self.tool_dialect)
         options = self.call_options(None, given)
@@ -232,6 +235,8 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
 
         `custom_get_token_ids` is used instead where it is set.
         """
+        from llama_bedrock.usage import estimate_tokens
+
         return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else estimate_tokens(text)
 
     def get_num_tokens_from_messages(
@@ -274,6 +279,8 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
+        from llama_bedrock.catalog import model_profile
+
         return model_profile(self.resolve())
 
     # -- one call ------------------------------------------------------------------------------------------
@@ -281,6 +288,9 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
     def _prepare(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], target: Target
     ) -> PreparedCall:
+        from llama_bedrock.calls import prepare
+        from llama_bedrock.shape import Shape
+
         overrides = dict(kwargs)
         shape = Shape.take_from(overrides, self.tool_dialect)
         return prepare(self, messages, self.target_options(stop, overrides, target), shape)
@@ -294,6 +304,8 @@ def _bound_tool(spec: ToolSpec) -> dict[str, Any]:
 
 def _result(call: PreparedCall, chunks: list[AIMessageChunk]) -> ChatResult:
     """Merge the chunks of a whole answer into a result."""
+    from llama_bedrock.tools.deltas import with_errors
+
     result = generate_from_stream(iter([ChatGenerationChunk(message=chunk) for chunk in chunks]))
     generation = result.generations[0]
     if isinstance(generation.message, AIMessage):

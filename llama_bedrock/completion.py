@@ -14,14 +14,16 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import model_validator
 from typing_extensions import Self
 
-from llama_bedrock.base import BedrockLlama, SpecialTokens
-from llama_bedrock.calls import PreparedCall, prepare_completion
-from llama_bedrock.failover import Target
-from llama_bedrock.usage import estimate_tokens
+from llama_bedrock.base import BedrockLlama
+from llama_bedrock.options import SpecialTokens
 from llama_bedrock.version import __version__
 
+# What only a call needs is imported by the call, as in chat_model.
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+
+    from llama_bedrock.calls import PreparedCall
+    from llama_bedrock.failover import Target
 
 _MAX_THREADS = 32
 
@@ -144,10 +146,14 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     def _prepare(
         self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any], target: Target
     ) -> PreparedCall:
+        from llama_bedrock.calls import prepare_completion
+
         return prepare_completion(self, prompt, self.target_options(stop, kwargs, target))
 
     def get_num_tokens(self, text: str) -> int:
         """Estimate the number of tokens of a text; `custom_get_token_ids` is used where it is set."""
+        from llama_bedrock.usage import estimate_tokens
+
         return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else estimate_tokens(text)
 
     @property

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from llama_bedrock.catalog.lifecycle import LlamaLifecycleWarning, lifecycle_message, warn_lifecycle
 from llama_bedrock.catalog.load import CATALOG
-from llama_bedrock.catalog.model_info import PROMPT_FORMATS, ModelInfo, Parameter, Price, PromptFormat
+from llama_bedrock.catalog.model_info import PROMPT_FORMATS, ModelInfo, Parameter, Price
 from llama_bedrock.catalog.profile import model_profile
 from llama_bedrock.catalog.resolve import ResolvedModel, resolve_model
+from llama_bedrock.options import PromptFormat
 
 __all__ = [
     "CATALOG",

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, get_args
 
-PromptFormat = Literal["llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4"]
-"""A generation of Llama; it decides the prompt text."""
+from llama_bedrock.options import PromptFormat
 
 PROMPT_FORMATS: tuple[PromptFormat, ...] = get_args(PromptFormat)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from llama_bedrock.options import Dialect
 from llama_bedrock.tools.rendering import prefill, render_calls, render_result, render_tools
 
 __all__ = [
@@ -20,9 +21,6 @@ __all__ = [
     "render_tools",
     "to_tool_specs",
 ]
-
-Dialect = Literal["pythonic", "json"]
-"""How a call is written: ``[f(a=1)]`` or ``{"name": "f", "parameters": {"a": 1}}``."""
 
 _NAME = re.compile(r"[^\s()\[\]{}<>|\"'`=,;:#\\]+\Z")
 _MODES: Mapping[str, Literal["auto", "none", "any"]] = {

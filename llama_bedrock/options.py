@@ -1,0 +1,20 @@
+"""The values that settings with a fixed choice take. Imports nothing, so that every layer may use them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+PromptFormat = Literal["llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4"]
+"""A generation of Llama; it decides the prompt text."""
+
+Dialect = Literal["pythonic", "json"]
+"""How a tool call is written: ``[f(a=1)]`` or ``{"name": "f", "parameters": {"a": 1}}``."""
+
+SpecialTokens = Literal["escape", "error", "allow"]
+"""What to do with control tokens in text of others."""
+
+Latency = Literal["standard", "optimized"]
+"""Bedrock's latency classes."""
+
+ImportFormat = Literal["bedrock", "openai-completion", "openai-chat"]
+"""Body formats of imported models (Bedrock user guide, "Invoke your imported model")."""

@@ -43,12 +43,10 @@ class FAISSStore(StoreChanges):
     at a time and any number read; a reader keeps the generation it opened, until `reload`.
 
     Side files: what belongs to the store but is made by others, such as a lexical index, is saved in the same
-    atomic
-    generation: ``attach_sidecar(name, write)`` has ``write(folder)`` called in every `save`, and
-        ``sidecar(name)`` is
-    the folder as it was saved, or None if it does not belong to the present ``version`` of the store.
-    ``documents()`` lists the documents, ``version`` counts the changes, ``matching_ids(filter)`` evaluates a
-    filter alone.
+    atomic generation. ``attach_sidecar(name, write)`` has ``write(folder)`` called in every `save`;
+    ``sidecar(name)`` is the folder as it was saved, or None if it does not belong to the present ``version``
+    of the store. ``documents()`` lists the documents, ``version`` counts the changes, and
+    ``matching_ids(filter)`` evaluates a filter alone.
 
     Args:
         embedding: Makes vectors of texts; None: `LSAEmbeddings`, fitted on the first documents that are

@@ -1,11 +1,11 @@
 """How a store lies on disk: finished generations, one pointer, and locks.
 
     folder/
-      CURRENT                     name of the current generation and the checksum of its manifest
-      writer.lock                 held by the one process that saves
-      generation-000007/          never changed once CURRENT names it
-        manifest.json             format, settings, counts, embedding model; size, SHA-256 and time of every
-        file in-use.lock               held, shared, by every process that has the generation open
+      CURRENT                 name of the current generation, and the checksum of its manifest
+      writer.lock             held by the one process that saves
+      generation-000007/      never changed once CURRENT names it
+        manifest.json         format, settings, counts, embedding model; size, time, SHA-256 of every file
+        in-use.lock           held, shared, by every process that has the generation open
         vectors.faiss  slots.npy  documents.sqlite  [embedding/…]  [sidecars/<name>/…]
 
 A save writes a new generation, syncs it to the disk, and renames a new CURRENT over the old one: whatever

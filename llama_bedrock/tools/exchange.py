@@ -96,13 +96,13 @@ class Exchange:
 
 
 class Growth:
-    """The object while its answer is streamed: it grows by whole entries, as the JSON of the model does."""
+    """The object while its answer is streamed: it grows as the JSON of the model does."""
 
     def __init__(self, output: OutputSchema, *, include_raw: bool) -> None:
         self._output = output
         self._include_raw = include_raw
         self._chunks: list[AIMessageChunk] = []
-        self._json = ""
+        self._json = _PartialJson()
         self._last: Any = None
 
     def feed(self, chunk: BaseMessage) -> Iterator[Any]:
@@ -117,7 +117,7 @@ class Growth:
         )
         if not added:
             return
-        self._json += added
+        self._json.add(added)
         value = self._partial()
         if value not in (None, {}, []) and value != self._last:
             self._last = value
@@ -145,12 +145,41 @@ class Growth:
         yield {"parsing_error": result["parsing_error"]}
 
     def _partial(self) -> Any:
-        for closer in ("", "}", "]"):
-            try:
-                return self._output.convert(json.loads(self._json + closer), partial=True)
-            except ValueError:
-                continue
-        return None
+        try:
+            return self._output.convert(json.loads(self._json.completed()), partial=True)
+        except ValueError:
+            return None
+
+
+class _PartialJson:
+    """JSON that is being written, and what it takes to complete it. Each piece is looked at once."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._closers: list[str] = []
+        self._quoted = self._escaped = False
+
+    def add(self, text: str) -> None:
+        """Take a piece."""
+        self._parts.append(text)
+        for char in text:
+            if self._quoted:
+                if self._escaped:
+                    self._escaped = False
+                elif char == "\\":
+                    self._escaped = True
+                elif char == '"':
+                    self._quoted = False
+            elif char == '"':
+                self._quoted = True
+            elif char in "{[":
+                self._closers.append("}" if char == "{" else "]")
+            elif char in "}]" and self._closers:
+                self._closers.pop()
+
+    def completed(self) -> str:
+        """Return the JSON so far with all that is open closed."""
+        return "".join([*self._parts, '"' if self._quoted else "", *reversed(self._closers)])
 
 
 def _to_messages(input: LanguageModelInput) -> list[BaseMessage]:

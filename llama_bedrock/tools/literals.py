@@ -67,7 +67,7 @@ def read_value(source: Source, where: Where, *, python: bool, depth: int = 0) ->
         text = yield from read_string(source, where, python=python)
         return (yield from _concatenated(source, text, where)) if python else text
     if char in "[(":
-        return (yield from _read_list(source, python=python, depth=depth + 1))
+        return (yield from read_list(source, python=python, depth=depth + 1))
     if char == "{":
         return (yield from read_braces(source, python=python, depth=depth + 1))
     return (yield from _read_token(source, where, python=python))
@@ -164,8 +164,17 @@ def _deeper(depth: int) -> None:
         raise Unreadable(f"values are nested deeper than {MAX_DEPTH} levels")
 
 
-def _read_list(source: Source, *, python: bool, depth: int) -> Reading[Any]:
-    """Read a list or a tuple; brackets around one value without a comma are only brackets."""
+def read_list(
+    source: Source, *, python: bool, depth: int = 1, read_item: Callable[[int], Reading[Any]] | None = None
+) -> Reading[Any]:
+    """Read a list or a tuple; round brackets around one value without a comma are only brackets.
+
+    Args:
+        source: Stands on the bracket.
+        python: In a pythonic call rather than in JSON.
+        depth: How many containers, this one included.
+        read_item: Reads an item, given its number, in place of `read_value`.
+    """
     _deeper(depth)
     opening = source.text[source.pos]
     close = _CLOSERS[opening]
@@ -181,8 +190,10 @@ def _read_list(source: Source, *, python: bool, depth: int) -> Reading[Any]:
             break
         if values and not comma:
             raise Unreadable("a comma is missing in a list")
-        value = yield from read_value(source, "list", python=python, depth=depth)
-        values.append(reject_bare(value))
+        if read_item:
+            values.append((yield from read_item(len(values))))
+        else:
+            values.append(reject_bare((yield from read_value(source, "list", python=python, depth=depth))))
         comma = yield from _after_value(source)
     return values[0] if opening == "(" and len(values) == 1 and not comma else values
 
@@ -217,6 +228,7 @@ def read_braces(
     python: bool,
     depth: int = 1,
     entry: Callable[[str, Any], None] | None = None,
+    read_entry: Callable[[str], Reading[Any]] | None = None,
 ) -> Reading[Any]:
     """Read ``{…}``: an object, with quoted or bare keys, or a Python set, which becomes a list.
 
@@ -225,6 +237,7 @@ def read_braces(
         python: In a pythonic call rather than in JSON.
         depth: How many containers, this one included.
         entry: Takes each entry of an object as soon as it is read; words without quotes are then its matter.
+        read_entry: Reads the value of an entry, given its key, in place of `read_value`.
     """
     _deeper(depth)
     source.pos += 1
@@ -250,7 +263,10 @@ def read_braces(
             separator = char
             arrow = char == "=" and (yield from source.ahead(1)) == ">"
             source.pos += 2 if arrow else 1
-            value = yield from read_value(source, "dict", python=python, depth=depth)
+            if read_entry:
+                value = yield from read_entry(str(key))
+            else:
+                value = yield from read_value(source, "dict", python=python, depth=depth)
             found[str(key)] = value if entry else reject_bare(value)
             if entry:
                 entry(str(key), value)

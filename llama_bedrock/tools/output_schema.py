@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llama_bedrock.tools.response_format import unwrap
+from llama_bedrock.tools.json_writer import unwrap
 from llama_bedrock.tools.validate import violations
 
 

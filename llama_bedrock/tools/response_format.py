@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llama_bedrock.tools.coerce import coerce
-from llama_bedrock.tools.literals import Bare, read_braces, read_value, reject_bare
+from llama_bedrock.tools.json_writer import JsonWriter
 from llama_bedrock.tools.parser import CUT_REASONS
-from llama_bedrock.tools.source import Reading, Source, Unreadable, skip_space
-from llama_bedrock.tools.validate import is_valid, resolve, types_of
-
-_WRAPPERS = ("properties", "parameters", "arguments", "args", "output", "response", "result", "answer")
+from llama_bedrock.tools.source import Reading, Source, Unreadable
+from llama_bedrock.tools.validate import resolve, types_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +147,7 @@ class JsonContent:
         found = False
         while not found and (char := (yield from source.peek())):
             if char in openings:
-                found = yield from self._read_value(char)
+                found = yield from self._read_value()
             else:
                 source.pos += 1
         while not source.ended:
@@ -160,112 +157,21 @@ class JsonContent:
         if not found:
             self._out.append(source.raw())
 
-    def _read_value(self, char: str) -> Reading[bool]:
+    def _read_value(self) -> Reading[bool]:
         """Read the value; False if there is none and nothing was written."""
         source = self._source
-        entries = _Entries(source, self._schema, self._out)
+        writer = JsonWriter(source, self._schema, self._out)
         try:
-            if char == "{":
-                yield from read_braces(source, python=False, entry=entries.add)
-            else:
-                yield from self._read_items(entries)
+            yield from writer.read()
         except Unreadable:
-            if not entries.written:
+            if not writer.written:
                 return False
             while not source.ended:
                 source.pos = len(source.text)
                 yield
             source.pos = len(source.text)
             self._out.append(source.raw())
-            return True
-        entries.close(char)
         return True
-
-    def _read_items(self, entries: _Entries) -> Reading[None]:
-        """Read the items of a list, from its bracket to behind its end."""
-        source = self._source
-        source.pos += 1
-        comma = True
-        while (char := (yield from skip_space(source))) != "]":
-            if not char and not comma and not source.cut:
-                return  # the closing bracket is missing
-            if not comma:
-                raise Unreadable("a comma is missing in a list")
-            entries.append(reject_bare((yield from read_value(source, "list", python=False, depth=1))))
-            comma = (yield from skip_space(source)) == ","
-            source.pos += comma
-        source.pos += 1
-
-
-class _Entries:
-    """Writes the entries of the outermost value as each is complete.
-
-    An object whose first key the schema does not know is held to its end: the value may be wrapped in it.
-    """
-
-    def __init__(self, source: Source, schema: Mapping[str, Any], out: list[str]) -> None:
-        self._source, self._schema, self._out = source, schema, out
-        root = resolve(schema, schema)
-        self._properties: Mapping[str, Any] = root.get("properties") or {}
-        self._rest = root.get("additionalProperties")
-        self._items = root.get("items")
-        self._held: dict[str, Any] | None = None
-        self._combined = any(key in root for key in ("anyOf", "oneOf", "allOf"))
-        self.written = False
-
-    def add(self, key: str, value: Any) -> None:
-        """Take an entry of an object."""
-        sub = self._properties.get(key, self._rest)
-        if isinstance(value, Bare) and str(value) in (resolve(sub, self._schema).get("enum") or ()):
-            value = str(value)
-        reject_bare(value)
-        if (
-            not self.written
-            and self._held is None
-            and (self._combined or (self._properties and key not in self._properties))
-        ):
-            self._held = {}
-        if self._held is not None:
-            self._held[key] = value
-            return
-        text = json.dumps(coerce(value, sub, self._schema), ensure_ascii=False)
-        self._write(f"{json.dumps(key, ensure_ascii=False)}: {text}", "{")
-
-    def append(self, value: Any) -> None:
-        """Take an item of a list."""
-        self._write(json.dumps(coerce(value, self._items, self._schema), ensure_ascii=False), "[")
-
-    def close(self, opening: str) -> None:
-        """End the value."""
-        if self._held is not None:
-            self._out.append(json.dumps(unwrap(self._held, self._schema), ensure_ascii=False))
-        elif self.written:
-            self._out.append("]" if opening == "[" else "}")
-        else:
-            self._out.append("[]" if opening == "[" else "{}")
-
-    def _write(self, text: str, opening: str) -> None:
-        self._out.append(f"{', ' if self.written else opening}{text}")
-        self.written = True
-        self._source.mark()
-
-
-def unwrap(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Coerce a value to its schema; if it only fits without an object around it, leave that out.
-
-    Llamas write ``{"Joke": {…}}``, ``{"properties": {…}}`` and ``{"name": "Joke", "parameters": {…}}``.
-    """
-    coerced = coerce(value, schema)
-    if not isinstance(value, dict) or is_valid(coerced, schema, schema):
-        return coerced
-    inner = [value[key] for key in _WRAPPERS if key in value]
-    if len(value) == 1:
-        inner += value.values()
-    for candidate in inner:
-        attempt = coerce(candidate, schema)
-        if is_valid(attempt, schema, schema):
-            return attempt
-    return coerced
 
 
 def clean_json(text: str, form: ResponseFormat, *, stop_reason: str | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, ends_tag_or_block
@@ -26,7 +27,13 @@ _WORD_LIMIT = 64
 
 
 def read_string(
-    source: Source, where: Where, *, python: bool, raw: bool = False, limit: int = 0
+    source: Source,
+    where: Where,
+    *,
+    python: bool,
+    raw: bool = False,
+    limit: int = 0,
+    emit: Callable[[str], None] | None = None,
 ) -> Reading[str]:
     """Read quoted text, from its opening quote on.
 
@@ -36,26 +43,42 @@ def read_string(
         python: In a pythonic call, where texts side by side are one text.
         raw: Backslashes mean themselves.
         limit: No longer than this, and on one line, 0 for no limit; stops early where a quote was lost.
+        emit: Gets the text as it is read; where that cannot be told before its end, all at once.
     """
     opening = source.text[source.pos]
     if opening == "\\":
-        return (yield from _read_escaped(source))
-    if opening == "&":
-        return (yield from _read_entity(source))
-    if opening in "\"'" and (yield from source.starts_with(opening * 3)):
-        return (yield from _read_triple(source, opening * 3, raw=raw))
-    source.pos += 1
-    return (yield from _Body(source, QUOTES[opening], where, python=python, raw=raw, limit=limit).read())
+        text = yield from _read_escaped(source)
+    elif opening == "&":
+        text = yield from _read_entity(source)
+    elif opening in "\"'" and (yield from source.starts_with(opening * 3)):
+        text = yield from _read_triple(source, opening * 3, raw=raw)
+    else:
+        source.pos += 1
+        body = _Body(source, QUOTES[opening], where, python=python, raw=raw, limit=limit, emit=emit)
+        return (yield from body.read())
+    if emit:
+        emit(text)
+    return text
 
 
 class _Body:
     """The text between two quotes."""
 
     def __init__(
-        self, source: Source, close: str, where: Where, *, python: bool, raw: bool, limit: int
+        self,
+        source: Source,
+        close: str,
+        where: Where,
+        *,
+        python: bool,
+        raw: bool,
+        limit: int,
+        emit: Callable[[str], None] | None,
     ) -> None:
         self._source, self._close, self._where = source, close, where
         self._python, self._raw, self._limit = python, raw, limit
+        self._emit = emit
+        self._emitted = 0
         self._parts: list[str] = []
         self._as_path: list[str] | None = None
         self._length = 0
@@ -97,6 +120,15 @@ class _Body:
         self._length += len(text)
         if self._as_path is not None:
             self._as_path.append(as_path)
+        elif not self._inner_quotes:
+            # A backslash may turn out to be one too many.
+            self._send(len(self._parts) - (text == _BACKSLASH))
+
+    def _send(self, end: int) -> None:
+        """Emit the parts before `end` that were not emitted yet."""
+        if self._emit and end > self._emitted:
+            self._emit("".join(self._parts[self._emitted : end]))
+            self._emitted = end
 
     def _take_escape(self) -> Reading[None]:
         following = yield from self._source.ahead(1)
@@ -132,8 +164,9 @@ class _Body:
             raise Unreadable("quotes do not pair up")
         if self._as_path is not None and self._wrong_escapes:
             # A Windows path whose backslashes were not escaped: nobody means a line feed by C:\Users\new.
-            return "".join(self._as_path)
-        return text
+            self._parts = self._as_path
+        self._send(len(self._parts))
+        return "".join(self._parts)
 
 
 def _pairs_up(text: str, quote: str) -> bool:

@@ -62,13 +62,16 @@ def test_the_json_of_an_answer_whole_and_in_pieces(form, answer, wanted):
     assert "".join(map(content.feed, answer)) + content.close() == wanted
 
 
-def test_entries_come_out_as_they_are_complete():
+def test_pieces_come_out_as_they_are_certain():
     content = JsonContent(FORM, prefix="{")
-    assert [content.feed(piece) for piece in ('"setup": "a', '", "rat', 'ing": "7"', "}", " Ha!")] == [
+    pieces = ('"setup": "Wh', 'y?", "rat', 'ing": "7', '", "tags": ["x', 'y"]', "}", " Ha!")
+    assert [content.feed(piece) for piece in pieces] == [
+        '{"setup": "Wh',
+        'y?"',
         "",
-        '{"setup": "a"',
-        "",
-        ', "rating": 7}',
+        ', "rating": 7, "tags": ["x',
+        'y"]',
+        "}",
         "",
     ]
     assert content.close() == ""

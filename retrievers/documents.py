@@ -218,4 +218,4 @@ def nothing_found(path: str | os.PathLike[str], problems: list[FileProblem], ign
     if ignored:
         found = ", ".join(f"{count} × {suffix}" for suffix, count in ignored.most_common(5))
         return f"no supported documents in {name} (found {found}); supported: {SUPPORTED_FORMATS}"
-    return f"no files in {name}; supported: {SUPPORTED_FORMATS}"
+    return f"no files with text in {name}; supported: {SUPPORTED_FORMATS}"

@@ -132,13 +132,18 @@ class BM25Index(LexicalIndex):
             numbers = [self._vocabulary[word] for word in words if word in self._vocabulary]
             if not numbers or k < 1 or not any(map(len, self._documents.values())):
                 return {}
-            if self._built is None:
-                self._built = _BuiltIndex(self._documents, self._vocabulary)
-            built = self._built
+            built = self._build()
         return built.search(numbers, k, allowed)
 
+    def _build(self) -> _BuiltIndex:
+        if self._built is None:
+            self._built = _BuiltIndex(self._documents, self._vocabulary)
+        return self._built
+
     def save(self, folder: Path) -> None:
-        """Write ``lexical.json`` and ``lexical.npz``."""
+        """Write ``lexical.json`` and ``lexical.npz``, with the scores, so that nothing is built when it is
+        opened.
+        """
         np = require("numpy", "local")
         folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
@@ -149,10 +154,11 @@ class BM25Index(LexicalIndex):
                 "digests": dict(self._digests),
             }
             arrays = [self._documents[identity] for identity in self._digests]
+            scores = self._build().scores if any(map(len, arrays)) else {}
         (folder / "lexical.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
         lengths = np.array([len(numbers) for numbers in arrays], dtype=np.int64)
         numbers = np.concatenate([*arrays, np.empty(0, np.int32)])
-        write_arrays(folder / "lexical.npz", lengths=lengths, terms=numbers)
+        write_arrays(folder / "lexical.npz", lengths=lengths, terms=numbers, **scores)
 
     @classmethod
     def load(cls, folder: Path) -> BM25Index:
@@ -169,13 +175,24 @@ class BM25Index(LexicalIndex):
         index._vocabulary = {word: number for number, word in enumerate(about["vocabulary"])}
         index._documents = dict(zip(about["digests"], parts, strict=True))
         index._digests = about["digests"]
+        if len(numbers):
+            names = ("data", "indices", "indptr")
+            scores = dict(zip(names, read_arrays(folder / "lexical.npz", *names), strict=True))
+            if len(scores["indptr"]) != len(index._vocabulary) + 1:
+                raise ValueError(f"{folder / 'lexical.npz'} does not belong to lexical.json: it is damaged")
+            index._built = _BuiltIndex(index._documents, index._vocabulary, scores)
         return index
 
 
 class _BuiltIndex:
     """The scores of one state of the texts; never changed."""
 
-    def __init__(self, documents: Mapping[str, Numbers], vocabulary: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        documents: Mapping[str, Numbers],
+        vocabulary: Mapping[str, int],
+        scores: Mapping[str, Any] | None = None,
+    ) -> None:
         np, bm25s = require("numpy", "local"), require("bm25s", "local")
         self._ids = list(documents)
         self._texts = list(documents.values())
@@ -183,12 +200,22 @@ class _BuiltIndex:
         self._lengths = np.array([len(numbers) for numbers in self._texts], dtype=np.int64)
         self._average = max(float(self._lengths.mean()), 1.0)
         self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
-        corpus = [numbers.tolist() for numbers in self._texts]
-        self._index.index((corpus, dict(vocabulary)), create_empty_token=False, show_progress=False)
+        if scores is None:
+            corpus = [numbers.tolist() for numbers in self._texts]
+            self._index.index((corpus, dict(vocabulary)), create_empty_token=False, show_progress=False)
+        else:
+            self._index.scores = {**scores, "num_docs": len(self._ids)}
+            self._index.nonoccurrence_array = None
         found = np.diff(self._index.scores["indptr"])
         self._idf = np.log(1 + (len(self._ids) - found + 0.5) / (found + 0.5))
 
+    @property
+    def scores(self) -> dict[str, Any]:
+        """The arrays of bm25s's sparse matrix."""
+        return {name: self._index.scores[name] for name in ("data", "indices", "indptr")}
+
     def search(self, query: Sequence[int], k: int, allowed: Collection[str] | None) -> dict[str, float]:
+        """The best k ids for the numbers of a query's terms."""
         np = require("numpy", "local")
         scores = self._index.get_scores_from_ids(query)
         if allowed is not None:

@@ -171,6 +171,8 @@ def read_file(
             "split the file, or raise max_file_bytes"
         )
     if not data.strip():
+        if suffix in _CODE_LANGUAGES or suffix != path.suffix.lower():
+            return  # an empty __init__.py or py.typed is no accident
         raise ValueError("the file is empty")
     # A name that is not UTF-8 comes with surrogates in it.
     yield from _reader_of(suffix)(FileContent(encodable(source), suffix, data, settings.encoding, report))

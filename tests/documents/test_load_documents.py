@@ -107,6 +107,17 @@ def test_unreadable_files_are_reported_and_the_others_are_read(tmp_path):
     assert all("\n" not in reason for reason in reasons.values())
 
 
+def test_empty_source_files_are_no_problem(tmp_path):
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "py.typed").touch()
+    with pytest.raises(ValueError, match="no files with text in"):
+        load_documents(tmp_path)
+    (tmp_path / "a.py").write_text("x = 1\n")
+    problems = []
+    assert names(load_documents(tmp_path, on_error=problems.append)) == ["a.py"]
+    assert not problems
+
+
 def test_without_a_callback_problems_are_logged(tmp_path, caplog):
     (tmp_path / "good.txt").write_text("good")
     (tmp_path / "empty.txt").touch()
@@ -123,7 +134,7 @@ def test_a_missing_path_is_named(tmp_path):
 
 
 def test_an_empty_folder_is_an_error_of_one_line(tmp_path):
-    with pytest.raises(ValueError, match="no files in") as caught:
+    with pytest.raises(ValueError, match="no files with text in") as caught:
         load_documents(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -91,13 +91,15 @@ def load_documents(
     root = check_path(path)
     documents: list[Document] = []
     ignored: Counter[str] = Counter()
+    read = 0
     for file, source in find_files(path, report):
         if not root.is_file() and not has_reader(file):
             ignored[file.suffix.lower() or file.name] += 1
             continue
         documents.extend(read_reported(file, source, settings, report))
+        read += 1
     if not documents:
-        raise ValueError(nothing_found(path, problems, ignored))
+        raise ValueError(nothing_found(path, problems, ignored, read))
     return documents
 
 
@@ -200,13 +202,16 @@ def describe_error(error: Exception) -> str:
     )
 
 
-def nothing_found(path: str | os.PathLike[str], problems: list[FileProblem], ignored: Counter[str]) -> str:
+def nothing_found(
+    path: str | os.PathLike[str], problems: list[FileProblem], ignored: Counter[str], read: int = 0
+) -> str:
     """One line that says why there is nothing to read at a path.
 
     Args:
         path: The path.
         problems: What could not be read.
         ignored: Suffixes of the files that have no reader, with their numbers.
+        read: Number of files that were read, and held nothing.
     """
     name = os.fspath(path)
     if len(problems) == 1:
@@ -218,4 +223,4 @@ def nothing_found(path: str | os.PathLike[str], problems: list[FileProblem], ign
     if ignored:
         found = ", ".join(f"{count} × {suffix}" for suffix, count in ignored.most_common(5))
         return f"no supported documents in {name} (found {found}); supported: {SUPPORTED_FORMATS}"
-    return f"no files with text in {name}; supported: {SUPPORTED_FORMATS}"
+    return f"{'no text in the files of' if read else 'no files in'} {name}; supported: {SUPPORTED_FORMATS}"

@@ -277,7 +277,7 @@ class _Run:
             return
         others = (file.path for file in found if file.source not in after.files)
         ignored = Counter(path.suffix.lower() or path.name for path in others)
-        raise ValueError(nothing_found(self.path, self.problems, ignored))
+        raise ValueError(nothing_found(self.path, self.problems, ignored, len(after.files)))
 
     def _report_of(
         self, before: Folder, after: Folder, changes: Changes, *, refitted: bool, started: float

@@ -110,7 +110,7 @@ def test_unreadable_files_are_reported_and_the_others_are_read(tmp_path):
 def test_empty_source_files_are_no_problem(tmp_path):
     (tmp_path / "__init__.py").touch()
     (tmp_path / "py.typed").touch()
-    with pytest.raises(ValueError, match="no files with text in"):
+    with pytest.raises(ValueError, match="no text in the files of"):
         load_documents(tmp_path)
     (tmp_path / "a.py").write_text("x = 1\n")
     problems = []
@@ -134,7 +134,7 @@ def test_a_missing_path_is_named(tmp_path):
 
 
 def test_an_empty_folder_is_an_error_of_one_line(tmp_path):
-    with pytest.raises(ValueError, match="no files with text in") as caught:
+    with pytest.raises(ValueError, match="no text in the files of") as caught:
         load_documents(tmp_path)
     assert "\n" not in str(caught.value)
 

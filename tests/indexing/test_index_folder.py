@@ -323,7 +323,7 @@ def test_nothing_to_index_is_an_error_of_one_line_and_saves_nothing(tmp_path, st
     empty.mkdir()
     if content:
         (empty / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
-    with pytest.raises(ValueError, match=r"no (files with text|supported documents) in .*empty") as caught:
+    with pytest.raises(ValueError, match=r"no (files|supported documents) in .*empty") as caught:
         index_folder(empty, store)
     assert "\n" not in str(caught.value)
     with pytest.raises(FileNotFoundError, match="no such file or folder"):

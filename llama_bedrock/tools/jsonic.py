@@ -134,7 +134,7 @@ class _ObjectReader:
     def _read_entry(self, *, first: bool) -> Reading[None]:
         source = self._source
         key: str = yield from self._read_key()
-        if first and key not in CALL_KEYS and not self._writer.resolve(key):
+        if key not in CALL_KEYS and not self._may_hold(key, first=first):
             raise NotACall
         char = yield from skip_space(source)
         if char not in (":", "="):
@@ -153,6 +153,12 @@ class _ObjectReader:
             yield from self._read_arguments(char)
         else:
             yield from self._read_other(key)
+
+    def _may_hold(self, key: str, *, first: bool) -> bool:
+        """Tell whether a call can have this key, which is none of those that calls have."""
+        if first:
+            return self._writer.resolve(key) is not None
+        return self._name is None or self._has_args or self._writer.knows(self._name)
 
     def _read_key(self) -> Reading[str]:
         if self._source.text[self._source.pos] in QUOTES:

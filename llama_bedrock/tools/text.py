@@ -5,6 +5,8 @@ from __future__ import annotations
 from llama_bedrock.tools.events import Event, TextDelta
 
 _LEAD = 300
+_PROSE_ENDS = frozenset(".:;!?)")
+_DATA_WORDS = ("true", "false", "null", "True", "False", "None")
 
 
 class TextWriter:
@@ -56,8 +58,13 @@ class TextWriter:
         self._breaks += space.count("\n")
         if self._breaks:
             self.line_start = True
-        if self._breaks > 1:
+        if self._breaks > 1 or (self._breaks and self._ends_prose()):
             self.nesting = 0
+
+    def _ends_prose(self) -> bool:
+        """Tell whether the line before ended as lines of data do not: its brackets were prose."""
+        last = self.lead[-1:]
+        return last in _PROSE_ENDS or (last.isalpha() and not self.lead.endswith(_DATA_WORDS))
 
     def release(self, text: str) -> None:
         """Write text that was taken for a call."""

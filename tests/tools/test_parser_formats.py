@@ -1,7 +1,9 @@
 """Every form in which a Llama writes a call, every form that is not one, and each at every split point."""
 
 import pytest
-from parsing import read, splits, tool
+from parsing import TOOLS, read, splits, tool
+
+from llama_bedrock.tools.parser import ToolCallParser
 
 PARIS = ("get_weather", {"city": "Paris"})
 SUM = ("add", {"a": 1, "b": 2})
@@ -182,6 +184,7 @@ WITH_WORDS = [
     ("add(a=1, b=2)\n\nI will tell you.", "I will tell you.", [SUM]),
     ("[add(a=1, b=2)]\n\nI will tell you.", "I will tell you.", [SUM]),
     ("One:\n[add(a=1, b=2)]\nand two:\n[now()]", "One:\n\nand two:", [SUM, NOW]),
+    ("It lies in [0, 1). I look:\n[now()]", "It lies in [0, 1). I look:", [NOW]),
     ('Here it is: {"name": "now", "parameters": {}} Anything else?', "Here it is:  Anything else?", [NOW]),
     ("I have no clock, so I look.<|python_tag|>[now()]", "I have no clock, so I look.", [NOW]),
     ("I do not know.\n<function=now>{}</function>\nDone.", "I do not know.\n\nDone.", [NOW]),
@@ -218,6 +221,7 @@ TEXTS = [
     '["Paris", "London", "Rome"]',
     "[1, 2, 3]",
     '{"plan": [{"name": "add", "parameters": {"a": 1, "b": 2}}]}',
+    '{\n  "done": true,\n  "plan": [\n    {"name": "add", "parameters": {"a": 1, "b": 2}}\n  ]\n}',
     '{"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}',
     '[{"name": "add", "description": "adds", "parameters": {"type": "object", "properties": {}}}]',
     "3 <| 4 is odd, <|python_tagged|> is no token, 1 < 2.",
@@ -409,3 +413,9 @@ def test_any_name_is_a_tool_where_none_are_known():
     assert read("[f(x=1)]", []).calls == [("f", {"x": 1})]
     assert read('{"name": "f", "parameters": {"x": "1"}}', []).calls == [("f", {"x": "1"})]
     assert read('{"name": "demo", "version": "1.0"}', []).calls == []
+
+
+def test_json_that_is_no_call_is_held_no_longer_than_its_first_keys():
+    parser = ToolCallParser(TOOLS)
+    assert parser.feed('{"name": "Ada", "age') == []
+    assert "".join(event.text for event in parser.feed('": 36')) == '{"name": "Ada", "age": 36'

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from struct import Struct
 from struct import error as StructError
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 from uuid import UUID
 from zlib import crc32
 
@@ -21,18 +21,16 @@ _OVERHEAD = _PRELUDE.size + _UINT32.size
 _MAX_FRAME_BYTES = MAX_HEADER_BYTES + MAX_PAYLOAD_BYTES
 _KEEP_HEADER_SETS = 64  # a model's stream has one set of headers, a knowledge base's three
 
-HeaderValue = bool | int | bytes | str | UUID
+HeaderValue: TypeAlias = bool | int | bytes | str | UUID
 
 
 class EventStreamDecodeError(ValueError):
     """The bytes are no event stream; the only error the decoder raises."""
 
 
-class Frame(NamedTuple):
-    """One message of a stream. Frames with equal headers share one mapping: read it, do not write it."""
-
-    headers: Mapping[str, HeaderValue]
-    payload: bytes
+# Headers and payload of one message. Frames with equal headers share one mapping: read it, do not write it.
+# A plain tuple: a stream has thousands.
+Frame: TypeAlias = tuple[Mapping[str, HeaderValue], bytes]
 
 
 class EventStreamDecoder:
@@ -70,24 +68,24 @@ class EventStreamDecoder:
             buffer += data
             source = buffer
         position, available = 0, len(source)
+        unpack, parsed = _PRELUDE.unpack_from, self._headers
         while available - position >= _OVERHEAD:
-            total, header_length, prelude_crc = _PRELUDE.unpack_from(source, position)
+            total, header_length, prelude_crc = unpack(source, position)
             end = position + total
             if end > available or not _OVERHEAD + header_length <= total <= _MAX_FRAME_BYTES:
                 self._check_prelude(source, position)  # before a damaged length can make us wait for ever
                 break
             frame = bytes(source[position:end])
-            body_end = total - 4
             if crc32(frame[:8]) != prelude_crc:
                 raise EventStreamDecodeError("prelude checksum mismatch")
-            if crc32(frame[:body_end]) != int.from_bytes(frame[body_end:], "big"):
+            if crc32(frame[:-4]) != int.from_bytes(frame[-4:], "big"):
                 raise EventStreamDecodeError("message checksum mismatch")
             header_end = 12 + header_length
             raw_headers = frame[12:header_end]
-            headers = self._headers.get(raw_headers)
+            headers = parsed.get(raw_headers)
             if headers is None:
                 headers = self._parse_headers(raw_headers)
-            frames.append(Frame(headers, frame[header_end:body_end]))
+            frames.append((headers, frame[header_end:-4]))
             position = end
         if source is buffer:
             del buffer[:position]

@@ -16,7 +16,7 @@ from json import JSONDecoder, loads
 from typing import Any
 
 from llama_bedrock.errors import LlamaBedrockError
-from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder, Frame
+from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder
 from llama_bedrock.transport.failures import CallContext
 
 _METRICS = "amazon-bedrock-invocationMetrics"
@@ -196,20 +196,17 @@ class StreamParser:
         """Take bytes, cut anywhere; return the pieces of text they complete."""
         chunks: list[GenerationChunk] = []
         tally, texts = self._tally, self._texts
+        request_id = self._request_id
         try:
-            for frame in self._decoder.feed(data):
-                headers, payload = frame
+            for headers, payload in self._decoder.feed(data):
                 # Equal headers are one object, so the usual frame costs one comparison.
-                if headers is not self._chunk_headers and not self._is_chunk(frame):
+                if headers is not self._chunk_headers and not self._is_chunk(headers, payload):
                     continue
                 text = tally.add(_event(payload))
                 if text:
                     texts.append(text)
-                    chunks.append(
-                        GenerationChunk(
-                            text, tally.prompt_tokens, tally.output_tokens, request_id=self._request_id
-                        )
-                    )
+                    counts = tally.prompt_tokens, tally.output_tokens
+                    chunks.append(GenerationChunk(text, *counts, request_id=request_id))
         except LlamaBedrockError as error:
             self._fail(error)
         except _DAMAGE as error:
@@ -261,11 +258,10 @@ class StreamParser:
             error.request_id = self._request_id
         return error
 
-    def _is_chunk(self, frame: Frame) -> bool:
-        headers = frame.headers
+    def _is_chunk(self, headers: Mapping[str, Any], payload: bytes) -> bool:
         kind = headers.get(":message-type", "event")
         if kind != "event":
-            raise self._context.from_frame(headers, frame.payload, self._headers)
+            raise self._context.from_frame(headers, payload, self._headers)
         if headers.get(":event-type") != "chunk":
             return False  # events of a later protocol, such as `initial-response`
         self._chunk_headers = headers

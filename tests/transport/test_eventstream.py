@@ -6,6 +6,7 @@ Fuzz invariant: for any bytes, cut anywhere, the decoder yields frames or raises
 import contextlib
 import struct
 import zlib
+from typing import NamedTuple
 from uuid import UUID
 
 import pytest
@@ -17,9 +18,16 @@ from llama_bedrock.transport.eventstream import (
     MAX_HEADER_BYTES,
     EventStreamDecodeError,
     EventStreamDecoder,
-    Frame,
     encode_frame,
 )
+
+
+class Frame(NamedTuple):
+    """What the decoder gives, with names; equal to the plain tuple."""
+
+    headers: dict
+    payload: bytes
+
 
 # AWS's published vectors: what the SDKs of all languages are tested with.
 VECTORS = {
@@ -75,7 +83,7 @@ def decode(data, *cuts):
     for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
         found += decoder.feed(data[start:end])
     decoder.close()
-    return found
+    return [Frame(*frame) for frame in found]
 
 
 def botocore_decode(data):

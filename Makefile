@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# What depends on versions of other libraries; the rest would repeat `make test`.
+LOWEST_TESTS = $(addprefix tests/,agents catalog chat_model errors faiss_store hybrid local prompts rag tools transport)
 # As pip does for an installed wheel, so that imports take as long as they do for users.
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
@@ -21,7 +23,7 @@ test-slow: $(VENV)/.dev ## run the slower checks: kill -9, a million generations
 	$(BIN)/pytest -m slow
 
 test-lowest: $(VENV)-lowest/.test ## run the tests with the oldest versions that pyproject.toml allows
-	$(VENV)-lowest/bin/pytest -n auto --dist loadfile
+	$(VENV)-lowest/bin/pytest -n auto --dist loadfile $(LOWEST_TESTS)
 
 lint: $(VENV)/.dev ## ruff, and the rules of who may import whom
 	$(BIN)/ruff check .

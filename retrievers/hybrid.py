@@ -73,9 +73,9 @@ class HybridRetriever(BaseRetriever):
     is built at the first search, follows its changes, and is saved with it from then on.
 
     With LSA embeddings the query's vector is first moved towards the best documents of a first ranking
-    (pseudo-relevance feedback): chosen on one half of the queries, it raises nDCG@10 on the other from .405
-    to .407 (Cranfield), .767 to .797 (cookbook-docs) and lowers it from .534 to .518 (docstrings to
-    functions); ``feedback=0`` turns it off.
+    (pseudo-relevance feedback). Chosen on one half of the questions, on the other it takes nDCG@10 from .400
+    to .404 (Cranfield), .767 to .797 (cookbook-docs) and .501 to .494 (docstrings to functions);
+    ``feedback=0`` turns it off. All numbers: ``benchmarks/retrieval_quality.py``.
 
     Args:
         store: Where the vectors are: a FAISSStore, or any LangChain vector store, with ``documents``.

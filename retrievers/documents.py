@@ -62,9 +62,9 @@ def load_documents(
     known, ``title``, ``page`` (from 1), ``line`` (from 1), ``language`` (source code). A row in BEIR's form
     (``_id``, ``title``, ``text``) keeps its id and title.
 
-    A folder is walked in sorted order. Hidden files and folders, ``node_modules`` and Python environments are
-    left out; folder links are followed once, so a loop of links ends. Files of unknown name are read if their
-    content is text.
+    A folder is walked in sorted order. Hidden files and folders, ``node_modules``, Python environments and
+    saved FAISSStores are left out; folder links are followed once, so a loop of links ends. Files of unknown
+    name are read if their content is text.
 
     Args:
         path: File or folder.
@@ -167,7 +167,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_skipped(entry: os.DirEntry[str]) -> bool:
-    return entry.name in SKIPPED_FOLDERS or os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
+    def holds(name: str) -> bool:
+        return os.path.exists(os.path.join(entry.path, name))
+
+    is_store = holds("CURRENT") and holds("writer.lock")  # a FAISSStore among the documents it was made of
+    return entry.name in SKIPPED_FOLDERS or holds("pyvenv.cfg") or is_store
 
 
 def read_reported(

@@ -318,4 +318,7 @@ def titan_embeddings(*, region_name: str | None = None, endpoint_url: str | None
 def _has_aws_credentials() -> bool:
     if os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
         return True
-    return require("botocore.session", "aws").Session().get_credentials() is not None
+    session = require("botocore.session", "aws").Session()
+    # Off EC2 nobody answers, and everybody would wait; on EC2 the answer takes milliseconds.
+    session.set_config_variable("metadata_service_timeout", 0.5)
+    return session.get_credentials() is not None

@@ -164,6 +164,14 @@ def test_other_sizes_of_chunks_read_everything_again(docs, store):
     assert max(len(d.page_content) for d in smaller.documents()) <= 200
 
 
+def test_a_store_saved_among_its_documents_is_not_indexed(docs):
+    store = FAISSStore(CountingEmbeddings())
+    index_folder(docs, store)
+    store.save(docs / "index")
+    assert counts(index_folder(docs, store)) == (0, 0, 0, 6)
+    assert sources(store) == [f"file{n}.md" for n in range(6)]
+
+
 def test_several_folders_share_a_store(docs, store, tmp_path):
     more = tmp_path / "more"
     more.mkdir()
@@ -429,6 +437,7 @@ class TestOtherStores:
         assert embeddings.texts.total() - 1206 < 512
 
 
+@pytest.mark.slow
 def test_an_unchanged_folder_of_10000_files_is_seen_as_unchanged_within_3_seconds(tmp_path):
     folder = tmp_path / "many"
     for number in range(10_000):

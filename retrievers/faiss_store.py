@@ -167,12 +167,15 @@ class FAISSStore(StoreChanges):
             StoreDamagedError: A file is missing, truncated, changed or foreign.
             ValueError: It was made with another embedding model, or needs ``embedding``.
         """
-        saved = open_store(Path(folder), embedding, embedding_id, mapped=mmap, verify=verify)
+        saved, collection, embedding = open_store(
+            Path(folder), embedding, embedding_id, mapped=mmap, verify=verify
+        )
         store = cls.__new__(cls)
-        store._embedding_id, store._contextual = embedding_id, saved.contextual
+        store._embedding_id = embedding_id
+        store._contextual = saved.generation.manifest["contextual"]
         store._saved = saved
         store._sidecars = {}
-        store._contents = Contents(saved.collection, saved.embedding)
+        store._contents = Contents(collection, embedding)
         return store
 
     def save(self, folder: str | Path | None = None) -> None:
@@ -213,10 +216,10 @@ class FAISSStore(StoreChanges):
                 return False
             # LSA may have been fitted again; the one that belongs to the vectors is saved with them.
             embedding = None if isinstance(contents.embedding, LSAEmbeddings) else contents.embedding
-            self._saved = open_store(
+            self._saved, collection, embedding = open_store(
                 self._saved.folder, embedding, self._embedding_id, mapped=True, verify=None
             )
-            self._contents = Contents(self._saved.collection, self._saved.embedding)
+            self._contents = Contents(collection, embedding)
             return True
 
     # What it is

@@ -34,9 +34,10 @@ class _Waiting:
     future: asyncio.Future[list[Hit]]
 
     @property
-    def group(self) -> tuple[int, object]:
-        """Searches that can be one batch."""
-        return self.k, self.filter_ if isinstance(self.filter_, Filter) else id(self.filter_)
+    def group(self) -> tuple[int, int, object]:
+        """Searches that can be one batch; a vector of a wrong length must not fail the others."""
+        same = self.filter_ if isinstance(self.filter_, Filter) else id(self.filter_)
+        return self.query.shape[1], self.k, same
 
 
 class SearchQueue:

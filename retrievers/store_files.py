@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -51,19 +52,26 @@ class SavedStore:
     Attributes:
         folder: Where.
         generation: The generation that was opened or written.
-        collection: Its contents.
-        embedding: The model that made the vectors.
-        contextual: Whether titles and headings were embedded with the texts.
-        index: The FAISS index as it was written; while the collection has this one, its file is linked, not
-            written.
+        index: Refers to the FAISS index as it was written, if it still exists. While the collection has this
+            one, with as many slots, its file is linked and not written again.
+        slots: Number of its slots then.
     """
 
     folder: Path
     generation: Generation
-    collection: Collection
-    embedding: Embeddings | None
-    contextual: bool
-    index: tuple[VectorIndex | None, int]
+    index: weakref.ref[VectorIndex] | None
+    slots: int
+
+    @classmethod
+    def of(cls, folder: Path, generation: Generation, collection: Collection) -> SavedStore:
+        """The collection as it is now, saved as this generation."""
+        index = None if collection.index is None else weakref.ref(collection.index)
+        return cls(folder, generation, index, collection.slots.count)
+
+    def holds(self, collection: Collection) -> bool:
+        """True if the vectors of the collection are those in the generation's file."""
+        index = self.index and self.index()
+        return index is not None and index is collection.index and self.slots == collection.slots.count
 
     def is_current(self) -> bool:
         """True if no process has saved another generation."""
@@ -78,8 +86,8 @@ class SavedStore:
 
 def open_store(
     folder: Path, embedding: Embeddings | None, embedding_id: str | None, *, mapped: bool, verify: bool | None
-) -> SavedStore:
-    """Open the current generation of a folder; see `FAISSStore.load`."""
+) -> tuple[SavedStore, Collection, Embeddings | None]:
+    """Open the current generation of a folder, with the embeddings it belongs to; see `FAISSStore.load`."""
     generation = open_generation(folder, verify=verify)
     path, manifest = generation.path, generation.manifest
     embedding = _matching_embedding(generation, embedding, embedding_id)
@@ -98,7 +106,7 @@ def open_store(
         raise StoreDamagedError(f"{path}: the index has {len(index)} vectors and the slots {slots.count}")
     documents = DocumentTable(path / _DOCUMENTS, writable=False)
     collection = Collection(documents, settings, index, slots, manifest["version"])
-    return SavedStore(folder, generation, collection, embedding, manifest["contextual"], (index, slots.count))
+    return SavedStore.of(folder, generation, collection), collection, embedding
 
 
 def write_store(
@@ -139,8 +147,7 @@ def write_store(
             }
 
         generation = write_generation(folder, write, reused)
-        index = (collection.index, collection.slots.count)
-        result = SavedStore(folder, generation, collection, embedding, contextual, index)
+        result = SavedStore.of(folder, generation, collection)
         if saved is not None and saved.generation.lock is not None:
             saved.generation.lock.release()
         delete_unused(folder)
@@ -168,8 +175,7 @@ def _write_files(path: Path, collection: Collection, saved: SavedStore | None) -
     reused: dict[str, Any] = {}
     if saved is not None and not collection.documents.writable:
         reused |= _link(_DOCUMENTS, saved.generation, path)
-    unchanged = saved is not None and saved.index == (collection.index, collection.slots.count)
-    if saved is not None and unchanged and collection.index is not None:
+    if saved is not None and saved.holds(collection):
         reused |= _link(_VECTORS, saved.generation, path)
     with ThreadPoolExecutor(1) as pool:
         copied = None

@@ -87,13 +87,23 @@ def _read_encoded(source: Source, writer: CallWriter) -> Reading[None]:
 class _ObjectReader:
     """Reads one object, key by key, and tells the writer of the arguments as they come."""
 
-    def __init__(self, source: Source, writer: CallWriter, *, wrappers: int = 0) -> None:
+    def __init__(self, source: Source, writer: CallWriter, *, wrappers: int = 0, inner: bool = False) -> None:
         self._source, self._writer = source, writer
-        self._wrappers = wrappers
+        self._wrappers, self._inner = wrappers, inner
         self._name: str | None = None
         self._args: Any = None
         self._has_args = self._streamed = self._wrapped = False
         self._other: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str | None:
+        """The tool that is called, once its name was read."""
+        return self._name
+
+    @property
+    def called(self) -> bool:
+        """True if the object held a whole call, not only the name of one."""
+        return self._has_args or self._wrapped
 
     def read(self) -> Reading[None]:
         try:
@@ -124,7 +134,7 @@ class _ObjectReader:
             first = False
             comma = (yield from skip_space(source, comments=True)) == ","
             source.pos += comma
-        if not self._wrapped and (yield from goes_on(source)):
+        if not self._wrapped and not self._inner and (yield from goes_on(source)):
             raise Unreadable("arguments follow the closing brace")
         self._finish()
 
@@ -212,11 +222,15 @@ class _ObjectReader:
         self._other[key] = value
 
     def _read_wrapped(self) -> Reading[None]:
+        """Read ``"function": {"name": …, "arguments": …}``; the arguments may also stand beside it."""
         if self._wrappers >= _MAX_WRAPPERS:
             raise NotACall
-        self._wrapped = True
-        reader = _ObjectReader(self._source, self._writer, wrappers=self._wrappers + 1)
+        reader = _ObjectReader(self._source, self._writer, wrappers=self._wrappers + 1, inner=True)
         yield from reader.read()
+        if reader.name is None or reader.called:
+            self._wrapped = True
+        else:
+            self._name = reader.name
 
     def _read_wrapped_list(self) -> Reading[None]:
         if self._wrappers >= _MAX_WRAPPERS:
@@ -239,6 +253,8 @@ class _ObjectReader:
             return
         if self._name is None:
             self._finish_keyed()
+            return
+        if self._inner and not self._has_args and not self._other.keys() - _ASIDE:
             return
         args = self._arguments()
         for key, value in args.items():

@@ -31,16 +31,11 @@ HEADERS = (
 )
 """Headers that some models repeat before they answer."""
 
+_TAG_NAMES = ("call", "calls", "use", "code", "call_begin")
 OPENING_TAGS = (
-    "<tool_call>",
-    "<tool_calls>",
-    "<function_call>",
-    "<function_calls>",
-    "<|tool_call|>",
-    "<|tool_calls|>",
-    "<tool_code>",
-    "<tool>",
-    "<tools>",
+    *(f"<tool{joint}{name}>" for joint in "_-" for name in _TAG_NAMES),
+    *(f"<function{joint}{name}>" for joint in "_-" for name in ("call", "calls")),
+    *("<|tool_call|>", "<|tool_calls|>", "<tool>", "<tools>"),
 )
 """Tags of other models' formats, which Llamas have learned too."""
 

@@ -160,6 +160,17 @@ CALLS = [
     ("<|python_tag|>[add(a=1, b=2)]<|eot_id|>", [SUM]),
     ("<|python_start|>[add(a=1, b=2)]<|python_end|><|eot|>", [SUM]),
     ('<|python_tag|>search.call(query="x")', [("search", {"query": "x"})]),
+    (
+        '<tool-use>\n{\n  "tool_calls": [\n    {\n      "id": "pending",\n      "type": "function",\n      '
+        '"function": {\n        "name": "add"\n      },\n      "parameters": {\n        "a": 1,\n        "b": 2\n'
+        "      }\n    }\n  ]\n}\n</tool-use>",
+        [SUM],
+    ),
+    ('{"type": "function", "function": {"name": "now"}}', [NOW]),
+    ("<function-call>[add(a=1, b=2)]</function-call>", [SUM]),
+    ('<function=search {"query": "x"} ', [("search", {"query": "x"})]),
+    ('<function=search={"query": "x"}</function>', [("search", {"query": "x"})]),
+    ('<function=search,{"query": "x"}>', [("search", {"query": "x"})]),
     ('<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": 2}}\n</tool_call>', [SUM]),
     # fences
     ("```python\n[add(a=1, b=2)]\n```", [SUM]),

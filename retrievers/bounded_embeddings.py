@@ -35,8 +35,7 @@ class BoundedEmbeddings(Embeddings):
             ``BedrockEmbeddings`` is.
         max_concurrency: Calls in flight at most. Default 16.
         batch_size: Texts in one call. Default 1, right for models that take one text a request, such as
-        Titan; 96 for
-            Cohere.
+            Titan; 96 for Cohere.
         patience: Seconds to go on while throttled. Default 600.
         max_retries: Attempts after the first for other faults. Default 4.
     """

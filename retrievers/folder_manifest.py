@@ -30,7 +30,7 @@ class Chunk:
         id: Its id there.
         content: Digest of its text, by which duplicates are told.
         vector: Digest of what is embedded, its text with title and headings: the same digest, the same
-        vector.
+            vector.
     """
 
     id: str
@@ -52,8 +52,7 @@ class KnownFile:
     Attributes:
         size: In bytes.
         modified_ns: Time of its last change; 0 if it was so recent that another change could share it, as git
-        does:
-            the content decides then.
+            does: the content decides then.
         digest: Of its bytes.
         chunks: Its chunks in the store.
         duplicates: Content digests of chunks that are in the store for another file.
@@ -74,7 +73,7 @@ class Folder:
 
     Attributes:
         settings: Everything besides the files that chunks depend on; with other settings all files are read
-        again.
+            again.
         files: By source.
     """
 
@@ -93,7 +92,7 @@ class Manifest:
     Attributes:
         folders: What is known of each.
         store_version: Version of the store when they were indexed; if it has changed, somebody else changed
-        it.
+            it.
     """
 
     folders: dict[str, Folder] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
 from llama_bedrock._extras import require
+from llama_bedrock.retrievers.analysis import searchable_text
 from llama_bedrock.retrievers.embeddings import LSAEmbeddings
 from llama_bedrock.retrievers.fusion import Fusion, fuse
 from llama_bedrock.retrievers.lexical_side import (
@@ -161,7 +162,7 @@ class HybridRetriever(BaseRetriever):
         # alpha of a call goes before weights of the retriever.
         weights = None if "alpha" in kwargs and "weights" not in kwargs else options["weights"]
         weights = tuple(weights or (options["alpha"], 1 - options["alpha"]))
-        fuse([{}, {}], weights, options["fusion"])
+        fuse([{}, {}], weights, options["fusion"])  # checks them
         candidates = max(options["candidates"], options["k"])
         return _Call(options["k"], weights, options["fusion"], options["filter"], candidates, feedback)
 
@@ -245,7 +246,7 @@ class HybridRetriever(BaseRetriever):
                     [document.id for document in documents]
                 )
                 return vectors
-        return embeddings.embed_documents([document.page_content for document in documents])
+        return embeddings.embed_documents([searchable_text(document) for document in documents])
 
     def _lexical_side(self) -> StoreLexicalSide | DocumentsLexicalSide:
         with self._lock:

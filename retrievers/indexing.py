@@ -48,7 +48,7 @@ class IndexReport:
         added: Files that are new.
         changed: Files that were indexed before and have changed.
         removed: Files that are gone.
-        unchanged: Files that were not looked into.
+        unchanged: Files that are as they were.
         unreadable: Files, and parts of files, that could not be read.
         chunks: Chunks of the folder that are in the store now.
         embedded: Texts that were embedded for it.
@@ -105,10 +105,9 @@ def index_folder(
     Args:
         path: File or folder; see `load_documents` for what is read.
         store: A FAISSStore, or any vector store that takes ids. Other stores need ``state``, and embed by
-        themselves.
+            themselves.
         engine: ``"local"``, or ``"ray"``: reading, splitting and embedding in Ray workers, on this machine or
-        the
-            cluster Ray is connected to, whose workers must see the files under the same path.
+            the cluster Ray is connected to, whose workers must see the files under the same path.
         on_progress: Told about the progress.
         on_error: Called for each file that cannot be read. Default: a warning in the log.
         encoding: As in `load_documents`.
@@ -126,7 +125,7 @@ def index_folder(
     Raises:
         FileNotFoundError: There is no such file or folder.
         ValueError: It holds nothing that can be read, and was not indexed before; or an option makes no
-        sense.
+            sense.
         StoreLockedError: Another process is indexing into the same store.
         LlamaBedrockError: The embedding service failed for good.
     """

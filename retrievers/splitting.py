@@ -12,6 +12,7 @@ import hashlib
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ _PROSE_SEPARATORS = [
     r"\s+",
     "",
 ]
+_WORD_START = re.compile(r"(?<=\s)\S")
 _VERBATIM = frozenset({"text", "markdown", "rst", "code"})
 _FORMAT_OF_SUFFIX = {
     ".md": "markdown",
@@ -85,13 +87,15 @@ def split_documents(
 def _split(document: Document, cutter: _Cutter) -> Iterator[Document]:
     text = document.page_content
     format = _format_of(document)
+    # In other documents "language" may be one that people speak.
+    language = document.metadata.get("language") if format == "code" else None
     line_starts = [0, *(match.end() for match in re.finditer("\n", text))] if format in _VERBATIM else None
     for section in _merge_short(text, _sections(text, format), cutter.chunk_size // 5, cutter.chunk_size):
-        for start, end in cutter.spans(text, section, document.metadata.get("language")):
+        for start, end in cutter.spans(text, section, language):
             metadata: dict[str, Any] = {**document.metadata, "start_index": start, "end_index": end}
             if section.headings:
                 metadata["heading"] = " > ".join(section.headings)
-            if line_starts is not None and "line" in metadata:
+            if line_starts is not None and isinstance(metadata.get("line"), int):
                 metadata["line"] += bisect_right(line_starts, start) - 1
             yield Document(
                 page_content=text[start:end], metadata=metadata, id=_chunk_id(document, start, end)
@@ -190,30 +194,19 @@ class _Cutter:
 
     def _with_overlap(self, text: str, floor: int, start: int, end: int) -> int:
         """The start of a chunk moved back by the overlap, to a word's beginning."""
-        earliest = max(floor, start - min(self.chunk_overlap, self.chunk_size - (end - start)))
-        if earliest <= floor:
-            return (
-                start
-                if earliest == start
-                else floor + len(text[floor:start]) - len(text[floor:start].lstrip())
-            )
-        word = re.compile(r"(?<=\s)\S").search(text, earliest, start)
+        room = min(self.chunk_overlap, self.chunk_size - (end - start))
+        if room <= 0:
+            return start
+        if start - room <= floor:
+            before = text[floor:start]
+            return floor + len(before) - len(before.lstrip())
+        word = _WORD_START.search(text, start - room, start)
         return word.start() if word else start
 
     def _splitter(self, language: str | None) -> TextSplitter:
         if language not in self._splitters:
             splitters = require("langchain_text_splitters", "local")
-            separators = _PROSE_SEPARATORS
-            if language is not None:
-                known = {item.value for item in splitters.Language}
-                recursive = splitters.RecursiveCharacterTextSplitter
-                code = (
-                    recursive.get_separators_for_language(splitters.Language(language))
-                    if language in known
-                    else []
-                )
-                separators = [*code, r"\n\n", r"\n", r"\s+", ""]
-                separators = [s for i, s in enumerate(separators) if s or i == len(separators) - 1]
+            separators = _PROSE_SEPARATORS if language is None else _code_separators(language)
             self._splitters[language] = splitters.RecursiveCharacterTextSplitter(
                 separators=separators,
                 is_separator_regex=True,
@@ -223,3 +216,15 @@ class _Cutter:
                 chunk_overlap=0,
             )
         return self._splitters[language]
+
+
+def _code_separators(language: str) -> list[str]:
+    """Where source code is cut: before definitions, where the language's are known, then at lines."""
+    splitters = require("langchain_text_splitters", "local")
+    definitions: list[str] = []
+    with suppress(ValueError):  # a language that langchain-text-splitters does not know, or not yet
+        known = splitters.RecursiveCharacterTextSplitter.get_separators_for_language(
+            splitters.Language(language)
+        )
+        definitions = [separator for separator in known if separator]
+    return [*definitions, r"\n\n", r"\n", r"\s+", ""]

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from llama_bedrock.retrievers import split_documents
+from llama_bedrock.retrievers.readers import _CODE_LANGUAGES
 
 WORDS = st.text(alphabet="ab é日。.!? \n\t", max_size=30)
 LINES = st.one_of(
@@ -135,6 +136,22 @@ def test_documents_without_a_format_are_told_by_their_source():
     documents = [Document(page_content=text, metadata={"source": f"a.{suffix}"}) for suffix in ("md", "txt")]
     chunks = split_documents(documents, chunk_size=60, chunk_overlap=0)
     assert [chunk.metadata.get("heading") for chunk in chunks] == ["A", "B", None, None]
+
+
+def test_metadata_of_other_loaders_mean_what_they_mean_there():
+    text = "One sentence here. Another one there! And a third one, which is longer."
+    document = Document(page_content=text, metadata={"language": "en", "line": "12-14", "format": "text"})
+    chunks = split_documents([document], chunk_size=40, chunk_overlap=0)
+    assert chunks[0].page_content == "One sentence here. Another one there!"
+    assert {chunk.metadata["line"] for chunk in chunks} == {"12-14"}
+
+
+@pytest.mark.parametrize("language", sorted(set(_CODE_LANGUAGES.values())))
+def test_code_of_every_language_is_split(language):
+    code = "\n".join(f"value{n} = {n};" for n in range(60))
+    document = Document(page_content=code, metadata={"format": "code", "language": language})
+    chunks = split_documents([document], chunk_size=100, chunk_overlap=0)
+    assert "\n".join(chunk.page_content for chunk in chunks) == code
 
 
 def test_ids_are_stable_and_metadata_is_kept():

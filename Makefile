@@ -62,7 +62,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(VENV)-lowest/.test: pyproject.toml .ci/lowest.py | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)-lowest
-	$(BIN)/python .ci/lowest.py local aws agents vision > $(VENV)-lowest/pins.txt
+	$(BIN)/python .ci/lowest.py local aws agents vision large qdrant > $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r $(VENV)-lowest/pins.txt --editable '.[test]'
 	@touch $@

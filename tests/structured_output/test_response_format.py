@@ -1,7 +1,6 @@
 """Answers that are JSON: asked for at call time, read whole and in pieces, and by LangChain's agents."""
 
 import json
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -10,12 +9,8 @@ from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from pydantic import BaseModel
 
-from llama_bedrock import ChatLlamaBedrock
-from llama_bedrock.local import LocalBedrock
-from llama_bedrock.testing import ScriptedEngine
 from llama_bedrock.tools.response_format import JsonContent, ResponseFormat, clean_json, read_response_format
 
-LLAMA = "meta.llama3-3-70b-instruct-v1:0"
 SCHEMA = {
     "title": "Joke",
     "type": "object",
@@ -155,21 +150,11 @@ def get_degrees(city: str) -> str:
     return f"21 in {city}"
 
 
-@contextmanager
-def model_that_answers(*answers):
-    engine = ScriptedEngine(list(answers))
-    with LocalBedrock(engine=engine) as server:
-        llm = ChatLlamaBedrock(model=LLAMA, region_name="us-east-2", endpoint_url=server.endpoint_url)
-        yield llm, engine
-
-
-needs_model = pytest.mark.usefixtures("aws_credentials")
 quiet = pytest.mark.filterwarnings("ignore::llama_bedrock.LlamaLifecycleWarning")
 
 
-@needs_model
 @quiet
-def test_response_format_at_call_time_gives_clean_json_in_both_ways():
+def test_response_format_at_call_time_gives_clean_json_in_both_ways(model_that_answers):
     form = {"type": "json_schema", "json_schema": {"name": "Joke", "schema": SCHEMA}}
     body = '"setup": "a", "rating": "7"} And that is it.'
     with model_that_answers(body, body) as (llm, engine):
@@ -181,10 +166,9 @@ def test_response_format_at_call_time_gives_clean_json_in_both_ways():
     assert "write the object itself, not the schema" in engine.requests[0].prompt
 
 
-@needs_model
 @quiet
 @pytest.mark.parametrize("with_tools", [False, True])
-def test_agent_with_the_providers_structured_output(with_tools):
+def test_agent_with_the_providers_structured_output(model_that_answers, with_tools):
     answers = (
         ['[get_degrees(city="Paris")]', '{"city": "Paris", "degrees": "21"}']
         if with_tools
@@ -199,10 +183,9 @@ def test_agent_with_the_providers_structured_output(with_tools):
     assert len(engine.requests) == len(answers)
 
 
-@needs_model
 @quiet
 @pytest.mark.parametrize("with_tools", [False, True])
-def test_agent_with_structured_output_by_a_tool(with_tools):
+def test_agent_with_structured_output_by_a_tool(model_that_answers, with_tools):
     if with_tools:
         answers = ['get_degrees(city="Paris")]', 'Weather(city="Paris", degrees="21")]']
     else:
@@ -214,9 +197,8 @@ def test_agent_with_structured_output_by_a_tool(with_tools):
     assert all(request.prompt.endswith(("[", "[Weather(")) for request in engine.requests)
 
 
-@needs_model
 @quiet
-def test_agent_chooses_the_providers_way_by_itself():
+def test_agent_chooses_the_providers_way_by_itself(model_that_answers):
     with model_that_answers('"city": "Paris", "degrees": 21}') as (llm, engine):
         agent = create_agent(llm, [], response_format=Weather)
         assert agent.invoke({"messages": [("user", "?")]})["structured_response"].degrees == 21

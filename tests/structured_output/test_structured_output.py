@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,13 +15,9 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
 from llama_bedrock import ChatLlamaBedrock
-from llama_bedrock.local import LocalBedrock
-from llama_bedrock.testing import ScriptedEngine, StopReason
+from llama_bedrock.testing import StopReason
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::llama_bedrock.LlamaLifecycleWarning"),
-    pytest.mark.usefixtures("aws_credentials"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::llama_bedrock.LlamaLifecycleWarning")
 
 
 class Joke(BaseModel):
@@ -65,21 +60,6 @@ CALL = 'setup="Why?", punchline="Because.", rating="7")]'
 METHODS = [("json_schema", BODY), ("json_mode", BODY), ("function_calling", CALL)]
 
 
-@contextmanager
-def model_that_answers(*answers: Any, **settings: Any):
-    engine = ScriptedEngine(list(answers))
-    with LocalBedrock(engine=engine) as server:
-        yield (
-            ChatLlamaBedrock(
-                model="meta.llama3-3-70b-instruct-v1:0",
-                region_name="us-east-2",
-                endpoint_url=server.endpoint_url,
-                **settings,
-            ),
-            engine,
-        )
-
-
 def fields_of(value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
@@ -107,7 +87,7 @@ COLOURS = ["invoke", "ainvoke", "stream", "astream"]
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize(("method", "answer"), METHODS)
 @pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "v1", "typeddict", "dataclass", "json", "tool"])
-def test_every_schema_by_every_method_in_every_colour(schema, method, answer, colour):
+def test_every_schema_by_every_method_in_every_colour(model_that_answers, schema, method, answer, colour):
     with model_that_answers(answer) as (llm, engine):
         value = ask(llm.with_structured_output(schema, method=method), colour)
     assert fields_of(value) == FIELDS
@@ -119,7 +99,7 @@ def test_every_schema_by_every_method_in_every_colour(schema, method, answer, co
 @pytest.mark.parametrize(
     ("method", "begins"), [("json_schema", "{"), ("json_mode", "{"), ("function_calling", "[Joke(")]
 )
-def test_the_answer_is_begun_for_the_model(method, begins):
+def test_the_answer_is_begun_for_the_model(model_that_answers, method, begins):
     with model_that_answers(BODY if begins == "{" else CALL) as (llm, engine):
         llm.with_structured_output(Joke, method=method).invoke("Tell a joke.")
     assert engine.requests[0].prompt.endswith(f"<|end_header_id|>\n\n{begins}")
@@ -138,7 +118,7 @@ def test_the_answer_is_begun_for_the_model(method, begins):
         BODY.removesuffix("}"),
     ],
 )
-def test_the_object_is_found_whatever_stands_around_it(answer, colour):
+def test_the_object_is_found_whatever_stands_around_it(model_that_answers, answer, colour):
     given = answer.removeprefix("{") if answer.startswith("{") else answer
     with model_that_answers(given) as (llm, _):
         assert fields_of(ask(llm.with_structured_output(Joke), colour)) == FIELDS
@@ -147,7 +127,7 @@ def test_the_object_is_found_whatever_stands_around_it(answer, colour):
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize(("method", "answer"), METHODS)
 @pytest.mark.parametrize("broken", ['"setup": "Why?"}', "I cannot do that.", ""])
-def test_the_model_is_told_what_is_wrong_and_asked_again(broken, method, answer, colour):
+def test_the_model_is_told_what_is_wrong_and_asked_again(model_that_answers, broken, method, answer, colour):
     with model_that_answers(broken, answer) as (llm, engine):
         assert fields_of(ask(llm.with_structured_output(Joke, method=method), colour)) == FIELDS
     first, second = engine.requests
@@ -155,7 +135,7 @@ def test_the_model_is_told_what_is_wrong_and_asked_again(broken, method, answer,
     assert "cannot be used" in second.prompt or "Error from Joke" in second.prompt
 
 
-def test_the_complaint_names_the_field():
+def test_the_complaint_names_the_field(model_that_answers):
     with model_that_answers('"setup": "Why?"}', BODY) as (llm, engine):
         llm.with_structured_output(Joke).invoke("Tell a joke.")
     assert "punchline: Field required" in engine.requests[1].prompt
@@ -164,7 +144,7 @@ def test_the_complaint_names_the_field():
 
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize(("method", "_answer"), METHODS)
-def test_never_none_but_an_error_that_holds_the_text(method, _answer, colour):
+def test_never_none_but_an_error_that_holds_the_text(model_that_answers, method, _answer, colour):
     with (
         model_that_answers("I will not.", "I still will not.") as (llm, engine),
         pytest.raises(OutputParserException, match="no valid Joke in the answer") as raised,
@@ -176,13 +156,13 @@ def test_never_none_but_an_error_that_holds_the_text(method, _answer, colour):
 
 
 @pytest.mark.parametrize("repairs", [0, 3])
-def test_the_number_of_repairs_is_bounded(repairs):
+def test_the_number_of_repairs_is_bounded(model_that_answers, repairs):
     with model_that_answers(*["no"] * 9) as (llm, engine), pytest.raises(OutputParserException):
         llm.with_structured_output(Joke, max_repairs=repairs).invoke("Tell a joke.")
     assert len(engine.requests) == repairs + 1
 
 
-def test_an_answer_that_was_cut_is_not_asked_for_again():
+def test_an_answer_that_was_cut_is_not_asked_for_again(model_that_answers):
     cut = ['"setup": "Why?", "punchline": "Bec', StopReason("length")]
     with (
         model_that_answers(cut) as (llm, engine),
@@ -195,7 +175,7 @@ def test_an_answer_that_was_cut_is_not_asked_for_again():
 
 @pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
 @pytest.mark.parametrize(("method", "answer"), METHODS)
-def test_include_raw_gives_message_object_and_error(method, answer, colour):
+def test_include_raw_gives_message_object_and_error(model_that_answers, method, answer, colour):
     with model_that_answers(answer) as (llm, _):
         result = ask(llm.with_structured_output(Joke, method=method, include_raw=True), colour)
     assert isinstance(result["raw"], AIMessage)
@@ -209,7 +189,7 @@ def test_include_raw_gives_message_object_and_error(method, answer, colour):
 
 
 @pytest.mark.parametrize("colour", ["stream", "astream"])
-def test_include_raw_streams_chunks_and_then_the_object(colour):
+def test_include_raw_streams_chunks_and_then_the_object(model_that_answers, colour):
     with model_that_answers(BODY) as (llm, _):
         parts = list_of(llm.with_structured_output(Joke, include_raw=True), colour)
     raw = [part["raw"] for part in parts if "raw" in part]
@@ -227,7 +207,7 @@ def grows(before: Any, after: Any) -> bool:
 
 @pytest.mark.parametrize("colour", ["stream", "astream"])
 @pytest.mark.parametrize(("method", "answer"), METHODS)
-def test_streamed_objects_grow(method, answer, colour):
+def test_streamed_objects_grow(model_that_answers, method, answer, colour):
     with model_that_answers(answer) as (llm, _):
         values = list_of(llm.with_structured_output(JokeDict, method=method), colour)
     assert values[-1] == FIELDS
@@ -240,7 +220,7 @@ def test_streamed_objects_grow(method, answer, colour):
 
 
 @pytest.mark.parametrize("colour", ["stream", "astream"])
-def test_a_single_long_text_grows_too(colour):
+def test_a_single_long_text_grows_too(model_that_answers, colour):
     essay = {
         "title": "Essay",
         "type": "object",
@@ -255,7 +235,7 @@ def test_a_single_long_text_grows_too(colour):
     assert all(grows(before, after) for before, after in pairwise(values))
 
 
-def test_works_within_a_chain_and_with_messages():
+def test_works_within_a_chain_and_with_messages(model_that_answers):
     prompt = ChatPromptTemplate.from_messages([("system", "Be funny."), ("human", "A joke about {topic}.")])
     with model_that_answers(BODY, BODY) as (llm, engine):
         structured = llm.with_structured_output(Joke)
@@ -265,7 +245,7 @@ def test_works_within_a_chain_and_with_messages():
     assert "Be funny." in engine.requests[0].prompt
 
 
-def test_lists_and_unions_at_the_top():
+def test_lists_and_unions_at_the_top(model_that_answers):
     numbers = {"title": "Numbers", "type": "array", "items": {"type": "integer"}}
     either = {
         "title": "Either",
@@ -277,7 +257,7 @@ def test_lists_and_unions_at_the_top():
     assert engine.requests[0].prompt.endswith("\n\n[")
 
 
-def test_strict_allows_nothing_beside_the_schema():
+def test_strict_allows_nothing_beside_the_schema(model_that_answers):
     extra = '"setup": "a", "punchline": "b", "rating": 1, "extra": 2}'
     with model_that_answers(extra, extra, extra) as (llm, _):
         assert llm.with_structured_output(JSON_SCHEMA).invoke("x")["extra"] == 2

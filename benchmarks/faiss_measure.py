@@ -38,10 +38,10 @@ def measure(
     buckets = np.random.default_rng(1).integers(0, BUCKETS, len(corpus))
     documents = [_document(n, int(bucket)) for n, bucket in enumerate(buckets)]
     gc.collect()
-    before = psutil.Process().memory_info().rss
+    before = _own_memory()
     facts: dict[str, Any] = {"build_s": _seconds(lambda: store.build(documents, embedding))}
     gc.collect()
-    facts["memory_of_vectors"] = (psutil.Process().memory_info().rss - before) / corpus.nbytes
+    facts["memory_of_vectors"] = (_own_memory() - before) / corpus.nbytes
     facts["save_s"] = _seconds(lambda: store.save(folder))
     facts["load_s"] = min(_seconds(lambda: store.load(folder, embedding)) for _ in range(3))
     vectors = queries.tolist()

@@ -365,7 +365,9 @@ class TestProgram:
         for name in ("ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "doctor"):
             assert name in done.stdout
 
-    @pytest.mark.parametrize("name", ["ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "doctor"])
+    @pytest.mark.parametrize(
+        "name", ["ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "doctor"]
+    )
     def test_every_command_explains_itself(self, name):
         assert "Usage" in run(name, "--help").stdout
 

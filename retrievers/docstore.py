@@ -1,18 +1,16 @@
 """Documents and metadata of a FAISSStore in one SQLite file, with the metadata ready for filters.
 
 Every document has a key, an integer that grows with every insertion and is never used again. Scalars of its
-metadata are also rows of ``fields``, clustered by (tag, value, key), where a tag is one field name and one
-type: a comparison is one range of that table.
+metadata are also rows of ``fields`` (`metadata_fields.py`), clustered by tag and value: a comparison is one
+range of that table.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import sqlite3
-import sys
 import tempfile
 import threading
 import weakref
@@ -22,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.filters import Comparison, Kind, kind_of, number
+from llama_bedrock.retrievers.filters import Comparison
+from llama_bedrock.retrievers.metadata_fields import TAGS, conditions, field_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,22 +31,14 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[int, str, str, str]
 """Key, id, text, metadata as JSON."""
-FieldRow: TypeAlias = tuple[int, str | float, int]
-"""Tag, value, key."""
 
 _SCHEMA = """
-CREATE TABLE documents (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL, text TEXT
-NOT NULL); CREATE TABLE field_names (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE documents (
+    key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL, text TEXT NOT NULL
+);
+CREATE TABLE field_names (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE fields (tag INTEGER, value, key INTEGER, PRIMARY KEY (tag, value, key)) WITHOUT ROWID;
 """
-_KINDS: tuple[Kind, ...] = ("number", "text", "bool")
-_PRESENT = 2 * len(_KINDS)
-_TAGS = _PRESENT + 1
-"""Tags a field has: its scalars of each type, the members of its lists of each type, and "is a list or
-dict"."""
-_PLAIN = frozenset((str, int, bool, type(None)))
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _VARIABLES = 500
 """Parameters in one statement; SQLite's own limit is 999 in old builds."""
 
@@ -173,17 +164,16 @@ class DocumentTable:
             for last, metadata in rows:
                 yield last, json.loads(metadata)
 
-    def matching(self, comparison: Comparison) -> Keys:
-        """Keys that satisfy a positive comparison (not ``ne`` or ``nin``), and perhaps keys of deleted
-        documents.
+    def matching(self, comparison: Comparison, bound: Comparison | None = None) -> Keys:
+        """Keys that satisfy a comparison, or a range, and perhaps keys of deleted documents.
+
+        Its arguments are those of `metadata_fields.conditions`.
         """
         with self._connection() as connection:
-            found = connection.execute(
-                "SELECT number FROM field_names WHERE name = ?", (comparison.key,)
-            ).fetchone()
-            first = _TAGS * found[0] if found else None
-            parts = [] if first is None else list(_select(comparison, first))
-            keys = [_keys(connection, where, parameters) for where, parameters in parts]
+            query = "SELECT number FROM field_names WHERE name = ?"
+            field = connection.execute(query, (comparison.key,)).fetchone()
+            parts = [] if field is None else conditions(comparison, bound, TAGS * field[0])
+            keys = [_keys(connection, where, values) for where, values in parts]
         np = require("numpy", "local")
         result: Keys = np.concatenate(keys) if keys else np.empty(0, np.int64)
         return result
@@ -248,7 +238,7 @@ class Transaction:
         )
         tags = self._tags({name for entry in entries for name in entry.metadata})
         self._connection.executemany(
-            "INSERT OR IGNORE INTO fields VALUES (?, ?, ?)", _field_rows(first_key, entries, tags)
+            "INSERT OR IGNORE INTO fields VALUES (?, ?, ?)", field_rows(first_key, entries, tags)
         )
 
     def _tags(self, names: Iterable[str]) -> dict[str, int]:
@@ -257,115 +247,9 @@ class Transaction:
             "INSERT OR IGNORE INTO field_names (name) VALUES (?)", ((name,) for name in sorted(names))
         )
         return {
-            name: _TAGS * number
+            name: TAGS * number
             for number, name in self._connection.execute("SELECT number, name FROM field_names")
         }
-
-
-def encode_metadata(metadata: Mapping[str, Any], where: str) -> str:
-    """Metadata as JSON that reads back equal (tuples as lists).
-
-    Args:
-        metadata: What JSON can hold: text, finite numbers, bools, None, lists and dicts with text keys.
-        where: Names the document in an error.
-
-    Raises:
-        ValueError: It holds something else; the message names the key.
-    """
-    for name, value in metadata.items():
-        if type(name) is not str:
-            raise ValueError(f"{where}: metadata keys must be text, got {name!r}")
-        if type(value) not in _PLAIN:
-            _check_json(value, f"{where}: metadata[{name!r}]")
-    return _ENCODER.encode(metadata)
-
-
-def _check_json(value: object, where: str) -> None:
-    if value is None or isinstance(value, str | bool | int):
-        return
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{where} is {value}, which JSON cannot hold: use None")
-    elif isinstance(value, list | tuple):
-        for member in value:
-            _check_json(member, where)
-    elif isinstance(value, dict):
-        for name, member in value.items():
-            if not isinstance(name, str):
-                raise ValueError(f"{where} has the key {name!r}: keys must be text")
-            _check_json(member, f"{where}[{name!r}]")
-    else:
-        raise ValueError(
-            f"{where} is a {type(value).__name__}, which JSON cannot hold: "
-            "use text, a number, a bool, None, a list or a dict (dates: .isoformat() or .timestamp())"
-        )
-
-
-def _field_rows(first_key: int, entries: Sequence[Entry], tags: Mapping[str, int]) -> Iterator[FieldRow]:
-    """Rows of ``fields``. A hot loop: a million documents have ten million fields."""
-    text = _KINDS.index("text")
-    for key, entry in enumerate(entries, first_key):
-        for name, value in entry.metadata.items():
-            if type(value) is str:
-                yield tags[name] + text, value, key
-            elif value is not None:
-                kind = kind_of(value)
-                if kind is not None:
-                    yield tags[name] + _KINDS.index(kind), _stored(value), key
-                else:
-                    yield tags[name] + _PRESENT, 0, key
-                    yield from _member_rows(tags[name] + len(_KINDS), value, key)
-
-
-def _member_rows(tag: int, values: object, key: int) -> Iterator[FieldRow]:
-    for member in values if isinstance(values, list | tuple) else ():
-        kind = kind_of(member)
-        if kind is not None:
-            yield tag + _KINDS.index(kind), _stored(member), key
-
-
-def _stored(value: Any) -> Any:
-    if isinstance(value, bool):
-        return int(value)
-    return value if isinstance(value, str) else number(value)
-
-
-def _select(comparison: Comparison, first: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Conditions on ``fields`` with their parameters; a key that satisfies any of them is a match."""
-    operator, value = comparison.operator, comparison.value
-    kind = kind_of(value)
-    scalar = first + (_KINDS.index(kind) if kind else 0)
-    member = scalar + len(_KINDS)
-    if operator == "eq" and value is None:
-        # Its complement: the store asks for the keys that have a value.
-        yield "tag BETWEEN ? AND ?", (first, first + _TAGS - 1)
-    elif operator in ("eq", "in"):
-        for one in value if isinstance(value, tuple) else (value,):
-            kind = kind_of(one)
-            if kind:
-                yield "tag = ? AND value = ?", (first + _KINDS.index(kind), _stored(one))
-    elif operator in _ORDER:
-        yield f"tag = ? AND value {_ORDER[operator]} ?", (scalar, _stored(value))
-    elif operator == "startswith":
-        after = _after_prefix(str(value))
-        where = "tag = ? AND value >= ?" + (" AND value < ?" if after else "")
-        yield where, (scalar, value, after) if after else (scalar, value)
-    if operator in ("contains", "string_contains") and isinstance(value, str):
-        for tag in (scalar, member) if operator == "string_contains" else (scalar,):
-            # As bytes: instr() ends a text at NUL, and gives NULL for no bytes; but every text holds no text.
-            where = "tag = ? AND instr(CAST(value AS BLOB), ?) > 0" if value else "tag = ?"
-            yield where, (tag, value.encode()) if value else (tag,)
-    if operator in ("contains", "list_contains"):
-        yield "tag = ? AND value = ?", (member, _stored(value))
-
-
-def _after_prefix(prefix: str) -> str | None:
-    """The least text that sorts after every text with this prefix; None if there is none."""
-    for end in range(len(prefix) - 1, -1, -1):
-        code = ord(prefix[end]) + 1
-        if code <= sys.maxunicode:
-            return prefix[:end] + chr(0xE000 if 0xD800 <= code <= 0xDFFF else code)
-    return None
 
 
 def _keys(connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> Keys:

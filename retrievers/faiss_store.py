@@ -62,7 +62,7 @@ class FAISSStore(StoreChanges):
         ef_search: Candidates looked at in a search of the graph; default 128: recall@10 about .98 at 100,000
             vectors.
         nlist: Cells of IVF; default: about 3.2 √n.
-        nprobe: Cells searched; default: a sixteenth.
+        nprobe: Cells searched; default: 2 √nlist.
         contextual: Embed a document with the ``title`` and ``heading`` of its metadata, where it has them, in
             front of its text (`analysis.with_context`); False: its text alone.
         embedding_id: Names the embedding model in the saved store; default: found on the embedding object.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.docstore import DocumentTable
-from llama_bedrock.retrievers.filters import And, Comparison, Filter, Not, Or, parse_filter
+from llama_bedrock.retrievers.filters import And, Comparison, Filter, Not, Or, kind_of, parse_filter
 from llama_bedrock.retrievers.slot_table import SlotTable
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Selector:
         self._documents = documents
         self._slots = slots
         self._selections: OrderedDict[Filter | None, Selection] = OrderedDict()
-        self._bitmaps: OrderedDict[Filter, Bitmap] = OrderedDict()
+        self._bitmaps: OrderedDict[tuple[Comparison, Comparison | None], Bitmap] = OrderedDict()
         self._lock = threading.Lock()
 
     def select(self, filter_: FilterLike) -> Selection:
@@ -84,9 +84,10 @@ class Selector:
     def _bitmap(self, filter_: Filter) -> Bitmap:
         match filter_:
             case And():
-                return require("numpy", "local").bitwise_and.reduce(  # type: ignore[no-any-return]
-                    [self._bitmap(operand) for operand in filter_.operands]
-                )
+                ranges, others = _ranges(filter_.operands)
+                bitmaps = [self._found(*pair) for pair in ranges]
+                bitmaps += [self._bitmap(operand) for operand in others]
+                return require("numpy", "local").bitwise_and.reduce(bitmaps)  # type: ignore[no-any-return]
             case Or():
                 return require("numpy", "local").bitwise_or.reduce(  # type: ignore[no-any-return]
                     [self._bitmap(operand) for operand in filter_.operands]
@@ -105,14 +106,16 @@ class Selector:
         if isinstance(value, tuple) and None in value:
             values = tuple(member for member in value if member is not None)
             return self._bitmap(Comparison(key, "in", values)) | self._bitmap(Comparison(key, "eq", None))
+        bitmap = self._found(comparison)
+        return ~bitmap if value is None else bitmap  # the table finds the documents that have a value
+
+    def _found(self, comparison: Comparison, bound: Comparison | None = None) -> Bitmap:
         with self._lock:
-            if comparison in self._bitmaps:
-                self._bitmaps.move_to_end(comparison)
-                return self._bitmaps[comparison]
-        bitmap = self._packed(self._slots.slots_of(self._documents.matching(comparison)))
-        if value is None:
-            bitmap = ~bitmap  # the table finds the documents that have a value
-        self._remember(self._bitmaps, comparison, bitmap)
+            if (comparison, bound) in self._bitmaps:
+                self._bitmaps.move_to_end((comparison, bound))
+                return self._bitmaps[comparison, bound]
+        bitmap = self._packed(self._slots.slots_of(self._documents.matching(comparison, bound)))
+        self._remember(self._bitmaps, (comparison, bound), bitmap)
         return bitmap
 
     def _called(self, function: Callable[[dict[str, Any]], bool]) -> Bitmap:
@@ -136,3 +139,20 @@ class Selector:
             cache[key] = value
             while len(cache) > _CACHED:
                 cache.popitem(last=False)
+
+
+def _ranges(operands: Sequence[Filter]) -> tuple[list[tuple[Comparison, Comparison]], list[Filter]]:
+    """Pairs that bound one key from both sides, which SQLite answers as one range, and the other operands."""
+    lower = {_ordered_field(operand): operand for operand in operands if _is_order(operand, "gt", "gte")}
+    upper = {_ordered_field(operand): operand for operand in operands if _is_order(operand, "lt", "lte")}
+    pairs = [(lower[field], upper[field]) for field in lower if field in upper]
+    paired = {id(comparison) for pair in pairs for comparison in pair}
+    return pairs, [operand for operand in operands if id(operand) not in paired]  # type: ignore[return-value]
+
+
+def _is_order(operand: Filter, *operators: str) -> bool:
+    return isinstance(operand, Comparison) and operand.operator in operators
+
+
+def _ordered_field(operand: Any) -> tuple[str, str | None]:
+    return operand.key, kind_of(operand.value)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers.docstore import Entry, encode_metadata
+from llama_bedrock.retrievers.docstore import Entry
 from llama_bedrock.retrievers.embedding_model import as_array
+from llama_bedrock.retrievers.metadata_fields import encode_metadata
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.faiss_threads import blas_for_small_batches, openmp_threads
+from llama_bedrock.retrievers.faiss_threads import cores, openmp_threads, search_in_parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,7 @@ FLAT_LIMIT = 50_000
 TRAINING_MINIMUM = 1_000
 """Vectors needed to learn the ranges of ``sq8``; fewer are kept as float32 and scanned."""
 IVF_MINIMUM = 5_000
+_COPIED_AT_ONCE = 16_384
 _SCANNED_PER_CANDIDATE = 27
 """Selected vectors that are scanned in the time the graph takes for one candidate: 85 ns and 2.3 µs at 384
 dimensions, both in proportion to them. At 100,000 vectors a tenth of them costs the same either way: 1 ms."""
@@ -83,7 +84,7 @@ class IndexSettings:
             kind, storage = ("flat" if kind == "ivf" else kind), "float32"
         if kind != "ivf":
             return Structure(kind, storage)
-        if current and current.kind == "ivf" and current.trained_on <= count < 4 * current.trained_on:
+        if current and current.kind == "ivf" and current.trained_on / 4 < count < 4 * current.trained_on:
             return current
         # About 3.2 √n cells: 1,024 at 100,000 vectors, measured at recall@10 .964 with 64 probed.
         nlist = self.nlist or 2 ** round(math.log2(3.2 * math.sqrt(count)))
@@ -137,7 +138,7 @@ class VectorIndex:
     def add(self, vectors: Vectors) -> None:
         """Put vectors into the next slots."""
         self._own()
-        with openmp_threads(2):
+        with openmp_threads(cores()):
             self._index.add(vectors)
 
     def truncate(self, count: int) -> bool:
@@ -158,13 +159,13 @@ class VectorIndex:
         np = require("numpy", "local")
         other = VectorIndex(self.dimension, self.settings, structure)
         slots = np.flatnonzero(kept)
-        with openmp_threads(2):
+        with openmp_threads(cores()):
             if not other._index.is_trained:
                 sample = max(TRAINING_MINIMUM, _TRAINING_SAMPLE * structure.nlist)
                 step = max(1, len(slots) // sample)
                 other._index.train(self.vectors(slots[::step]))
-            for start in range(0, len(slots), 8192):
-                other._index.add(self.vectors(slots[start : start + 8192]))
+            for start in range(0, len(slots), _COPIED_AT_ONCE):
+                other._index.add(self.vectors(slots[start : start + _COPIED_AT_ONCE]))
         return other
 
     def wanted_structure(self, count: int) -> Structure:
@@ -192,15 +193,16 @@ class VectorIndex:
         """
         available = len(self) if selection is None else selection.count
         k = min(k, available)
-        threads = 1 if len(queries) == 1 else 2
-        with openmp_threads(threads), blas_for_small_batches(len(queries), self.dimension):
-            if selection is not None and self._scans(selection, k):
-                return self._scan(queries, k, selection)
-            scores, slots = self._index.search(queries, k, params=self._parameters(k, selection))
-            if self.structure.kind != "flat" and (slots < 0).any():
-                # The graph or the probed cells did not reach k vectors that exist.
-                return self._scan(queries, k, selection)
-            return scores, slots
+        return search_in_parts(lambda part: self._search(part, k, selection), queries)
+
+    def _search(self, queries: Vectors, k: int, selection: Selection | None) -> tuple[Vectors, Slots]:
+        if selection is not None and self._scans(selection, k):
+            return self._scan(queries, k, selection)
+        scores, slots = self._index.search(queries, k, params=self._parameters(k, selection))
+        if self.structure.kind != "flat" and (slots < 0).any():
+            # The graph or the probed cells did not reach k vectors that exist.
+            return self._scan(queries, k, selection)
+        return scores, slots
 
     def _scans(self, selection: Selection, k: int) -> bool:
         """Whether comparing the query with every selected vector costs less than the graph or the cells."""
@@ -225,7 +227,7 @@ class VectorIndex:
             candidates = math.ceil(max(self.settings.ef_search, k) * effort)
             return faiss.SearchParametersHNSW(efSearch=candidates, **chosen)
         if self.structure.kind == "ivf":
-            nprobe = math.ceil((self.settings.nprobe or max(8, self.structure.nlist // 16)) * effort)
+            nprobe = math.ceil((self.settings.nprobe or 2 * math.sqrt(self.structure.nlist)) * effort)
             return faiss.SearchParametersIVF(nprobe=min(nprobe, self.structure.nlist), **chosen)
         return faiss.SearchParameters(**chosen) if chosen else None
 

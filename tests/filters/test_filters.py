@@ -335,3 +335,18 @@ def test_text_from_a_filter_never_becomes_sql() -> None:
     assert store.matching_ids({hostile: 1}) == {"0"}
     assert store.matching_ids({"k": {"$startswith": "x')"}}) == {"0"}
     assert len(list(store.documents())) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.one_of(numbers, texts), max_size=12),
+    st.lists(st.one_of(numbers, texts), min_size=2, max_size=5),
+)
+def test_ranges_are_the_same_as_their_two_ends(values: list[Any], ends: list[Any]) -> None:
+    metadatas = [{"k": value} for value in values]
+    store = store_of(metadatas)
+    for low in ends:
+        for high in ends:
+            filter_ = And((gte("k", low), lt("k", high), ne("k", low), lte("k", high)))
+            expected = {str(n) for n, metadata in enumerate(metadatas) if filter_.matches(metadata)}
+            assert store.matching_ids(filter_) == expected

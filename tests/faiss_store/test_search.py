@@ -17,6 +17,7 @@ from langchain_core.documents import Document
 from llama_bedrock.retrievers import vector_index
 from llama_bedrock.retrievers.faiss_store import FAISSStore
 from llama_bedrock.retrievers.filters import gte
+from llama_bedrock.retrievers.vector_index import VectorIndex
 
 Make = Callable[..., FAISSStore]
 
@@ -402,3 +403,20 @@ def test_a_forked_process_searches_and_changes_a_store_of_its_own(make_store: Ma
     assert len(list(store.documents())) == len(store) == 300
     store.add_texts(["mine"], ids=["mine"])
     assert store.similarity_search("mine", k=1)[0].id == "mine"
+
+
+def test_cells_are_chosen_again_only_when_the_store_has_grown_or_shrunk_much(monkeypatch: Any) -> None:
+    vectors = clustered(6000)
+    store = filled(vectors, kind="ivf")
+    rebuilt = VectorIndex.rebuilt
+    calls: list[int] = []
+
+    def counting(self: VectorIndex, *arguments: Any) -> VectorIndex:
+        calls.append(len(self))
+        return rebuilt(self, *arguments)
+
+    monkeypatch.setattr(VectorIndex, "rebuilt", counting)
+    for n in range(20):
+        store.delete([str(n)])
+    assert calls == []
+    assert store.kind == "ivf"

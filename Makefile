@@ -8,7 +8,7 @@ LOWEST_TESTS = $(addprefix tests/,agents catalog chat_model errors faiss_store h
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-lowest lint format types imports bench clean
+.PHONY: help demo test test-slow floors test-lowest lint format types imports bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +19,11 @@ demo: $(VENV)/.demo ## ask questions of real documents, offline: documents, FAIS
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/pytest -n auto --dist loadfile
 
-test-slow: $(VENV)/.dev ## run the slower checks: kill -9, a million generations, performance ratios, Ray
+test-slow: $(VENV)/.dev ## run the slower checks: kill -9, a million generations, Ray
 	$(BIN)/pytest -m slow
+
+floors: $(VENV)/.dev ## check the performance ratios; wants a machine with nothing else to do
+	$(BIN)/pytest -m floor
 
 test-lowest: $(VENV)-lowest/.test ## run the tests with the oldest versions that pyproject.toml allows
 	$(VENV)-lowest/bin/pytest -n auto --dist loadfile $(LOWEST_TESTS)

@@ -42,6 +42,8 @@ class StopFilter:
         """Return the part of the text so far that certainly belongs to the answer."""
         if self.matched is not None:
             return ""
+        if not self._held and self._first.isdisjoint(text):
+            return text
         text, self._held = self._held + text, ""
         at, stop = self._find(text)
         for start in range(max(0, len(text) - self._reach), at):

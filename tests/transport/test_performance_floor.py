@@ -13,7 +13,7 @@ import pytest
 BENCH = Path(__file__).resolve().parents[2] / "benchmarks" / "transport_bench.py"
 OURS = "llama-bedrock"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.floor, pytest.mark.timeout(600)]
 
 
 def bench(name):

@@ -13,11 +13,13 @@ from llama_bedrock.tools.markers import (
     CLOSING_TAGS,
     END_TOKEN,
     FUNCTION_TAG,
-    HEADERS,
+    HEADER_TOKENS,
     INTERPRETERS,
     MARKERS,
     MESSAGE_END,
     OPENING_TAGS,
+    OWN_ROLE,
+    ROLES,
     TURN_END,
     is_example,
 )
@@ -30,6 +32,7 @@ from llama_bedrock.tools.writer import CallWriter
 _PLAIN = re.compile(r"[^\n\[{<`]+")
 _DATA = re.compile(r"[^\n\[\]{}<]+")
 _SPACE = re.compile(r"\s+")
+_INVISIBLE = "\ufeff\u200b\u2060"
 _BEFORE_INLINE = frozenset(":.!?;>)*")
 _BEGINNINGS = frozenset(marker[:end] for marker in MARKERS for end in range(1, len(marker) + 1))
 _MARKERS = frozenset(MARKERS)
@@ -69,6 +72,8 @@ class AnswerReader:
                 yield from self._read_backticks()
             elif self._text.after_call and char in ";,":
                 source.pos += 1
+            elif self._text.after_call and (yield from source.starts_with(OWN_ROLE)):
+                self._groups.stopped = True
             elif self._text.line_start and not self._text.nesting and (yield from self._read_bare(char)):
                 pass
             else:
@@ -79,26 +84,35 @@ class AnswerReader:
 
     def _begin(self) -> Reading[None]:
         """Skip a header the model repeats, and put in what it was given, unless it begins anew."""
-        source = self._source
-        char = yield from self._skip_to_first()
-        for header in HEADERS:
-            if char == "<" and (yield from source.starts_with(header)):
-                source.pos += len(header)
-                char = yield from self._skip_to_first()
-        if char == "a" and (yield from source.starts_with("assistant\n\n")):
-            source.pos += len("assistant\n\n")
-        if not self._groups.prefix:
+        yield from self._skip_header()
+        source, prefix = self._source, self._groups.prefix
+        if not prefix or self._groups.stopped:
             return
-        for beginning in (self._groups.prefix, self._groups.prefix[1:], '{"name"', '[{"name"'):
+        for beginning in (prefix, prefix[1:], '{"name"', '[{"name"'):
             if len(beginning) > 1 and (yield from source.starts_with(beginning)):
-                self._groups.prefix = self._groups.prefix[:1] if beginning == self._groups.prefix[1:] else ""
+                self._groups.prefix = prefix[:1] if beginning == prefix[1:] else ""
                 break
         source.prepend(self._groups.prefix)
 
-    def _skip_to_first(self) -> Reading[str]:
-        while (char := (yield from self._source.peek())).isspace():
-            self._read_space()
-        return char
+    def _skip_header(self) -> Reading[None]:
+        source, header = self._source, False
+        while True:
+            char = yield from source.peek()
+            if char.isspace() and not header:
+                self._read_space()
+            elif char and (char.isspace() or char in _INVISIBLE):
+                source.pos += 1
+            elif char == "<" and (token := (yield from self._match_marker())) in HEADER_TOKENS:
+                source.pos += len(token)
+                header = True
+            elif header and (yield from source.starts_with(ROLES)):
+                self._groups.stopped = True
+                return
+            elif (yield from source.starts_with(OWN_ROLE)):
+                source.pos += len("assistant")
+                header = True
+            else:
+                return
 
     def _read_space(self) -> None:
         match = _SPACE.match(self._source.text, self._source.pos)

@@ -52,9 +52,9 @@ class FenceReader:
             )
         except (NotACall, Unreadable):
             return False
-        if self._writer.unknown:
+        if self._writer.unknown and after_words:
             return False
-        if not after_words or objects_only:
+        if not self._writer.unknown and (not after_words or objects_only):
             return True
         return (yield from source.ahead((yield from source.solid()))) in ("", "<")
 

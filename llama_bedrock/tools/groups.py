@@ -6,18 +6,19 @@ import enum
 import re
 
 from llama_bedrock.tools.markers import CALL_TOKEN, END_TOKEN, LAST_TOKEN, TOKEN_BEGINNING
-from llama_bedrock.tools.pythonic import NotACall
+from llama_bedrock.tools.pythonic import NotACall, skip_list
 from llama_bedrock.tools.repair import repair
 from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable
 from llama_bedrock.tools.text import TextWriter
 from llama_bedrock.tools.writer import CallWriter
 
-_STRAY = frozenset(")]}>\"'")
+_STRAY = frozenset(")]}>\"'\u200b\ufeff")
 _CALL_OBJECT = re.compile(
     r"""[\[{\s]*["']?(?:type["']\s*:\s*["']function["']|"""
     r"""(?:name|function|tool|tool_name)["']?\s*[:,=]\s*["']?([\w$.\-/]+)(\Z)?)"""
 )
 _MAX_REPAIRS = 32
+_MAX_LISTS = 8
 
 
 class Place(enum.Enum):
@@ -49,7 +50,7 @@ class GroupReader:
     def __init__(self, source: Source, text: TextWriter, writer: CallWriter, prefix: str) -> None:
         self._source, self._text, self._writer = source, text, writer
         self._forced = prefix.endswith(("(", "{"))
-        self._repairs = 0
+        self._repairs = self._lists = 0
         self.prefix = prefix
         self.announced = self.stopped = False
 
@@ -64,15 +65,17 @@ class GroupReader:
         self, reading: Reading[bool] | Reading[None], place: Place, *, python: bool, bare: bool = False
     ) -> Reading[None]:
         """Read a group of calls and decide what it was."""
+        whole = python and not bare and place is Place.START
         try:
             ends = yield from reading
         except NotACall:
             if self._writer.certain or (self._forced and self.prefix):
                 yield from self._broken(Unreadable("something else stands among calls"), place, python=python)
-            else:
+            elif not whole or not (yield from self._report_list("the arguments must be literals")):
                 self.reject()
         except Unreadable as error:
-            yield from self._broken(error, place, python=python)
+            if self._is_call(error, place) or not whole or not (yield from self._report_list(error.error)):
+                yield from self._broken(error, place, python=python)
         else:
             if self._writer.certain or (
                 ends is not False and (yield from self._accepts(place, python=python, bare=bare))
@@ -81,9 +84,27 @@ class GroupReader:
             else:
                 self.reject()
 
+    def _report_list(self, error: str) -> Reading[bool]:
+        """Report a list that is all of the answer and made of calls, though none that can be run."""
+        self._lists += 1
+        if self._lists > _MAX_LISTS:
+            return False
+        source, read = self._source, len(self._source.raw())
+        source.to_mark()
+        name = yield from skip_list(source)
+        if not name:
+            source.to_mark()
+            source.pos += read
+            return False
+        raw = source.raw().rstrip()
+        self._writer.discard()
+        self._writer.fail(raw, f"the call cannot be read: {error}", name=name)
+        yield from self.accept()
+        return True
+
     def _accepts(self, place: Place, *, python: bool, bare: bool) -> Reading[bool]:
         """Decide on a group that reads like calls but may be text."""
-        if bare and place is not Place.START:
+        if bare and (place is not Place.START or self._writer.unknown):
             at = yield from self._source.solid()
             return (yield from self._source.ahead(at)) in ("", "<")
         if self._writer.unknown and place is not Place.START:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from llama_bedrock.tools.literals import parse_literal, read_braces, read_value
-from llama_bedrock.tools.pythonic import NotACall, is_identifier, read_bare_name, read_calls
+from llama_bedrock.tools.pythonic import (
+    NotACall,
+    is_identifier,
+    read_bare_name,
+    read_calls,
+    read_pair,
+    read_quoted_name,
+)
 from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, ends_tag_or_block, skip_space
 from llama_bedrock.tools.strings import QUOTES, goes_on, read_string
 from llama_bedrock.tools.writer import CallWriter
@@ -72,6 +79,9 @@ def _read_encoded(source: Source, writer: CallWriter) -> Reading[None]:
     first = yield from source.ahead((yield from source.solid(1)))
     if first not in ("{", "\\") and not writer.may_begin(first or "\0"):
         raise NotACall
+    if writer.leading and (name := (yield from read_quoted_name(source, writer))):
+        yield from read_pair(source, writer, name)
+        return
     text = yield from read_string(source, "list", python=False)
     inner = Source(text.strip(), ended=True)
     if inner.text[:1] == "{":
@@ -275,19 +285,13 @@ class _ObjectReader:
         known = self._writer.resolve(name)
         if known is None or not isinstance(args, dict):
             raise NotACall
-        if not self._fits(args, known):
+        if not self._writer.fits(args, known):
             raise NotACall
         self._writer.start(known)
         for key, value in args.items():
             self._writer.argument(key, value)
         self._writer.identify()
         self._writer.end(doubtful=self._source.forgiven)
-
-    def _fits(self, args: dict[str, Any], known: str) -> bool:
-        spec = self._writer.specs[known]
-        return all(key in spec.properties for key in args) and all(
-            key in args for key in spec.parameters.get("required") or ()
-        )
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments of a call whose arguments did not come after its name."""
@@ -316,6 +320,6 @@ class _ObjectReader:
         """Return what stands beside the name of a known tool: nothing, or its arguments."""
         known = self._writer.resolve(name)
         beside = {key: value for key, value in self._other.items() if key not in _ASIDE}
-        if known is None or (not self._fits(beside, known) if beside else not self._writer.leading):
+        if known is None or (not self._writer.fits(beside, known) if beside else not self._writer.leading):
             raise NotACall
         return beside

@@ -94,7 +94,8 @@ def _read_token(source: Source, where: Where, *, python: bool) -> Reading[Any]:
     token = yield from read_word(source)
     following = source.text[source.pos] if source.pos < len(source.text) else ""
     if not token:
-        raise Unreadable(f"{following!r} stands where a value should")
+        # Models leave out what they do not know: days=, or days=?
+        raise Unreadable(f"{following!r} stands where a value should", orderly=following in (",", "?"))
     if following in ("'", '"') and token.lower() in _PREFIXES:
         return (yield from _read_prefixed(source, token.lower(), where))
     if not following and source.cut:

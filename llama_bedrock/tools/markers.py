@@ -13,23 +13,30 @@ AFTER_TOKENS = ("<|python_end|>",)
 MESSAGE_END = ("<|eom_id|>", "<|eom|>")
 """The message ended, the turn may go on with another call."""
 
+HEADER_TOKENS = (
+    "<|begin_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|header_start|>",
+    "<|header_end|>",
+)
+"""Some models repeat these, or a few of them, before they answer."""
+
 TURN_END = (
     "<|eot_id|>",
     "<|eot|>",
     "<|end_of_text|>",
-    "<|start_header_id|>",
-    "<|header_start|>",
-    "<|begin_of_text|>",
     "<|finetune_right_pad_id|>",
     "<|finetune_right_pad|>",
+    *HEADER_TOKENS,
 )
 """The turn ended: what follows was made up by a model that ran on."""
 
-HEADERS = (
-    "<|start_header_id|>assistant<|end_header_id|>",
-    "<|header_start|>assistant<|header_end|>",
-)
-"""Headers that some models repeat before they answer."""
+ROLES = tuple(f"{role}<|" for role in ("user", "system", "ipython", "tool"))
+"""Headers of other turns than the assistant's."""
+
+OWN_ROLE = ("assistant\n\n", "assistant<|")
+"""What a header leaves behind when its tokens are not shown, or leads up to its last one."""
 
 _TAG_NAMES = ("call", "calls", "use", "code", "call_begin")
 OPENING_TAGS = (

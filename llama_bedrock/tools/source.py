@@ -128,12 +128,17 @@ class Source:
             offset += 1
         return offset
 
-    def starts_with(self, text: str) -> Reading[bool]:
-        """Tell whether this text lies ahead, with no more waiting than that takes."""
-        for offset, char in enumerate(text):
-            if (yield from self.ahead(offset)) != char:
-                return False
-        return True
+    def starts_with(self, beginnings: str | tuple[str, ...]) -> Reading[bool]:
+        """Tell whether a text, or one of several, lies ahead, with no more waiting than that takes."""
+        options = (beginnings,) if isinstance(beginnings, str) else beginnings
+        offset = 0
+        while options:
+            if any(len(option) == offset for option in options):
+                return True
+            char = yield from self.ahead(offset)
+            options = tuple(option for option in options if option[offset] == char)
+            offset += 1
+        return False
 
 
 def only_closers_follow(source: Source) -> Reading[bool]:

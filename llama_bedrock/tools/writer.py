@@ -31,6 +31,8 @@ class _Call:
     id: str
     announced: bool = False
     args: dict[str, Any] = field(default_factory=dict)
+    unnamed: list[Any] = field(default_factory=list)
+    """Arguments without names of a tool that was not offered: nothing tells what they are."""
 
 
 class CallWriter:
@@ -149,14 +151,21 @@ class CallWriter:
         self._call = _Call(known or name, spec, self._next, self._new_id())
         self._next += 1
 
-    def argument(self, name: str, value: Any) -> None:
+    def argument(self, name: str, value: Any, *, once: bool = False) -> None:
         """Add an argument.
 
+        Args:
+            name: As it was written.
+            value: As it was written, too.
+            once: It must not have been given before. In JSON the last of several counts.
+
         Raises:
-            Unreadable: The value is a word without quotes that the schema does not know.
+            Unreadable: The value is a word without quotes that the schema does not know, or the second one.
         """
         call = self._open_call()
         name = _argument_name(name, call)
+        if once and name in call.args:
+            raise Unreadable(f"{name} is given twice", orderly=True)
         if call.spec is not None:
             schema = call.spec.properties.get(name, call.spec.parameters.get("additionalProperties"))
             value = _known_word(value, schema, call.spec.parameters)
@@ -182,6 +191,9 @@ class CallWriter:
         if len(values) == 1 and isinstance(values[0], dict) and self._holds_all(values[0], call):
             for key, value in values[0].items():
                 self.argument(key, value)
+            return
+        if call.spec is None and not self.any_name:
+            call.unnamed += values
             return
         names = [name for name in properties if name not in call.args]
         if len(names) < len(values):
@@ -218,7 +230,8 @@ class CallWriter:
         if call.spec is None and not self.any_name:
             offered = ", ".join(self.specs)
             error = f"no tool is named {call.name!r}; the tools are: {offered}"
-            self._emit(InvalidCall(call.index, call.id, call.name, to_json(call.args), error))
+            written = [*call.unnamed, call.args] if call.unnamed else call.args
+            self._emit(InvalidCall(call.index, call.id, call.name, to_json(written), error))
             self.unknown += 1
             return
         self._announce(call)
@@ -266,6 +279,13 @@ class CallWriter:
     def written(self) -> Mapping[str, Any]:
         """Return the arguments that were already sent for the call that is being read."""
         return self._call.args if self._call else {}
+
+    def fits(self, args: Mapping[str, Any], known: str) -> bool:
+        """Tell whether these can be the arguments of a known tool: no unknown name, and all it requires."""
+        spec = self.specs[known]
+        return all(key in spec.properties for key in args) and all(
+            key in args for key in spec.parameters.get("required") or ()
+        )
 
     def _open_call(self) -> _Call:
         if self._call is None:

@@ -1,5 +1,6 @@
 """Every test runs without AWS settings of the person who runs it; sockets reach loopback only."""
 
+import gc
 import os
 import warnings
 from contextlib import ExitStack
@@ -8,13 +9,25 @@ from pathlib import Path
 import pytest
 
 
+def pytest_collection_finish():
+    """What was imported and collected stays: full garbage collections need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _no_such_file(tmp_path_factory):
+    # One for all tests: clients of equal settings share a boto3 session, which takes long to make.
+    return str(tmp_path_factory.mktemp("aws") / "absent")
+
+
 @pytest.fixture(autouse=True)
-def _no_aws_settings(monkeypatch, tmp_path):
-    """Remove AWS_* variables and point botocore at empty configuration files."""
+def _no_aws_settings(monkeypatch, tmp_path, _no_such_file):
+    """Remove AWS_* variables and point botocore at configuration files that do not exist."""
     for name in [n for n in os.environ if n.startswith(("AWS_", "LANGSMITH_", "LANGCHAIN_"))]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "absent"))
+        monkeypatch.setenv(name, _no_such_file)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 

@@ -1,6 +1,7 @@
 """Knowledge bases over a real socket: the local endpoint, and a service that gives canned answers."""
 
 import asyncio
+import concurrent.futures
 import json
 import threading
 
@@ -87,8 +88,6 @@ class CannedService:
     def __init__(self):
         self.answers = []
         self.requests = []
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
 
     async def _answer(self, request):
         self.requests.append(await request.json())
@@ -99,24 +98,27 @@ class CannedService:
             body=json.dumps(answer).encode(), status=status, headers=headers, content_type="application/json"
         )
 
-    async def _start(self):
+    async def _serve(self, started):
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.01)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        runner = web.AppRunner(app, shutdown_timeout=0.01)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        started.set_result(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        await self._stopping.wait()
+        await runner.cleanup()
 
     def __enter__(self):
+        started = concurrent.futures.Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)))
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        self.url = started.result(10)
         return self
 
     def __exit__(self, *_):
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(10)
-        self._loop.close()
 
 
 @pytest.fixture

@@ -55,18 +55,24 @@ class SavedStore:
         index: Refers to the FAISS index as it was written, if it still exists. While the collection has this
             one, with as many slots, its file is linked and not written again.
         slots: Number of its slots then.
+        source: The generation whose files the collection reads, until it changes; it stays open for that.
     """
 
     folder: Path
     generation: Generation
     index: weakref.ref[VectorIndex] | None
     slots: int
+    source: Generation | None
 
     @classmethod
-    def of(cls, folder: Path, generation: Generation, collection: Collection) -> SavedStore:
+    def of(
+        cls, folder: Path, generation: Generation, collection: Collection, source: Generation | None
+    ) -> SavedStore:
         """The collection as it is now, saved as this generation."""
         index = None if collection.index is None else weakref.ref(collection.index)
-        return cls(folder, generation, index, collection.slots.count)
+        is_mapped = collection.index is not None and collection.index.is_mapped
+        read = source if is_mapped or not collection.documents.writable else None
+        return cls(folder, generation, index, collection.slots.count, read)
 
     def holds(self, collection: Collection) -> bool:
         """True if the vectors of the collection are those in the generation's file."""
@@ -106,7 +112,7 @@ def open_store(
         raise StoreDamagedError(f"{path}: the index has {len(index)} vectors and the slots {slots.count}")
     documents = DocumentTable(path / _DOCUMENTS, writable=False)
     collection = Collection(documents, settings, index, slots, manifest["version"])
-    return SavedStore.of(folder, generation, collection), collection, embedding
+    return SavedStore.of(folder, generation, collection, generation), collection, embedding
 
 
 def write_store(
@@ -126,6 +132,7 @@ def write_store(
         saved: The generation that the collection comes from, if any.
     """
     embedding, embedding_id, contextual = model
+    source = saved.source if saved is not None else None
     with writing(folder):
         if saved is not None and (not _same_folder(saved.folder, folder) or current_name(folder) is None):
             saved = None  # another folder, or it was deleted: there is nothing to build on or to lose
@@ -147,9 +154,10 @@ def write_store(
             }
 
         generation = write_generation(folder, write, reused)
-        result = SavedStore.of(folder, generation, collection)
-        if saved is not None and saved.generation.lock is not None:
-            saved.generation.lock.release()
+        result = SavedStore.of(folder, generation, collection, source)
+        for old in (saved.generation, source) if saved is not None else ():
+            if old is not None and old.lock is not None and old is not result.source:
+                old.lock.release()
         delete_unused(folder)
         return result
 

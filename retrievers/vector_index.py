@@ -275,6 +275,11 @@ class VectorIndex:
             raise ValueError(f"{path} holds vectors of another dimension or metric than its manifest says")
         return index
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether it reads its vectors from a file that has to stay."""
+        return self._mapped_from is not None
+
     def _own(self) -> None:
         """Before a change: a mapped file becomes a copy in memory."""
         if self._mapped_from is not None:

@@ -453,6 +453,7 @@ def test_killed_ten_times_while_saving_every_reopen_is_whole(tmp_path: Path) -> 
     assert sizes == sorted(sizes)
     assert sizes[-1] > 0
     store = FAISSStore.load(tmp_path / "store", DeterministicFakeEmbedding(size=8))
+    store.add_texts(["a change, so that it reads no file of an old generation"])
     store.save()
     assert len(generations(tmp_path / "store")) == 1  # nothing of the killed ones is left
 

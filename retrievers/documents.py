@@ -170,7 +170,8 @@ def _is_skipped(entry: os.DirEntry[str]) -> bool:
     def holds(name: str) -> bool:
         return os.path.exists(os.path.join(entry.path, name))
 
-    is_store = holds("CURRENT") and holds("writer.lock")  # a FAISSStore among the documents it was made of
+    # A FAISSStore among the documents it was made of, or is being made of.
+    is_store = (holds("CURRENT") and holds("writer.lock")) or holds("indexing.lock")
     return entry.name in SKIPPED_FOLDERS or holds("pyvenv.cfg") or is_store
 
 

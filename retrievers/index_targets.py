@@ -20,8 +20,8 @@ from llama_bedrock.retrievers.file_lock import FileLock
 from llama_bedrock.retrievers.folder_manifest import Chunk, Folder, Manifest
 from llama_bedrock.retrievers.index_engines import IndexEngine
 from llama_bedrock.retrievers.lexical_side import lexical_side_of
-from llama_bedrock.retrievers.manifest_side import MANIFEST_FILE, manifest_side_of
-from llama_bedrock.retrievers.persistence import StoreLockedError
+from llama_bedrock.retrievers.manifest_side import MANIFEST_FILE, SIDECAR, manifest_side_of
+from llama_bedrock.retrievers.persistence import StoreChangedError, StoreLockedError, current_name
 from llama_bedrock.retrievers.vector_journal import VectorJournal
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class IndexTarget(Protocol):
     @property
     def is_atomic(self) -> bool:
         """Whether nothing is kept before `finish`."""
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether `finish` is called for even if no file has changed."""
 
     def lost(self, folder: Folder) -> set[str]:
         """Sources whose chunks are not all in the store any more."""
@@ -100,14 +104,14 @@ class FAISSTarget:
         store: The store.
         batch_size: Texts in one call of the embedding model.
         refit_growth: Growth of the corpus, as a share, at which LSA is fitted again.
-        save: Whether to save the store, if it has a folder.
+        folder: Where to save the store; None leaves that to the caller.
     """
 
-    def __init__(self, store: FAISSStore, batch_size: int, refit_growth: float, *, save: bool) -> None:
+    def __init__(self, store: FAISSStore, batch_size: int, refit_growth: float, folder: Path | None) -> None:
         self._store = store
         self._batch_size = batch_size
         self._refit_growth = refit_growth
-        self._save = save and store.folder is not None
+        self._folder = folder
         self._side = manifest_side_of(store)
         self._journal: VectorJournal | None = None
         lexical_side_of(store)  # has the store save its lexical index too
@@ -118,10 +122,12 @@ class FAISSTarget:
 
         Raises:
             StoreLockedError: One is.
+            StoreChangedError: There is another store in the folder.
         """
         with ExitStack() as stack:
-            folder = self._store.folder
-            if self._save and folder is not None:
+            folder = self._folder
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
                 try:
                     lock = FileLock(folder / _LOCK)
                 except BlockingIOError:
@@ -129,6 +135,11 @@ class FAISSTarget:
                         f"another process is indexing into {folder}; wait for it to end"
                     ) from None
                 stack.callback(lock.release)
+                if not self._is_here() and current_name(folder) is not None:
+                    raise StoreChangedError(
+                        f"{folder} holds a saved store: open it with FAISSStore.load to bring it up to date, "
+                        "or choose another folder"
+                    )
                 embeddings = self._store.embeddings
                 if embeddings is not None and not isinstance(embeddings, LSAEmbeddings):
                     journal = VectorJournal(folder / _JOURNAL, identity(embeddings))
@@ -149,6 +160,15 @@ class FAISSTarget:
     def is_atomic(self) -> bool:
         """Yes; the journal keeps what would be lost."""
         return True
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether the store has changes that its folder has not, or has to be saved in another."""
+        return self._folder is not None and (not self._is_here() or self._store.sidecar(SIDECAR) is None)
+
+    def _is_here(self) -> bool:
+        folder = self._store.folder
+        return folder is not None and os.path.realpath(folder) == os.path.realpath(self._folder or folder)
 
     def lost(self, folder: Folder) -> set[str]:
         """Sources whose chunks somebody has deleted since."""
@@ -267,8 +287,8 @@ class FAISSTarget:
                 self._store.refit(LSAEmbeddings(embeddings.dimensions).fit(texts))
                 refitted = True
         self.manifest.store_version = self._store.version
-        if self._save:
-            self._store.save()
+        if self._folder is not None:
+            self._store.save(self._folder)
             if self._journal is not None:
                 self._journal.delete()
         return refitted
@@ -321,6 +341,11 @@ class ForeignTarget:
     @property
     def is_atomic(self) -> bool:
         """No."""
+        return False
+
+    @property
+    def is_unsaved(self) -> bool:
+        """No: what is done is kept at once."""
         return False
 
     def lost(self, folder: Folder) -> set[str]:

@@ -46,7 +46,7 @@ class IndexReport:
 
     Attributes:
         added: Files that are new.
-        changed: Files that were indexed before and have changed.
+        changed: Files that were indexed before and have changed, or can be read now and could not before.
         removed: Files that are gone.
         unchanged: Files that are as they were.
         unreadable: Files, and parts of files, that could not be read.
@@ -83,7 +83,7 @@ def index_folder(
     batch_size: int = BATCH_SIZE,
     refit_growth: float = REFIT_GROWTH,
     state: str | os.PathLike[str] | None = None,
-    save: bool = True,
+    save: bool | str | os.PathLike[str] = True,
 ) -> IndexReport:
     """Bring the index of a file or folder up to date: only new and changed files are read, split and
     embedded.
@@ -117,7 +117,9 @@ def index_folder(
         batch_size: Texts in one call of the embedding model. Default 128.
         refit_growth: Growth, as a share, at which LSA is fitted again. Default 0.5: half as much again.
         state: Folder for the manifest, for stores other than FAISSStore.
-        save: False leaves saving to the caller.
+        save: Folder to save a FAISSStore in. True (default): where it was opened or saved last, if anywhere;
+            False leaves saving to the caller. A new store whose first run may be interrupted needs the folder
+            here, and the same one in the next run: ``index_folder("docs", FAISSStore(model), save="index")``.
 
     Returns:
         What was done.
@@ -127,6 +129,7 @@ def index_folder(
         ValueError: It holds nothing that can be read, and was not indexed before; or an option makes no
             sense.
         StoreLockedError: Another process is indexing into the same store.
+        StoreChangedError: There is another store in the folder to save in.
         LlamaBedrockError: The embedding service failed for good.
     """
     check_path(path)
@@ -135,7 +138,8 @@ def index_folder(
             f"batch_size must be positive and refit_growth not negative, got {batch_size}, {refit_growth}"
         )
     if isinstance(store, FAISSStore):
-        target: FAISSTarget | ForeignTarget = FAISSTarget(store, batch_size, refit_growth, save=save)
+        folder = store.folder if save is True else None if save is False else Path(save)
+        target: FAISSTarget | ForeignTarget = FAISSTarget(store, batch_size, refit_growth, folder)
     elif state is None:
         raise ValueError(f"index_folder needs state=…, a folder for its notes, with a {type(store).__name__}")
     else:
@@ -190,7 +194,7 @@ class _Run:
         self._read(changes.read, before, after, root)
         self._require_something(before, after, found)
         refitted = False
-        if changes.read or changes.removed or changes.touched or strays:
+        if changes.read or changes.removed or changes.touched or strays or self.target.is_unsaved:
             refitted = self._keep(root, before, after, strays)
         return self._report_of(before, after, changes, refitted=refitted, started=started)
 
@@ -283,8 +287,9 @@ class _Run:
     ) -> IndexReport:
         new = sum(source not in before.files for source in after.files)
         changed = sum(
-            source in before.files and before.files[source].digest != file.digest
+            (file.digest, file.problem) != (before.files[source].digest, before.files[source].problem)
             for source, file in after.files.items()
+            if source in before.files
         )
         return IndexReport(
             added=new,

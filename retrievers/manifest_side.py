@@ -13,7 +13,8 @@ from llama_bedrock.retrievers.folder_manifest import Manifest
 logger = logging.getLogger(__name__)
 
 MANIFEST_FILE = "manifest.json"
-_SIDECAR = "folders"
+SIDECAR = "folders"
+"""Name of the side files of a FAISSStore that hold it."""
 
 
 class ManifestSide:
@@ -22,13 +23,13 @@ class ManifestSide:
     def __init__(self, store: FAISSStore) -> None:
         self.store = store
         self.manifest = Manifest()
-        folder = store.sidecar(_SIDECAR)
+        folder = store.sidecar(SIDECAR)
         if folder is not None:
             try:
                 self.manifest = Manifest.read(folder / MANIFEST_FILE)
             except (ValueError, OSError) as error:
                 logger.warning("cannot use the saved manifest, reading all files again: %s", error)
-        store.attach_sidecar(_SIDECAR, self._write)
+        store.attach_sidecar(SIDECAR, self._write)
 
     def _write(self, folder: Path) -> None:
         self.manifest.write(folder / MANIFEST_FILE)

@@ -168,7 +168,7 @@ def read_file(
         size = path.stat().st_size
         raise ValueError(
             f"{size / 1e6:.1f} MB is over the limit of {limit / 1e6:.1f} MB; "
-            "split the file, or raise max_file_bytes"
+            "split the file, or raise max_file_bytes (on the command line: index --max-file-mb)"
         )
     if not data.strip():
         if suffix in _CODE_LANGUAGES or suffix != path.suffix.lower():

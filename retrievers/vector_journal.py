@@ -55,7 +55,12 @@ class VectorJournal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
+            if self._file.closed:  # by delete()
+                return
+            is_empty = self._file.tell() <= len(self._header)
             self._file.close()
+            if is_empty:  # nothing was computed: leave nothing behind
+                self.path.unlink(missing_ok=True)
 
     @property
     def vectors(self) -> Mapping[str, Vector]:

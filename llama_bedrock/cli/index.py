@@ -37,6 +37,14 @@ app = typer.Typer(
 def build(
     path: Annotated[Path, typer.Argument(help="File or folder with the documents.")],
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew even if nothing changed.")] = False,
+    max_file_mb: Annotated[
+        float | None,
+        typer.Option(
+            "--max-file-mb",
+            min=0.001,
+            help="Largest text file that is read, in MB; it holds until changed. Default: 33.6.",
+        ),
+    ] = None,
     embeddings: Embeddings = "auto",
     region: Region = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -55,7 +63,14 @@ def build(
     is_local = embeddings == "auto" and find_credentials() is None
     kind = choose_embeddings(embeddings, is_local=is_local, endpoint=endpoint_override())
     with shown_progress() as progress:
-        index = open_index(path, embeddings=kind, region=region, rebuild=rebuild, progress=progress)
+        index = open_index(
+            path,
+            embeddings=kind,
+            region=region,
+            rebuild=rebuild,
+            max_file_bytes=None if max_file_mb is None else int(max_file_mb * 1_000_000),
+            progress=progress,
+        )
     tell_about(index)
     if as_json:
         print_json(index_facts(index))

@@ -1,8 +1,8 @@
 """The index of a folder, made on first use, kept in the cache, and brought up to date when files change.
 
 An index is made in a folder of its own and renamed into place, so there is never half an index: not after
-Ctrl-C, and not when two processes make the same one (the first to finish is used). Later changes are saved in
-one atomic step.
+Ctrl-C, and not when two processes make the same one (one waits for the other). Vectors that were paid for
+are kept there when making it is interrupted, for a day. Later changes are saved in one atomic step.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ TITAN = "titan"
 
 _FORMAT = 2  # raised when indexes of older versions must not be used
 _ABOUT = "about.json"
+_PAID_FOR = ("index-journal", "CURRENT")  # of an interrupted `index_folder`: what is worth keeping
 _ABANDONED_SECONDS = 24 * 3600
 _KEPT_SECONDS = 30 * 24 * 3600
 _BUSY_SECONDS = 600.0  # how long another process may take to index the same files
@@ -84,6 +85,7 @@ def open_index(
     embeddings: str = LSA,
     region: str | None = None,
     rebuild: bool = False,
+    max_file_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> OpenIndex:
     """Open the index of a file or folder: made where there is none, else brought up to date.
@@ -93,6 +95,7 @@ def open_index(
         embeddings: ``"lsa"``, which needs nothing, or ``"titan"``, Bedrock's Titan Text Embeddings V2.
         region: AWS region for Titan.
         rebuild: Make it anew even if there is one.
+        max_file_bytes: Largest text file that is read; default: as in `index_folder`.
         progress: Told about each step.
 
     Raises:
@@ -100,7 +103,6 @@ def open_index(
         ValueError: It holds nothing that can be read; the message says why.
     """
     from llama_bedrock.retrievers.documents import check_path
-    from llama_bedrock.retrievers.persistence import StoreDamagedError
 
     started = time.perf_counter()
     tell = progress or (lambda step, done, total: None)
@@ -109,13 +111,8 @@ def open_index(
         check_path(one)
     model = titan(region) if embeddings == TITAN else None
     folder = cache_folder() / "indexes" / _key(paths, embeddings, region)
-    reports: tuple[IndexReport, ...] | None = None
-    if not rebuild and (folder / _ABOUT).is_file():
-        with suppress(StoreDamagedError):  # a cache that is damaged is made anew
-            store, reports = _updated(paths, folder, model, tell)
-    built = reports is None
-    if reports is None:
-        store, reports = _build(paths, folder, model, tell)
+    work = _Work(paths, folder, model, max_file_bytes, tell)
+    store, reports, built = _made(work, rebuild=rebuild)
     os.utime(folder / _ABOUT)  # the time of last use, by which old indexes are dropped
     if not len(store):
         raise ValueError(f"{', '.join(map(str, paths))}: there are no documents any more")
@@ -134,74 +131,139 @@ def _key(paths: Sequence[Path], embeddings: str, region: str | None) -> str:
     return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
 
-def _updated(
-    paths: Sequence[Path], folder: Path, model: Embeddings | None, tell: Progress
-) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
-    """Open an index and bring it up to date; waits where another process is doing just that."""
-    from llama_bedrock.retrievers import FAISSStore
-    from llama_bedrock.retrievers.persistence import StoreChangedError, StoreLockedError
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be indexed, where to, and how."""
+
+    paths: Sequence[Path]
+    folder: Path
+    model: Embeddings | None
+    max_file_bytes: int | None
+    tell: Progress
+
+    def remember(self, folder: Path, max_file_bytes: int) -> None:
+        """Write what later runs have to know."""
+        paths = [os.path.abspath(path) for path in self.paths]
+        about = {"paths": paths, "max_file_bytes": max_file_bytes}
+        (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+
+    def remembered_limit(self) -> int | None:
+        """The limit of the last run, which holds until another one is given."""
+        with suppress(OSError, ValueError):
+            limit = json.loads((self.folder / _ABOUT).read_text(encoding="utf-8")).get("max_file_bytes")
+            return limit if isinstance(limit, int) else None
+        return None
+
+
+def _made(work: _Work, *, rebuild: bool) -> tuple[FAISSStore, tuple[IndexReport, ...], bool]:
+    """The index up to date, and whether it was made anew; waits where another process is doing just that."""
+    from llama_bedrock.retrievers.persistence import StoreChangedError, StoreDamagedError, StoreLockedError
 
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
-        store = FAISSStore.load(folder / "store", model)
         try:
-            return store, _indexed(paths, store, tell)
+            if not rebuild and (work.folder / _ABOUT).is_file():
+                with suppress(StoreDamagedError):  # a cache that is damaged is made anew
+                    return *_updated(work), False
+            return *_build(work), True
         except (StoreLockedError, StoreChangedError):
             if time.monotonic() > deadline:
                 raise
-            tell("Waiting for another process", 0, 1)
+            work.tell("Waiting for another process", 0, 1)
             time.sleep(_BUSY_POLL)
 
 
-def _build(
-    paths: Sequence[Path], folder: Path, model: Embeddings | None, tell: Progress
-) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
-    """Make the index in a folder beside its place, and move it there when it is complete."""
+def _updated(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
+    """Open the index and bring it up to date."""
     from llama_bedrock.retrievers import FAISSStore
 
-    with _unfinished(folder) as new:
-        store = FAISSStore(model)
-        reports = _indexed(paths, store, tell)
-        store.save(new / "store")
-        about = {"paths": [os.path.abspath(path) for path in paths]}
-        (new / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-        _remove(folder)
+    before = work.remembered_limit()
+    limit = work.max_file_bytes or before
+    store = FAISSStore.load(work.folder / "store", work.model)
+    reports = _indexed(work, store, True, limit)
+    if limit is not None and limit != before:
+        work.remember(work.folder, limit)
+    return store, reports
+
+
+def _build(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
+    """Make the index in a folder beside its place, and move it there when it is complete."""
+    from llama_bedrock.retrievers import FAISSStore
+    from llama_bedrock.retrievers.readers import MAX_FILE_BYTES
+
+    limit = work.max_file_bytes or work.remembered_limit() or MAX_FILE_BYTES
+    with _unfinished(work.folder, is_costly=work.model is not None) as new:
+        store = _begun(new / "store", work.model)
+        reports = _indexed(work, store, new / "store", limit)
         try:
-            new.rename(folder)
+            work.remember(new, limit)
+            _remove(work.folder)
+            new.rename(work.folder)
         except OSError:
-            if not (folder / _ABOUT).is_file():  # else another process was faster, with the same content
+            if not (work.folder / _ABOUT).is_file():  # else another process was faster, with the same content
                 raise
-    _drop_old(folder.parent)
-    return FAISSStore.load(folder / "store", model), reports
+    _drop_old(work.folder.parent)
+    return FAISSStore.load(work.folder / "store", work.model), reports
 
 
-def _indexed(paths: Sequence[Path], store: FAISSStore, tell: Progress) -> tuple[IndexReport, ...]:
+def _begun(folder: Path, model: Embeddings | None) -> FAISSStore:
+    """A new store, or the one of an interrupted run that had indexed the first of several paths."""
+    from llama_bedrock.retrievers import FAISSStore
+    from llama_bedrock.retrievers.persistence import StoreDamagedError
+
+    try:
+        return FAISSStore.load(folder, model)
+    except FileNotFoundError:
+        return FAISSStore(model)
+    except StoreDamagedError:
+        _remove(folder)
+        return FAISSStore(model)
+
+
+def _indexed(
+    work: _Work, store: FAISSStore, save: bool | Path, max_file_bytes: int | None
+) -> tuple[IndexReport, ...]:
     from llama_bedrock.retrievers import index_folder
+    from llama_bedrock.retrievers.readers import MAX_FILE_BYTES
 
     names = {"scan": "Looking for changes", "read": "Reading files", "embed": "Embedding", "save": "Saving"}
     return tuple(
         index_folder(
             path,
             store,
-            on_progress=lambda stage, done, total: tell(names[stage], done, total),
+            max_file_bytes=max_file_bytes or MAX_FILE_BYTES,
+            on_progress=lambda stage, done, total: work.tell(names[stage], done, total),
             on_error=lambda problem: None,  # it is in the report
+            save=save,
         )
-        for path in paths
+        for path in work.paths
     )
 
 
 @contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, which is gone afterwards unless it was renamed."""
-    new = folder.with_name(f"unfinished-{secrets.token_hex(8)}")
+def _unfinished(folder: Path, *, is_costly: bool) -> Iterator[Path]:
+    """A new folder beside `folder`, which is gone afterwards unless it was renamed.
+
+    Where vectors cost money, the next run finds the folder again if it holds some: its name is fixed.
+    """
+    from llama_bedrock.retrievers.persistence import StoreLockedError
+
+    name = folder.name if is_costly else secrets.token_hex(8)
+    new = folder.with_name(f"unfinished-{name}")
     try:
-        new.mkdir(parents=True)
+        new.mkdir(parents=True, exist_ok=is_costly)
     except OSError as error:
         advice = "set XDG_CACHE_HOME to a folder that can be written"
         raise OSError(f"cannot keep the index in {new.parent}: {error.strerror}; {advice}") from error
     try:
         yield new
-    finally:
+    except StoreLockedError:  # another process is making it there
+        raise
+    except BaseException:
+        if not is_costly or not any((new / "store" / name).exists() for name in _PAID_FOR):
+            _remove(new)
+        raise
+    else:
         _remove(new)
 
 

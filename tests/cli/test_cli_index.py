@@ -1,0 +1,105 @@
+"""`llama-bedrock index`: the limit of files, and a first run with an embedding service that is interrupted."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from langchain_core.embeddings import Embeddings
+from typer.testing import CliRunner
+
+from llama_bedrock.cli import indexing
+from llama_bedrock.cli.main import app
+
+
+class PaidEmbeddings(Embeddings):
+    """Stands in for Titan: counts what it is asked for, and fails when it is told to."""
+
+    model_id = "paid"
+
+    def __init__(self):
+        self.texts = Counter()
+        self.fail_after = None
+
+    def embed_documents(self, texts):
+        for text in texts:
+            if self.fail_after is not None and self.texts.total() >= self.fail_after:
+                raise KeyboardInterrupt
+            self.texts[text] += 1
+        return [[1.0 + text.count(letter) for letter in "abcdefgh"] for text in texts]
+
+    def embed_query(self, text):
+        return self.embed_documents([text])[0]
+
+
+@pytest.fixture
+def paid(monkeypatch):
+    embeddings = PaidEmbeddings()
+    monkeypatch.setattr(indexing, "titan", lambda region: embeddings)
+    return embeddings
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "documents"
+    made.mkdir()
+    (made / "a.md").write_text("Llamas hum when they are content.")
+    return made
+
+
+def indexes():
+    kept = Path(os.environ["XDG_CACHE_HOME"]) / "llama-bedrock" / "indexes"
+    return sorted(path.name for path in kept.iterdir()) if kept.is_dir() else []
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def test_a_file_over_the_limit_names_the_option_that_raises_it_and_the_limit_is_remembered(folder):
+    (folder / "big.txt").write_text("Alpacas are smaller than llamas. " * 100)
+    limited = run("index", folder, "--max-file-mb", "0.002")
+    assert "ready, 2 files, 1 passage" in limited.stdout
+    assert "over the limit of 0.0 MB" in limited.stderr
+    assert "--max-file-mb" in limited.stderr
+    assert "up to date, 2 files, 1 passage" in run("index", folder).stdout
+    raised = run("index", folder, "--max-file-mb", "1")
+    assert "over the limit" not in raised.stderr
+    assert "updated (1 changed)" in raised.stdout
+    assert "up to date, 2 files" in run("index", folder).stdout
+
+
+def test_vectors_that_were_paid_for_are_kept_when_the_first_run_is_interrupted(folder, paid):
+    for number in range(300):
+        (folder / f"{number}.txt").write_text(f"A text about subject {number}.")
+    paid.fail_after = 200
+    with pytest.raises(KeyboardInterrupt):
+        indexing.open_index(folder, embeddings="titan")
+    [unfinished] = indexes()
+    assert unfinished.startswith("unfinished-")
+    paid.fail_after = None
+    index = indexing.open_index(folder, embeddings="titan")
+    assert (index.built, index.files, len(index.store)) == (True, 301, 301)
+    assert paid.texts.total() - 301 <= 128  # the batch that was interrupted
+    assert indexes() == [index.folder.name]
+    assert not indexing.open_index(folder, embeddings="titan").built
+
+
+def test_of_several_folders_the_finished_ones_are_kept(folder, paid, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for number in range(5):
+        (other / f"{number}.txt").write_text(f"Another text about subject {number}.")
+    paid.fail_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        indexing.open_index([folder, other], embeddings="titan")
+    paid.fail_after = None
+    assert len(indexing.open_index([folder, other], embeddings="titan").store) == 6
+    assert set(paid.texts.values()) == {1}
+
+
+def test_a_first_run_that_cannot_begin_leaves_nothing(folder, paid):
+    paid.fail_after = 0
+    with pytest.raises(KeyboardInterrupt):
+        indexing.open_index(folder, embeddings="titan")
+    assert indexes() == []

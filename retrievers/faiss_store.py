@@ -113,9 +113,8 @@ class FAISSStore(StoreChanges):
         batch_size = kwargs.pop("batch_size", None)
         store = cls(embedding, **kwargs)
         if embedding is None:
-            store._fit(
-                [store._searchable(document.page_content, document.metadata) for document in documents]
-            )
+            _, fitted = store._fit([store.embedded_text(document) for document in documents])
+            vectors = fitted[0] if vectors is None else vectors
         for start in range(0, len(documents), ADDED_AT_ONCE):
             part = slice(start, start + ADDED_AT_ONCE)
             store.add_documents(

@@ -114,7 +114,8 @@ def _client(target: str, api_key: str | None) -> QdrantClient:
     if target == ":memory:":
         return client_class(location=target)  # type: ignore[no-any-return]
     if target.startswith(("http://", "https://")):
-        return client_class(url=target, api_key=api_key)  # type: ignore[no-any-return]
+        # Its check of versions is one more request, and a warning where that fails: the next one says why.
+        return client_class(url=target, api_key=api_key, check_compatibility=False)  # type: ignore[no-any-return]
     return client_class(path=target)  # type: ignore[no-any-return]
 
 

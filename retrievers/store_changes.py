@@ -67,8 +67,11 @@ class StoreChanges(StoreSearch):
         texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
         if kwargs.get("vectors") is not None:
             batches = last_vectors(kwargs["vectors"], ids)
+        elif not texts:
+            batches = []
         else:
-            batches = embed_batches(self._fit(texts), texts, kwargs.get("batch_size")) if texts else []
+            embedding, batches = self._fit(texts)
+            batches = batches or embed_batches(embedding, texts, kwargs.get("batch_size"))
         self._upsert(contents, entries, batches)
         return ids
 
@@ -82,8 +85,8 @@ class StoreChanges(StoreSearch):
         texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
         if not texts:
             return []
-        embedding = await run_in_executor(None, self._fit, texts)
-        batches = await aembed_batches(embedding, texts, kwargs.get("batch_size"))
+        embedding, batches = await run_in_executor(None, self._fit, texts)
+        batches = batches or await aembed_batches(embedding, texts, kwargs.get("batch_size"))
         await run_in_executor(None, self._upsert, contents, entries, batches)
         return ids
 
@@ -148,11 +151,15 @@ class StoreChanges(StoreSearch):
             self._embedding_id = None
             self._contents = Contents(renewed, embedding)
 
-    def _fit(self, texts: Sequence[str]) -> Embeddings:
+    def _fit(self, texts: Sequence[str]) -> tuple[Embeddings, list[Vectors]]:
+        """The embeddings; where LSA had to be fitted on the texts first, also their vectors, a by-product."""
         with self._changing() as contents:
-            if contents.embedding is None:
-                contents.embedding = LSAEmbeddings().fit(texts)
-            return contents.embedding
+            if contents.embedding is not None:
+                return contents.embedding, []
+            lsa = LSAEmbeddings()
+            vectors = lsa.fit_array(texts)
+            contents.embedding = lsa
+            return lsa, [vectors]
 
     def embedded_text(self, document: Document) -> str:
         """What is embedded of a document; see ``contextual``."""

@@ -7,6 +7,7 @@ import re
 from llama_bedrock.tools.fences import FenceReader
 from llama_bedrock.tools.groups import GroupReader, Place
 from llama_bedrock.tools.jsonic import read_objects
+from llama_bedrock.tools.lists import read_list
 from llama_bedrock.tools.markers import (
     AFTER_TOKENS,
     CALL_TOKENS,
@@ -15,6 +16,7 @@ from llama_bedrock.tools.markers import (
     FUNCTION_TAG,
     HEADER_TOKENS,
     INTERPRETERS,
+    LIST_MARKER,
     MARKERS,
     MESSAGE_END,
     OPENING_TAGS,
@@ -23,7 +25,7 @@ from llama_bedrock.tools.markers import (
     TURN_END,
     is_example,
 )
-from llama_bedrock.tools.pythonic import read_bare_name, read_calls, read_list
+from llama_bedrock.tools.pythonic import names_call, read_bare_name, read_calls, wrapper_length
 from llama_bedrock.tools.source import Reading, Source, skip_space
 from llama_bedrock.tools.tagged import read_function
 from llama_bedrock.tools.text import TextWriter
@@ -32,6 +34,7 @@ from llama_bedrock.tools.writer import CallWriter
 _PLAIN = re.compile(r"[^\n\[{<`]+")
 _DATA = re.compile(r"[^\n\[\]{}<]+")
 _SPACE = re.compile(r"\s+")
+_BARE_FUNCTION = "function="
 _INVISIBLE = "\ufeff\u200b\u2060"
 _BEFORE_INLINE = frozenset(":.!?;>)*")
 _BEGINNINGS = frozenset(marker[:end] for marker in MARKERS for end in range(1, len(marker) + 1))
@@ -68,6 +71,8 @@ class AnswerReader:
                 yield from self._read_bracket(char)
             elif char == "<":
                 yield from self._read_marker()
+            elif char == '"' and self._place() is Place.START and (yield from source.starts_with('"{\\')):
+                yield from self._read_quoted_object()
             elif char == "`" and not self._text.nesting:
                 yield from self._read_backticks()
             elif self._text.after_call and char in ";,":
@@ -145,6 +150,10 @@ class AnswerReader:
         """Read a list, an object or an array of calls; or a bracket."""
         source, text = self._source, self._text
         place = self._place()
+        if char == "[" and place is Place.START and (yield from source.starts_with(LIST_MARKER)):
+            source.pos += len(LIST_MARKER)
+            self._groups.announced = True
+            return
         lead = text.lead.rstrip()
         if text.nesting or (
             place is not Place.START
@@ -169,6 +178,14 @@ class AnswerReader:
         else:
             yield from self._groups.read(read_objects(source, self._writer), place, python=False)
 
+    def _read_quoted_object(self) -> Reading[None]:
+        """Read an object that is written as a text."""
+        self._source.mark()
+        self._writer.begin_group(eager=True)
+        self._source.pos += 1
+        reading = read_objects(self._source, self._writer)
+        yield from self._groups.read(reading, Place.START, python=False)
+
     def _read_empty_list(self) -> Reading[bool]:
         """Drop ``[]`` where it is the whole answer: it says that nothing is called."""
         closing = yield from self._source.solid(1)
@@ -184,13 +201,19 @@ class AnswerReader:
         place = self._place()
         if not (char.isalpha() or char == "_"):
             return False
-        length = yield from read_bare_name(self._source, self._writer, announced=self._groups.announced)
+        source, announced = self._source, self._groups.announced
+        if place is Place.START and char == "f" and (yield from source.starts_with(_BARE_FUNCTION)):
+            yield from self._read_function(FUNCTION_TAG[1:])
+            return True
+        wrapper = (yield from wrapper_length(source)) if announced else 0
+        length = yield from read_bare_name(source, self._writer, at=wrapper, announced=announced)
         if not length or (place is Place.LINE and is_example(self._text.lead, inline=False)):
             return False
-        self._source.mark()
+        source.mark()
         self._writer.begin_group(eager=False)
-        reading = read_calls(self._source, self._writer, length)
-        yield from self._groups.read(reading, place, python=True, bare=True)
+        source.pos += wrapper
+        reading = read_calls(source, self._writer, length)
+        yield from self._groups.read(reading, place, python=True, bare=True, alone=wrapper > 0)
         return True
 
     def _read_marker(self) -> Reading[None]:
@@ -214,6 +237,8 @@ class AnswerReader:
         elif marker in OPENING_TAGS and not self._text.nesting and (yield from self._opens_call(len(marker))):
             source.pos += len(marker)
             self._groups.announced = True
+        elif marker in OPENING_TAGS and self._text.after_call and (yield from self._ends(len(marker))):
+            source.pos += len(marker)  # it was meant to be the closing one
         elif marker == FUNCTION_TAG and not self._text.nesting:
             yield from self._read_function()
         else:
@@ -234,13 +259,16 @@ class AnswerReader:
             length += 1
 
     def _opens_call(self, length: int) -> Reading[bool]:
-        char = yield from self._source.ahead((yield from self._source.solid(length)))
-        return char in ("[", "{") or self._writer.may_begin(char or "\0")
+        at = yield from self._source.solid(length)
+        return (yield from self._source.ahead(at)) in ("[", "{") or (yield from names_call(self._source, at))
 
-    def _read_function(self) -> Reading[None]:
+    def _ends(self, length: int) -> Reading[bool]:
+        return (yield from self._source.ahead((yield from self._source.solid(length)))) in ("", "<")
+
+    def _read_function(self, tag: str = FUNCTION_TAG) -> Reading[None]:
         """Read ``<function=…``."""
         source, place = self._source, self._place()
-        following = yield from source.ahead(len(FUNCTION_TAG))
+        following = yield from source.ahead(len(tag))
         if following not in ("=", "/", ":", "(", " ") or (
             place is not Place.START and is_example(self._text.lead, inline=place is Place.INLINE)
         ):
@@ -249,7 +277,7 @@ class AnswerReader:
             return
         source.mark()
         self._writer.begin_group(eager=True)
-        source.pos += len(FUNCTION_TAG)
+        source.pos += len(tag)
         yield from self._groups.read(read_function(source, self._writer), place, python=False)
 
     def _read_code(self) -> Reading[None]:
@@ -283,8 +311,8 @@ class AnswerReader:
         reader = FenceReader(self._source, self._writer)
         place = self._place()
         ticks = yield from reader.count_ticks()
-        if ticks >= 3 and not (
-            place is not Place.START and is_example(self._text.lead, inline=place is Place.INLINE)
+        if place is Place.START or (
+            ticks >= 3 and not is_example(self._text.lead, inline=place is Place.INLINE)
         ):
             self._source.mark()
             self._writer.begin_group(eager=False, leading=place is Place.START)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from llama_bedrock.tools.jsonic import read_objects
+from llama_bedrock.tools.lists import read_list
 from llama_bedrock.tools.markers import CALL_FENCES
-from llama_bedrock.tools.pythonic import NotACall, read_bare_name, read_calls, read_list
+from llama_bedrock.tools.pythonic import NotACall, read_bare_name, read_calls, wrapper_length
 from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, skip_space
 from llama_bedrock.tools.writer import CallWriter
 
@@ -24,7 +25,7 @@ class FenceReader:
 
     def __init__(self, source: Source, writer: CallWriter) -> None:
         self._source, self._writer = source, writer
-        self.closed = False
+        self.closed = self._wrapped = False
 
     def count_ticks(self) -> Reading[int]:
         """Return how many backticks lie ahead."""
@@ -34,7 +35,9 @@ class FenceReader:
         return count
 
     def read_calls(self, ticks: int, *, after_words: bool) -> Reading[bool]:
-        """Read a block that may hold calls and nothing else; False if it is code.
+        """Read a block, or inline code, that may hold calls and nothing else; False if it is code.
+
+        Inline code must be all of the answer, and be asked for: a list or an object.
 
         Args:
             ticks: Backticks of its fence.
@@ -44,17 +47,18 @@ class FenceReader:
         source = self._source
         source.pos += ticks
         try:
-            language = yield from self._read_language()
+            language = (yield from self._read_language()) if ticks >= 3 else "inline"
             if after_words and language not in CALL_FENCES and language not in ("python", "py"):
                 return False
+            self._wrapped = language == "tool_code"
             objects_only = yield from self._read_groups(
-                ticks, bare=not after_words or language in CALL_FENCES
+                ticks, bare=ticks >= 3 and (not after_words or language in CALL_FENCES)
             )
         except (NotACall, Unreadable):
             return False
         if self._writer.unknown and after_words:
             return False
-        if not self._writer.unknown and (not after_words or objects_only):
+        if ticks >= 3 and not self._writer.unknown and (not after_words or objects_only):
             return True
         return (yield from source.ahead((yield from source.solid()))) in ("", "<")
 
@@ -90,7 +94,7 @@ class FenceReader:
             elif char == "[":
                 source.pos += 1
                 yield from read_list(source, writer)
-            elif bare and (length := (yield from read_bare_name(source, writer))):
+            elif bare and (length := (yield from self._read_bare_name())):
                 if not (yield from read_calls(source, writer, length)):
                     raise NotACall
             else:
@@ -99,6 +103,13 @@ class FenceReader:
         if not calls:
             raise NotACall
         return calls == objects
+
+    def _read_bare_name(self) -> Reading[int]:
+        """Go to the name of a known tool that is called, and return its length, 0 if none is."""
+        wrapper = (yield from wrapper_length(self._source)) if self._wrapped else 0
+        length = yield from read_bare_name(self._source, self._writer, at=wrapper)
+        self._source.pos += wrapper if length else 0
+        return length
 
     def read_code(self, ticks: int) -> Reading[str]:
         """Return the next piece of code, empty when it has ended; inline code ends with its line."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import re
 
+from llama_bedrock.tools.lists import skip_list
 from llama_bedrock.tools.markers import CALL_TOKEN, END_TOKEN, LAST_TOKEN, TOKEN_BEGINNING
-from llama_bedrock.tools.pythonic import NotACall, skip_list
+from llama_bedrock.tools.pythonic import NotACall
 from llama_bedrock.tools.repair import repair
 from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable
 from llama_bedrock.tools.text import TextWriter
@@ -14,8 +15,8 @@ from llama_bedrock.tools.writer import CallWriter
 
 _STRAY = frozenset(")]}>\"'\u200b\ufeff")
 _CALL_OBJECT = re.compile(
-    r"""[\[{\s]*["']?(?:type["']\s*:\s*["']function["']|"""
-    r"""(?:name|function|tool|tool_name)["']?\s*[:,=]\s*["']?([\w$.\-/]+)(\Z)?)"""
+    r"""["\[{\s]*\\?["']?(?:type\\?["']\s*:\s*\\?["']function\\?["']|"""
+    r"""(?:name|function|tool|tool_name)\\?["']?\s*[:,=]\s*\\?["']?([\w$.\-/]+)(\Z)?)"""
 )
 _MAX_REPAIRS = 32
 _MAX_LISTS = 8
@@ -62,9 +63,23 @@ class GroupReader:
         return words[given:]
 
     def read(
-        self, reading: Reading[bool] | Reading[None], place: Place, *, python: bool, bare: bool = False
+        self,
+        reading: Reading[bool] | Reading[None],
+        place: Place,
+        *,
+        python: bool,
+        bare: bool = False,
+        alone: bool = False,
     ) -> Reading[None]:
-        """Read a group of calls and decide what it was."""
+        """Read a group of calls and decide what it was.
+
+        Args:
+            reading: Reads it.
+            place: Where it stands.
+            python: It is written as Python, else as JSON.
+            bare: It has no brackets around.
+            alone: It counts only if it ends the answer.
+        """
         whole = python and not bare and place is Place.START
         try:
             ends = yield from reading
@@ -78,7 +93,7 @@ class GroupReader:
                 yield from self._broken(error, place, python=python)
         else:
             if self._writer.certain or (
-                ends is not False and (yield from self._accepts(place, python=python, bare=bare))
+                ends is not False and (yield from self._accepts(place, python=python, bare=bare, alone=alone))
             ):
                 yield from self.accept()
             else:
@@ -102,10 +117,12 @@ class GroupReader:
         yield from self.accept()
         return True
 
-    def _accepts(self, place: Place, *, python: bool, bare: bool) -> Reading[bool]:
+    def _accepts(self, place: Place, *, python: bool, bare: bool, alone: bool) -> Reading[bool]:
         """Decide on a group that reads like calls but may be text."""
-        if bare and (place is not Place.START or self._writer.unknown):
+        if alone or (bare and (place is not Place.START or self._writer.unknown)):
             at = yield from self._source.solid()
+            if alone and (yield from self._source.ahead(at)) == ")":
+                at = yield from self._source.solid(at + 1)
             return (yield from self._source.ahead(at)) in ("", "<")
         if self._writer.unknown and place is not Place.START:
             return False

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from llama_bedrock.tools.lists import read_pair, read_quoted_name
 from llama_bedrock.tools.literals import parse_literal, read_braces, read_value
-from llama_bedrock.tools.pythonic import (
-    NotACall,
-    is_identifier,
-    read_bare_name,
-    read_calls,
-    read_pair,
-    read_quoted_name,
-)
+from llama_bedrock.tools.pythonic import NotACall, is_identifier, read_bare_name, read_calls
 from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, ends_tag_or_block, skip_space
 from llama_bedrock.tools.strings import QUOTES, goes_on, read_string
 from llama_bedrock.tools.writer import CallWriter
@@ -138,6 +132,8 @@ class _ObjectReader:
                 break  # the closing brace is missing
             if not char:
                 raise Cut("the call does not end")
+            if first and char == "\\" and (yield from source.ahead(1)) in QUOTES:
+                raise Unreadable("the quotes of the call are escaped")
             if char not in QUOTES and not (char.isalpha() or char == "_"):
                 raise NotACall if first else Unreadable("a key is missing in a call")
             yield from self._read_entry(first=first)

@@ -25,7 +25,7 @@ _NO_BRACE = re.compile(r"""["'][\w$.-]{1,64}["']\s*:""")
 _NO_OPENING_QUOTE = re.compile(r"""([^\W\d_](?:[^"{}\[\]:\\\n]{0,200}\w)?)"\s*(?=[,}])""")
 _NO_CLOSING_QUOTE = re.compile(r"""\"([^"{}\[\]\\\n]{0,200}?\w)(?=,\s*"[\w$.-]{1,64}"\s*:)""")
 _BEFORE_CLOSER = re.compile(r"""\s*(?:\\?["']\s*(?=[\]})]|\Z))?""")
-_BEFORE_OBJECT = re.compile(r"(?:```\w*)?[\s\[,;]*\{")
+_BEFORE_OBJECT = re.compile(r"(?:```\w*)?[\s\[,;\"]*\{")
 _BEFORE_ARGUMENTS = re.compile(r"<function[^{\n]{1,160}\{")
 _AFTER_CALL = re.compile(
     r"""(?:["']?[\]})]+|["']\s*\Z)?(?:\s*\Z|\s*[;,]?\s*[\[{<]|\s+(?![\w$.-]+["']?\s*[:=])\w)"""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llama_bedrock.tools.schema import ToolSpec
 
 _NAMESPACES = ("functions.", "function.", "tools.", "tool.", "default_api.", "api.")
+_WRAPPERS = frozenset({"parameters", "params", "arguments", "args", "kwargs", "input"})
 _PUNCTUATION = re.compile(r"[^0-9A-Za-z]+")
 
 
@@ -164,6 +165,10 @@ class CallWriter:
         """
         call = self._open_call()
         name = _argument_name(name, call)
+        if name in _WRAPPERS and self._wraps(value, name, call):
+            for key, entry in value.items():
+                self.argument(key, entry)
+            return
         if once and name in call.args:
             raise Unreadable(f"{name} is given twice", orderly=True)
         if call.spec is not None:
@@ -315,6 +320,16 @@ class CallWriter:
             return []
         schema: Mapping[str, Any] = {"additionalProperties": False, **call.spec.parameters, "type": "object"}
         return violations(call.args, schema, call.spec.parameters)
+
+    def _wraps(self, value: Any, name: str, call: _Call) -> bool:
+        """Tell whether all arguments stand in one that the tool does not have: ``f(params={'a': 1})``."""
+        return (
+            isinstance(value, dict)
+            and call.spec is not None
+            and name not in call.spec.properties
+            and not call.args
+            and self.fits(value, call.name)
+        )
 
     @staticmethod
     def _holds_all(value: dict[str, Any], call: _Call) -> bool:

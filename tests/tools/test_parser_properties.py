@@ -26,6 +26,9 @@ SEEDS = [
     "[search(query='it's \"so\"', filters={a=1, 'b': (1, 2)}, tags=[“x”])]",
     "The list [1, 2] and {x} and `add(a=1)` are text.\n[ ] get_weather(city)",
     '<tool_call>\n{"name": "add", "arguments": "{\\"a\\": 1}"}\n</tool_call>',
+    "<|end_header_id|>\n\n[['get_weather', {'city': 'Paris'}], ('add', a=1, b=2), unknown(1, x)]",
+    '"{\\"name\\": \\"add\\", \\"parameters\\": {\\"a\\": 1, \\"b\\": 2}}"',
+    "`[now()]`assistant\n\n<tool_code>print(add(a=1, b=2))</tool_code><tool_call>",
 ]
 FRAGMENTS = [
     *"[]{}()\"'`\\,;:=<>|/*#&+-.0a\n ",
@@ -50,6 +53,8 @@ FRAGMENTS = [
         "\ud800",
     ),
     *("You could ", "Here: ", "[]", '{"type": "function", ', 'r"', "f'"),
+    *("<|start_header_id|>", "<|end_header_id|>", "assistant<|", "user<|", "[TOOL_CALLS]", "function=add>"),
+    *("['add', {", "[add, a=", "print(", "x = ", '"{\\"', "<tool_code>", "\ufeff", "[unknown(1)]"),
 ]
 PREFIXES = ["", "", "", "[", "[get_weather(", '{"name": "add", "parameters": {', '{"name": "']
 STOPS = [None, "stop", "length"]
@@ -208,6 +213,8 @@ ADVERSARIAL = [
     ),
     *('{"name":"search","parameters {"query":"x"}};', '<function=search>{"query": "'),
     '{"name": "search", "parameters": {"filters": {"a":',
+    *("<|start_header_id|>", "['get_weather', {", "[[", "[get_weather, city=", "[now()]\n[add(a, "),
+    *('"{\\"', "[TOOL_CALLS]", "`[now()]", "<|python_tag|>print(", "[unknown(1), ", "assistant<"),
 ]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.faiss_threads import cores, openmp_threads, search_in_parts
+from llama_bedrock.retrievers.memory import read_ahead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,8 @@ TRAINING_MINIMUM = 1_000
 """Vectors needed to learn the ranges of ``sq8``; fewer are kept as float32 and scanned."""
 IVF_MINIMUM = 5_000
 _COPIED_AT_ONCE = 16_384
+_CANDIDATES = 128
+"""Looked at in a search of the graph, up to 100,000 vectors."""
 _SCANNED_PER_CANDIDATE = 27
 """Selected vectors that are scanned in the time the graph takes for one candidate: 85 ns and 2.3 µs at 384
 dimensions, both in proportion to them. At 100,000 vectors a tenth of them costs the same either way: 1 ms."""
@@ -54,7 +57,7 @@ class IndexSettings:
     storage: Storage = "float32"
     neighbors: int = 32
     ef_construction: int = 40
-    ef_search: int = 128
+    ef_search: int | None = None
     nlist: int | None = None
     nprobe: int | None = None
 
@@ -174,6 +177,16 @@ class VectorIndex:
 
     # Reading
 
+    @property
+    def ef_search(self) -> int:
+        """Candidates that a search of the graph looks at.
+
+        The default grows with the graph. Measured at 384 dimensions: 128 find .99 of the ten nearest among
+        100,000 vectors and .93 among 1,000,000; there 320 find .96, in 1 ms.
+        """
+        growth = max(1.0, len(self) / 100_000) ** 0.4
+        return self.settings.ef_search or math.ceil(_CANDIDATES * growth)
+
     def vectors(self, slots: Slots) -> Vectors:
         """The stored vectors of slots (what is left of them after ``fp16`` or ``sq8``)."""
         np = require("numpy", "local")
@@ -208,7 +221,7 @@ class VectorIndex:
         """Whether comparing the query with every selected vector costs less than the graph or the cells."""
         if self.structure.kind == "flat":
             return True
-        candidates = max(self.settings.ef_search, k) * self._effort(selection)
+        candidates = max(self.ef_search, k) * self._effort(selection)
         return selection.count <= max(k, _SCANNED_PER_CANDIDATE * candidates)
 
     def _effort(self, selection: Selection | None) -> float:
@@ -224,7 +237,7 @@ class VectorIndex:
         chosen = {} if selection is None else {"sel": faiss.IDSelectorBitmap(selection.bitmap)}
         effort = self._effort(selection)
         if self.structure.kind == "hnsw":
-            candidates = math.ceil(max(self.settings.ef_search, k) * effort)
+            candidates = math.ceil(max(self.ef_search, k) * effort)
             return faiss.SearchParametersHNSW(efSearch=candidates, **chosen)
         if self.structure.kind == "ivf":
             nprobe = math.ceil((self.settings.nprobe or 2 * math.sqrt(self.structure.nlist)) * effort)
@@ -268,6 +281,8 @@ class VectorIndex:
         Raises:
             ValueError: It is not such a file.
         """
+        if mapped and structure.kind == "hnsw":
+            read_ahead(path)  # a graph is read here and there, which a disk does slowly
         found, was_mapped = _read(path, mapped=mapped)
         index = cls(dimension, settings, structure, found)
         index._mapped_from = path if was_mapped else None

@@ -21,6 +21,7 @@ _ABBREVIATION = re.compile(
 _NON_SPACE = re.compile(r"\S")
 _SEPARATOR = re.compile(r"[\s,;]*")
 _HEADING = re.compile(r"\s*#{1,6}\s")
+_ITEM = re.compile(r"(?:[-*+•]|\(?\d{1,3}[.)])\s")
 _REFUSAL = re.compile(
     r"(?:passage|document|context|text|source|information)s?\b.{0,60}?\b(?:do|does|did) not\b.{0,30}?"
     r"\b(?:answer|contain|mention|provide|include|specify|say|cover|hold|give|state)"
@@ -51,6 +52,7 @@ class CitationReader:
         self._statements = 0
         self._grounded = 0
         self._previous: tuple[int, int] | None = None
+        self._lead = ""  # the line above the list that is being read
 
     @property
     def text(self) -> str:
@@ -141,6 +143,9 @@ class CitationReader:
         self._scanned = max(self._scanned, end)
         start += len(self.text[start:end]) - len(self.text[start:end].lstrip())
         marks = [mark for mark in self._marks.marks if start <= mark.start < end]
+        piece = self.text[start:end].rstrip()
+        if not _ITEM.match(piece):
+            self._lead = piece if piece.endswith(":") else ""
         supported = False
         for (claim_start, claim_end), group in self._claims(start, end, marks):
             for citation in self._cite((claim_start, claim_end), group):
@@ -199,7 +204,7 @@ class CitationReader:
         for mark in group:
             for number in mark.numbers:
                 others = [self._index(other) for other in numbers if other != number]
-                support = find_support(claim, self._index(number), others)
+                support = find_support(claim, self._index(number), others, lead=self._lead)
                 citations.append(make_citation(number, self._documents[number], span, mark, support))
         return citations
 

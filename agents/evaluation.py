@@ -21,10 +21,12 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from llama_bedrock.agents._text import content_words
 from llama_bedrock.agents.rag_chain import Model, Retriever, create_rag_chain
 from llama_bedrock.agents.rag_prompt import unwrap
-from llama_bedrock.agents.support import DocumentIndex, find_support
+from llama_bedrock.agents.support import DocumentIndex, overlap
 from llama_bedrock.catalog import resolve_model
 from llama_bedrock.retrievers.answer import RagAnswer, RagAnswerChunk, document_source
 from llama_bedrock.usage import cost_usd
+
+_HELD = 0.5  # share of the words of a statement that a document must hold
 
 METRICS = {
     "ndcg": "nDCG@k of the retrieved documents",
@@ -263,7 +265,7 @@ def answer_metrics(answer: RagAnswer, question: Question) -> dict[str, float]:
 def _holds(index: DocumentIndex, reference: str) -> bool:
     """Whether a document holds a reference answer: half of its statements are backed by it."""
     statements = [part for part in reference.replace("! ", ". ").split(". ") if content_words(part)]
-    backed = sum(find_support(statement, index).supported for statement in statements)
+    backed = sum(overlap(statement, index) >= _HELD for statement in statements)
     return bool(statements) and 2 * backed >= len(statements)
 
 

@@ -1,16 +1,20 @@
 """Is a statement backed by a document, and by which passage of it? Words are compared, no model is asked.
 
-A statement is backed when its quotations and numbers are in the document and a passage of up to three
-sentences holds at least half of its content words, where headings and titles count as said. That finds
-invented facts, wrong numbers and wrong documents; it does not weigh meaning, so a reordered sentence can
-pass.
+A statement is taken apart into clauses. Each must be said by one place of the document: by a clause, an item
+or a row of a table, with the sentences beside it that go on about the same, and with the headings, column
+names and lines above it. Most of its content words must stand there, and all of its numbers (with their
+units), names, code and quotations. Not backed is a clause that denies what the document affirms or the other
+way round, says the opposite, bounds a number from the other side, exchanges who and whom, or repeats a
+sentence with one word exchanged.
+
+That finds invented and altered facts. It does not weigh meaning: a free paraphrase may be called unsupported,
+and a statement that uses the words of a sentence for something else may pass.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,14 +22,20 @@ from itertools import accumulate
 
 from langchain_core.documents import Document
 
+from llama_bedrock.agents._clauses import ClauseIndex
+from llama_bedrock.agents._matching import Context, Finding, look_for
+from llama_bedrock.agents._meaning import polarity
+from llama_bedrock.agents._parts import Part, read_parts
+from llama_bedrock.agents._quantities import quantities
 from llama_bedrock.agents._text import Word, content_words, sentences, words
 
-SUPPORTED = 0.5  # share of the weighted content words
-_SUPPORTED_JOINTLY = 0.25  # for one of several documents that back a statement together
-_NUMBER_WEIGHT = 2.0
-_MAX_WINDOW = 3  # sentences
+SUPPORTED = 0.5  # share of the weighted content words of a statement
+_SUPPORTED_SHORT = 0.6  # of one of few words
+_SHORT = 4.5  # up to this weight
+_PART = 0.4  # of each part of it
+_SUPPORTED_JOINTLY = 0.25  # for one of several documents that back a part together
 _QUOTATION = re.compile(r"[“\"«]([^“”\"«»\n]{12,400})[”\"»]")
-_CONTEXT_KEYS = ("title", "heading", "source")
+_MOST_QUOTED = 4  # sentences of a quote; of parts further apart the best one is quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +60,11 @@ class DocumentIndex:
         self.text = document.page_content
 
     @cached_property
-    def context(self) -> frozenset[str]:
-        """Words of the title, the headings and the source's name, which count as said in every sentence."""
+    def context(self) -> Context:
+        """The title, the headings and the source's name, which count as said in every sentence."""
         metadata = self.document.metadata
-        return frozenset(w.form for key in _CONTEXT_KEYS for w in content_words(str(metadata.get(key) or "")))
-
-    @cached_property
-    def numbers(self) -> frozenset[str]:
-        """Every number in the document, its title and headings."""
-        return frozenset(w.form for w in self._words if w.is_number) | self.context
+        headings = " | ".join(str(metadata.get(key) or "") for key in ("title", "heading"))
+        return Context.read(headings, str(metadata.get("source") or ""))
 
     def find(self, wanted: Sequence[Word]) -> tuple[int, int] | None:
         """Span of the first place with exactly these words in this order, whatever stands between them."""
@@ -75,29 +81,10 @@ class DocumentIndex:
         holding = [s for s in self._sentences if s[0] < span[1] and s[1] > span[0]]
         return min(holding[0][0], span[0]), max(holding[-1][1], span[1])
 
-    def best_window(self, weights: dict[str, float]) -> tuple[tuple[int, int] | None, float, int]:
-        """Span, found weight and number of found words of the best run of up to three sentences."""
-        hits: dict[int, set[str]] = defaultdict(set)
-        for form in weights:
-            for sentence in self._sentences_with.get(form, ()):
-                hits[sentence].add(form)
-        best: tuple[float, int, int, int] | None = None
-        for first in hits:
-            found: set[str] = set()
-            for last in range(first, min(first + _MAX_WINDOW, len(self._sentences))):
-                if last not in hits:
-                    continue
-                found |= hits[last]
-                weight = sum(weights[form] for form in found) * (1 - 0.04 * (last - first))
-                key = (weight, -first, last, len(found))
-                if best is None or key > best:
-                    best = key
-        if best is None:
-            return None, 0.0, 0
-        _, first, last, count = best[0], -best[1], best[2], best[3]
-        span = self._sentences[first][0], self._sentences[last][1]
-        found = set().union(*(hits[i] for i in range(first, last + 1) if i in hits))
-        return span, sum(weights[form] for form in found), count
+    @cached_property
+    def clauses(self) -> ClauseIndex:
+        """The clauses of its text."""
+        return ClauseIndex(self.text)
 
     @cached_property
     def _words(self) -> list[Word]:
@@ -115,55 +102,126 @@ class DocumentIndex:
     def _sentences(self) -> list[tuple[int, int]]:
         return list(sentences(self.text))
 
-    @cached_property
-    def _sentences_with(self) -> dict[str, list[int]]:
-        where: dict[str, list[int]] = defaultdict(list)
-        starts = [start for start, _ in self._sentences]
-        for word in self._words:
-            sentence = bisect_right(starts, word.start) - 1
-            if sentence >= 0 and (not where[word.form] or where[word.form][-1] != sentence):
-                where[word.form].append(sentence)
-        return dict(where)
-
 
 def find_support(
-    statement: str, index: DocumentIndex, together_with: Iterable[DocumentIndex] = ()
+    statement: str, index: DocumentIndex, together_with: Iterable[DocumentIndex] = (), *, lead: str = ""
 ) -> Support:
     """Look for the passage of a document that backs a statement.
 
     Args:
         statement: The statement, without marks.
         index: The document that is cited.
-        together_with: Other documents cited for the same statement; a number may be in any of them, and each
-            has to back only a part.
+        together_with: Other documents cited for the same statement: each part of it has to be in one of
+            them, or in several together.
+        lead: The line above the list of which the statement is an item: "It does not support:".
     """
+    exact = _exact(statement, index, lead)
+    if exact is not None:
+        return exact
     others = list(together_with)
-    exact = index.find(words(statement))
-    if exact:
-        return Support(index.whole_sentence(exact), 1.0, True)
     quoted: tuple[int, int] | None = None
     for match in _QUOTATION.finditer(statement):
         place = index.find(words(match[1]))
-        if place:
+        if place and not _is_denied_before(index, place):
             quoted = quoted or place
         elif not any(other.find(words(match[1])) for other in others):
             return Support(None, 0.0, False)  # a quotation that nobody wrote
-    if quoted:
+    if quoted and _says_little(_QUOTATION.sub(" ", statement)):
         return Support(quoted, 1.0, True)
-    said = content_words(statement)
-    weights = {word.form: _NUMBER_WEIGHT if word.is_number else 1.0 for word in said}
-    if not weights:
+    parts = read_parts(statement, lead)
+    if not parts:
         return Support(None, 0.0, False)
-    span, found, count = index.best_window(weights)
-    in_context = sum(w for f, w in weights.items() if f in index.context and not _in(index, span, f))
-    score = min(1.0, (found + in_context) / sum(weights.values()))
-    enough = score >= (_SUPPORTED_JOINTLY if others else SUPPORTED) and count >= min(2, len(weights))
-    known = index.numbers.union(*(other.numbers for other in others))
-    invented = any(word.is_number and word.form not in known for word in said)
-    if span is None or not enough or invented:
-        return Support(None, score if not invented else 0.0, False)
-    return Support(span, score, True)
+    here = [look_for(part, index.clauses, index.context, _PART) for part in parts]
+    there = [[look_for(part, o.clauses, o.context, _PART) for o in others] for part in parts]
+    return _verdict(parts, here, there, index)
 
 
-def _in(index: DocumentIndex, span: tuple[int, int] | None, form: str) -> bool:
-    return span is not None and any(word.form == form for word in words(index.text[span[0] : span[1]]))
+def overlap(statement: str, index: DocumentIndex) -> float:
+    """Share of a statement's content words that one place of a document holds, whatever it says with them."""
+    parts = read_parts(statement)
+    total = sum(part.total for part in parts)
+    found = [look_for(part, index.clauses, index.context, _PART).score * part.total for part in parts]
+    return sum(found) / total if total else 0.0
+
+
+def _exact(statement: str, index: DocumentIndex, lead: str) -> Support | None:
+    """The verdict for a statement that stands in the document word for word, None for any other."""
+    span = index.find(words(statement))
+    if not span or not content_words(statement):
+        return None
+    whole = index.whole_sentence(span)
+    there = quantities(index.text[slice(*whole)])
+    if not all(number.is_backed_by(there) for number in quantities(statement)):
+        return None  # the same figures, but dollars for percent
+    if _is_denied_before(index, span):
+        return Support(None, 0.0, False)
+    if lead and (lead_there := index.clauses.clauses[index.clauses.at(span[0])]).block == "item":
+        denied = lead_there.polarity.denies != polarity(lead_there.text).denies
+        if denied != polarity(lead).is_negated:
+            return Support(None, 0.0, False)
+    return Support(whole, 1.0, True)
+
+
+def _is_denied_before(index: DocumentIndex, span: tuple[int, int]) -> bool:
+    """Whether the clause says "never" or "not" before the words that were taken out of it."""
+    clauses = index.clauses
+    if not clauses.clauses:
+        return False
+    clause = clauses.clauses[clauses.at(span[0])]
+    return clause.block not in ("code", "row") and polarity(index.text[clause.start : span[0]]).denies
+
+
+def _says_little(text: str) -> bool:
+    left = content_words(text)
+    return len(left) <= 3 and not any(word.is_number for word in left)
+
+
+def _verdict(
+    parts: Sequence[Part],
+    here: Sequence[Finding],
+    there: Sequence[Sequence[Finding]],
+    index: DocumentIndex,
+) -> Support:
+    """The verdict for one document, after every part was looked for in every document."""
+    mine: list[Finding] = []
+    score = covered = 0.0
+    backed = True
+    for part, finding, others in zip(parts, here, there, strict=True):
+        score += finding.score * part.total
+        covered += max([finding, *others], key=lambda f: (f.passes, f.score)).score * part.total
+        if finding.passes:
+            mine.append(finding)
+        elif any(other.passes for other in others):
+            continue
+        elif others and _jointly(part, [finding, *others]):
+            covered += part.total * SUPPORTED
+            if finding.score >= _SUPPORTED_JOINTLY and finding.span:
+                mine.append(finding)
+        else:
+            backed = False
+    total = sum(part.total for part in parts)
+    score = min(1.0, score / total) if total else 1.0
+    if not backed or not mine or covered < (SUPPORTED if total > _SHORT else _SUPPORTED_SHORT) * total:
+        return Support(None, score, False)
+    return Support(_span(mine, index), score, True)
+
+
+def _jointly(part: Part, findings: Sequence[Finding]) -> bool:
+    """Whether documents hold together what a part says, none of them contradicting it."""
+    found = set().union(*(finding.found for finding in findings))
+    share = sum(weight for form, weight in part.weights.items() if form in found) / (part.total or 1.0)
+    missing = frozenset.intersection(*(finding.missing for finding in findings))
+    return share >= SUPPORTED and not missing and not any(finding.contradicts for finding in findings)
+
+
+def _span(findings: Sequence[Finding], index: DocumentIndex) -> tuple[int, int] | None:
+    """The passage to quote: all that was found, or the best of it where that is far apart."""
+    spans = [finding.span for finding in findings if finding.span]
+    if not spans:
+        return None
+    whole = min(start for start, _ in spans), max(end for _, end in spans)
+    held = sum(1 for start, end in index._sentences if start < whole[1] and end > whole[0])
+    if held <= _MOST_QUOTED:
+        return whole
+    best = max(findings, key=lambda finding: (len(finding.found), finding.score))
+    return best.span

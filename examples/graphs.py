@@ -4,6 +4,7 @@ With AWS credentials they talk to Bedrock; with LLAMA_BEDROCK_LOCAL=1 in the env
 local extractive engine. DOCUMENTS names the folder to answer from.
 """
 
+import asyncio
 import os
 import warnings
 from functools import cache
@@ -39,13 +40,23 @@ def herd_size(farm: str) -> int:
     return len(farm) * 7
 
 
-def documents() -> CompiledStateGraph:
-    """A RAG agent over a folder of documents."""
+@cache
+def _rag_agent() -> CompiledStateGraph:
     folder = Path(os.environ.get("DOCUMENTS", Path(__file__).parent / "documents"))
     store = FAISSStore.from_documents(split_documents(load_documents(folder)), None)
     return create_rag_agent(model(), HybridRetriever(store=store, k=4))
 
 
-def tools() -> CompiledStateGraph:
-    """An agent with a tool."""
+async def documents() -> CompiledStateGraph:
+    """A RAG agent over a folder of documents, which are read beside the server's event loop."""
+    return await asyncio.to_thread(_rag_agent)
+
+
+@cache
+def _tool_agent() -> CompiledStateGraph:
     return create_tool_agent(model(), [herd_size])
+
+
+async def tools() -> CompiledStateGraph:
+    """An agent with a tool."""
+    return await asyncio.to_thread(_tool_agent)

@@ -54,7 +54,7 @@ def _call_chunk(event: CallDelta | InvalidCall) -> AIMessageChunk:
         )
         return AIMessageChunk(content="", tool_call_chunks=[piece])
     name, id_ = (None, None) if event.announced else (event.name, event.id)
-    args = _POISON if event.announced else f"{_POISON}{event.raw}"
+    args = f"{event.closer}{_POISON}" if event.announced else f"{_POISON}{event.raw}"
     piece = ToolCallChunk(name=name, args=args, id=id_, index=event.index, type="tool_call_chunk")
     return AIMessageChunk(
         content="", tool_call_chunks=[piece], additional_kwargs={ERRORS_KEY: {event.id: event.error}}

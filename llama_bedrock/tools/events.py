@@ -41,6 +41,7 @@ class InvalidCall:
         raw: What the model wrote, or the arguments as JSON where they could be read.
         error: What is wrong, in words.
         announced: True if deltas of this index came before.
+        closer: What completes the JSON text of those deltas, empty where the arguments are not complete.
     """
 
     index: int
@@ -49,6 +50,7 @@ class InvalidCall:
     raw: str
     error: str
     announced: bool = False
+    closer: str = ""
 
 
 Event: TypeAlias = TextDelta | CallDelta | InvalidCall

@@ -126,7 +126,10 @@ class GroupReader:
             return (yield from self._source.ahead(at)) in ("", "<")
         if self._writer.unknown and place is not Place.START:
             return False
-        return not python or bare or (yield from self.line_ends(0))
+        if not python or bare or (yield from self.line_ends(0)):
+            return True
+        following = yield from self._source.ahead((yield from self._source.solid(limit=16)))
+        return place is Place.INLINE and following.isupper()  # a new sentence, not one about the call
 
     def line_ends(self, at: int) -> Reading[bool]:
         """Tell whether only white space, a token or a fence stands on the line from there on."""

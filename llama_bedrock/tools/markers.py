@@ -78,7 +78,7 @@ CALL_FENCES = frozenset(
 
 _HYPOTHETICAL = re.compile(
     r"\b(?:(?:you|one|users?|they|developers?)\s+(?:can|could|may|might|would|should|must|need to)|"
-    r"could|might|if you|example|e\.g\.|for instance|such as|schema|syntax|template|documentation|"
+    r"could|might|if you|example|usage|e\.g\.|for instance|such as|schema|syntax|template|documentation|"
     r"instead of|looks? like|like this|how to|(?:will|would|should) not|won't|never)\b",
     re.IGNORECASE,
 )

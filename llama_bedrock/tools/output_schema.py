@@ -9,6 +9,9 @@ from typing import Any
 from llama_bedrock.tools.json_writer import unwrap
 from llama_bedrock.tools.validate import violations
 
+_PARAMETERS = ("parameters", "input_schema", "schema")
+"""Where OpenAI and Anthropic put the JSON schema of a tool, and OpenAI that of a response format."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutputSchema:
@@ -47,8 +50,8 @@ class OutputSchema:
 
     @classmethod
     def _of_mapping(cls, schema: Mapping[str, Any], strict: bool) -> OutputSchema:
-        function = schema.get("function", schema)
-        parameters = function.get("parameters", function.get("input_schema"))
+        function = schema.get("json_schema", schema.get("function", schema))
+        parameters = next((function[key] for key in _PARAMETERS if key in function), None)
         if isinstance(function.get("name"), str) and isinstance(parameters, Mapping):
             description = function.get("description") or ""
             return cls(schema, function["name"], str(description), dict(parameters), strict)

@@ -149,7 +149,7 @@ def _langchain_definition(tool: Any) -> dict[str, Any]:
         tool = tool.as_tool()
     try:
         converted = convert_to_openai_tool(tool)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
         raise ValueError(f"{tool!r} cannot be offered as a tool: {error}") from error
     function = converted.get("function", converted)
     if not isinstance(function, dict) or "name" not in function:

@@ -244,7 +244,13 @@ class CallWriter:
         if faults:
             self._emit(
                 InvalidCall(
-                    call.index, call.id, call.name, to_json(call.args), "; ".join(faults), announced=True
+                    call.index,
+                    call.id,
+                    call.name,
+                    to_json(call.args),
+                    "; ".join(faults),
+                    announced=True,
+                    closer="}",
                 )
             )
         else:

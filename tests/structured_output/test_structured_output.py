@@ -53,7 +53,9 @@ class JokeData:
 
 JSON_SCHEMA = {**Joke.model_json_schema(), "title": "Joke"}
 TOOL = {"type": "function", "function": {"name": "Joke", "description": "A joke.", "parameters": JSON_SCHEMA}}
-SCHEMAS = [Joke, JokeV1, JokeDict, JokeData, JSON_SCHEMA, TOOL]
+RESPONSE_FORMAT = {"type": "json_schema", "json_schema": {"name": "Joke", "schema": JSON_SCHEMA}}
+SCHEMAS = [Joke, JokeV1, JokeDict, JokeData, JSON_SCHEMA, TOOL, RESPONSE_FORMAT]
+NAMES = ["pydantic", "v1", "typeddict", "dataclass", "json", "tool", "format"]
 FIELDS = {"setup": "Why?", "punchline": "Because.", "rating": 7}
 BODY = '"setup": "Why?", "punchline": "Because.", "rating": "7"}'
 CALL = 'setup="Why?", punchline="Because.", rating="7")]'
@@ -86,7 +88,7 @@ COLOURS = ["invoke", "ainvoke", "stream", "astream"]
 
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize(("method", "answer"), METHODS)
-@pytest.mark.parametrize("schema", SCHEMAS, ids=["pydantic", "v1", "typeddict", "dataclass", "json", "tool"])
+@pytest.mark.parametrize("schema", SCHEMAS, ids=NAMES)
 def test_every_schema_by_every_method_in_every_colour(model_that_answers, schema, method, answer, colour):
     with model_that_answers(answer) as (llm, engine):
         value = ask(llm.with_structured_output(schema, method=method), colour)

@@ -109,6 +109,7 @@ def test_strict_violations_are_invalid_though_their_arguments_were_streamed():
     [call] = whole.invalid_tool_calls
     assert call["name"] == "add"
     assert "a must be an integer" in call["error"]
+    assert json.loads(call["args"]) == {"a": "x", "c": 1}
 
 
 def test_calls_without_a_message():

@@ -220,6 +220,7 @@ CALLS = [
 WITH_WORDS = [
     ("Let me check.\n\n[add(a=1, b=2)]", "Let me check.", [SUM]),
     ("Sure! [add(a=1, b=2)]", "Sure!", [SUM]),
+    ("Sure! [add(a=1, b=2)] This adds them.", "Sure!  This adds them.", [SUM]),
     ("I'll add them:\nadd(a=1, b=2)", "I'll add them:", [SUM]),
     ("add(a=1, b=2)\n\nI will tell you.", "I will tell you.", [SUM]),
     ("[add(a=1, b=2)]\n\nI will tell you.", "I will tell you.", [SUM]),
@@ -246,6 +247,8 @@ TEXTS = [
     "get_weather(city) returns the weather.",
     'get_weather(city="Paris") returns the weather.',
     "[add(a, b)] is how it is called.",
+    "There is one tool. [add(a=1, b=2)] is how it is called.",
+    "Usage:\n[add(a=1, b=2)]",
     'To get it you could call `get_weather(city="Paris")` yourself.',
     'You could write:\n[get_weather(city="Paris")]\nin your program.',
     'I can use [get_weather(city="Paris")] to find out.',

@@ -1,6 +1,7 @@
 """Tools in every form LangChain takes them, the choice among them, and how the prompt shows them."""
 
 import json
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,6 +143,7 @@ def test_strict_of_the_call_goes_before_strict_of_the_tool():
         ([look_up, as_tool(look_up)], "two tools are named 'look_up'"),
         ([{"name": "f", "parameters": [1]}], "a JSON schema is needed"),
         ([42], "cannot be offered as a tool"),
+        ([partial(look_up, "x")], "cannot be offered as a tool"),
         ([{"type": "object", "properties": {}}], "cannot be offered as a tool"),
     ],
 )

@@ -22,7 +22,7 @@ from itertools import accumulate
 
 from langchain_core.documents import Document
 
-from llama_bedrock.agents._clauses import ClauseIndex
+from llama_bedrock.agents._clauses import ClauseIndex, split_clauses
 from llama_bedrock.agents._matching import Context, Finding, look_for
 from llama_bedrock.agents._meaning import polarity
 from llama_bedrock.agents._parts import Part, read_parts
@@ -82,6 +82,12 @@ class DocumentIndex:
         return min(holding[0][0], span[0]), max(holding[-1][1], span[1])
 
     @cached_property
+    def content_of_sentences(self) -> list[frozenset[str]]:
+        """Forms of the content words of each sentence, with those of the title and the headings."""
+        pieces = (self.text[start:end] for start, end in self._sentences)
+        return [self.context.forms.union(word.form for word in content_words(piece)) for piece in pieces]
+
+    @cached_property
     def clauses(self) -> ClauseIndex:
         """The clauses of its text."""
         return ClauseIndex(self.text)
@@ -137,11 +143,11 @@ def find_support(
 
 
 def overlap(statement: str, index: DocumentIndex) -> float:
-    """Share of a statement's content words that one place of a document holds, whatever it says with them."""
-    parts = read_parts(statement)
-    total = sum(part.total for part in parts)
-    found = [look_for(part, index.clauses, index.context, _PART).score * part.total for part in parts]
-    return sum(found) / total if total else 0.0
+    """Share of a statement's content words in the run of three sentences that holds most, whatever it says."""
+    wanted = {word.form for word in content_words(statement)}
+    held = [wanted & forms for forms in index.content_of_sentences]
+    most = max((len(set[str]().union(*held[at : at + 3])) for at in range(len(held))), default=0)
+    return most / len(wanted) if wanted else 0.0
 
 
 def _exact(statement: str, index: DocumentIndex, lead: str) -> Support | None:
@@ -153,22 +159,27 @@ def _exact(statement: str, index: DocumentIndex, lead: str) -> Support | None:
     there = quantities(index.text[slice(*whole)])
     if not all(number.is_backed_by(there) for number in quantities(statement)):
         return None  # the same figures, but dollars for percent
-    if _is_denied_before(index, span):
+    if _is_denied_before(index, span) or (lead and _is_in_the_contrary_list(index, span, lead)):
         return Support(None, 0.0, False)
-    if lead and (lead_there := index.clauses.clauses[index.clauses.at(span[0])]).block == "item":
-        denied = lead_there.polarity.denies != polarity(lead_there.text).denies
-        if denied != polarity(lead).is_negated:
-            return Support(None, 0.0, False)
     return Support(whole, 1.0, True)
 
 
 def _is_denied_before(index: DocumentIndex, span: tuple[int, int]) -> bool:
     """Whether the clause says "never" or "not" before the words that were taken out of it."""
-    clauses = index.clauses
-    if not clauses.clauses:
+    start, end = index.whole_sentence(span)
+    before = index.text[start : span[0]]
+    if not polarity(before).denies:
         return False
-    clause = clauses.clauses[clauses.at(span[0])]
-    return clause.block not in ("code", "row") and polarity(index.text[clause.start : span[0]]).denies
+    first = max(first for first, _ in split_clauses(index.text[start:end]) if start + first <= span[0])
+    clause = index.clauses.clauses[index.clauses.at(span[0])]
+    return clause.block not in ("code", "row") and polarity(before[first:]).denies
+
+
+def _is_in_the_contrary_list(index: DocumentIndex, span: tuple[int, int], lead: str) -> bool:
+    """Whether a list item stands there below a line that denies what the answer's line affirms."""
+    clause = index.clauses.clauses[index.clauses.at(span[0])]
+    denied = clause.polarity.denies != polarity(clause.text).denies
+    return clause.block == "item" and denied != polarity(lead).is_negated
 
 
 def _says_little(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,15 +14,38 @@ from llama_bedrock._extras import require
 if TYPE_CHECKING:
     from langchain_core.documents import Document
 
-ANALYZER_VERSION = 1
+ANALYZER_VERSION = 2
 """Saved with every index: terms of another version do not match."""
 
+# Vowel signs and accents that stand beside their letter, which `\w` leaves out: of the Latin, Cyrillic,
+# Hebrew, Arabic, Indic and South-East Asian scripts.
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0eff"
+    "\u0f18-\u0f84\u1000-\u109f\u1780-\u17d3"
+)
 _WORD = re.compile(r"\w+")
+_MARKED_WORD = re.compile(rf"[\w{_MARKS}]+")
 # Parts of an identifier: HTTPServer → HTTP, Server; getUserName → get, User, Name; utf8 → utf, 8.
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
-# Scripts written without spaces between words (Thai, Lao, Burmese, Khmer, Chinese, Japanese): pairs of
-# characters stand in for words.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_PART = re.compile(rf"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|(?:[^\W\dA-Za-z_]|[{_MARKS}])+")
+# Scripts written without spaces between words (Thai, Lao, Burmese, Khmer, Chinese, Japanese), or with
+# particles joined to them (Korean): pairs of characters stand in for words.
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff]+"
+)
+_LATIN_ACCENTS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
+_POINTS = re.compile(r"[\u0591-\u05c7\u064b-\u065f\u0670]")  # vowels that Hebrew and Arabic may leave out
+_LETTERS = str.maketrans({
+    "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d",
+    "Đ": "D", "ı": "i",
+})  # fmt: skip
+# Snowball's stemmers for the scripts that tell the language, or nearly; all others are stemmed as English.
+_STEMMERS = (
+    (re.compile(r"[\u0400-\u04ff]"), "russian"),
+    (re.compile(r"[\u0370-\u03ff]"), "greek"),
+    (re.compile(r"[\u0600-\u06ff]"), "arabic"),
+    (re.compile(r"[\u0900-\u097f]"), "hindi"),
+    (re.compile(r"[\u0b80-\u0bff]"), "tamil"),
+)
 
 STOP_WORDS = frozenset({
     "a", "about", "above", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at",
@@ -43,21 +67,40 @@ def terms(text: str) -> list[str]:
     """The index terms of a text: stemmed lower-case words without stop words, in their order.
 
     An identifier (``getUserName``, ``max_tokens``) gives itself and its parts, so that both the exact name
-    and a question in plain words find it. Stemming is Snowball's for English; words of other languages pass
-    through it mostly unchanged.
+    and a question in plain words find it. Accents, ligatures and full-width letters are folded (``é`` to
+    ``e``, ``ﬁ`` to ``fi``). Chinese, Japanese, Korean and Thai are cut into pairs of characters. Stemming is
+    Snowball's: Russian, Greek, Arabic, Hindi and Tamil by their scripts, else English, which words of other
+    languages pass through mostly unchanged.
     """
     found: list[str] = []
-    for word in _WORD.findall(text):
+    for word in (_WORD if text.isascii() else _MARKED_WORD).findall(text):
         found.extend(_terms_of(word))
     return found
 
 
 @lru_cache(maxsize=1 << 17)
 def _terms_of(word: str) -> tuple[str, ...]:
-    stemmer: Any = getattr(_local, "stemmer", None)
+    if word.isascii():
+        return tuple(_stemmer("english").stemWords(_words_of(word)))
+    return tuple(_stemmer(_language(part)).stemWord(part) for part in _words_of(_folded(word)))
+
+
+def _stemmer(language: str) -> Any:
+    stemmer: Any = getattr(_local, language, None)
     if stemmer is None:
-        stemmer = _local.stemmer = require("Stemmer", "local").Stemmer("english")
-    return tuple(stemmer.stemWords(_words_of(word)))
+        stemmer = require("Stemmer", "local").Stemmer(language)
+        setattr(_local, language, stemmer)
+    return stemmer
+
+
+def _language(word: str) -> str:
+    return next((language for script, language in _STEMMERS if script.match(word)), "english")
+
+
+def _folded(word: str) -> str:
+    """The word in the one form that all its spellings share."""
+    plain = _LATIN_ACCENTS.sub("", unicodedata.normalize("NFKD", word))
+    return _POINTS.sub("", unicodedata.normalize("NFC", plain).translate(_LETTERS))
 
 
 def _words_of(word: str) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ _MAX_TERMS = 50_000
 _MAX_FITTED = 20_000
 """Documents that the SVD is computed on, evenly spaced: more of them cost minutes and change little."""
 _OVERSAMPLED = 10
+_KEPT_SAMPLE = 2_000
 _K1, _B = 1.5, 0.75  # as in lexical.py
 _FORMAT = 1
 
@@ -53,6 +54,11 @@ class LSAEmbeddings(Embeddings):
 
     Args:
         dimensions: Length of a vector; less for a corpus with fewer documents or terms. Default 256.
+
+    Attributes:
+        fitted_documents: Number of texts it was fitted on.
+        kept: How much of a text its vector keeps, 0 to 1: the mean length that the texts, of length 1 before,
+            have after the reduction. It falls as a corpus grows more varied than its dimensions.
     """
 
     def __init__(self, dimensions: int = LSA_DIMENSIONS) -> None:
@@ -60,6 +66,7 @@ class LSAEmbeddings(Embeddings):
             raise ValueError(f"dimensions must be positive, got {dimensions}")
         self.dimensions = dimensions
         self.fitted_documents = 0
+        self.kept = 1.0
         self._vocabulary: dict[str, int] = {}
         self._average_length = 1.0
         self._idf: Floats | None = None
@@ -104,6 +111,7 @@ class LSAEmbeddings(Embeddings):
         matrix = self._weighted(counts)
         step = -(-texts // _MAX_FITTED)
         self._components = self._reduce(matrix[::step])
+        self.kept = self._share_kept(matrix[:: -(-texts // _KEPT_SAMPLE)])
         self.fitted_documents = texts
         self._fingerprint = self._digest()
         return counts
@@ -130,6 +138,11 @@ class LSAEmbeddings(Embeddings):
         signs = np.sign(right[np.abs(right).argmax(axis=0), np.arange(len(leading))])
         components: Floats = np.ascontiguousarray(right * signs, dtype=np.float32)
         return components
+
+    def _share_kept(self, matrix: Any) -> float:
+        np = require("numpy", "local")
+        matrix = matrix[matrix.getnnz(axis=1) > 0]
+        return float(np.linalg.norm(matrix @ self._components, axis=1).mean()) if matrix.shape[0] else 1.0
 
     def _weighted(self, counts: _Counts) -> Any:
         """Sparse rows of unit length with BM25's weights."""
@@ -193,6 +206,7 @@ class LSAEmbeddings(Embeddings):
             "dimensions": self.dimensions,
             "documents": self.fitted_documents,
             "average_length": self._average_length,
+            "kept": self.kept,
             "fingerprint": self._fingerprint,
             "vocabulary": list(self._vocabulary),
         }
@@ -217,6 +231,7 @@ class LSAEmbeddings(Embeddings):
         embeddings._idf, embeddings._components = read_arrays(folder / "lsa.npz", "idf", "components")
         embeddings._vocabulary = {term: number for number, term in enumerate(about["vocabulary"])}
         embeddings.fitted_documents, embeddings._average_length = about["documents"], about["average_length"]
+        embeddings.kept = about["kept"]
         embeddings._fingerprint = embeddings._digest()
         if embeddings._fingerprint != about["fingerprint"]:
             raise ValueError(f"{folder / 'lsa.npz'} is damaged: its checksum does not match")

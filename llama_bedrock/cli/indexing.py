@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LSA = "lsa"
 TITAN = "titan"
 
-_FORMAT = 2  # raised when indexes of older versions must not be used
+_FORMAT = 3  # raised when indexes of older versions must not be used
 _ABOUT = "about.json"
 _PAID_FOR = ("index-journal", "CURRENT")  # of an interrupted `index_folder`: what is worth keeping
 _ABANDONED_SECONDS = 24 * 3600

@@ -235,7 +235,9 @@ def _with_heirs(changes: Changes, known: Folder, found: Iterable[FoundFile]) -> 
 
 
 def file_digest(path: Path) -> str:
-    """Digest of a file's bytes; empty if it cannot be read."""
+    """Digest of a file's bytes; empty if it cannot be read, or is no file (a pipe would block us)."""
+    if not path.is_file():
+        return ""
     digest = hashlib.blake2b(digest_size=16)
     try:
         with path.open("rb", buffering=0) as file:

@@ -21,9 +21,11 @@ from langchain_core.documents import Document
 from llama_bedrock.retrievers.headings import FRONT_MATTER, HEADINGS
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
-_CONTAINER_FACTOR = 8  # PDF and DOCX are mostly images: the text in them is a small part
+_CONTAINER_FACTOR = 8  # mostly images and attachments: the text in them is a small part
 
-SUPPORTED_FORMATS = ".txt .md .rst .html .pdf .docx .csv .tsv .json .jsonl .ipynb and source code"
+SUPPORTED_FORMATS = (
+    ".txt .md .rst .html .pdf .docx .pptx .xlsx .csv .tsv .json .jsonl .ipynb .eml and source code"
+)
 
 _MARKDOWN = {".md", ".markdown", ".mdx"}
 _RST = {".rst"}
@@ -45,6 +47,9 @@ _READERS = {
     ".xhtml": ("readers_html", "read_html"),
     ".pdf": ("readers_office", "read_pdf"),
     ".docx": ("readers_office", "read_docx"),
+    ".pptx": ("readers_ooxml", "read_pptx"),
+    ".xlsx": ("readers_ooxml", "read_xlsx"),
+    ".eml": ("readers_mail", "read_mail"),
     ".csv": ("readers_data", "read_csv"),
     ".tsv": ("readers_data", "read_csv"),
     ".json": ("readers_data", "read_json"),
@@ -52,12 +57,12 @@ _READERS = {
     ".ndjson": ("readers_data", "read_json_lines"),
     ".ipynb": ("readers_data", "read_notebook"),
 }
-_CONTAINERS = {".pdf", ".docx"}
+_CONTAINERS = {".pdf", ".docx", ".pptx", ".xlsx", ".eml"}
 _MEDIA = {
     ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".ico", ".tif", ".tiff", ".svg", ".heic", ".avif",
     ".mp3", ".mp4", ".mov", ".avi", ".mkv", ".wav", ".flac", ".ogg", ".webm", ".zip", ".gz", ".bz2",
     ".xz", ".zst", ".tar", ".7z", ".rar", ".whl", ".jar", ".exe", ".dll", ".so", ".dylib", ".o", ".a",
-    ".class", ".pyc", ".woff", ".woff2", ".ttf", ".otf", ".eot", ".doc", ".xls", ".xlsx", ".ppt", ".pptx",
+    ".class", ".pyc", ".woff", ".woff2", ".ttf", ".otf", ".eot", ".doc", ".xls", ".ppt",
     ".odt", ".parquet", ".npy", ".npz", ".db", ".sqlite", ".sqlite3", ".bin", ".dat", ".faiss", ".pt",
     ".onnx", ".safetensors", ".gguf",
 }  # fmt: skip

@@ -206,7 +206,10 @@ class AnswerReader:
             yield from self._read_function(FUNCTION_TAG[1:])
             return True
         wrapper = (yield from wrapper_length(source)) if announced else 0
-        length = yield from read_bare_name(source, self._writer, at=wrapper, announced=announced)
+        length = (yield from read_bare_name(source, self._writer, at=wrapper)) if wrapper else 0
+        if not length:
+            wrapper = 0
+            length = yield from read_bare_name(source, self._writer, announced=announced)
         if not length or (place is Place.LINE and is_example(self._text.lead, inline=False)):
             return False
         source.mark()

@@ -24,6 +24,7 @@ _KINDS = frozenset({"function", "function_call", "tool", "tool_call", "tool_use"
 _ASIDE = frozenset({"id", "call_id", "tool_call_id", "index", "type"})
 CALL_KEYS = NAME_KEYS | ARGUMENT_KEYS | LIST_KEYS | WRAPPER_KEYS | _ASIDE
 _MAX_WRAPPERS = 4
+_MAX_BLANKS = 64
 
 
 def read_objects(source: Source, writer: CallWriter) -> Reading[None]:
@@ -60,8 +61,10 @@ def _read_array(source: Source, writer: CallWriter, wrappers: int) -> Reading[No
         elif char in ('"', "'"):
             yield from _read_encoded(source, writer)
             calls += 1
-        elif calls and not source.cut and (not char or char == "}" or (yield from ends_tag_or_block(source))):
-            return  # the closing bracket is missing
+        elif calls and not char:
+            return  # the closing bracket is missing, or was cut off
+        elif calls and not source.cut and (char == "}" or (yield from ends_tag_or_block(source))):
+            return
         elif not char:
             raise Cut("the list of calls does not end")
         else:
@@ -86,6 +89,14 @@ def _read_encoded(source: Source, writer: CallWriter) -> Reading[None]:
         raise NotACall
     if inner.pos < len(inner.text):
         raise Unreadable("more follows a call") if writer.certain else NotACall
+
+
+def _line_ends(source: Source) -> Reading[bool]:
+    """Tell whether no words follow on the line."""
+    at = 0
+    while (char := (yield from source.ahead(at))) in (" ", "\t", "\r") and at < _MAX_BLANKS:
+        at += 1
+    return not char or not (char.isalnum() or char in "-–—(")
 
 
 class _ObjectReader:
@@ -142,7 +153,14 @@ class _ObjectReader:
             source.pos += comma
         if not self._wrapped and not self._inner and (yield from goes_on(source)):
             raise Unreadable("arguments follow the closing brace")
+        if self._only_named() and not (yield from _line_ends(source)):
+            raise NotACall
         self._finish()
+
+    def _only_named(self) -> bool:
+        """Tell whether there is nothing but a name: a call where no words follow."""
+        wrapped = self._wrapped or self._wrappers > 0
+        return not wrapped and self._name is not None and not self._has_args and not self._other
 
     def _complete(self) -> bool:
         return self._wrapped or (self._name is not None and self._has_args)

@@ -32,10 +32,10 @@ def read_list(source: Source, writer: CallWriter) -> Reading[None]:
                 return
         elif calls and char in (",", ";"):
             source.pos += 1
-        elif calls and not source.cut and (not char or (yield from ends_tag_or_block(source))):
-            return  # the closing bracket is missing
+        elif calls and (not char or (not source.cut and (yield from ends_tag_or_block(source)))):
+            return  # the closing bracket is missing, or was cut off
         elif not char:
-            raise Cut("the list of calls does not end") if calls else NotACall
+            raise NotACall
         elif calls and char in ("[", ")"):
             brackets += char == "["  # one more than was opened, or the list was closed too early
             source.pos += 1

@@ -170,7 +170,7 @@ def read_bare_name(
     Args:
         source: Stands before the name.
         writer: Knows the tools.
-        at: How far ahead the name would begin.
+        at: How far ahead the name would begin; 0 where `announced`.
         announced: A token said that a call follows: ``anything.call(`` and ``anything(a=`` are then calls,
             though maybe invalid ones.
     """

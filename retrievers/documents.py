@@ -57,10 +57,10 @@ def load_documents(
     """Read a file, or every readable file of a folder, into documents.
 
     PDF gives one document a page, PPTX one a slide; CSV, XLSX, JSON lines and JSON arrays of objects give one
-    a row; every other format one a file. HTML and DOCX become Markdown-like text, so that their headings survive. Metadata:
-    ``source`` (path as given, joined with the path inside the folder), ``document_id``, ``format`` and, where
-    known, ``title``, ``page`` (or slide, from 1), ``line`` (from 1), ``language`` (source code). A row in BEIR's form
-    (``_id``, ``title``, ``text``) keeps its id and title.
+    a row; every other format one a file. HTML and DOCX become Markdown-like text, so that their headings
+    survive. Metadata: ``source`` (path as given, joined with the path inside the folder), ``document_id``,
+    ``format`` and, where known, ``title``, ``page`` (or slide, from 1), ``line`` (from 1), ``language``
+    (source code). A row in BEIR's form (``_id``, ``title``, ``text``) keeps its id and title.
 
     A folder is walked in sorted order. Hidden files and folders, ``node_modules``, Python environments and
     saved FAISSStores are left out; folder links are followed once, so a loop of links ends. Files of unknown
@@ -71,8 +71,8 @@ def load_documents(
         on_error: Called for each file (or row) that cannot be read, which is then skipped;
             ``problems.append`` collects them. Default: a warning in the log.
         encoding: Encoding of text files. Default: the byte order mark, else UTF-8, else Windows-1252.
-        max_file_bytes: Larger text files are reported, not read; PDF, Office's formats and mail, which hold images too,
-            may be eight times as large. Default 32 MiB.
+        max_file_bytes: Larger text files are reported, not read; PDF, Office's formats and mail, which hold
+            images too, may be eight times as large. Default 32 MiB.
 
     Returns:
         The documents, in the order of their files.

@@ -39,6 +39,8 @@ _PROSE_SEPARATORS = [
     "",
 ]
 _WORD_START = re.compile(r"(?<=\s)\S")
+_LINE_START = re.compile(r"(?<=\n)[^\n]")
+_BLANK_LINES = re.compile(r"(?:[^\S\n]*\n)*")
 _VERBATIM = frozenset({"text", "markdown", "rst", "code"})
 _FORMAT_OF_SUFFIX = {
     ".md": "markdown",
@@ -69,8 +71,8 @@ def split_documents(
     Args:
         documents: From :func:`load_documents`, or any others.
         chunk_size: Longest chunk, in characters (about a quarter as many tokens in English). Default 1200.
-        chunk_overlap: Characters repeated from the chunk before, in the same section, from a word's
-            beginning; counted in ``chunk_size``. Default 120.
+        chunk_overlap: Characters repeated from the chunk before, in the same section, from the beginning of a
+            word, or of a line of source code; counted in ``chunk_size``. Default 120.
 
     Raises:
         ValueError: The sizes make no sense.
@@ -186,22 +188,27 @@ class _Cutter:
         for piece in pieces:
             start, end = position, position + len(piece)
             position = end
-            start += len(piece) - len(piece.lstrip())
-            end -= len(piece) - len(piece.rstrip())
-            if start >= end:
+            if not piece.strip():
                 continue
-            yield self._with_overlap(text, section.start, start, end), end
+            # The indentation of its first line belongs to source code.
+            blank = _BLANK_LINES.match(piece) if language else None
+            start += len(piece) - len(piece.lstrip()) if blank is None else blank.end()
+            end -= len(piece) - len(piece.rstrip())
+            begins = _LINE_START if language else _WORD_START
+            yield self._with_overlap(text, section.start, start, end, begins), end
 
-    def _with_overlap(self, text: str, floor: int, start: int, end: int) -> int:
-        """The start of a chunk moved back by the overlap, to a word's beginning."""
+    def _with_overlap(self, text: str, floor: int, start: int, end: int, begins: re.Pattern[str]) -> int:
+        """The start of a chunk moved back by the overlap, to where a word or, of source code, a line
+        begins.
+        """
         room = min(self.chunk_overlap, self.chunk_size - (end - start))
         if room <= 0:
             return start
         if start - room <= floor:
             before = text[floor:start]
             return floor + len(before) - len(before.lstrip())
-        word = _WORD_START.search(text, start - room, start)
-        return word.start() if word else start
+        found = begins.search(text, start - room, start)
+        return found.start() if found else start
 
     def _splitter(self, language: str | None) -> TextSplitter:
         if language not in self._splitters:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +41,11 @@ def test_offsets_are_exact_and_nothing_but_white_space_is_lost(text, metadata, s
     for chunk in chunks:
         start, end = chunk.metadata["start_index"], chunk.metadata["end_index"]
         assert text[start:end] == chunk.page_content
-        assert chunk.page_content.strip() == chunk.page_content != ""
+        # Source code keeps the indentation of its first line.
+        stripped = (
+            chunk.page_content.rstrip() if metadata.get("format") == "code" else chunk.page_content.strip()
+        )
+        assert stripped == chunk.page_content != ""
         assert len(chunk.page_content) <= size
         covered.update(range(start, end))
     assert all(text[position].isspace() for position in set(range(len(text))) - covered)
@@ -188,3 +194,20 @@ def test_hostile_headings_take_no_quadratic_time():
         for format in ("markdown", "rst"):
             split_documents([Document(page_content=text, metadata={"format": format})])
     assert time.perf_counter() - start < 20
+
+
+def test_chunks_of_source_code_begin_with_whole_lines():
+    code = "class Herd:\n" + "\n".join(
+        f'    def llama{n}(self):\n        return "hums {n} " * {n}\n' for n in range(30)
+    )
+    document = Document(
+        page_content=code, metadata={"source": "herd.py", "format": "code", "language": "python"}
+    )
+    chunks = split_documents([document], chunk_size=300, chunk_overlap=60)
+    lines = code.split("\n")
+    assert len(chunks) > 5
+    for chunk in chunks:
+        assert set(chunk.page_content.split("\n")) <= set(lines)
+    assert all(
+        before.metadata["end_index"] > after.metadata["start_index"] for before, after in pairwise(chunks)
+    )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Awaitable, Coroutine, Mapping
-from typing import Any, TypeVar
+from contextlib import redirect_stderr
+from types import ModuleType
+from typing import Any, TextIO, TypeVar
 
 from langchain_core.tools import BaseTool, StructuredTool
 
@@ -27,7 +31,7 @@ async def load_mcp_tools(servers: Connections) -> list[BaseTool]:
     Raises:
         ImportError: The extra ``agents`` is not installed.
     """
-    client = require("langchain_mcp_adapters.client", "agents").MultiServerMCPClient(
+    client = mcp_adapters("client").MultiServerMCPClient(
         {name: dict(connection) for name, connection in servers.items()}
     )
     return [_callable_from_sync(tool) for tool in await client.get_tools()]
@@ -36,6 +40,37 @@ async def load_mcp_tools(servers: Connections) -> list[BaseTool]:
 def load_mcp_tools_sync(servers: Connections) -> list[BaseTool]:
     """As :func:`load_mcp_tools`, for code without an event loop."""
     return _run(load_mcp_tools(servers))
+
+
+def mcp_adapters(module: str) -> ModuleType:
+    """A module of langchain-mcp-adapters, imported so that it can start servers.
+
+    When ``mcp`` is imported it binds ``sys.stderr`` for good as where the servers that it starts write to.
+    In a notebook, below a WSGI server or in a captured test that may be an object without a file descriptor,
+    with which no process can be started. The first import therefore sees the process's own stderr.
+
+    Args:
+        module: Its name within the package: ``"client"``, ``"tools"``.
+
+    Raises:
+        ImportError: The extra ``agents`` is not installed.
+    """
+    name = f"langchain_mcp_adapters.{module}"
+    if "mcp.client.stdio" in sys.modules:
+        return require(name, "agents")
+    stream = sys.__stderr__
+    if stream is None or not _has_descriptor(stream):
+        stream = open(os.devnull, "w")  # noqa: SIM115 - as long as the process may start servers
+    with redirect_stderr(stream):
+        return require(name, "agents")
+
+
+def _has_descriptor(stream: TextIO) -> bool:
+    try:
+        stream.fileno()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _callable_from_sync(tool: BaseTool) -> BaseTool:

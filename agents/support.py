@@ -143,7 +143,7 @@ def find_support(
 
 
 def overlap(statement: str, index: DocumentIndex) -> float:
-    """Share of a statement's content words in the run of three sentences that holds most, whatever it says."""
+    """Share of a statement's content words in the three sentences that hold most, whatever they say."""
     wanted = {word.form for word in content_words(statement)}
     held = [wanted & forms for forms in index.content_of_sentences]
     most = max((len(set[str]().union(*held[at : at + 3])) for at in range(len(held))), default=0)

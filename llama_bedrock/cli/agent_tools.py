@@ -14,8 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from llama_bedrock._extras import require
-
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
@@ -148,7 +146,9 @@ async def mcp_tools(servers: Sequence[str]) -> AsyncIterator[list[BaseTool]]:
     if not connections:
         yield []
         return
-    client = require("langchain_mcp_adapters.client", "agents").MultiServerMCPClient(connections)
+    from llama_bedrock.agents.mcp import mcp_adapters
+
+    client = mcp_adapters("client").MultiServerMCPClient(connections)
     ready: asyncio.Future[list[BaseTool]] = asyncio.get_running_loop().create_future()
     closing = asyncio.Event()
     keeper = asyncio.create_task(_keep_sessions(client, tuple(connections), ready, closing))
@@ -168,7 +168,9 @@ async def _keep_sessions(
     client: Any, names: Sequence[str], ready: asyncio.Future[list[BaseTool]], closing: asyncio.Event
 ) -> None:
     """Open the sessions, and close them when asked: anyio wants both to happen in one task."""
-    load = require("langchain_mcp_adapters.tools", "agents").load_mcp_tools
+    from llama_bedrock.agents.mcp import mcp_adapters
+
+    load = mcp_adapters("tools").load_mcp_tools
     tools: list[BaseTool] = []
     name = ""
     try:

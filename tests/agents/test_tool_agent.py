@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import subprocess
 import sys
 import textwrap
 import threading
@@ -137,6 +139,22 @@ async def test_mcp_servers_in_asynchronous_code(scripted, farm_server):
     agent = create_tool_agent(llm, await load_mcp_tools(farm_server))
     result = await agent.ainvoke(ask("How many on Andes?"))
     assert "5 llamas on Andes" in result["messages"][2].text
+
+
+_NOTEBOOK = """
+import io, json, sys
+sys.stderr = io.StringIO()  # as in a notebook or below a WSGI server: no file descriptor
+from llama_bedrock.agents.mcp import load_mcp_tools_sync
+tools = load_mcp_tools_sync(json.loads(sys.argv[1]))
+print(tools[0].invoke({"farm": "Andes"})[0]["text"])
+"""
+
+
+def test_mcp_servers_where_stderr_is_no_file(farm_server):
+    done = subprocess.run(
+        [sys.executable, "-c", _NOTEBOOK, json.dumps(farm_server)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "5 llamas on Andes", done.stderr
 
 
 class Herdsman:

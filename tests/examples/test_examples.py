@@ -3,11 +3,16 @@ work."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -70,6 +75,75 @@ def test_graphs_of_langgraph_json_answer(monkeypatch):
         spec = importlib.util.spec_from_file_location("graphs", ROOT / file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        graph = getattr(module, name)()
+        factory = getattr(module, name)
+        graph = asyncio.run(factory())
+        assert asyncio.run(factory()) is graph  # not built again for each run
         result = graph.invoke({"messages": [("user", "How many llamas are on the farm Andes?")]})
         assert result["messages"][-1].text
+
+
+@pytest.fixture
+def dev_server(tmp_path):
+    """The address of `langgraph dev` on this repository, with the local engine."""
+    pytest.importorskip("langgraph_api", reason='needs pip install "langgraph-cli[inmem]"')
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "langgraph_cli",
+        "dev",
+        "--no-browser",
+        "--no-reload",
+        "--port",
+        str(port),
+    ]
+    environment = {**os.environ, "LLAMA_BEDROCK_LOCAL": "1", "LANGSMITH_TRACING": "false"}
+    # it keeps its state in the working directory
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in ("examples", "langgraph.json"):
+        (folder / name).symlink_to(ROOT / name)
+    log = (tmp_path / "log").open("w")
+    server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(60):
+            time.sleep(1)
+            try:
+                urllib.request.urlopen(f"{address}/ok", timeout=5)
+                break
+            except urllib.error.URLError:
+                continue
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+        log.close()
+
+
+def post(address, body):
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return urllib.request.urlopen(request, timeout=60).read().decode()
+
+
+@pytest.mark.slow
+def test_langgraph_dev_serves_both_graphs(dev_server):
+    found = json.loads(post(f"{dev_server}/assistants/search", {}))
+    assert {assistant["graph_id"] for assistant in found} == {"documents", "tools"}
+    for graph, question, wanted in (
+        ("tools", "How many llamas are on the farm Andes?", "35"),
+        ("documents", "Which token ends a turn?", "[1]"),
+    ):
+        body = {"assistant_id": graph, "input": {"messages": [{"role": "user", "content": question}]}}
+        events = post(f"{dev_server}/runs/stream", {**body, "stream_mode": ["messages-tuple", "values"]})
+        assert "event: messages" in events
+        assert "event: error" not in events
+        assert wanted in json.loads(post(f"{dev_server}/runs/wait", body))["messages"][-1]["content"]
+    thread = json.loads(post(f"{dev_server}/threads", {}))["thread_id"]
+    for count in (4, 8):  # the second run goes on with the conversation
+        state = json.loads(post(f"{dev_server}/threads/{thread}/runs/wait", {**body, "assistant_id": "tools"} | {
+            "input": {"messages": [{"role": "user", "content": f"How many llamas are on the farm A{'a' * count}?"}]}
+        }))  # fmt: skip
+        assert len(state["messages"]) == count

@@ -78,6 +78,11 @@ def terms(text: str) -> list[str]:
     return found
 
 
+def is_lone_character(term: str) -> bool:
+    """True for one character of a script that is cut into pairs: in longer words, only pairs hold it."""
+    return len(term) == 1 and _UNSPACED.match(term) is not None
+
+
 @lru_cache(maxsize=1 << 17)
 def _terms_of(word: str) -> tuple[str, ...]:
     if word.isascii():

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, terms
+from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, is_lone_character, terms
 from llama_bedrock.retrievers.array_file import read_arrays, write_arrays
 
 if TYPE_CHECKING:
@@ -129,11 +129,16 @@ class BM25Index(LexicalIndex):
         """The best k ids that share a word with the query, with their scores, best first."""
         words = terms(query)[:MAX_QUERY_TERMS]
         with self._lock:
-            numbers = [self._vocabulary[word] for word in words if word in self._vocabulary]
+            numbers = [number for word in words for number in self._numbers(word)]
             if not numbers or k < 1 or not any(map(len, self._documents.values())):
                 return {}
             built = self._build()
         return built.search(numbers, k, allowed)
+
+    def _numbers(self, word: str) -> list[int]:
+        if is_lone_character(word):
+            return [number for known, number in self._vocabulary.items() if word in known]
+        return [self._vocabulary[word]] if word in self._vocabulary else []
 
     def _build(self) -> _BuiltIndex:
         if self._built is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, terms
+from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, is_lone_character, terms
 from llama_bedrock.retrievers.lexical import MAX_QUERY_TERMS, PAIR_WEIGHT, LexicalIndex, text_digest
 
 _ANALYZER = "terms"  # the texts come as terms, with a space between
@@ -94,7 +94,7 @@ class TantivyIndex(LexicalIndex):
     def _query(self, words: Sequence[str], allowed: Collection[str] | None) -> Any:
         tantivy = require("tantivy", "large")
         query, should = tantivy.Query, tantivy.Occur.Should
-        parts = [(should, query.term_query(self._schema, "body", word)) for word in words]
+        parts = [(should, self._term(word)) for word in words]
         for first, second in dict.fromkeys(pairwise(words)):
             phrase = query.phrase_query(self._schema, "body", [first, second])
             parts.append((should, query.boost_query(phrase, PAIR_WEIGHT)))
@@ -104,6 +104,12 @@ class TantivyIndex(LexicalIndex):
         among = query.term_set_query(self._schema, "id", list(allowed))
         must = tantivy.Occur.Must
         return query.boolean_query([(must, scored), (must, query.const_score_query(among, 0.0))])
+
+    def _term(self, word: str) -> Any:
+        query = require("tantivy", "large").Query
+        if is_lone_character(word):
+            return query.regex_query(self._schema, "body", f".?{word}.?")
+        return query.term_query(self._schema, "body", word)
 
     def save(self, folder: Path) -> None:
         """Write ``lexical.json`` and the folder ``tantivy``."""

@@ -319,3 +319,15 @@ def test_quality_without_anything_downloaded(shared_data, name, bound):
         ideal = sum(g / math.log2(r + 2) for r, g in enumerate(sorted(grades.values(), reverse=True)[:10]))
         values.append(gain / ideal)
     assert sum(values) / len(values) >= bound
+
+
+def test_lsa_weighs_half_of_what_it_keeps_and_other_vectors_half(store):
+    lsa = store.embeddings
+    assert 0 < lsa.kept <= 1
+    by_default = HybridRetriever(store=store, k=10).invoke("llama wing")
+    assert by_default == HybridRetriever(store=store, k=10).invoke("llama wing", alpha=lsa.kept / 2)
+    varied = [" ".join(f"w{(n * 31 + i * i) % 4099}" for i in range(40)) for n in range(400)]
+    assert LSAEmbeddings(dimensions=16).fit(varied).kept < LSAEmbeddings(dimensions=128).fit(varied).kept < 1
+    given = FAISSStore.from_documents(DOCUMENTS, DeterministicFakeEmbedding(size=8))
+    retriever = HybridRetriever(store=given, k=10)
+    assert retriever.invoke("llama wing") == retriever.invoke("llama wing", alpha=0.5)

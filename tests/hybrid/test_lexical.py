@@ -39,6 +39,27 @@ def test_an_identifier_is_found_whole_and_by_its_parts(index):
     assert found(index, "what is the user's name?") == ["code"]
 
 
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("Größe und Straße", "grosse strasse"),
+        ("Le café est fermé", "cafe\u0301"),
+        ("the ﬁle ﬂag of a PDF", "file flag"),
+        ("Удаление файлов", "удалить файл"),
+        ("파일을 삭제합니다", "파일 삭제"),
+        ("फ़ाइलें हटाएँ", "फ़ाइल"),
+        ("ลบไฟล์ทั้งหมด", "ไฟล์"),
+        ("حذف الملفّات", "الملفات"),
+        ("猫が好きです", "猫"),
+        ("删除所有文件", "文件"),
+        ("ＡＰＩ キー", "API"),
+    ],
+)
+def test_other_languages_are_found_in_other_spellings_and_forms(index, text, query):
+    index.add({"other": text})
+    assert found(index, query) == ["other"]
+
+
 def test_neighbouring_words_of_the_query_count_more_where_they_are_neighbours(index):
     index.add({"apart": "A boundary of some kind, far from any layer of supersonic flow."})
     index.add({"near": "A kind of some boundary layer, far from any of supersonic flow."})

@@ -138,6 +138,14 @@ def test_duplicates_are_kept_once_and_inherited_when_the_first_is_gone(docs, sto
     assert "z-copy.md" in sources(again)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_reported_and_not_waited_for(docs, store):
+    os.mkfifo(docs / "pipe.txt")
+    report = index_folder(docs, store, on_error=lambda problem: None)
+    assert [str(problem).rpartition(": ")[2] for problem in report.unreadable] == ["not a regular file"]
+    assert sources(store) == [f"file{n}.md" for n in range(6)]
+
+
 def test_an_unreadable_file_is_reported_and_tried_again_every_time(docs, store):
     (docs / "bad.pdf").write_bytes(b"")
     problems = []

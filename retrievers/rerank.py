@@ -157,13 +157,12 @@ class BedrockReranker(BaseDocumentCompressor):
 class RerankRetriever(BaseRetriever):
     """Has a retriever find many documents, and a compressor choose the best of them.
 
-        RerankRetriever(retriever=HybridRetriever(store=store),
-        compressor=BedrockReranker(model="amazon.rerank-v1:0"))
+        compressor = BedrockReranker(model="amazon.rerank-v1:0")
+        RerankRetriever(retriever=HybridRetriever(store=store), compressor=compressor)
 
     Args:
         retriever: Finds the candidates; it must take ``k`` in a call. Options of a call but ``k`` and
-            ``candidates``
-            go to it, such as ``filter``.
+            ``candidates`` go to it, such as ``filter``.
         compressor: Chooses and orders: `BedrockReranker`, or any LangChain document compressor.
         k: How many documents to return. Default 4; per call too.
         candidates: How many to choose from. Default 50; per call too.

@@ -13,6 +13,9 @@ from llama_bedrock.tools.strings import QUOTES, Where, read_string
 MAX_DEPTH = 64
 """Values nested deeper are refused: no tool needs them, and what reads the JSON later recurses."""
 
+OPERATORS = frozenset("+-*/%=.")
+"""What follows a value in an expression, which is no literal but has its brackets in order."""
+
 _CLOSERS = {"[": "]", "(": ")", "{": "}"}
 _TOKEN = re.compile(r"[\w.+\-$]+")
 _MAX_TOKEN = 1000
@@ -190,7 +193,7 @@ def read_list(
         if values and (yield from _ends_unclosed(source, char, comma=comma)):
             break
         if values and not comma:
-            raise Unreadable("a comma is missing in a list")
+            raise Unreadable("a comma is missing in a list", orderly=char in OPERATORS)
         if read_item:
             values.append((yield from read_item(len(values))))
         else:
@@ -257,7 +260,7 @@ def read_braces(
         if not char:
             raise Cut("an object does not end")
         if not comma and char not in QUOTES and not (char.isalpha() or char == "_"):
-            raise Unreadable("a comma is missing in an object")
+            raise Unreadable("a comma is missing in an object", orderly=char in OPERATORS)
         key = yield from _read_key(source, python=python, depth=depth)
         char = yield from skip_space(source)
         if char in (":", "=") and separator in ("", char) and not elements:

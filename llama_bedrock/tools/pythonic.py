@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from llama_bedrock.tools.literals import Bare, read_value
+from llama_bedrock.tools.literals import OPERATORS, Bare, read_value
 from llama_bedrock.tools.source import Cut, Reading, Source, Unreadable, ends_tag_or_block, skip_space
 from llama_bedrock.tools.strings import QUOTES, goes_on
 from llama_bedrock.tools.writer import CallWriter
 
 NAME_LIMIT = 128
 _NOT_IN_NAMES = frozenset("()[]{}<>|\"'`=,;:#\\")
-_OPERATORS = frozenset("+-*/%=.")
 
 
 class NotACall(Exception):
@@ -96,7 +95,7 @@ def read_call(source: Source, writer: CallWriter, name: str, outer: str = "") ->
         if not char:
             raise Cut("the call does not end")
         if not comma and char not in QUOTES and not (char.isalpha() or char in "_$"):
-            raise Unreadable(f"{char!r} stands where a comma should", orderly=char in _OPERATORS)
+            raise Unreadable(f"{char!r} stands where a comma should", orderly=char in OPERATORS)
         yield from _read_argument(source, writer, positional)
         comma = (yield from skip_space(source, comments=True)) == ","
         source.pos += comma

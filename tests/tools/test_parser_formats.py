@@ -320,6 +320,7 @@ INVALID = [
     ("[get_weather(city=find_city())]", "stop", [], ["get_weather"]),
     ("[add(a=1 + 2, b=3)]", "stop", [], ["add"]),
     ("[add(a=2*3, b=3), now()]", "stop", [NOW], ["add"]),
+    ("[add(a=(2*3), b=3), add({'a': 2 ** 3, 'b': 1}), now()]", "stop", [NOW], ["add", "add"]),
     ('[search(query=f"{x}"), now()]', "stop", [NOW], ["search"]),
     ("[add(a=NaN, b=1e999)]", "stop", [], ["add"]),
     ('{"name": "add", "parameters": {"a": NaN, "b": Infinity}}', "stop", [], ["add"]),

@@ -36,6 +36,7 @@ from langchain_core.messages import (
 
 from llama_bedrock.prompts.content import Content, TextPart, ToolResult, read_content
 from llama_bedrock.prompts.images import ImagePart
+from llama_bedrock.tools.deltas import with_errors
 from llama_bedrock.tools.schema import Dialect, render_calls, render_result
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -162,7 +163,8 @@ class _Builder:
         parts = list(content.parts)
         written = [render_calls(calls, self._dialect)] if calls else []
         if isinstance(message, AIMessage):
-            written += [_unreadable(call["name"], call["args"]) for call in message.invalid_tool_calls]
+            invalid = with_errors(message).invalid_tool_calls  # as the model wrote them
+            written += [_unreadable(call["name"], call["args"]) for call in invalid]
         if written:
             before = "\n" if any(isinstance(part, TextPart) and part.text for part in parts) else ""
             parts.append(TextPart(before + "\n".join(written)))

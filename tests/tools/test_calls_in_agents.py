@@ -99,6 +99,17 @@ def test_a_forced_choice(colour):
 
 
 @pytest.mark.parametrize("colour", COLOURS)
+def test_the_model_sees_its_invalid_call_as_it_wrote_it(colour):
+    calls = '[get_weather(city="Paris"), get_wether(city="Rome")]'
+    with model_that_answers(calls, "It is 21 °C in Paris.") as (llm, engine):
+        _, messages = streamed(create_agent(llm, [get_weather]), colour)
+    assert messages[-1].text == "It is 21 °C in Paris."
+    after = engine.requests[1].prompt
+    assert '[get_weather(city="Paris")]\nget_wether({"city": "Rome"})<|eot_id|>' in after
+    assert "Error from get_wether: " in after
+
+
+@pytest.mark.parametrize("colour", COLOURS)
 def test_a_call_that_was_cut_is_not_run(colour):
     cut = ['[get_weather(city="Par', StopReason("length")]
     with model_that_answers(cut) as (llm, _):

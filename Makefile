@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # What depends on versions of other libraries; the rest would repeat `make test`.
-LOWEST_TESTS = $(addprefix tests/,agents catalog chat_model errors faiss_store hybrid local prompts rag tools transport)
+LOWEST_TESTS = $(addprefix tests/,agents chat_model errors faiss_store hybrid rag structured_output transport)
 # As pip does for an installed wheel, so that imports take as long as they do for users.
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 

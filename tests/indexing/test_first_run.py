@@ -135,3 +135,26 @@ def test_a_run_that_embedded_nothing_leaves_no_journal(docs, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         index_folder(docs, FAISSStore(CountingEmbeddings(fail_after=0)), save=tmp_path / "index")
     assert [path.name for path in (tmp_path / "index").iterdir()] == ["indexing.lock"]
+
+
+def test_files_that_vanish_or_change_while_a_run_reads_are_right_after_the_next_one(docs, tmp_path):
+    store = FAISSStore(CountingEmbeddings())
+
+    def disturb(stage, done, total):
+        if stage == "read" and done == 5:
+            (docs / "20.txt").unlink()
+            (docs / "21.txt").write_text("Changed before it was read.")
+            (docs / "02.txt").write_text("Changed after it was read.")
+            (docs / "new.txt").write_text("New meanwhile.")
+
+    first = index_folder(
+        docs, store, save=tmp_path / "index", on_progress=disturb, on_error=lambda problem: None
+    )
+    assert [str(problem) for problem in first.unreadable] == [
+        f"{docs / '20.txt'}: it is gone, or a link to nothing"
+    ]
+    second = index_folder(docs, store)
+    assert (second.added, second.changed, second.removed) == (1, 1, 1)
+    texts = {document.page_content for document in store.documents()}
+    assert texts == {path.read_text() for path in docs.iterdir()}
+    assert index_folder(docs, store).unchanged == len(texts)

@@ -1,13 +1,19 @@
 """How well each retriever finds what is relevant, and how fast a folder of 10,000 files is indexed.
 
-    python benchmarks/retrieval_quality.py [--data ../shared/data/retrieval] [--files 10000]
+    python benchmarks/retrieval_quality.py [--data ../shared/data/retrieval] [--files 10000] [--part quality]
 
 Quality: nDCG@10, recall@100 and MRR@10 with nothing downloaded, on every set in BEIR's format under
-``--data``, and on one that is made here of Python's standard library: the first paragraph of a docstring is
-the question, the function without it what is to be found. Every choice (weights, feedback, analysis) was made
-on the first half of the questions, told apart by a hash of their id; the second half was only measured.
+``--data``, and on two that are made here of source code, Python's standard library and scikit-learn: the
+first paragraph of a docstring is the question, the function without it what is to be found. Every choice
+(weights, feedback, analysis) was made on the first half of the questions, told apart by a hash of their id;
+the second half was only measured. Beside them plain BM25 (bm25s as it comes), and its ranking and that of the
+vectors joined by reciprocal ranks, as LangChain's EnsembleRetriever does it.
 
-Writes ``results/retrieval_quality.json`` and ``.md``: numbers only, no text of the sets.
+Where all-MiniLM-L6-v2 is installed (`minilm.py` says how), sets of up to 2,000 documents are searched with
+its vectors too.
+
+Writes ``results/retrieval_quality.json`` and ``.md``: numbers only, no text of the sets. ``--part`` renews
+only the quality or the indexing; the other keeps its results.
 """
 
 from __future__ import annotations
@@ -32,13 +38,17 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.documents import Document
+from minilm import MiniLMEmbeddings, is_installed
 
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, LSAEmbeddings, index_folder
+from llama_bedrock.retrievers.analysis import searchable_text
+from llama_bedrock.retrievers.fusion import fuse
 from llama_bedrock.retrievers.indexing import IndexReport
 
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("llama-bedrock", "langchain-core", "faiss-cpu", "bm25s", "PyStemmer", "scikit-learn", "numpy")
 DEPTH = 100
+MAX_EMBEDDED = 2_000  # documents; MiniLM takes 50 to 100 ms each
 CHOSEN_ON, HELD_OUT = "first half (choices were made on it)", "second half"
 
 Search = Callable[[str], list[Document]]
@@ -69,9 +79,16 @@ def read_set(folder: Path) -> TestSet:
     return TestSet(folder.name, documents, {q["_id"]: q["text"] for q in questions}, relevant)
 
 
-def standard_library(files: int = 250, questions: int = 300) -> TestSet:
-    """Functions of the standard library without their docstrings, to be found by them."""
-    library = Path(sysconfig.get_paths()["stdlib"])
+def standard_library() -> TestSet:
+    return functions("stdlib-code", Path(sysconfig.get_paths()["stdlib"]))
+
+
+def scikit_learn() -> TestSet:
+    return functions("sklearn-code", Path(sysconfig.get_paths()["purelib"]) / "sklearn")
+
+
+def functions(name: str, library: Path, files: int = 250, questions: int = 300) -> TestSet:
+    """Functions of a library without their docstrings, to be found by them."""
     skipped = {"site-packages", "test", "tests", "idlelib", "lib2to3"}
     paths = sorted(p for p in library.rglob("*.py") if not skipped & set(p.relative_to(library).parts))
     random.Random(1).shuffle(paths)
@@ -90,13 +107,13 @@ def standard_library(files: int = 250, questions: int = 300) -> TestSet:
             text = "\n".join(body)
             if not 120 <= len(text) <= 4000:
                 continue
-            name = f"{path.relative_to(library)}:{node.lineno}"
-            documents.append(Document(id=name, page_content=text))
+            place = f"{path.relative_to(library)}:{node.lineno}"
+            documents.append(Document(id=place, page_content=text))
             question = " ".join(docstring.split("\n\n")[0].split()) if docstring else ""
             if 40 < len(question) < 250:
-                asked[name] = question
+                asked[place] = question
     chosen = sorted(asked, key=lambda name: hashlib.sha256(name.encode()).digest())[:questions]
-    return TestSet("stdlib-code", documents, {n: asked[n] for n in chosen}, {n: {n: 1} for n in chosen})
+    return TestSet(name, documents, {n: asked[n] for n in chosen}, {n: {n: 1} for n in chosen})
 
 
 def retrievers(test: TestSet) -> dict[str, tuple[str, Search]]:
@@ -111,14 +128,50 @@ def retrievers(test: TestSet) -> dict[str, tuple[str, Search]]:
     def asked(retriever: HybridRetriever, **options: Any) -> Search:
         return lambda question: retriever.invoke(question, **options)
 
-    return {
+    plain = plain_bm25(test)
+    compared = {
         "hybrid": ("the default: BM25 and LSA, min-max, feedback of 3 documents", asked(hybrid)),
         "hybrid, no feedback": ("one search of the vectors", asked(hybrid, feedback=0)),
         "hybrid, reciprocal ranks": ("as the default, fused by ranks", asked(hybrid, fusion="rrf")),
         "hybrid, titles left out": ("as the default, found by the text alone", asked(without_titles)),
         "BM25": ("with neighbouring words", asked(hybrid, alpha=0.0)),
         "LSA": ("the vectors alone", asked(hybrid, alpha=1.0, feedback=0)),
+        "plain BM25": ("bm25s as it comes, titles in front", plain),
+        "plain BM25 + LSA": ("by reciprocal ranks", joined(plain, asked(hybrid, alpha=1.0, feedback=0))),
     }
+    if is_installed() and len(test.documents) <= MAX_EMBEDDED:
+        given = HybridRetriever(store=FAISSStore.from_documents(test.documents, MiniLMEmbeddings()), k=DEPTH)
+        compared["hybrid, MiniLM given"] = ("the default with its vectors", asked(given))
+        compared["MiniLM"] = ("its vectors alone", asked(given, alpha=1.0))
+    return compared
+
+
+def plain_bm25(test: TestSet) -> Search:
+    """bm25s with its own analysis and parameters."""
+    import bm25s
+
+    texts = [searchable_text(document) for document in test.documents]
+    index = bm25s.BM25()
+    index.index(bm25s.tokenize(texts, show_progress=False), show_progress=False)
+
+    def search(question: str) -> list[Document]:
+        words = bm25s.tokenize([question], show_progress=False)
+        found, scores = index.retrieve(words, k=min(DEPTH, len(texts)), show_progress=False)
+        return [test.documents[n] for n, score in zip(found[0], scores[0], strict=True) if score > 0]
+
+    return search
+
+
+def joined(*searches: Search) -> Search:
+    """Reciprocal rank fusion of rankings."""
+
+    def search(question: str) -> list[Document]:
+        rankings = [search(question) for search in searches]
+        documents = {str(document.id): document for ranking in rankings for document in ranking}
+        ranks = [{str(d.id): 1 / (n + 1) for n, d in enumerate(ranking)} for ranking in rankings]
+        return [documents[id_] for id_, _ in fuse(ranks, [1.0] * len(ranks), "rrf")]
+
+    return search
 
 
 def is_first_half(question: str) -> bool:
@@ -238,7 +291,7 @@ def row(report: IndexReport, files: int) -> dict[str, float]:
 def to_markdown(results: dict[str, Any]) -> str:
     lines = ["# Retrieval quality and indexing", "", f"{results['machine']}", ""]
     lines += [
-        "Nothing is downloaded: the vectors are LSA's.",
+        "Nothing is downloaded: the vectors are LSA's, but where MiniLM is named.",
         "Choices were made on half 1; half 2 was only measured.",
         "",
     ]
@@ -283,16 +336,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT.parents[1] / "shared" / "data" / "retrieval")
     parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--part", choices=("quality", "indexing"))
     arguments = parser.parse_args()
     folders = sorted(path for path in arguments.data.glob("*") if (path / "qrels.tsv").is_file())
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     machine = f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()}"
-    results = {
-        "machine": f"{machine}, " + ", ".join(f"{name} {number}" for name, number in versions.items()),
-        "measured_at": datetime.now(timezone.utc).date().isoformat(),
-        "quality": quality([*map(read_set, folders), standard_library()]),
-        "indexing": indexing(arguments.files),
-    }
+    results = json.loads((ROOT / "results" / "retrieval_quality.json").read_text()) if arguments.part else {}
+    results["machine"] = f"{machine}, " + ", ".join(f"{name} {number}" for name, number in versions.items())
+    results["measured_at"] = datetime.now(timezone.utc).date().isoformat()
+    if arguments.part != "indexing":
+        results["quality"] = quality([*map(read_set, folders), standard_library(), scikit_learn()])
+    if arguments.part != "quality":
+        results["indexing"] = indexing(arguments.files)
     (ROOT / "results").mkdir(exist_ok=True)
     (ROOT / "results" / "retrieval_quality.json").write_text(json.dumps(results, indent=1) + "\n")
     (ROOT / "results" / "retrieval_quality.md").write_text(to_markdown(results))

@@ -77,9 +77,10 @@ class HybridRetriever(BaseRetriever):
     is built at the first search, follows its changes, and is saved with it from then on.
 
     With LSA embeddings the query's vector is first moved towards the best documents of a first ranking
-    (pseudo-relevance feedback). Chosen on one half of the questions, on the other it takes nDCG@10 from .400
-    to .404 (Cranfield), .767 to .797 (cookbook-docs) and .501 to .494 (docstrings to functions);
-    ``feedback=0`` turns it off. All numbers: ``benchmarks/retrieval_quality.py``.
+    (pseudo-relevance feedback). Chosen on one half of the questions, on the other it takes nDCG@10 from .393
+    to .398 (Cranfield), .767 to .797 (cookbook-docs), and .491 to .483 and .440 to .438 (docstrings to
+    functions of Python's standard library and of scikit-learn); ``feedback=0`` turns it off. All numbers:
+    ``benchmarks/retrieval_quality.py``.
 
     Args:
         store: Where the vectors are: a FAISSStore, or any LangChain vector store, with ``documents``.

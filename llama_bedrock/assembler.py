@@ -68,6 +68,37 @@ class StopFilter:
         return any(stop.startswith(tail) for stop in self._stops)
 
 
+class LeadFilter:
+    """Drops what Llama writes before its first word: newlines, and the header of its turn once more.
+
+    Args:
+        headers: The forms of that header.
+    """
+
+    def __init__(self, headers: Sequence[str]) -> None:
+        self._headers = tuple(headers)
+        self._held = ""
+        self._over = False
+
+    def feed(self, text: str) -> str:
+        """Return the part of the text so far that certainly belongs to the answer."""
+        if self._over:
+            return text
+        self._held = (self._held + text).lstrip("\n")
+        for header in self._headers:
+            if self._held.startswith(header):
+                self._held, self._headers = self._held.removeprefix(header).lstrip("\n"), ()
+        if any(header.startswith(self._held) for header in self._headers):
+            return ""
+        return self.close()
+
+    def close(self) -> str:
+        """Return the text held back, now that nothing more of a header follows."""
+        self._over = bool(self._held)
+        text, self._held = self._held, ""
+        return text
+
+
 @dataclass(slots=True)
 class _Tally:
     """What the service says about the call, gathered over its chunks."""
@@ -110,7 +141,8 @@ class ResponseAssembler:
         end_tokens: Control tokens of the generation; a model that writes one has ended its turn.
         parser: Reads tool calls out of the text; None where no tools are offered.
         json_content: Reads the JSON out of the answer's text; None where words were asked for.
-        strip_leading: Drop the newlines that Llama writes before its first word.
+        strip_leading: Drop the newlines that Llama writes before its first word, and a repeated header.
+        headers: The forms of that header; the parser knows them by itself.
         metadata: Entries of `response_metadata` that are known before the call.
     """
 
@@ -123,6 +155,7 @@ class ResponseAssembler:
         parser: ToolCallParser | None = None,
         json_content: JsonContent | None = None,
         strip_leading: bool = True,
+        headers: Sequence[str] = (),
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._prompt = prompt
@@ -130,7 +163,7 @@ class ResponseAssembler:
         self._filter = StopFilter([*stops, *end_tokens])
         self._parser = parser
         self._json = json_content
-        self._strip = strip_leading
+        self._lead = LeadFilter(headers) if strip_leading else None
         self._tally = _Tally()
         self._metadata = metadata or {}
 
@@ -157,9 +190,8 @@ class ResponseAssembler:
     def finish(self) -> list[AIMessageChunk]:
         """Return the text held back, and last the chunk with usage, stop reason and metadata."""
         tally = self._tally
-        rest = self._filter.close()
-        if self._strip:
-            rest = rest.lstrip("\n")
+        held = "" if self._lead is None else self._lead.close()
+        rest = self._filter.feed(held) + self._filter.close()
         stop_reason = self._stop_reason()
         cut = "stop_sequence" if self._filter.matched in self._user_stops else stop_reason
         chunks = to_chunks([*self._read(rest), *self._close(cut)])
@@ -176,11 +208,7 @@ class ResponseAssembler:
         return [*chunks, last]
 
     def _visible(self, text: str) -> str:
-        text = self._filter.feed(text)
-        if self._strip:
-            text = text.lstrip("\n")
-            self._strip = not text
-        return text
+        return self._filter.feed(text if self._lead is None else self._lead.feed(text))
 
     def _read(self, text: str) -> list[Event]:
         events: list[Event] = [TextDelta(text)] if self._parser is None else self._parser.feed(text)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # A model that opens a turn of its own has ended the one it was asked for.
 # The header of another generation is text: an answer about prompts may quote it.
-_NEXT_TURN: dict[str, tuple[str, ...]] = {"llama2": (), "llama4": ("<|header_start|>",)}
-_NEXT_TURN_OF_LLAMA3 = ("<|start_header_id|>",)
+_HEADER_TOKENS = {"llama2": None, "llama4": ("<|header_start|>", "<|header_end|>")}
+_HEADER_TOKENS_OF_LLAMA3 = ("<|start_header_id|>", "<|end_header_id|>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,18 @@ def prepare(
     rendered = render_messages(messages, options, shape, suffix)
     chat = _chat_messages(messages, options, shape) if llm.import_format == "openai-chat" else None
     continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
-    next_turn = _NEXT_TURN.get(options.model.prompt_format, _NEXT_TURN_OF_LLAMA3)
+    header = _HEADER_TOKENS.get(options.model.prompt_format, _HEADER_TOKENS_OF_LLAMA3)
     parser = shape.parser(prefilled=chat is None)
     assembler = ResponseAssembler(
         prompt=rendered.text,
         stops=options.stop,
         # The parser of calls reads these tokens itself: within an argument they are data, and after one that
         # ends a message another call may follow.
-        end_tokens=() if parser else (*END_TOKENS[options.model.prompt_format], *next_turn),
+        end_tokens=() if parser else (*END_TOKENS[options.model.prompt_format], *(header or ())[:1]),
         parser=parser,
         json_content=shape.json_content(prefilled=chat is None),
         strip_leading=not continues,
+        headers=(f"{header[0]}assistant{header[1]}", header[1]) if header and not parser else (),
         metadata=_metadata(options),
     )
     request = _request(llm, rendered, options, suffix, chat)

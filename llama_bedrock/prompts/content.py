@@ -131,7 +131,7 @@ def _read_block(block: Mapping[str, Any], found: Content, where: str, is_tool: b
     elif kind in _DOCUMENTS:
         found.parts.append(TextPart(_document_text(block, where)))
     elif kind in _CALLS:
-        found.calls.append(_call(block, where))
+        found.calls.append(read_call(block, where))
     elif kind in _RESULTS:
         found.results.append(_result(block, where))
     elif kind in _KINDS:
@@ -215,7 +215,12 @@ def _plain(content: str | Sequence[Any], where: str) -> str:
     return "".join(part.text for part in read_content(content, where).parts if isinstance(part, TextPart))
 
 
-def _call(block: Mapping[str, Any], where: str) -> ToolCall:
+def read_call(block: Mapping[str, Any], where: str) -> ToolCall:
+    """Read a past tool call, in the form of any provider.
+
+    Raises:
+        ValueError: It has no name, or its arguments are no JSON object.
+    """
     name = block.get("name")
     found = (block[key] for key in ("input", "args", "arguments") if block.get(key) is not None)
     arguments: Any = next(found, {})

@@ -34,7 +34,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from llama_bedrock.prompts.content import Content, TextPart, ToolResult, read_content
+from llama_bedrock.prompts.content import Content, TextPart, ToolResult, read_call, read_content
 from llama_bedrock.prompts.images import ImagePart
 from llama_bedrock.tools.deltas import with_errors
 from llama_bedrock.tools.schema import Dialect, render_calls, render_result
@@ -160,6 +160,9 @@ class _Builder:
         calls = list(message.tool_calls) if isinstance(message, AIMessage) else []
         known = {call["id"] for call in calls}
         calls += [call for call in content.calls if call["id"] not in known]
+        legacy = message.additional_kwargs.get("function_call")
+        if legacy and not calls:  # OpenAI's form, before there were tools
+            calls.append(read_call(legacy, where))
         parts = list(content.parts)
         written = [render_calls(calls, self._dialect)] if calls else []
         if isinstance(message, AIMessage):

@@ -8,6 +8,7 @@ from llama_bedrock.assembler import ResponseAssembler, StopFilter
 from llama_bedrock.transport.response import GenerationChunk
 
 END = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
+START, CLOSE = "<|start_header_id|>", "<|end_header_id|>"
 
 
 def run_filter(stops, pieces):
@@ -37,8 +38,8 @@ def test_text_that_cannot_begin_a_stop_string_is_not_held_back():
     assert stop_filter.feed(" four") == "## four"
 
 
-def assemble(chunks, **settings):
-    assembler = ResponseAssembler(end_tokens=END, **settings)
+def assemble(chunks, end_tokens=END, **settings):
+    assembler = ResponseAssembler(end_tokens=end_tokens, **settings)
     messages = []
     for chunk in chunks:
         messages += assembler.feed(chunk)
@@ -64,6 +65,25 @@ def test_leading_newlines_and_leaked_end_tokens_are_dropped(size):
     assert message.content == "Hello\n\nthere"
     assert message.response_metadata["stop_reason"] == "stop"
     assert "stop_sequence" not in message.response_metadata
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+@pytest.mark.parametrize(
+    ("written", "content"),
+    [
+        (f"{START}assistant{CLOSE}\n\nHello", "Hello"),
+        (f"\n\n{CLOSE}\n\nHello", "Hello"),
+        (f"{CLOSE}{CLOSE}Hello", f"{CLOSE}Hello"),
+        (f"Hello{START}user{CLOSE}\n\nmore", "Hello"),
+        (f"{START}user{CLOSE}\n\nmore", ""),
+        ("<|end", "<|end"),
+        ("\n\n", ""),
+    ],
+)
+def test_the_header_of_its_own_turn_is_dropped_before_the_first_word(size, written, content):
+    headers = (f"{START}assistant{CLOSE}", CLOSE)
+    message = assemble(chunks_of(written, size), headers=headers, end_tokens=(*END, START))
+    assert message.content == content
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])

@@ -331,3 +331,21 @@ def test_guardrail_tags_stand_around_the_text_of_user_turns_only():
     tag = "amazon-bedrock-guardrails-guardContent_x1"
     assert f"user<|end_header_id|>\n\n<{tag}>a</{tag}><|eot_id|>" in text
     assert text.count(tag) == 2
+
+
+def test_a_call_in_openais_form_before_there_were_tools():
+    legacy = {"name": "population", "arguments": '{"city": "Lima"}'}
+    message = AIMessage("", additional_kwargs={"function_call": legacy})
+    result = FunctionMessage(name="population", content="10092000")
+    assert (
+        turns([HumanMessage("How many?"), message, result])[1:]
+        == turns(
+            [
+                HumanMessage("How many?"),
+                AIMessage("", tool_calls=[call("population", "1", city="Lima")]),
+                result,
+            ]
+        )[1:]
+    )
+    with pytest.raises(ValueError, match=r"message 1 \(ai\) holds a tool call"):
+        turns([AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": "{"}})])

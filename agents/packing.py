@@ -26,6 +26,7 @@ _SECRET = token_bytes(32)
 _PASSAGE_OVERHEAD = 40  # tokens of the two tags, with a source of usual length
 _SMALLEST = 24  # tokens; nothing useful fits into less
 _MAX_MISSES = 50  # documents in a row that do not fit, after which smaller ones are not looked for any more
+_BETWEEN = re.compile(r"[.,;:!?…]*(?:\s+|\Z)")
 _ANY_WORD = re.compile(r"\w+(?:[.,]\d+)*")
 _NEAR = 0.9  # share of a document's runs of three words that another one holds
 
@@ -185,7 +186,7 @@ class _Choice:
         self.also_in.append([])
         self._left -= cost
         self._per_document[_origin(document)] += 1
-        self._exact.setdefault(" ".join(document.page_content.split()), index)
+        self._exact.setdefault(_key(document), index)
         self._said.append(set(forms))
         self._runs.append(_runs(forms))
         for form in self._said[-1]:
@@ -195,7 +196,7 @@ class _Choice:
         """Index of a document already taken that says the same, in the same words and with the same
         numbers.
         """
-        exact = self._exact.get(" ".join(document.page_content.split()))
+        exact = self._exact.get(_key(document))
         if exact is not None:
             return exact
         runs = _runs(forms)
@@ -266,6 +267,11 @@ def _moved(document: Document, start: int, end: int) -> Document:
     return document.model_copy(
         update={"page_content": text[start:end], "metadata": {**metadata, **changes}},
     )
+
+
+def _key(document: Document) -> str:
+    """The text but for capitals, white space and the punctuation behind words, which change no meaning."""
+    return _BETWEEN.sub(" ", document.page_content.casefold()).strip()
 
 
 def _origin(document: Document) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from llama_bedrock.cli.session import Session
     from llama_bedrock.cli.turns import TurnLoop
 
+_TOOL = re.compile(r"[\w./\\~-]+:[A-Za-z_]\w*")
 REFUSED = 3
 """Exit code when a tool that may write was not run because nobody could be asked."""
 
@@ -54,11 +56,14 @@ class _Plan:
 
 def agent(
     question: Annotated[
-        str | None, typer.Argument(help="What to do. Without it: a conversation, or the lines of a pipe.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[QUESTION]", help="What to do. Without it: a conversation, or the lines of a pipe."
+        ),
     ] = None,
     tools: Annotated[
         list[str] | None,
-        typer.Option("--tools", "-T", help="module:function or file.py:function; repeatable."),
+        typer.Option("--tools", "-T", help="module:function or file.py:function; one or more."),
     ] = None,
     mcp: Annotated[
         list[str] | None, typer.Option("--mcp", help='MCP server: "command args" or a URL; repeatable.')
@@ -96,15 +101,14 @@ def agent(
     from llama_bedrock.cli.memory import check_thread
     from llama_bedrock.cli.output import note
 
-    if question is not None and not question.strip():
-        raise ValueError("the question is empty")
+    specs, request = split_words(question or [], tools or [])
     name = check_thread(thread or DEFAULT_THREAD)
     plan = _Plan(docs, tuple(allow or ()), yes, max_usd, system, k, embeddings, region)
     settings = (("max_tokens", max_tokens), ("temperature", 0.0))
     approver = Approver()
     with ExitStack() as stack:
-        saved = thread is not None or (question is None and is_interactive())
-        loop, memory, offered = _open(stack, tools or [], mcp or [], saved=saved)
+        saved = thread is not None or (request is None and is_interactive())
+        loop, memory, offered = _open(stack, specs, mcp or [], saved=saved)
         backend = stack.enter_context(
             open_backend(ModelChoice(model, region, local, prompt_format, settings))
         )
@@ -112,11 +116,27 @@ def agent(
             note(backend.note)
         make_graph = _graph_maker(plan, backend, offered, memory)
         session = _session(backend, make_graph, f"agent:{name}", loop, approver, cited=docs is not None)
-        begin(session, name, new=new, greet=question is None)
+        begin(session, name, new=new, greet=request is None)
         _finish_last_turn(session)
-        session.run(read_lines() if question is None else [question], go_on=question is None)
+        session.run(read_lines() if request is None else [request], go_on=request is None)
     if approver.refused:
         raise typer.Exit(REFUSED)
+
+
+def split_words(words: list[str], tools: list[str]) -> tuple[list[str], str | None]:
+    """The tools and the question among the arguments: ``--tools`` takes the words behind its own that name
+    tools, too.
+
+    Raises:
+        ValueError: The question is empty, or there are several.
+    """
+    named = [word for word in words if tools and _TOOL.fullmatch(word)]
+    questions = [word for word in words if word not in named]
+    if len(questions) > 1:
+        raise ValueError(f"one question at a time, in quotes; these are {len(questions)}: {questions}")
+    if questions and not questions[0].strip():
+        raise ValueError("the question is empty")
+    return [*tools, *named], questions[0] if questions else None
 
 
 def _open(

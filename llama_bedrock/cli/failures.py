@@ -38,7 +38,9 @@ def report(error: BaseException, *, debug: bool) -> int:
     """
     if debug and not isinstance(error, KeyboardInterrupt):
         traceback.print_exception(error, file=sys.stderr)
-    print(f"llama-bedrock: {one_line(error)}", file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
+    line = one_line(error)
+    if line:  # the error of a call without arguments has shown the help instead
+        print(f"llama-bedrock: {line}", file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
     return exit_code(error)
 
 
@@ -49,6 +51,8 @@ def one_line(error: BaseException) -> str:
     format_message = getattr(error, "format_message", None)  # click's
     if callable(format_message):
         text = str(format_message())
+        if type(error).__name__ in ("NoSuchOption", "UsageError") and text:
+            text = f"{text.rstrip('.')}; --help shows what there is"
     elif errors := _validation_errors(error):
         text = "; ".join(errors)
     elif isinstance(error, OSError) and error.strerror and error.filename is not None:

@@ -91,7 +91,7 @@ def terminal(folder):
             sys.executable,
             ["-c", code, *map(str, args)],
             encoding="utf-8",
-            timeout=40,
+            timeout=100,
             dimensions=(40, 200),
             env={**os.environ, "TERM": "xterm", "INPUTRC": os.devnull},
         )

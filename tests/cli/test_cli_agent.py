@@ -229,6 +229,7 @@ class TestMcp:
     ("args", "words"),
     [
         ([""], "the question is empty"),
+        (["Count", "them."], "one question at a time"),
         (["Go.", "--tools", "farm_tools"], "module:function"),
         (["Go.", "--tools", "no_such_module:f"], "no module 'no_such_module'"),
         (["Go.", "--tools", "missing.py:f"], "no such file"),
@@ -252,3 +253,12 @@ def test_mistakes_are_one_line(args, words):
     assert len(lines) == 1
     assert words in lines[0]
     assert "Traceback" not in result.output
+
+
+def test_one_option_names_several_tools(llama, folder):
+    server = llama("Fine.")
+    run("agent", "--tools", "farm_tools:herd_size", "farm_tools:send_mail", "How are you?")
+    prompt = server.engine.requests[0].prompt
+    assert "herd_size" in prompt
+    assert "send_mail" in prompt
+    assert "How are you?" in prompt

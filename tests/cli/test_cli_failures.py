@@ -166,6 +166,7 @@ def test_titan_without_credentials(tmp_path):
     assert indexes() == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("aws_credentials")
 def test_titan_at_an_endpoint_that_nobody_listens_at(tmp_path, monkeypatch):
     (tmp_path / "a.md").write_text("Llamas hum when they are content.")
@@ -223,6 +224,13 @@ def test_a_tools_file_that_is_no_list_of_tools(tmp_path):
         assert words in failure("prompt", "hi", "--tools", path)
 
 
+def test_without_arguments_the_help_is_shown_and_nothing_else():
+    done = command()
+    stdout, stderr = done.communicate(timeout=60)
+    assert "ask" in stdout
+    assert stderr == ""
+
+
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(tmp_path):
     result = run("--debug", "ask", tmp_path / "nowhere", "Why?", "--local")
     assert result.exit_code == 2
@@ -264,6 +272,7 @@ def test_ctrl_c_while_indexing_leaves_nothing(corpus):
     assert indexes() == []
 
 
+@pytest.mark.slow
 def test_two_processes_may_index_the_same_folder(corpus):
     first, second = command("index", corpus, "--json"), command("index", corpus, "--json")
     results = [process.communicate(timeout=110) for process in (first, second)]

@@ -14,6 +14,9 @@ import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
+LISTED = 500_000
+"""Up to how many vectors lists of floats are handed out; a million of them take 12 GB."""
+
 
 class Precomputed(Embeddings):
     """Vectors that are known already, handed out as lists of floats, as every embedding model does."""
@@ -23,7 +26,8 @@ class Precomputed(Embeddings):
         self.size = vectors.shape[1]
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self.vectors[[int(text.split(" ", 1)[0]) for text in texts]].tolist()
+        rows = self.vectors[[int(text.split(" ", 1)[0]) for text in texts]]
+        return list(rows) if len(self.vectors) > LISTED else rows.tolist()
 
     def embed_query(self, text: str) -> list[float]:
         return self.vectors[int(text.split(" ", 1)[0])].tolist()

@@ -7,10 +7,10 @@ import concurrent.futures
 import contextlib
 import re
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from typing_extensions import Self
@@ -34,6 +34,7 @@ _BACKLOG = 4096
 _ENGINE_THREADS = 32
 _START_SECONDS = 30.0
 _STOP_SECONDS = 0.01  # aiohttp takes 0 for "no limit"
+_ACCEPT_STEPS = 3  # turns of the loop from an accepted socket to its protocol
 
 
 class LocalBedrock:
@@ -214,10 +215,9 @@ class LocalBedrock:
             )
             await runner.setup()
             try:
-                site = web.TCPSite(runner, self._host, self._wanted_port, backlog=_BACKLOG)
-                await site.start()
-                started.set_result(runner.addresses[0][1])
-                await self._stopping.wait()
+                async with _listening(runner.server, self._host, self._wanted_port) as port:
+                    started.set_result(port)
+                    await self._stopping.wait()
             finally:
                 await runner.cleanup()
 
@@ -236,6 +236,25 @@ class LocalBedrock:
             token_delay=self._delays[1],
             stats=self._stats,
         )
+
+
+@contextlib.asynccontextmanager
+async def _listening(protocol_factory: Any, host: str, port: int) -> AsyncIterator[int]:
+    """Accept connections; gives the port.
+
+    At the end what was accepted reaches its protocol before the socket is closed: asyncio (Python 3.11) loses
+    a connection that is made after that.
+    """
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(protocol_factory, host, port, backlog=_BACKLOG)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
+        for _ in range(_ACCEPT_STEPS):
+            await asyncio.sleep(0)
+        server.close()
 
 
 def _check_knowledge_base(name: str, base: object) -> None:

@@ -54,6 +54,35 @@ def test_stopping_leaves_no_unclosed_resource_behind(hello):
     assert [str(w.message) for w in caught if issubclass(w.category, ResourceWarning)] == []
 
 
+def test_connections_that_come_while_it_stops_are_closed_too(hello):
+    """asyncio loses a connection that it makes after its server was closed."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for number in range(15):
+            server = LocalBedrock(hello).start()
+            host, port = server.endpoint_url.removeprefix("http://").split(":")
+            clients, stopped = [], threading.Event()
+            flood = threading.Thread(target=connect_until, args=(stopped, host, int(port), clients))
+            flood.start()
+            time.sleep(0.002 * (number % 5))
+            server.stop()
+            stopped.set()
+            flood.join()
+            for client in clients:
+                client.close()
+            del server
+            gc.collect()
+    assert [str(w.message) for w in caught if "transport" in str(w.message)] == []
+
+
+def connect_until(stopped, host, port, clients):
+    while not stopped.is_set() and len(clients) < 60:
+        client = socket.socket()
+        client.setblocking(False)
+        clients.append(client)
+        client.connect_ex((host, port))
+
+
 def test_it_can_be_started_again_and_not_twice_at_once(hello):
     server = LocalBedrock(hello)
     for _ in range(2):

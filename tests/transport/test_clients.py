@@ -239,12 +239,14 @@ class SlowRefresh:
         self.lifetime = lifetime
         self.fail = fail
         self.began = self.ended = 0.0
+        self.done = threading.Event()
 
     def __call__(self):
         self.calls += 1
         self.began = time.monotonic()
         time.sleep(0.3)
         self.ended = time.monotonic()
+        self.done.set()
         if self.fail:
             raise CredentialRetrievalError(provider="test", error_msg="no answer")
         expiry = datetime.now(timezone.utc) + timedelta(seconds=self.lifetime)
@@ -284,8 +286,7 @@ def test_credentials_are_renewed_once_and_the_loop_goes_on(seconds_left, server,
             await transport._wire(clients.RUNTIME)
             ticker = asyncio.create_task(tick())
             await asyncio.gather(*(transport.invoke(make_request()) for _ in range(20)))
-            while not source.ended:  # calls need not wait for a renewal before it is due
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(source.done.wait)  # calls need not wait for a renewal before it is due
             ticker.cancel()
 
     asyncio.run(main())

@@ -196,11 +196,12 @@ class DocumentTable:
                 connection.execute("PRAGMA shrink_memory")
 
     def copy_to(self, path: Path) -> None:
-        """Write a compact copy that readers can open without locks."""
+        """Write a compact copy that readers can open without locks; the caller syncs it to the disk."""
         path.unlink(missing_ok=True)
         with self._connection() as connection:
             target = sqlite3.connect(path, isolation_level=None)
             try:
+                target.execute("PRAGMA synchronous=OFF")
                 connection.backup(target, pages=-1)
                 target.execute("PRAGMA journal_mode=DELETE")
             finally:

@@ -180,14 +180,14 @@ def writing(folder: Path, *, timeout: float = 10.0) -> Iterator[None]:
 
 
 def write_generation(
-    folder: Path, write: Callable[[Path], dict[str, Any]], reused: Mapping[str, Any] | None = None
+    folder: Path, write: Callable[[Path], dict[str, Any]], known: Mapping[str, Any] | None = None
 ) -> Generation:
     """Write a new generation and make it the current one. Call it within `writing`.
 
     Args:
         folder: The store's folder.
         write: Writes the files into the folder it is given; returns what the manifest is to say of them.
-        reused: Facts, from an older manifest, of files that are hard links to that generation's.
+        known: Facts of files that are sealed already, or are hard links to an older generation's.
     """
     before = current_name(folder)
     delete_unused(folder)
@@ -198,7 +198,7 @@ def write_generation(
     (path / _IN_USE).touch()
     lock = FileLock(path / _IN_USE, shared=True)
     facts = {**write(path), "format": FORMAT}
-    facts["files"] = _seal(path, reused or {})
+    facts["files"] = _seal(path, known or {})
     encoded = json.dumps(facts, indent=1, sort_keys=True).encode()
     _write_synced(path / _MANIFEST, encoded)
     for directory in (path, *(found for found in path.rglob("*") if found.is_dir())):
@@ -261,22 +261,23 @@ def delete_unused(folder: Path) -> None:
             lock.release()
 
 
-def _seal(path: Path, reused: Mapping[str, Any]) -> dict[str, Any]:
-    """Sync every file to the disk, and return its size, checksum and time.
-
-    The time is set back by a second with random nanoseconds: a change of the file, however soon, shows in it.
-    """
+def _seal(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Seal every file that is not known yet; return the facts of all."""
     files = {
         found.relative_to(path).as_posix(): found
         for found in sorted(path.rglob("*"))
         if not found.is_dir() and found.name != _IN_USE
     }
     with ThreadPoolExecutor(_PARALLEL) as pool:  # writing to the disk and hashing both let other threads run
-        facts = pool.map(lambda name: reused.get(name) or _seal_file(files[name]), files)
+        facts = pool.map(lambda name: known.get(name) or seal_file(files[name]), files)
         return dict(zip(files, facts, strict=True))
 
 
-def _seal_file(path: Path) -> dict[str, Any]:
+def seal_file(path: Path) -> dict[str, Any]:
+    """Sync a finished file to the disk, and return its size, checksum and time, which the manifest keeps.
+
+    The time is set back by a second with random nanoseconds: a change of the file, however soon, shows in it.
+    """
     modified_ns = time.time_ns() - 10**9 - secrets.randbelow(10**8)
     os.utime(path, ns=(modified_ns, modified_ns))
     with path.open("r+b") as file:

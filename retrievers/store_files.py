@@ -28,6 +28,7 @@ from llama_bedrock.retrievers.persistence import (
     current_name,
     delete_unused,
     open_generation,
+    seal_file,
     write_generation,
     writing,
 )
@@ -141,10 +142,10 @@ def write_store(
                 f"another process has saved {folder} since this store was opened: reload() drops the changes "
                 "made here; save() into another folder keeps both"
             )
-        reused: dict[str, Any] = {}
+        known: dict[str, Any] = {}
 
         def write(path: Path) -> dict[str, Any]:
-            reused.update(_write_files(path, collection, saved))
+            known.update(_write_files(path, collection, saved))
             names = _write_sidecars(path, sidecars, saved, collection.version)
             return {
                 "embedding": _write_embedding(path, embedding, embedding_id),
@@ -153,7 +154,7 @@ def write_store(
                 **_facts(collection),
             }
 
-        generation = write_generation(folder, write, reused)
+        generation = write_generation(folder, write, known)
         result = SavedStore.of(folder, generation, collection, source)
         for old in (saved.generation, source) if saved is not None else ():
             if old is not None and old.lock is not None and old is not result.source:
@@ -176,24 +177,30 @@ def _facts(collection: Collection) -> dict[str, Any]:
 
 
 def _write_files(path: Path, collection: Collection, saved: SavedStore | None) -> dict[str, Any]:
-    """Write vectors, slots and documents; returns the facts of those that are links to the last
-    generation's.
+    """Write vectors, slots and documents, or link those of the last generation that are the same still;
+    returns what is known of the large ones. Each is sealed while the other is written.
     """
     collection.slots.write(path / _SLOTS)
-    reused: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     if saved is not None and not collection.documents.writable:
-        reused |= _link(_DOCUMENTS, saved.generation, path)
+        known |= _link(_DOCUMENTS, saved.generation, path)
     if saved is not None and saved.holds(collection):
-        reused |= _link(_VECTORS, saved.generation, path)
+        known |= _link(_VECTORS, saved.generation, path)
     with ThreadPoolExecutor(1) as pool:
         copied = None
-        if _DOCUMENTS not in reused:
-            copied = pool.submit(collection.documents.copy_to, path / _DOCUMENTS)
-        if collection.index is not None and _VECTORS not in reused:
+        if _DOCUMENTS not in known:
+            copied = pool.submit(_copy_documents, collection, path / _DOCUMENTS)
+        if collection.index is not None and _VECTORS not in known:
             collection.index.write(path / _VECTORS)
+            known[_VECTORS] = seal_file(path / _VECTORS)
         if copied is not None:
-            copied.result()
-    return reused
+            known[_DOCUMENTS] = copied.result()
+    return known
+
+
+def _copy_documents(collection: Collection, path: Path) -> dict[str, Any]:
+    collection.documents.copy_to(path)
+    return seal_file(path)
 
 
 def _link(name: str, generation: Generation, path: Path) -> dict[str, Any]:

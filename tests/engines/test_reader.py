@@ -226,3 +226,10 @@ def test_quality_on_real_documentation_stays(shared_data):
     assert answered >= 0.9 * len(queries)
     assert clean >= 0.65 * len(queries)
     assert right >= 0.42 * len(queries)
+
+
+def test_an_example_of_asking_this_very_question_is_no_answer():
+    question = "When do unused days expire?"
+    manual = Passage(9, f'```bash\nllama-bedrock ask handbook "{question}"\n```', "cli.md", "Commands")
+    assert answer(question, [manual]) == []
+    assert {statement.number for statement in answer(question, [manual, *HANDBOOK])} == {1}

@@ -103,7 +103,7 @@ def answer(question: str, passages: Sequence[Passage]) -> list[Statement]:
         Statements in reading order; none where the passages do not hold the answer.
     """
     asked = Question.read(question)
-    sources = [source for passage in passages if (source := _read(passage)).candidates]
+    sources = [source for passage in passages if (source := _read(passage, question)).candidates]
     if not sources or not asked.terms:
         return []
     plain = {term: specificity(term, is_name=term in asked.names) for term in asked.terms}
@@ -122,17 +122,22 @@ def answer(question: str, passages: Sequence[Passage]) -> list[Statement]:
     return _statements(_with_headers(chosen, used), used)
 
 
-def _read(passage: Passage) -> _Source:
+def _read(passage: Passage, question: str) -> _Source:
     title = frozenset(terms(passage.title or ""))
     candidates = []
     for unit in split_units(passage.text):
-        if not _is_navigation(unit):
+        if not _is_navigation(unit) and not _asks(unit, question):
             own = frozenset(terms(_URL.sub(" ", unit.text))) | (
                 _OF_CODE if unit.kind == "code" else frozenset()
             )
             context = title | frozenset(terms(unit.heading))
             candidates.append(_Candidate(unit, own, context, len(words(unit.text))))
     return _Source(passage, candidates)
+
+
+def _asks(unit: Unit, question: str) -> bool:
+    """Whether a unit is an example of asking this very question, as documentation of a program has."""
+    return unit.kind == "code" and question.strip().casefold() in unit.text.casefold()
 
 
 def _is_navigation(unit: Unit) -> bool:

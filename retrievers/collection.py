@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.docstore import DocumentTable, Entry, Row
+from llama_bedrock.retrievers.index_settings import IndexSettings
 from llama_bedrock.retrievers.memory import give_back_freed_memory
 from llama_bedrock.retrievers.read_write_lock import ReadWriteLock
 from llama_bedrock.retrievers.selection import FilterLike, Selection, Selector
 from llama_bedrock.retrievers.slot_table import SlotTable
-from llama_bedrock.retrievers.vector_index import IndexSettings, VectorIndex, normalised
+from llama_bedrock.retrievers.vector_index import VectorIndex, normalised
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ADDED_AT_ONCE = {"flat": 4096, "ivf": 4096, "hnsw": 1024}
+_ADDED_AT_ONCE = {"flat": 4096, "fastscan": 4096, "ivf": 4096, "hnsw": 1024}
 """Vectors added while searches wait: 10 to 80 ms at 384 dimensions."""
 _LARGE = 1_000
 """Documents in a change that leaves much freed memory behind."""
 _OVERFETCHED = 128
-"""Dead slots that a flat search may just find and drop, instead of testing every slot."""
-_DEAD_SHARE = {"flat": 0.02, "ivf": 0.1, "hnsw": 0.3}
+"""Dead slots that a scan may just find and drop, instead of testing every slot."""
+_DEAD_SHARE = {"flat": 0.02, "fastscan": 0.1, "ivf": 0.1, "hnsw": 0.3}
 """Share of dead slots that makes compaction pay, by what it costs: copying the vectors, or building a
 graph."""
 
@@ -137,7 +138,7 @@ class Collection:
             return self._selector.select(filter_), 0
         if pending or self.slots.dead > _OVERFETCHED:
             return self._selector.select(None), 0
-        if self.slots.dead and self.index is not None and self.index.structure.kind != "flat":
+        if self.slots.dead and self.index is not None and self.index.structure.kind in ("hnsw", "ivf"):
             return self._selector.select(None), 0
         return None, self.slots.dead
 

@@ -13,11 +13,11 @@ from typing_extensions import Self
 from llama_bedrock.retrievers.collection import Collection
 from llama_bedrock.retrievers.docstore import DocumentTable
 from llama_bedrock.retrievers.embeddings import LSAEmbeddings
+from llama_bedrock.retrievers.index_settings import IndexSettings, Kind, Metric, Storage
 from llama_bedrock.retrievers.store_changes import ADDED_AT_ONCE, StoreChanges
 from llama_bedrock.retrievers.store_entries import as_documents
 from llama_bedrock.retrievers.store_files import SavedStore, open_store, write_store
 from llama_bedrock.retrievers.store_search import Contents
-from llama_bedrock.retrievers.vector_index import IndexSettings, Kind, Metric, Storage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,9 +52,10 @@ class FAISSStore(StoreChanges):
         embedding: Makes vectors of texts; None: `LSAEmbeddings`, fitted on the first documents that are
             added.
         metric: ``"cosine"`` (default), ``"inner_product"`` or ``"l2"`` (Euclidean distance).
-        kind: ``"flat"`` compares with every vector, ``"hnsw"`` walks a graph, ``"ivf"`` looks into the
-            nearest of many cells; ``"auto"`` (default) is flat up to 50,000 documents and HNSW above, and
-            changes as the store grows.
+        kind: ``"flat"`` compares with every vector; ``"fastscan"`` scans short codes of all vectors and
+            compares with the nearest of them (`fast_scan.py`); ``"hnsw"`` walks a graph; ``"ivf"`` looks into
+            the nearest of many cells. ``"auto"`` (default) is flat up to 50,000 documents and fastscan above,
+            and changes as the store grows.
         storage: ``"float32"`` (default), ``"fp16"`` (half the memory, recall .999) or ``"sq8"`` (a quarter,
             recall about .98). Exact means exact for the vectors as they are stored.
         neighbors: Links of a vector in the HNSW graph; default 32.
@@ -63,6 +64,8 @@ class FAISSStore(StoreChanges):
             to 320 at 1,000,000: recall@10 about .98 and .96.
         nlist: Cells of IVF; default: about 3.2 √n.
         nprobe: Cells searched; default: 2 √nlist.
+        candidates: Vectors that a fastscan compares with; default 256 up to 100,000 vectors, growing to 640
+            at 1,000,000, and at least 8 × k: recall@10 .999 and .99.
         contextual: Embed a document with the ``title`` and ``heading`` of its metadata, where it has them, in
             front of its text (`analysis.with_context`); False: its text alone.
         embedding_id: Names the embedding model in the saved store; default: found on the embedding object.
@@ -83,10 +86,13 @@ class FAISSStore(StoreChanges):
         ef_search: int | None = None,
         nlist: int | None = None,
         nprobe: int | None = None,
+        candidates: int | None = None,
         contextual: bool = True,
         embedding_id: str | None = None,
     ) -> None:
-        settings = IndexSettings(metric, kind, storage, neighbors, ef_construction, ef_search, nlist, nprobe)
+        settings = IndexSettings(
+            metric, kind, storage, neighbors, ef_construction, ef_search, nlist, nprobe, candidates
+        )
         self._embedding_id = embedding_id
         self._saved: SavedStore | None = None
         self._sidecars: dict[str, Callable[[Path], None]] = {}
@@ -240,7 +246,7 @@ class FAISSStore(StoreChanges):
 
     @property
     def kind(self) -> str:
-        """The kind of index in use now: ``flat``, ``hnsw`` or ``ivf``."""
+        """The kind of index in use now: ``flat``, ``fastscan``, ``hnsw`` or ``ivf``."""
         collection = self._contents.collection
         structure = (
             collection.settings.structure(0) if collection.index is None else collection.index.structure

@@ -45,6 +45,12 @@ class Selection:
         slots: npt.NDArray[np.int64] = require("numpy", "local").flatnonzero(self._bits())
         return slots
 
+    def holds(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether each of these slots may be found; slot -1 may not."""
+        bits = self.bitmap[slots >> 3] >> (slots & 7).astype("uint8")
+        chosen: npt.NDArray[np.bool_] = (bits & 1).astype(bool) & (slots >= 0)
+        return chosen
+
     def _bits(self) -> Bitmap:
         bits: Bitmap = require("numpy", "local").unpackbits(self.bitmap, count=self.total, bitorder="little")
         return bits

@@ -20,6 +20,7 @@ from llama_bedrock.retrievers.collection import Collection
 from llama_bedrock.retrievers.docstore import DocumentTable
 from llama_bedrock.retrievers.embedding_model import identity
 from llama_bedrock.retrievers.embeddings import LSAEmbeddings
+from llama_bedrock.retrievers.index_settings import IndexSettings, Structure
 from llama_bedrock.retrievers.persistence import (
     Generation,
     StoreChangedError,
@@ -33,7 +34,7 @@ from llama_bedrock.retrievers.persistence import (
     writing,
 )
 from llama_bedrock.retrievers.slot_table import SlotTable
-from llama_bedrock.retrievers.vector_index import IndexSettings, Structure, VectorIndex
+from llama_bedrock.retrievers.vector_index import VectorIndex
 
 _VECTORS = "vectors.faiss"
 _SLOTS = "slots.npy"

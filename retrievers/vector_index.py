@@ -1,4 +1,4 @@
-"""The FAISS side of a FAISSStore: which structure holds the vectors, and how it is searched.
+"""The FAISS side of a FAISSStore: vectors, and how they are searched.
 
 Vectors sit in slots, numbered from 0 in the order of their insertion. The structure follows the settings and
 the number of vectors; a change of structure builds a new one from the old one's vectors.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama_bedrock._extras import require
+from llama_bedrock.retrievers import fast_scan
 from llama_bedrock.retrievers.faiss_threads import cores, openmp_threads, search_in_parts
+from llama_bedrock.retrievers.index_settings import TRAINING_MINIMUM, IndexSettings, Metric, Structure
 from llama_bedrock.retrievers.memory import read_ahead
 
 if TYPE_CHECKING:
@@ -25,94 +27,21 @@ if TYPE_CHECKING:
     Vectors: TypeAlias = npt.NDArray[np.float32]
     Slots: TypeAlias = npt.NDArray[np.int64]
 
-Kind: TypeAlias = Literal["auto", "flat", "hnsw", "ivf"]
-Storage: TypeAlias = Literal["float32", "fp16", "sq8"]
-Metric: TypeAlias = Literal["cosine", "inner_product", "l2"]
-
-FLAT_LIMIT = 50_000
-"""``auto`` scans every vector up to here (3 ms a query at 384 dimensions) and keeps a graph above."""
-TRAINING_MINIMUM = 1_000
-"""Vectors needed to learn the ranges of ``sq8``; fewer are kept as float32 and scanned."""
-IVF_MINIMUM = 5_000
 _COPIED_AT_ONCE = 16_384
 _CANDIDATES = 128
 """Looked at in a search of the graph, up to 100,000 vectors."""
 _SCANNED_PER_CANDIDATE = 27
-"""Selected vectors that are scanned in the time the graph takes for one candidate: 85 ns and 2.3 µs at 384
+"""Selected vectors that are compared in the time the graph takes for one candidate: 85 ns and 2.3 µs at 384
 dimensions, both in proportion to them. At 100,000 vectors a tenth of them costs the same either way: 1 ms."""
+_COMPARED = 256
+"""Vectors compared after a scan of the codes, up to 100,000 vectors; at least this many for each wanted:"""
+_COMPARED_FOR_EACH = 8
 _TRAINING_SAMPLE = 64
 """Vectors per IVF cell that k-means sees; FAISS asks for 39 at least and uses 256 at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexSettings:
-    """How vectors are compared, stored and searched; see `FAISSStore` for the meaning of each.
-
-    Raises:
-        ValueError: A setting is out of its range.
-    """
-
-    metric: Metric = "cosine"
-    kind: Kind = "auto"
-    storage: Storage = "float32"
-    neighbors: int = 32
-    ef_construction: int = 40
-    ef_search: int | None = None
-    nlist: int | None = None
-    nprobe: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, choices in (("metric", Metric), ("kind", Kind), ("storage", Storage)):
-            if getattr(self, name) not in get_args(choices):
-                known = ", ".join(get_args(choices))
-                raise ValueError(f"{name} must be one of {known}; got {getattr(self, name)!r}")
-        for name in ("neighbors", "ef_construction", "ef_search", "nlist", "nprobe"):
-            value = getattr(self, name)
-            if value is not None and (
-                not isinstance(value, int) or value < (2 if name == "neighbors" else 1)
-            ):
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-
-    def structure(self, count: int, current: Structure | None = None) -> Structure:
-        """The structure for this many vectors; the current one where it still serves."""
-        kind = self.kind
-        if kind == "auto":
-            # A store that shrinks keeps its graph down to half the limit: no rebuilding back and forth.
-            limit = FLAT_LIMIT // 2 if current and current.kind == "hnsw" else FLAT_LIMIT
-            kind = "flat" if count <= limit else "hnsw"
-        if kind == "ivf" and count < (self.nlist or 0) * 39 + IVF_MINIMUM * (self.nlist is None):
-            kind = "flat"
-        storage = self.storage
-        if storage == "sq8" and count < TRAINING_MINIMUM:
-            kind, storage = ("flat" if kind == "ivf" else kind), "float32"
-        if kind != "ivf":
-            return Structure(kind, storage)
-        if current and current.kind == "ivf" and current.trained_on / 4 < count < 4 * current.trained_on:
-            return current
-        # About 3.2 √n cells: 1,024 at 100,000 vectors, measured at recall@10 .964 with 64 probed.
-        nlist = self.nlist or 2 ** round(math.log2(3.2 * math.sqrt(count)))
-        return Structure(kind, storage, nlist, count)
-
-
-@dataclass(frozen=True, slots=True)
-class Structure:
-    """What a FAISS index is made of.
-
-    Attributes:
-        kind: ``flat`` scans, ``hnsw`` walks a graph, ``ivf`` scans the cells nearest to the query.
-        storage: How a vector is stored.
-        nlist: Cells of ``ivf``.
-        trained_on: Number of vectors when the cells were chosen.
-    """
-
-    kind: Literal["flat", "hnsw", "ivf"]
-    storage: Storage
-    nlist: int = 0
-    trained_on: int = 0
-
-
 class VectorIndex:
-    """Vectors in slots, searched exactly or through a graph.
+    """Vectors in slots, searched one by one, by their codes, through a graph, or in cells.
 
     Not thread-safe for changes: the collection holds its lock around `add` and `truncate`.
 
@@ -145,10 +74,10 @@ class VectorIndex:
             self._index.add(vectors)
 
     def truncate(self, count: int) -> bool:
-        """Forget the slots from count on; False where the structure cannot (a graph)."""
+        """Forget the slots from count on; False where the structure cannot."""
         if count == len(self):
             return True
-        if self.structure.kind == "hnsw":
+        if self.structure.kind in ("hnsw", "fastscan"):
             return False
         self._own()
         faiss = require("faiss", "local")
@@ -162,14 +91,21 @@ class VectorIndex:
         np = require("numpy", "local")
         other = VectorIndex(self.dimension, self.settings, structure)
         slots = np.flatnonzero(kept)
+        if not other._index.is_trained:
+            other._train(self, slots)
         with openmp_threads(cores()):
-            if not other._index.is_trained:
-                sample = max(TRAINING_MINIMUM, _TRAINING_SAMPLE * structure.nlist)
-                step = max(1, len(slots) // sample)
-                other._index.train(self.vectors(slots[::step]))
             for start in range(0, len(slots), _COPIED_AT_ONCE):
                 other._index.add(self.vectors(slots[start : start + _COPIED_AT_ONCE]))
         return other
+
+    def _train(self, other: VectorIndex, slots: Slots) -> None:
+        """Learn what the structure needs to know from the vectors in slots of another index."""
+        scans = self.structure.kind == "fastscan"
+        sample = fast_scan.TRAINING_SAMPLE if scans else _TRAINING_SAMPLE * self.structure.nlist
+        step = max(1, len(slots) // max(TRAINING_MINIMUM, sample))
+        # Learning codes is many short steps, in which OpenMP's threads wait for each other.
+        with openmp_threads(1 if scans else cores()):
+            self._index.train(other.vectors(slots[::step]))
 
     def wanted_structure(self, count: int) -> Structure:
         """The structure that the settings ask for with this many vectors."""
@@ -184,8 +120,19 @@ class VectorIndex:
         The default grows with the graph. Measured at 384 dimensions: 128 find .99 of the ten nearest among
         100,000 vectors and .93 among 1,000,000; there 320 find .96, in 1 ms.
         """
-        growth = max(1.0, len(self) / 100_000) ** 0.4
-        return self.settings.ef_search or math.ceil(_CANDIDATES * growth)
+        return self.settings.ef_search or math.ceil(_CANDIDATES * self._growth())
+
+    def _growth(self) -> float:
+        return math.pow(max(1.0, len(self) / 100_000), 0.4)
+
+    def candidates(self, k: int) -> int:
+        """Vectors that are compared after a scan of the codes, to find k.
+
+        The default grows with their number. Measured at 384 dimensions: 256 among 100,000 vectors find .999
+        of the ten nearest, 640 among 1,000,000 .99.
+        """
+        default = max(math.ceil(_COMPARED * self._growth()), _COMPARED_FOR_EACH * k)
+        return max(self.settings.candidates or default, k)
 
     def vectors(self, slots: Slots) -> Vectors:
         """The stored vectors of slots (what is left of them after ``fp16`` or ``sq8``)."""
@@ -211,16 +158,28 @@ class VectorIndex:
     def _search(self, queries: Vectors, k: int, selection: Selection | None) -> tuple[Vectors, Slots]:
         if selection is not None and self._scans(selection, k):
             return self._scan(queries, k, selection)
+        if self.structure.kind == "fastscan":
+            return self._scan_codes(queries, k, selection)
         scores, slots = self._index.search(queries, k, params=self._parameters(k, selection))
         if self.structure.kind != "flat" and (slots < 0).any():
             # The graph or the probed cells did not reach k vectors that exist.
             return self._scan(queries, k, selection)
         return scores, slots
 
+    def _scan_codes(self, queries: Vectors, k: int, selection: Selection | None) -> tuple[Vectors, Slots]:
+        """Compare with the candidates that the codes name."""
+        candidates = min(len(self), self.candidates(k))
+        if selection is None:
+            return fast_scan.search(self._index, queries, k, candidates)
+        found = fast_scan.search_selected(self._index, queries, k, candidates, selection)
+        return self._scan(queries, k, selection) if found is None else found
+
     def _scans(self, selection: Selection, k: int) -> bool:
-        """Whether comparing the query with every selected vector costs less than the graph or the cells."""
+        """Whether comparing the query with every selected vector costs less than another search."""
         if self.structure.kind == "flat":
             return True
+        if self.structure.kind == "fastscan":
+            return fast_scan.compares_all(len(self), self.candidates(k), selection)
         candidates = max(self.ef_search, k) * self._effort(selection)
         return selection.count <= max(k, _SCANNED_PER_CANDIDATE * candidates)
 
@@ -252,7 +211,7 @@ class VectorIndex:
             parameters = faiss.SearchParametersIVF(nprobe=self.structure.nlist, **chosen)
             scores, slots = self._index.search(queries, k, params=parameters)
             return scores, slots
-        flat = faiss.downcast_index(self._index.storage) if self.structure.kind == "hnsw" else self._index
+        flat = self._exact()
         if selection is None:
             scores, slots = flat.search(queries, k)
         elif self.structure.storage == "float32":
@@ -263,6 +222,16 @@ class VectorIndex:
             selector = faiss.IDSelectorBitmap(selection.bitmap)
             scores, slots = flat.search(queries, k, params=faiss.SearchParameters(sel=selector))
         return scores, slots
+
+    def _exact(self) -> Any:
+        """The FAISS index that holds the vectors themselves."""
+        match self.structure.kind:
+            case "hnsw":
+                return require("faiss", "local").downcast_index(self._index.storage)
+            case "fastscan":
+                return fast_scan.exact_part(self._index)
+            case _:
+                return self._index
 
     # Files
 
@@ -281,8 +250,8 @@ class VectorIndex:
         Raises:
             ValueError: It is not such a file.
         """
-        if mapped and structure.kind == "hnsw":
-            read_ahead(path)  # a graph is read here and there, which a disk does slowly
+        if mapped and structure.kind in ("hnsw", "fastscan"):
+            read_ahead(path)  # they are read here and there, which a disk does slowly
         found, was_mapped = _read(path, mapped=mapped)
         index = cls(dimension, settings, structure, found)
         index._mapped_from = path if was_mapped else None
@@ -323,25 +292,31 @@ def _build(dimension: int, settings: IndexSettings, structure: Structure) -> Any
         "fp16": faiss.ScalarQuantizer.QT_fp16,
         "sq8": faiss.ScalarQuantizer.QT_8bit,
     }[structure.storage]
-    if structure.kind == "hnsw":
-        if quantizer is None:
-            index = faiss.IndexHNSWFlat(dimension, settings.neighbors, metric)
-        else:
-            index = faiss.IndexHNSWSQ(dimension, quantizer, settings.neighbors, metric)
-        index.hnsw.efConstruction = settings.ef_construction
-        return index
-    if structure.kind == "flat":
-        if quantizer is None:
-            return faiss.IndexFlat(dimension, metric)
-        return faiss.IndexScalarQuantizer(dimension, quantizer, metric)
-    cells = faiss.IndexFlat(dimension, metric)
-    if quantizer is None:
-        index = faiss.IndexIVFFlat(cells, dimension, structure.nlist, metric)
-    else:
-        index = faiss.IndexIVFScalarQuantizer(cells, dimension, structure.nlist, quantizer, metric)
-    cells.this.disown()
-    index.own_fields = True
-    return index
+    match structure.kind:
+        case "flat" | "fastscan":
+            if quantizer is None:
+                exact = faiss.IndexFlat(dimension, metric)
+            else:
+                exact = faiss.IndexScalarQuantizer(dimension, quantizer, metric)
+            if structure.kind == "flat":
+                return exact
+            return fast_scan.new_index(dimension, metric, exact, structure.trained_on)
+        case "hnsw":
+            if quantizer is None:
+                index = faiss.IndexHNSWFlat(dimension, settings.neighbors, metric)
+            else:
+                index = faiss.IndexHNSWSQ(dimension, quantizer, settings.neighbors, metric)
+            index.hnsw.efConstruction = settings.ef_construction
+            return index
+        case "ivf":
+            cells = faiss.IndexFlat(dimension, metric)
+            if quantizer is None:
+                index = faiss.IndexIVFFlat(cells, dimension, structure.nlist, metric)
+            else:
+                index = faiss.IndexIVFScalarQuantizer(cells, dimension, structure.nlist, quantizer, metric)
+            cells.this.disown()
+            index.own_fields = True
+            return index
 
 
 def _read(path: Path, *, mapped: bool) -> tuple[Any, bool]:

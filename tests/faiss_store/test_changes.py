@@ -71,12 +71,14 @@ def test_ids_are_given_taken_from_documents_or_made(embedding: Any) -> None:
     assert documents[1].id is None
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "fastscan", "hnsw", "ivf"])
 @pytest.mark.parametrize("fault", ["embedding", "sqlite", "commit", "vectors", "interrupt"])
 def test_a_failed_add_leaves_no_trace(
     make_store: Make, embedding: Any, monkeypatch: Any, kind: Any, fault: str, tmp_path: Path
 ) -> None:
-    store = make_store(40, kind=kind, nlist=1) if kind == "ivf" else make_store(40, kind=kind)
+    count = 1200 if kind == "fastscan" else 40
+    store = make_store(count, kind=kind, nlist=1 if kind == "ivf" else None)
+    assert store.kind == kind
     store.delete(["7"])
     before = snapshot(store)
     add, calls = VectorIndex.add, iter(range(99))
@@ -91,7 +93,7 @@ def test_a_failed_add_leaves_no_trace(
 
     with monkeypatch.context() as patched:
         if fault == "embedding":
-            embedding.fail_on = "new 50"
+            embedding.fail_on = "new n50"
         elif fault == "sqlite":
             patched.setattr(Transaction, "_tags", failing)
         elif fault == "commit":
@@ -99,16 +101,16 @@ def test_a_failed_add_leaves_no_trace(
         else:
             patched.setattr(VectorIndex, "add", failing_add)
         with pytest.raises((ConnectionError, sqlite3.OperationalError, MemoryError, KeyboardInterrupt)):
-            store.add_documents(new("3", "50", "51"))
+            store.add_documents(new("3", "n50", "n51"))
     embedding.fail_on = None
     assert snapshot(store) == before
     assert store.matching_ids({"new": True}) == set()
     store.save(tmp_path / "store")
     assert snapshot(FAISSStore.load(tmp_path / "store", embedding)) == before
-    store.add_documents(new("3", "50", "51"))
-    assert store.matching_ids({"new": True}) == {"3", "50", "51"}
-    assert store.similarity_search("new 51", k=1)[0].id == "51"
-    assert len(store.similarity_search("text 3", k=99)) == 41
+    store.add_documents(new("3", "n50", "n51"))
+    assert store.matching_ids({"new": True}) == {"3", "n50", "n51"}
+    assert store.similarity_search("new n51", k=1)[0].id == "n51"
+    assert len(store.similarity_search("text 3", k=count + 59)) == count + 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers import vector_index
+from llama_bedrock.retrievers import index_settings
 from llama_bedrock.retrievers.faiss_store import FAISSStore
 from llama_bedrock.retrievers.filters import gte
 from llama_bedrock.retrievers.vector_index import VectorIndex
@@ -86,7 +86,8 @@ def test_a_text_of_unknown_words_has_relevance_0_and_no_nan() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"kind": "flat"}, {"kind": "hnsw"}, {"kind": "ivf"}, {"storage": "fp16"}]
+    "settings",
+    [{"kind": "flat"}, {"kind": "fastscan"}, {"kind": "hnsw"}, {"kind": "ivf"}, {"storage": "fp16"}],
 )
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5])
 def test_k_documents_come_back_and_a_selective_filter_is_exact(settings: Any, share: float) -> None:
@@ -117,6 +118,9 @@ def test_k_documents_come_back_and_a_selective_filter_is_exact(settings: Any, sh
         {"kind": "flat", "storage": "float32"},
         {"kind": "flat", "storage": "fp16"},
         {"kind": "flat", "storage": "sq8"},
+        {"kind": "fastscan", "storage": "float32"},
+        {"kind": "fastscan", "storage": "fp16"},
+        {"kind": "fastscan", "storage": "sq8"},
         {"kind": "hnsw", "storage": "float32"},
         {"kind": "hnsw", "storage": "fp16"},
         {"kind": "hnsw", "storage": "sq8"},
@@ -137,8 +141,8 @@ def test_recall_of_every_kind_and_storage(settings: Any) -> None:
     assert hits / 500 > 0.9
 
 
-def test_auto_becomes_a_graph_as_it_grows_and_flat_again_as_it_shrinks(monkeypatch: Any) -> None:
-    monkeypatch.setattr(vector_index, "FLAT_LIMIT", 1000)
+def test_auto_scans_codes_as_it_grows_and_flat_again_as_it_shrinks(monkeypatch: Any) -> None:
+    monkeypatch.setattr(index_settings, "FLAT_LIMIT", 1000)
     vectors = clustered(2500)
     store = filled(vectors[:900])
     assert store.kind == "flat"
@@ -146,21 +150,21 @@ def test_auto_becomes_a_graph_as_it_grows_and_flat_again_as_it_shrinks(monkeypat
         [Document(page_content="", id=str(n), metadata={"n": n}) for n in range(900, 2500)],
         vectors=vectors[900:],
     )
-    assert store.kind == "hnsw"
+    assert store.kind == "fastscan"
     query = clustered(1, seed=4)[0]
     assert (
         store.similarity_search_by_vector(query, k=1)[0].id
         == nearest(vectors, query, vectors[:, 0] < 9, 1)[0]
     )
     store.delete(filter=gte("n", 600))
-    assert store.kind == "hnsw"  # half the limit is not reached yet, in dead slots it is compacted
+    assert store.kind == "fastscan"  # half the limit is not reached yet, in dead slots it is compacted
     store.delete(filter=gte("n", 400))
     assert store.kind == "flat"
     assert len(store) == 400
     assert len(store.similarity_search_by_vector(query, k=500)) == 400
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "fastscan", "hnsw", "ivf"])
 def test_deleted_documents_are_never_found_and_compaction_loses_nothing(kind: Any) -> None:
     vectors = clustered(6000)
     store = filled(vectors, kind=kind)
@@ -364,6 +368,7 @@ def test_a_batch_answers_as_single_queries_do(make_store: Make) -> None:
         (lambda store: FAISSStore(kind="tree"), ValueError, "kind must be one of"),
         (lambda store: FAISSStore(metric="cos"), ValueError, "metric must be one of"),
         (lambda store: FAISSStore(ef_search=0), ValueError, "ef_search"),
+        (lambda store: FAISSStore(candidates="many"), ValueError, "candidates"),
         (lambda store: store.delete(["1"], filter={"n": 1}), ValueError, "not both"),
         (lambda store: store.delete(["1"], id="1"), TypeError, "id"),
         (lambda store: store.vectors(["nobody"]), KeyError, "nobody"),
@@ -376,9 +381,11 @@ def test_mistakes_are_named(make_store: Make, call: Any, error: type[Exception],
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+@pytest.mark.parametrize("kind", ["flat", "fastscan", "hnsw"])
 def test_a_forked_process_searches_and_changes_a_store_of_its_own(make_store: Make, kind: Any) -> None:
-    store = make_store(300, kind=kind)
+    count = 1200 if kind == "fastscan" else 300
+    store = make_store(count, kind=kind)
+    assert store.kind == kind
     texts = [f"text {n}" for n in range(64)]
     store.similarity_search_batch(texts)
     asyncio.run(
@@ -395,19 +402,22 @@ def test_a_forked_process_searches_and_changes_a_store_of_its_own(make_store: Ma
             assert asyncio.run(store.asimilarity_search("text 7", k=1))[0].id == "7"
             store.add_texts(["new"], ids=["new"])
             assert store.similarity_search("new", k=1)[0].id == "new"
-            assert len(list(store.documents())) == 301
+            assert len(list(store.documents())) == count + 1
             code = 0
         finally:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
-    assert len(list(store.documents())) == len(store) == 300
+    assert len(list(store.documents())) == len(store) == count
     store.add_texts(["mine"], ids=["mine"])
     assert store.similarity_search("mine", k=1)[0].id == "mine"
 
 
-def test_cells_are_chosen_again_only_when_the_store_has_grown_or_shrunk_much(monkeypatch: Any) -> None:
+@pytest.mark.parametrize("kind", ["ivf", "fastscan"])
+def test_cells_and_codes_are_learnt_again_only_when_the_store_has_grown_or_shrunk_much(
+    monkeypatch: Any, kind: Any
+) -> None:
     vectors = clustered(6000)
-    store = filled(vectors, kind="ivf")
+    store = filled(vectors, kind=kind)
     rebuilt = VectorIndex.rebuilt
     calls: list[int] = []
 
@@ -419,4 +429,7 @@ def test_cells_are_chosen_again_only_when_the_store_has_grown_or_shrunk_much(mon
     for n in range(20):
         store.delete([str(n)])
     assert calls == []
-    assert store.kind == "ivf"
+    added = clustered(18_100, seed=8)
+    store.add_documents([Document(page_content="") for _ in added], vectors=added)
+    assert calls == [6000 + 18_100]
+    assert store.kind == kind

@@ -173,6 +173,7 @@ class InMemory:
 SYSTEMS: dict[str, Any] = {
     "FAISSStore auto": lambda: Ours(),
     "FAISSStore flat": lambda: Ours(kind="flat"),
+    "FAISSStore hnsw": lambda: Ours(kind="hnsw"),
     "FAISSStore hnsw sq8": lambda: Ours(kind="hnsw", storage="sq8"),
     "FAISSStore ivf": lambda: Ours(kind="ivf"),
     "community FAISS flat": lambda: Community(),

@@ -46,9 +46,11 @@ class Selection:
         return slots
 
     def holds(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Whether each of these slots may be found; slot -1 may not."""
-        bits = self.bitmap[slots >> 3] >> (slots & 7).astype("uint8")
-        chosen: npt.NDArray[np.bool_] = (bits & 1).astype(bool) & (slots >= 0)
+        """Whether each of these slots may be found; -1, and slots that were added since, may not."""
+        np = require("numpy", "local")
+        known = (slots >= 0) & (slots < self.total)
+        places = np.where(known, slots, 0)
+        chosen: npt.NDArray[Any] = known & (self.bitmap[places >> 3] >> (places & 7) & 1).astype(bool)
         return chosen
 
     def _bits(self) -> Bitmap:

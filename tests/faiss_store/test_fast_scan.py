@@ -141,6 +141,17 @@ def test_few_dead_slots_are_dropped_and_many_are_compacted() -> None:
     assert alive.sum() <= len(index) < 4000
 
 
+@pytest.mark.parametrize("filter_", [None, gte("n", 600)])
+def test_what_is_being_added_is_not_found_yet(filter_: Any) -> None:
+    vectors, query = noise(3000, 32), noise(1, 32, seed=1)[0]
+    store = filled(vectors, candidates=64)
+    before = store.similarity_search_by_vector(query, k=5, filter=filter_)
+    index = store._contents.collection.index
+    assert index is not None
+    index.add(np.tile(query, (40, 1)))  # as a change does that is not committed yet
+    assert store.similarity_search_by_vector(query, k=5, filter=filter_) == before
+
+
 @pytest.mark.parametrize(
     ("dimension", "fine", "coarse"),
     [

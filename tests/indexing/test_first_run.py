@@ -6,31 +6,10 @@ import sys
 from collections import Counter
 
 import pytest
-from langchain_core.embeddings import Embeddings
 
 from llama_bedrock.retrievers import FAISSStore, index_folder
 from llama_bedrock.retrievers.file_lock import FileLock
 from llama_bedrock.retrievers.persistence import StoreChangedError, StoreLockedError
-
-
-class CountingEmbeddings(Embeddings):
-    """Remembers how often it was given each text."""
-
-    model_id = "counting"
-
-    def __init__(self, fail_after=None):
-        self.texts = Counter()
-        self.fail_after = fail_after
-
-    def embed_documents(self, texts):
-        for text in texts:
-            if self.fail_after is not None and self.texts.total() >= self.fail_after:
-                raise KeyboardInterrupt
-            self.texts[text] += 1
-        return [self.embed_query(text) for text in texts]
-
-    def embed_query(self, text):
-        return [1.0 + text.count(letter) for letter in "abcdefgh"]
 
 
 @pytest.fixture
@@ -42,17 +21,17 @@ def docs(tmp_path):
     return folder
 
 
-def test_the_store_is_saved_where_it_is_told_to_and_later_runs_need_no_folder(docs, tmp_path):
-    report = index_folder(docs, FAISSStore(CountingEmbeddings()), save=tmp_path / "index")
+def test_the_store_is_saved_where_it_is_told_to_and_later_runs_need_no_folder(counting, docs, tmp_path):
+    report = index_folder(docs, FAISSStore(counting()), save=tmp_path / "index")
     assert (report.added, report.embedded) == (30, 30)
-    again = FAISSStore.load(tmp_path / "index", CountingEmbeddings())
+    again = FAISSStore.load(tmp_path / "index", counting())
     assert index_folder(docs, again).unchanged == 30
     assert again.embeddings.texts.total() == 0
     assert sorted(path.name for path in (tmp_path / "index").glob("index-journal*")) == []
 
 
-def test_an_interrupted_first_run_is_gone_on_with(docs, tmp_path):
-    embeddings = CountingEmbeddings(fail_after=17)
+def test_an_interrupted_first_run_is_gone_on_with(counting, docs, tmp_path):
+    embeddings = counting(fail_after=17)
     with pytest.raises(KeyboardInterrupt):
         index_folder(docs, FAISSStore(embeddings), batch_size=4, save=tmp_path / "index")
     with pytest.raises(FileNotFoundError):
@@ -84,7 +63,7 @@ index_folder(sys.argv[1], FAISSStore(Logging()), batch_size=4, save=sys.argv[2])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_killed_first_run_is_gone_on_with(docs, tmp_path):
+def test_a_killed_first_run_is_gone_on_with(counting, docs, tmp_path):
     log = tmp_path / "log"
     for death in (10, 20, 1000):
         command = [sys.executable, "-c", PROGRAM, docs, tmp_path / "index", log, str(death)]
@@ -93,52 +72,52 @@ def test_a_killed_first_run_is_gone_on_with(docs, tmp_path):
     embedded = Counter(log.read_text().splitlines())
     assert len(embedded) == 30
     assert sum(embedded.values()) - 30 <= 2 * 4  # the answer of the call it was killed in is lost with it
-    store = FAISSStore.load(tmp_path / "index", CountingEmbeddings(), embedding_id="logging")
+    store = FAISSStore.load(tmp_path / "index", counting(), embedding_id="logging")
     assert len(store) == 30
 
 
-def test_a_new_store_does_not_replace_a_saved_one(docs, tmp_path):
-    index_folder(docs, FAISSStore(CountingEmbeddings()), save=tmp_path / "index")
+def test_a_new_store_does_not_replace_a_saved_one(counting, docs, tmp_path):
+    index_folder(docs, FAISSStore(counting()), save=tmp_path / "index")
     with pytest.raises(StoreChangedError, match=r"holds a saved store: open it with FAISSStore\.load"):
-        index_folder(docs, FAISSStore(CountingEmbeddings()), save=tmp_path / "index")
+        index_folder(docs, FAISSStore(counting()), save=tmp_path / "index")
 
 
-def test_two_first_runs_do_not_share_a_folder(docs, tmp_path):
+def test_two_first_runs_do_not_share_a_folder(counting, docs, tmp_path):
     (tmp_path / "index").mkdir()
     lock = FileLock(tmp_path / "index" / "indexing.lock")
     with pytest.raises(StoreLockedError, match="another process is indexing into"):
-        index_folder(docs, FAISSStore(CountingEmbeddings()), save=tmp_path / "index")
+        index_folder(docs, FAISSStore(counting()), save=tmp_path / "index")
     lock.release()
 
 
-def test_what_was_not_saved_before_is_saved_although_no_file_has_changed(docs, tmp_path):
-    store = FAISSStore(CountingEmbeddings())
+def test_what_was_not_saved_before_is_saved_although_no_file_has_changed(counting, docs, tmp_path):
+    store = FAISSStore(counting())
     index_folder(docs, store)
     assert index_folder(docs, store, save=tmp_path / "index").unchanged == 30
-    assert len(FAISSStore.load(tmp_path / "index", CountingEmbeddings())) == 30
+    assert len(FAISSStore.load(tmp_path / "index", counting())) == 30
     (docs / "new.txt").write_text("A new text.")
     index_folder(docs, store, save=False)
-    assert len(FAISSStore.load(tmp_path / "index", CountingEmbeddings())) == 30
+    assert len(FAISSStore.load(tmp_path / "index", counting())) == 30
     index_folder(docs, store)
-    assert len(FAISSStore.load(tmp_path / "index", CountingEmbeddings())) == 31
+    assert len(FAISSStore.load(tmp_path / "index", counting())) == 31
 
 
-def test_a_store_among_its_documents_is_not_read_while_it_is_made(docs):
-    embeddings = CountingEmbeddings(fail_after=10)
+def test_a_store_among_its_documents_is_not_read_while_it_is_made(counting, docs):
+    embeddings = counting(fail_after=10)
     with pytest.raises(KeyboardInterrupt):
         index_folder(docs, FAISSStore(embeddings), batch_size=4, save=docs / "index")
     embeddings.fail_after = None
     assert index_folder(docs, FAISSStore(embeddings), save=docs / "index").added == 30
 
 
-def test_a_run_that_embedded_nothing_leaves_no_journal(docs, tmp_path):
+def test_a_run_that_embedded_nothing_leaves_no_journal(counting, docs, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        index_folder(docs, FAISSStore(CountingEmbeddings(fail_after=0)), save=tmp_path / "index")
+        index_folder(docs, FAISSStore(counting(fail_after=0)), save=tmp_path / "index")
     assert [path.name for path in (tmp_path / "index").iterdir()] == ["indexing.lock"]
 
 
-def test_files_that_vanish_or_change_while_a_run_reads_are_right_after_the_next_one(docs, tmp_path):
-    store = FAISSStore(CountingEmbeddings())
+def test_files_that_vanish_or_change_while_a_run_reads_are_right_after_the_next_one(counting, docs, tmp_path):
+    store = FAISSStore(counting())
 
     def disturb(stage, done, total):
         if stage == "read" and done == 5:

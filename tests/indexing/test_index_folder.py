@@ -7,31 +7,10 @@ from pathlib import Path
 
 import pytest
 from langchain_core.documents import Document
-from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, LSAEmbeddings, index_folder
 from llama_bedrock.retrievers.persistence import StoreLockedError
-
-
-class CountingEmbeddings(Embeddings):
-    """Deterministic vectors; remembers every text it was given."""
-
-    model_id = "counting"
-
-    def __init__(self):
-        self.texts = Counter()
-        self.fail_after = None
-
-    def embed_documents(self, texts):
-        for text in texts:
-            if self.fail_after is not None and self.texts.total() >= self.fail_after:
-                raise KeyboardInterrupt
-            self.texts[text] += 1
-        return [self.embed_query(text) for text in texts]
-
-    def embed_query(self, text):
-        return [1.0 + text.count(letter) for letter in "abcdefgh"]
 
 
 @pytest.fixture
@@ -44,8 +23,8 @@ def docs(tmp_path):
 
 
 @pytest.fixture
-def store(tmp_path):
-    made = FAISSStore(CountingEmbeddings())
+def store(counting, tmp_path):
+    made = FAISSStore(counting())
     made.add_documents([Document(id="other", page_content="not of the folder")])
     made.save(tmp_path / "store")
     made.embeddings.texts.clear()
@@ -53,7 +32,7 @@ def store(tmp_path):
 
 
 def reopened(store, embeddings=None):
-    return FAISSStore.load(store.folder, embeddings or CountingEmbeddings())
+    return FAISSStore.load(store.folder, embeddings or type(store.embeddings)())
 
 
 def sources(store):
@@ -172,8 +151,8 @@ def test_other_sizes_of_chunks_read_everything_again(docs, store):
     assert max(len(d.page_content) for d in smaller.documents()) <= 200
 
 
-def test_a_store_saved_among_its_documents_is_not_indexed(docs):
-    store = FAISSStore(CountingEmbeddings())
+def test_a_store_saved_among_its_documents_is_not_indexed(counting, docs):
+    store = FAISSStore(counting())
     index_folder(docs, store)
     store.save(docs / "index")
     assert counts(index_folder(docs, store)) == (0, 0, 0, 6)
@@ -210,8 +189,8 @@ def test_an_interrupted_run_changes_nothing_and_the_next_embeds_nothing_twice(do
     assert not (store.folder / "index-journal").exists()
 
 
-def test_an_interrupted_run_goes_on_in_the_same_process_too(docs):
-    embeddings = CountingEmbeddings()
+def test_an_interrupted_run_goes_on_in_the_same_process_too(counting, docs):
+    embeddings = counting()
     memory = FAISSStore(embeddings)
     embeddings.fail_after = 3
     with pytest.raises(KeyboardInterrupt):
@@ -243,10 +222,12 @@ index_folder(sys.argv[1], store, batch_size=4)
 """
 
 
-def test_a_killed_process_leaves_a_whole_store_and_only_its_last_batch_is_embedded_again(docs, tmp_path):
+def test_a_killed_process_leaves_a_whole_store_and_only_its_last_batch_is_embedded_again(
+    counting, docs, tmp_path
+):
     for number in range(60):
         (docs / f"more{number}.txt").write_text(f"More text, number {number}.")
-    empty = FAISSStore(CountingEmbeddings(), embedding_id="logging")
+    empty = FAISSStore(counting(), embedding_id="logging")
     empty.add_texts(["a text"])
     empty.save(tmp_path / "store")
     program, log = tmp_path / "program.py", tmp_path / "log"
@@ -254,11 +235,11 @@ def test_a_killed_process_leaves_a_whole_store_and_only_its_last_batch_is_embedd
     for deaths in (12, 30, 31, 60):
         command = [sys.executable, program, docs, tmp_path / "store", log, "die", str(deaths)]
         assert subprocess.run(command, capture_output=True).returncode == -9
-        assert len(FAISSStore.load(tmp_path / "store", CountingEmbeddings(), embedding_id="logging")) == 1
+        assert len(FAISSStore.load(tmp_path / "store", counting(), embedding_id="logging")) == 1
     command = [sys.executable, program, docs, tmp_path / "store", log, "live", "0"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert len(FAISSStore.load(tmp_path / "store", CountingEmbeddings(), embedding_id="logging")) == 67
+    assert len(FAISSStore.load(tmp_path / "store", counting(), embedding_id="logging")) == 67
     embedded = Counter(log.read_text().splitlines())
     assert len(embedded) == 66
     # A killed call's answer is lost with the process: at most one batch for each of the four deaths.
@@ -305,12 +286,12 @@ def test_without_saving_the_folder_is_left_as_it_is(docs, store):
     assert len(reopened(store)) == 1
 
 
-def test_a_store_in_memory_keeps_its_manifest_and_saves_it_later(docs, tmp_path):
-    store = FAISSStore(CountingEmbeddings())
+def test_a_store_in_memory_keeps_its_manifest_and_saves_it_later(counting, docs, tmp_path):
+    store = FAISSStore(counting())
     index_folder(docs, store)
     assert counts(index_folder(docs, store)) == (0, 0, 0, 6)
     store.save(tmp_path / "later")
-    again = FAISSStore.load(tmp_path / "later", CountingEmbeddings())
+    again = FAISSStore.load(tmp_path / "later", counting())
     assert counts(index_folder(docs, again)) == (0, 0, 0, 6)
 
 
@@ -319,8 +300,8 @@ def test_the_lexical_index_is_saved_with_it(docs, store):
     assert reopened(store).sidecar("lexical") is not None
 
 
-def test_a_store_that_embeds_texts_alone_is_given_their_vectors(docs):
-    store = FAISSStore(CountingEmbeddings(), contextual=False)
+def test_a_store_that_embeds_texts_alone_is_given_their_vectors(counting, docs):
+    store = FAISSStore(counting(), contextual=False)
     index_folder(docs, store)
     assert sorted(store.embeddings.texts) == sorted(document.page_content for document in store.documents())
 
@@ -370,7 +351,7 @@ def test_one_file_can_be_indexed(docs, store):
         ({"chunk_size": 0}, "chunk_size must be positive"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(docs, store, options, message):
+def test_options_that_make_no_sense_are_refused(counting, docs, store, options, message):
     with pytest.raises(ValueError, match=message):
         index_folder(docs, store, **options)
     assert len(reopened(store)) == 1
@@ -416,8 +397,8 @@ class TestLSA:
 
 
 class TestOtherStores:
-    def test_the_manifest_lies_in_a_folder_of_its_own(self, docs, tmp_path):
-        embeddings = CountingEmbeddings()
+    def test_the_manifest_lies_in_a_folder_of_its_own(self, counting, docs, tmp_path):
+        embeddings = counting()
         store = InMemoryVectorStore(embeddings)
         with pytest.raises(ValueError, match=r"needs state=.* with a InMemoryVectorStore"):
             index_folder(docs, store)
@@ -431,10 +412,10 @@ class TestOtherStores:
         assert names == [f"file{n}.md" for n in range(1, 6)]
         assert embeddings.texts.total() == 7
 
-    def test_an_interrupted_run_goes_on_where_it_stopped(self, docs, tmp_path):
+    def test_an_interrupted_run_goes_on_where_it_stopped(self, counting, docs, tmp_path):
         for number in range(1200):
             (docs / f"more{number:04}.txt").write_text(f"More text, number {number}.")
-        embeddings = CountingEmbeddings()
+        embeddings = counting()
         store = InMemoryVectorStore(embeddings)
         embeddings.fail_after = 700
         with pytest.raises(KeyboardInterrupt):
@@ -446,14 +427,14 @@ class TestOtherStores:
 
 
 @pytest.mark.slow
-def test_an_unchanged_folder_of_10000_files_is_seen_as_unchanged_within_3_seconds(tmp_path):
+def test_an_unchanged_folder_of_10000_files_is_seen_as_unchanged_within_3_seconds(counting, tmp_path):
     folder = tmp_path / "many"
     for number in range(10_000):
         if number % 100 == 0:
             part = folder / f"part{number // 100}"
             part.mkdir(parents=True)
         (part / f"file{number}.txt").write_text(f"Text number {number}.")
-    embeddings = CountingEmbeddings()
+    embeddings = counting()
     store = FAISSStore(embeddings)
     store.add_texts(["a text"])
     store.save(tmp_path / "store")

@@ -64,7 +64,7 @@ class FAISSStore(StoreChanges):
             to 320 at 1,000,000: recall@10 about .98 and .96.
         nlist: Cells of IVF; default: about 3.2 √n.
         nprobe: Cells searched; default: 2 √nlist.
-        candidates: Vectors that a fastscan compares with; default 256 up to 100,000 vectors, growing to 640
+        candidates: Vectors that a fastscan compares with; default 320 up to 100,000 vectors, growing to 800
             at 1,000,000, and at least 8 × k: recall@10 .999 and .99.
         contextual: Embed a document with the ``title`` and ``heading`` of its metadata, where it has them, in
             front of its text (`analysis.with_context`); False: its text alone.

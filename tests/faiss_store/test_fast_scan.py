@@ -78,6 +78,20 @@ def test_the_nearest_are_found_in_noise_of_any_dimension(metric: Any, dimension:
     assert recall(store, vectors, queries) > 0.97
 
 
+@pytest.mark.parametrize(
+    ("mean", "metric"), [(0.0, faiss.METRIC_INNER_PRODUCT), (1.0, faiss.METRIC_L2), (4.0, faiss.METRIC_L2)]
+)
+def test_codes_are_compared_as_suits_the_vectors(mean: float, metric: int, tmp_path: Path) -> None:
+    """Embeddings often share a large mean, which an inner product with their codes does not see through."""
+    vectors, queries = noise(6000, 128) + mean, noise(20, 128, seed=1) + mean
+    filled(vectors).save(tmp_path)
+    store = FAISSStore.load(tmp_path, NoEmbedding())
+    index = store._contents.collection.index
+    assert index is not None
+    assert faiss.downcast_index(index._index.base_index).metric_type == metric
+    assert recall(store, vectors, queries) > 0.97
+
+
 @pytest.mark.parametrize("k", [1, 100, 1000, 2999])
 def test_any_number_can_be_asked_for(k: int) -> None:
     vectors = noise(3000, 48)

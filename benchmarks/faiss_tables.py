@@ -24,6 +24,7 @@ def markdown(result: dict[str, Any]) -> str:
         "The community store filters after the search: by default it looks at 20 candidates and returns what "
         'is left of them (row "found by default"). Its filtered times are with `fetch_k` raised '
         "until the documents come back that exist. It and InMemoryVectorStore know no batches: one by one.",
+        *(["", result["note"]] if "note" in result else []),
     ]
     for size, systems in result["results"].items():
         lines += ["", f"## {int(size):,} vectors", "", *_table(systems)]

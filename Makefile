@@ -1,9 +1,9 @@
-# Every target sets up what it needs: python3 (3.10 or newer) and make are enough. `make help` lists them.
+# Every target sets up what it needs: python3 (3.11 or newer) and make are enough. `make help` lists them.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # What depends on versions of other libraries; the rest would repeat `make test`.
-LOWEST_TESTS = $(addprefix tests/,agents chat_model errors faiss_store hybrid rag structured_output transport)
+LOWEST_TESTS = $(addprefix tests/,agents chat_model errors retrievers/store retrievers/search structured_output transport)
 # As pip does for an installed wheel, so that imports take as long as they do for users.
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
@@ -48,8 +48,8 @@ clean: ## remove what the other targets made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "llama-bedrock needs Python 3.10 or newer; choose one with: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "llama-bedrock needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 # A stamp a set of extras: an interrupted install leaves none, so the next make repeats it.

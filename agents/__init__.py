@@ -17,10 +17,10 @@ if TYPE_CHECKING:
         LoopGuard,
         ToolResultGuard,
     )
-    from llama_bedrock.agents.rag_agent import create_rag_agent, read_answer, search_tool
-    from llama_bedrock.agents.rag_chain import RagChain, create_rag_chain
+    from llama_bedrock.agents.rag.agent import create_rag_agent, read_answer, search_tool
+    from llama_bedrock.agents.rag.chain import RagChain, create_rag_chain
     from llama_bedrock.agents.tool_agent import agent_as_tool, create_tool_agent
-    from llama_bedrock.retrievers.answer import Citation, RagAnswer, RagAnswerChunk
+    from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk
 
 # Each name is imported when it is first used: create_rag_chain needs no more than langchain-core, the agents
 # and their middleware need the extra "agents".
@@ -28,22 +28,22 @@ _AGENTS = "llama_bedrock.agents."
 _HOME = {
     "BudgetExceededError": _AGENTS + "middleware",
     "BudgetGuard": _AGENTS + "middleware",
-    "Citation": "llama_bedrock.retrievers.answer",
+    "Citation": "llama_bedrock.grounding.answers",
     "ContextGuard": _AGENTS + "middleware",
     "LoopGuard": _AGENTS + "middleware",
-    "RagAnswer": "llama_bedrock.retrievers.answer",
-    "RagAnswerChunk": "llama_bedrock.retrievers.answer",
-    "RagChain": _AGENTS + "rag_chain",
+    "RagAnswer": "llama_bedrock.grounding.answers",
+    "RagAnswerChunk": "llama_bedrock.grounding.answers",
+    "RagChain": _AGENTS + "rag.chain",
     "ToolResultGuard": _AGENTS + "middleware",
     "agent_as_tool": _AGENTS + "tool_agent",
-    "create_rag_agent": _AGENTS + "rag_agent",
-    "create_rag_chain": _AGENTS + "rag_chain",
+    "create_rag_agent": _AGENTS + "rag.agent",
+    "create_rag_chain": _AGENTS + "rag.chain",
     "create_tool_agent": _AGENTS + "tool_agent",
     "load_mcp_tools": _AGENTS + "mcp",
-    "read_answer": _AGENTS + "rag_agent",
-    "search_tool": _AGENTS + "rag_agent",
+    "read_answer": _AGENTS + "rag.agent",
+    "search_tool": _AGENTS + "rag.agent",
 }
-_NEED_LANGCHAIN = {_AGENTS + name for name in ("middleware", "rag_agent", "tool_agent")}
+_NEED_LANGCHAIN = {_AGENTS + name for name in ("middleware", "rag.agent", "tool_agent")}
 
 __all__ = [
     "BudgetExceededError",

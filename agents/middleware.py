@@ -2,9 +2,9 @@
 BudgetGuard(max_usd=0.10)])``.
 """
 
-from llama_bedrock.agents.budget_guard import BudgetExceededError, BudgetGuard
-from llama_bedrock.agents.context_guard import ContextGuard
-from llama_bedrock.agents.loop_guard import LoopGuard
-from llama_bedrock.agents.tool_result_guard import ToolResultGuard
+from llama_bedrock.agents.guards.budget_guard import BudgetExceededError, BudgetGuard
+from llama_bedrock.agents.guards.context_guard import ContextGuard
+from llama_bedrock.agents.guards.loop_guard import LoopGuard
+from llama_bedrock.agents.guards.tool_result_guard import ToolResultGuard
 
 __all__ = ["BudgetExceededError", "BudgetGuard", "ContextGuard", "LoopGuard", "ToolResultGuard"]

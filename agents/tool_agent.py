@@ -11,9 +11,9 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 
-from llama_bedrock.agents._messages import last_ai_message
-from llama_bedrock.agents.context_guard import ContextGuard
-from llama_bedrock.agents.loop_guard import LoopGuard
+from llama_bedrock.agents.guards.agent_messages import last_ai_message
+from llama_bedrock.agents.guards.context_guard import ContextGuard
+from llama_bedrock.agents.guards.loop_guard import LoopGuard
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

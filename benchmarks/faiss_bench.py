@@ -24,7 +24,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,7 @@ def machine(community_python: str) -> dict[str, Any]:
         "memory_gib": round(memory),
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "load_average": round(os.getloadavg()[0], 1),
         "versions": versions,
     }

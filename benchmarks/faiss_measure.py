@@ -89,7 +89,7 @@ def _import(system: str) -> None:
     import faiss  # noqa: F401
 
     if system.startswith("FAISSStore"):
-        import llama_bedrock.retrievers.faiss_store  # noqa: F401
+        import llama_bedrock.retrievers.store.faiss_store  # noqa: F401
     elif system.startswith("community"):
         import langchain_community.vectorstores.faiss  # noqa: F401
 

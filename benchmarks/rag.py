@@ -18,8 +18,8 @@ import warnings
 from pathlib import Path
 
 from llama_bedrock import ChatLlamaBedrock
-from llama_bedrock.agents.evaluation import Dataset, Evaluation, evaluate, load_dataset
-from llama_bedrock.agents.evaluation_report import summary_rows, to_html
+from llama_bedrock.agents.evaluation.rag_evaluation import Dataset, Evaluation, evaluate, load_dataset
+from llama_bedrock.agents.evaluation.report import summary_rows, to_html
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, split_documents
 

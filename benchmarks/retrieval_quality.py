@@ -33,7 +33,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ from minilm import MiniLMEmbeddings, is_installed
 
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, LSAEmbeddings, index_folder
 from llama_bedrock.retrievers.analysis import searchable_text
-from llama_bedrock.retrievers.fusion import fuse
-from llama_bedrock.retrievers.indexing import IndexReport
+from llama_bedrock.retrievers.indexing.index_folder import IndexReport
+from llama_bedrock.retrievers.search.fusion import fuse
 
 ROOT = Path(__file__).resolve().parent
 PACKAGES = ("llama-bedrock", "langchain-core", "faiss-cpu", "bm25s", "PyStemmer", "scikit-learn", "numpy")
@@ -343,7 +343,7 @@ def main() -> None:
     machine = f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()}"
     results = json.loads((ROOT / "results" / "retrieval_quality.json").read_text()) if arguments.part else {}
     results["machine"] = f"{machine}, " + ", ".join(f"{name} {number}" for name, number in versions.items())
-    results["measured_at"] = datetime.now(timezone.utc).date().isoformat()
+    results["measured_at"] = datetime.now(UTC).date().isoformat()
     if arguments.part != "indexing":
         results["quality"] = quality([*map(read_set, folders), standard_library(), scikit_learn()])
     if arguments.part != "quality":

@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,7 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(memory_bytes / 2**30, 1),
         "python": platform.python_version(),
         "system": platform.system(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "load_before": round(os.getloadavg()[0], 1),
         "packages": {name: version(name) for name in packages},
     }

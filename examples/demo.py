@@ -16,8 +16,8 @@ from pathlib import Path
 from llama_bedrock.agents import RagAnswer
 from llama_bedrock.cli.ask import open_chain, show_answer, stream_answer
 from llama_bedrock.cli.backend import ModelChoice, open_backend
+from llama_bedrock.grounding.answers import Citation
 from llama_bedrock.retrievers import load_documents
-from llama_bedrock.retrievers.answer import Citation
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (Path("docs"), Path("examples/documents"))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from llama_bedrock.errors import LlamaBedrockError
     from llama_bedrock.guardrails import Guardrails
     from llama_bedrock.prompts.render import RenderedPrompt
+    from llama_bedrock.transport.connection import Timeout
     from llama_bedrock.transport.limiter import AdaptiveConcurrency
-    from llama_bedrock.transport.settings import Timeout
 
 # Imported when first used: a program that needs the catalogue does not pay for the chat model.
 _HOMES = {
@@ -29,7 +29,7 @@ _HOMES = {
     "ModelInfo": "catalog",
     "RenderedPrompt": "prompts.render",
     "ResolvedModel": "catalog",
-    "Timeout": "transport.settings",
+    "Timeout": "transport.connection",
     "resolve_model": "catalog",
 }
 

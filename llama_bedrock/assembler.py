@@ -17,8 +17,8 @@ from llama_bedrock.tools.events import Event, TextDelta
 from llama_bedrock.usage import estimate_tokens, usage_metadata
 
 if TYPE_CHECKING:
-    from llama_bedrock.tools.parser import ToolCallParser
-    from llama_bedrock.tools.response_format import JsonContent
+    from llama_bedrock.tools.json_answer import JsonContent
+    from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
     from llama_bedrock.transport.response import GenerationChunk
 
 

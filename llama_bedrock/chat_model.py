@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import model_validator
-from typing_extensions import Self
 
-from llama_bedrock.base import BedrockLlama
-from llama_bedrock.options import Dialect
+from llama_bedrock.literals import Dialect
+from llama_bedrock.settings import BedrockLlama
 from llama_bedrock.version import __version__
 
 # What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
 
-    from llama_bedrock.calls import PreparedCall
-    from llama_bedrock.failover import Target
+    from llama_bedrock.call import PreparedCall
+    from llama_bedrock.fallbacks import Target
     from llama_bedrock.prompts.render import RenderedPrompt
     from llama_bedrock.structured_output import Method
-    from llama_bedrock.tools.schema import ToolSpec
+    from llama_bedrock.tools.spec import ToolSpec
 
 IMAGE_TOKENS = 1601 * 4
 """Most tokens of one image: four tiles of 1601 (Bedrock user guide, fine-tuning of Llama 3.2 vision)."""
@@ -159,7 +158,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         Raises:
             ValueError: The model knows no tools, or a tool or the choice is not usable.
         """
-        from llama_bedrock.tools.schema import normalise_tool_choice, to_tool_specs
+        from llama_bedrock.tools.spec import normalise_tool_choice, to_tool_specs
 
         if not self.resolve().accepts_tools:
             raise ValueError(f"{self.model} knows no tools; use an instruct model of Llama 3 or later")
@@ -222,8 +221,8 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
             tool_choice: As for `bind_tools`.
             **kwargs: Further settings of the call.
         """
-        from llama_bedrock.calls import render_messages
-        from llama_bedrock.shape import Shape
+        from llama_bedrock.answer_form import Shape
+        from llama_bedrock.call import render_messages
 
         given = {**kwargs, "tools": tools, "tool_choice": tool_choice}
         shape = Shape.take_from(given, self.tool_dialect)
@@ -288,8 +287,8 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
     def _prepare(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], target: Target
     ) -> PreparedCall:
-        from llama_bedrock.calls import prepare
-        from llama_bedrock.shape import Shape
+        from llama_bedrock.answer_form import Shape
+        from llama_bedrock.call import prepare
 
         overrides = dict(kwargs)
         shape = Shape.take_from(overrides, self.tool_dialect)

@@ -6,24 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import model_validator
-from typing_extensions import Self
 
-from llama_bedrock.base import BedrockLlama
-from llama_bedrock.options import SpecialTokens
+from llama_bedrock.literals import SpecialTokens
+from llama_bedrock.settings import BedrockLlama
 from llama_bedrock.version import __version__
 
 # What only a call needs is imported by the call, as in chat_model.
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 
-    from llama_bedrock.calls import PreparedCall
-    from llama_bedrock.failover import Target
+    from llama_bedrock.call import PreparedCall
+    from llama_bedrock.fallbacks import Target
 
 _MAX_THREADS = 32
 
@@ -146,7 +145,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     def _prepare(
         self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any], target: Target
     ) -> PreparedCall:
-        from llama_bedrock.calls import prepare_completion
+        from llama_bedrock.call import prepare_completion
 
         return prepare_completion(self, prompt, self.target_options(stop, kwargs, target))
 

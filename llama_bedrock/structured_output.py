@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from llama_bedrock.tools.exchange import Exchange, Growth
+from llama_bedrock.tools.json_answer import JsonContent, ResponseFormat, read_response_format
+from llama_bedrock.tools.object_requests import Exchange, Growth
 from llama_bedrock.tools.output_schema import OutputSchema
-from llama_bedrock.tools.response_format import JsonContent, ResponseFormat, read_response_format
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun

@@ -14,7 +14,7 @@ Requests go over a real socket, signed and framed as for Bedrock.
 
 from __future__ import annotations
 
-from llama_bedrock.local.engine import Engine, EngineError, EngineRequest, StopReason
+from llama_bedrock.local.engines.interface import Engine, EngineError, EngineRequest, StopReason
 from llama_bedrock.local.engines.scripted import ScriptedEngine
 
 __all__ = ["Engine", "EngineError", "EngineRequest", "ScriptedEngine", "StopReason"]

@@ -9,21 +9,21 @@ if __name__ != "llama_bedrock.retrievers":
     raise ImportError("import this package as llama_bedrock.retrievers, not as a top-level module")
 
 if TYPE_CHECKING:
-    from llama_bedrock.retrievers.bounded_embeddings import BoundedEmbeddings
-    from llama_bedrock.retrievers.documents import FileProblem, load_documents
-    from llama_bedrock.retrievers.embeddings import LSAEmbeddings, default_embeddings
-    from llama_bedrock.retrievers.faiss_store import FAISSStore
+    from llama_bedrock.retrievers.documents.load import FileProblem, load_documents
+    from llama_bedrock.retrievers.documents.split import split_documents
+    from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
+    from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings, default_embeddings
     from llama_bedrock.retrievers.filters import Filter, parse_filter
-    from llama_bedrock.retrievers.hybrid import HybridRetriever
-    from llama_bedrock.retrievers.indexing import IndexReport, index_folder
-    from llama_bedrock.retrievers.kb_ingest import KnowledgeBaseIngestor
-    from llama_bedrock.retrievers.knowledge_base import KnowledgeBaseRetriever
-    from llama_bedrock.retrievers.knowledge_base_qa import KnowledgeBaseQA
-    from llama_bedrock.retrievers.migrate import migrate_to_qdrant
-    from llama_bedrock.retrievers.multi_query import MultiQueryRetriever
-    from llama_bedrock.retrievers.parent_document import ParentDocumentRetriever, split_with_parents
-    from llama_bedrock.retrievers.rerank import BedrockReranker, RerankRetriever
-    from llama_bedrock.retrievers.splitting import split_documents
+    from llama_bedrock.retrievers.indexing.index_folder import IndexReport, index_folder
+    from llama_bedrock.retrievers.indexing.migrate import migrate_to_qdrant
+    from llama_bedrock.retrievers.knowledge_base.ingestor import KnowledgeBaseIngestor
+    from llama_bedrock.retrievers.knowledge_base.question_answering import KnowledgeBaseQA
+    from llama_bedrock.retrievers.knowledge_base.retriever import KnowledgeBaseRetriever
+    from llama_bedrock.retrievers.search.hybrid import HybridRetriever
+    from llama_bedrock.retrievers.search.multi_query import MultiQueryRetriever
+    from llama_bedrock.retrievers.search.parent_document import ParentDocumentRetriever, split_with_parents
+    from llama_bedrock.retrievers.search.rerank import BedrockReranker, RerankRetriever
+    from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 
 __all__ = [
     "BedrockReranker",
@@ -51,27 +51,27 @@ __all__ = [
 
 # Public name → module. Imported when first used: numpy, faiss and scikit-learn are heavy.
 _MODULES = {
-    "BedrockReranker": "rerank",
-    "BoundedEmbeddings": "bounded_embeddings",
-    "FAISSStore": "faiss_store",
-    "FileProblem": "documents",
+    "BedrockReranker": "search.rerank",
+    "BoundedEmbeddings": "embeddings.bounded",
+    "FAISSStore": "store.faiss_store",
+    "FileProblem": "documents.load",
     "Filter": "filters",
-    "HybridRetriever": "hybrid",
-    "IndexReport": "indexing",
-    "KnowledgeBaseIngestor": "kb_ingest",
-    "KnowledgeBaseQA": "knowledge_base_qa",
-    "KnowledgeBaseRetriever": "knowledge_base",
-    "LSAEmbeddings": "embeddings",
-    "MultiQueryRetriever": "multi_query",
-    "ParentDocumentRetriever": "parent_document",
-    "RerankRetriever": "rerank",
-    "default_embeddings": "embeddings",
-    "index_folder": "indexing",
-    "load_documents": "documents",
-    "migrate_to_qdrant": "migrate",
+    "HybridRetriever": "search.hybrid",
+    "IndexReport": "indexing.index_folder",
+    "KnowledgeBaseIngestor": "knowledge_base.ingestor",
+    "KnowledgeBaseQA": "knowledge_base.question_answering",
+    "KnowledgeBaseRetriever": "knowledge_base.retriever",
+    "LSAEmbeddings": "embeddings.lsa",
+    "MultiQueryRetriever": "search.multi_query",
+    "ParentDocumentRetriever": "search.parent_document",
+    "RerankRetriever": "search.rerank",
+    "default_embeddings": "embeddings.lsa",
+    "index_folder": "indexing.index_folder",
+    "load_documents": "documents.load",
+    "migrate_to_qdrant": "indexing.migrate",
     "parse_filter": "filters",
-    "split_documents": "splitting",
-    "split_with_parents": "parent_document",
+    "split_documents": "documents.split",
+    "split_with_parents": "search.parent_document",
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from llama_bedrock.errors import LlamaBedrockError
-from llama_bedrock.transport.failures import CallContext
+from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.limiter import AdaptiveConcurrency
 from llama_bedrock.transport.retry import RetryPolicy, attempts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 
 from llama_bedrock.catalog.load import CATALOG
@@ -37,7 +37,7 @@ def _warn_once(model_id: str) -> None:
 
 def lifecycle_message(info: ModelInfo) -> str | None:
     """What to know about the end of a model and where to go next; None for an active model."""
-    state = info.lifecycle_on(datetime.now(timezone.utc).date())
+    state = info.lifecycle_on(datetime.now(UTC).date())
     if state == "active":
         return None
     if state == "legacy":
@@ -57,7 +57,7 @@ def lifecycle_message(info: ModelInfo) -> str | None:
 
 
 def _way_out(info: ModelInfo) -> str:
-    today = datetime.now(timezone.utc).date()
+    today = datetime.now(UTC).date()
     target = CATALOG.get(info.move_to or "")
     usable = target is not None and target.lifecycle_on(today) != "ended"
     nearby = (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
 from typing import Any
 
@@ -32,7 +31,6 @@ def _to_info(model_id: str, row: Mapping[str, Any]) -> ModelInfo:
 def load_models() -> Mapping[str, ModelInfo]:
     """Every model of models.toml by its bare id, in the file's order (oldest generation first)."""
     text = files("llama_bedrock.catalog").joinpath("models.toml").read_text(encoding="utf-8")
-    tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     document = tomllib.loads(text)
     common = document["common"]
     return {model_id: _to_info(model_id, {**common, **row}) for model_id, row in document["models"].items()}

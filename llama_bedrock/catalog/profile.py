@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from llama_bedrock.catalog.resolve import ResolvedModel
@@ -43,7 +43,7 @@ def model_profile(resolved: ResolvedModel) -> ModelProfile:
         "structured_output": tools,
     }
     if resolved.info is not None:
-        state = resolved.info.lifecycle_on(datetime.now(timezone.utc).date())
+        state = resolved.info.lifecycle_on(datetime.now(UTC).date())
         profile["name"] = resolved.info.name
         profile["status"] = "active" if state == "active" else "deprecated"
         if resolved.info.released is not None:

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from llama_bedrock import ChatLlamaBedrock
-    from llama_bedrock.cli.approval import Approver
     from llama_bedrock.cli.backend import Backend
-    from llama_bedrock.cli.conversation import Conversation, Graph
-    from llama_bedrock.cli.screen import Screen
-    from llama_bedrock.cli.session import Session
-    from llama_bedrock.cli.turns import TurnLoop
+    from llama_bedrock.cli.session.approval import Approver
+    from llama_bedrock.cli.session.conversation_graph import Conversation, Graph
+    from llama_bedrock.cli.session.loop import Session
+    from llama_bedrock.cli.session.screen import Screen
+    from llama_bedrock.cli.session.turns import TurnLoop
 
 _TOOL = re.compile(r"[\w./\\~-]+:[A-Za-z_]\w*")
 REFUSED = 3
@@ -94,12 +94,12 @@ def agent(
     An MCP tool is marked by its annotation readOnlyHint, a Python function by its attribute read_only. A
     QUESTION, or a pipe, begins a conversation that is kept only with --thread.
     """
-    from llama_bedrock.cli.approval import Approver
     from llama_bedrock.cli.backend import ModelChoice, open_backend
     from llama_bedrock.cli.chat import DEFAULT_THREAD, begin
-    from llama_bedrock.cli.lines import is_interactive, read_lines
-    from llama_bedrock.cli.memory import check_thread
     from llama_bedrock.cli.output import note
+    from llama_bedrock.cli.session.approval import Approver
+    from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
+    from llama_bedrock.cli.session.threads import check_thread
 
     specs, request = split_words(question or [], tools or [])
     name = check_thread(thread or DEFAULT_THREAD)
@@ -143,9 +143,9 @@ def _open(
     stack: ExitStack, specs: list[str], servers: list[str], *, saved: bool
 ) -> tuple[TurnLoop, BaseCheckpointSaver[str], list[BaseTool]]:
     """The loop that the agent runs in, its memory and its tools, all closed with the stack."""
-    from llama_bedrock.cli.agent_tools import check_names, load_python_tools, mcp_tools
-    from llama_bedrock.cli.memory import open_memory
-    from llama_bedrock.cli.turns import TurnLoop
+    from llama_bedrock.cli.session.agent_tools import check_names, load_python_tools, mcp_tools
+    from llama_bedrock.cli.session.threads import open_memory
+    from llama_bedrock.cli.session.turns import TurnLoop
 
     offered = load_python_tools(specs)
     loop = stack.enter_context(TurnLoop())
@@ -172,8 +172,8 @@ def _graph_maker(
 
 def _middleware(plan: _Plan, tools: list[BaseTool]) -> list[AgentMiddleware[Any, Any, Any]]:
     from llama_bedrock.agents import BudgetGuard
-    from llama_bedrock.cli.agent_tools import is_read_only
-    from llama_bedrock.cli.approval import approval_middleware
+    from llama_bedrock.cli.session.agent_tools import is_read_only
+    from llama_bedrock.cli.session.approval import approval_middleware
 
     names = [tool.name for tool in tools]
     for name in plan.allowed:
@@ -193,9 +193,9 @@ def _session(
     *,
     cited: bool,
 ) -> Session:
-    from llama_bedrock.cli.conversation import Conversation
-    from llama_bedrock.cli.screen import AgentScreen
-    from llama_bedrock.cli.session import Session, show_cut
+    from llama_bedrock.cli.session.conversation_graph import Conversation
+    from llama_bedrock.cli.session.loop import Session, show_cut
+    from llama_bedrock.cli.session.screen import AgentScreen
 
     conversation = Conversation(make_graph(backend.llm), thread, loop, approver.decide)
 
@@ -222,9 +222,9 @@ def _finish_last_turn(session: Session) -> None:
 
     A call that was running then would run again, so nothing goes on by itself.
     """
-    from llama_bedrock.cli.lines import choose, is_interactive
     from llama_bedrock.cli.output import note
-    from llama_bedrock.cli.screen import call_text
+    from llama_bedrock.cli.session.input_lines import choose, is_interactive
+    from llama_bedrock.cli.session.screen import call_text
 
     waiting = session.conversation.unfinished()
     if waiting is None:

@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     from llama_bedrock.agents import RagChain
     from llama_bedrock.cli.backend import Backend
+    from llama_bedrock.grounding.answers import Citation, RagAnswer
     from llama_bedrock.retrievers import HybridRetriever
-    from llama_bedrock.retrievers.answer import Citation, RagAnswer
 
 LONGEST_QUESTION = 20_000
 """Characters; Bedrock's Retrieve takes no more either."""
@@ -93,7 +93,7 @@ def open_retriever(
 ) -> HybridRetriever:
     """The retriever over the documents of a path, or of several; their index is made if need be."""
     from llama_bedrock.cli.backend import endpoint_override
-    from llama_bedrock.cli.indexing import choose_embeddings, open_index, shown_progress, tell_about
+    from llama_bedrock.cli.kept_index import choose_embeddings, open_index, shown_progress, tell_about
     from llama_bedrock.retrievers import HybridRetriever
 
     kind = choose_embeddings(embeddings, is_local=backend.is_local, endpoint=endpoint_override())
@@ -106,7 +106,7 @@ def open_retriever(
 def stream_answer(chain: RagChain, question: str) -> RagAnswer:
     """Print the answer as it is written, and return it whole."""
     from llama_bedrock.cli.output import write
-    from llama_bedrock.retrievers.answer import RagAnswerChunk
+    from llama_bedrock.grounding.answers import RagAnswerChunk
 
     total = RagAnswerChunk()
     try:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from llama_bedrock import ChatLlamaBedrock
     from llama_bedrock.cli.backend import Backend
-    from llama_bedrock.cli.conversation import Graph
-    from llama_bedrock.cli.screen import Screen
-    from llama_bedrock.cli.session import Session
-    from llama_bedrock.cli.turns import TurnLoop
+    from llama_bedrock.cli.session.conversation_graph import Graph
+    from llama_bedrock.cli.session.loop import Session
+    from llama_bedrock.cli.session.screen import Screen
+    from llama_bedrock.cli.session.turns import TurnLoop
 
     GraphOf = Callable[[ChatLlamaBedrock], Graph]
 
@@ -59,10 +59,10 @@ def chat(
     --thread is kept.
     """
     from llama_bedrock.cli.backend import ModelChoice, open_backend
-    from llama_bedrock.cli.lines import is_interactive, read_lines
-    from llama_bedrock.cli.memory import check_thread, open_memory
     from llama_bedrock.cli.output import note
-    from llama_bedrock.cli.turns import TurnLoop
+    from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
+    from llama_bedrock.cli.session.threads import check_thread, open_memory
+    from llama_bedrock.cli.session.turns import TurnLoop
 
     if docs is not None and system is not None:
         raise ValueError(
@@ -89,8 +89,8 @@ def chat(
 
 def begin(session: Session, name: str, *, new: bool, greet: bool = True) -> None:
     """Open the conversation: forget it if that was asked for, and tell a person what is remembered."""
-    from llama_bedrock.cli.lines import is_interactive
     from llama_bedrock.cli.output import note
+    from llama_bedrock.cli.session.input_lines import is_interactive
 
     if new:
         session.conversation.clear()
@@ -103,9 +103,9 @@ def begin(session: Session, name: str, *, new: bool, greet: bool = True) -> None
 def _session(
     backend: Backend, make_graph: GraphOf, thread: str, loop: TurnLoop, *, with_documents: bool
 ) -> Session:
-    from llama_bedrock.cli.conversation import Conversation
-    from llama_bedrock.cli.screen import AgentScreen, DocumentsScreen
-    from llama_bedrock.cli.session import Session, show_cut
+    from llama_bedrock.cli.session.conversation_graph import Conversation
+    from llama_bedrock.cli.session.loop import Session, show_cut
+    from llama_bedrock.cli.session.screen import AgentScreen, DocumentsScreen
 
     conversation = Conversation(make_graph(backend.llm), thread, loop, _nothing_to_decide)
     if conversation.unfinished() is not None:  # of a process that was killed
@@ -138,7 +138,7 @@ def _documents_graph(
     """A RAG chain with a memory: follow-up questions are asked in the light of the conversation."""
     from llama_bedrock.agents import create_rag_chain
     from llama_bedrock.cli.ask import open_retriever
-    from llama_bedrock.cli.documents_graph import documents_graph
+    from llama_bedrock.cli.session.documents_graph import documents_graph
 
     retriever = open_retriever(docs, backend, k=k, embeddings=embeddings, region=region)
     return lambda llm: documents_graph(create_rag_chain(llm, retriever), memory)
@@ -146,7 +146,7 @@ def _documents_graph(
 
 def _show_sources(screen: Screen) -> None:
     from llama_bedrock.cli.ask import show_answer
-    from llama_bedrock.cli.screen import DocumentsScreen
+    from llama_bedrock.cli.session.screen import DocumentsScreen
 
     if isinstance(screen, DocumentsScreen):
         show_answer(screen.answer.to_answer())

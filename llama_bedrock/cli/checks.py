@@ -138,7 +138,7 @@ def _region(given: str | None) -> tuple[CheckResult, str | None]:
     import botocore.exceptions
     import botocore.session
 
-    from llama_bedrock.transport.settings import TransportSettings, missing_region
+    from llama_bedrock.transport.connection import TransportSettings, missing_region
 
     try:
         region = TransportSettings(

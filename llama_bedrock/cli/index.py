@@ -51,7 +51,7 @@ def build(
 ) -> None:
     """Make or refresh the index of a file or folder (what `index PATH` does)."""
     from llama_bedrock.cli.backend import endpoint_override, find_credentials
-    from llama_bedrock.cli.indexing import (
+    from llama_bedrock.cli.kept_index import (
         choose_embeddings,
         index_facts,
         open_index,
@@ -99,7 +99,7 @@ def migrate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Copy the index of a file or folder to Qdrant, vectors included. Run again, it updates the copy."""
-    from llama_bedrock.cli.migration import copy_to_qdrant, source_store
+    from llama_bedrock.cli.index_migrate import copy_to_qdrant, source_store
     from llama_bedrock.cli.output import counted, note, print_json, write
 
     store = source_store(path, embeddings=embeddings, region=region)

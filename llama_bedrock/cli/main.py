@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from llama_bedrock.cli import agent, ask, chat, doctor, evaluation, index, models, prompt, serve
-from llama_bedrock.cli.failures import report
+from llama_bedrock.cli import agent, ask, chat, doctor, eval, index, models, prompt, serve
+from llama_bedrock.cli.exit_codes import report
 
 
 class OneLineErrors(TyperGroup):
@@ -62,7 +62,7 @@ app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("agent")(agent.agent)
 app.add_typer(index.app, name="index")
-app.command("eval")(evaluation.evaluate)
+app.command("eval")(eval.evaluate)
 app.command("prompt")(prompt.prompt)
 app.command("models")(models.models)
 app.command("serve")(serve.serve)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,13 +52,13 @@ def facts_of(info: ModelInfo) -> dict[str, Any]:
 
 
 def _print_table(chosen: list[ModelInfo], region: str | None) -> None:
-    from datetime import datetime, timezone
+    from datetime import datetime
 
     from rich.table import Table
 
     from llama_bedrock.cli.output import note, stdout
 
-    today = datetime.now(timezone.utc).date()
+    today = datetime.now(UTC).date()
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("Model id", no_wrap=True)
     for header in ("Context", "Output", "Price"):

@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from llama_bedrock.local import LocalBedrock
-    from llama_bedrock.local.engine import Engine
+    from llama_bedrock.local.engines.interface import Engine
 
 DEFAULT_PORT = 8719
 KNOWLEDGE_BASE_ID = "LOCALKB001"
@@ -106,7 +106,7 @@ def _start(engine: Engine | str, docs: Path | None, host: str, port: int) -> Loc
 
     knowledge_bases: dict[str, Any] = {}
     if docs is not None:
-        from llama_bedrock.cli.indexing import open_index
+        from llama_bedrock.cli.kept_index import open_index
 
         knowledge_bases[KNOWLEDGE_BASE_ID] = open_index(docs).store
     server = LocalBedrock(engine, host=host, port=port, knowledge_bases=knowledge_bases)

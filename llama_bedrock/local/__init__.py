@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_bedrock.local.engine import Engine, EngineError, EngineRequest, StopReason
+from llama_bedrock.local.engines.interface import Engine, EngineError, EngineRequest, StopReason
 from llama_bedrock.local.faults import (
     ErrorResponse,
     ExceptionFrame,
@@ -15,11 +15,11 @@ from llama_bedrock.local.faults import (
     SlowChunks,
     Truncate,
 )
-from llama_bedrock.local.guardrail import Guardrail
-from llama_bedrock.local.kb_store import LocalKnowledgeBase
+from llama_bedrock.local.knowledge_base.vector_store import LocalKnowledgeBase
 from llama_bedrock.local.quotas import Quotas
+from llama_bedrock.local.runtime.state import Stats
+from llama_bedrock.local.runtime.word_guardrail import Guardrail
 from llama_bedrock.local.server import LocalBedrock
-from llama_bedrock.local.state import Stats
 
 __all__ = [
     "Engine",

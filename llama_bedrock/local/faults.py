@@ -16,11 +16,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
-from typing_extensions import Self
-
-from llama_bedrock.local.wire import ServiceError
+from llama_bedrock.local.runtime.frames import ServiceError
 
 
 @dataclass(frozen=True, slots=True)

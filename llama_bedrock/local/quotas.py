@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from llama_bedrock.local.wire import ServiceError
+from llama_bedrock.local.runtime.frames import ServiceError
 
 
 @dataclass(frozen=True, slots=True)

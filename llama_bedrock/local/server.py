@@ -10,22 +10,21 @@ import threading
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
-from typing_extensions import Self
 
 from llama_bedrock.catalog import PROMPT_FORMATS, PromptFormat
-from llama_bedrock.local.auth import Authenticator
-from llama_bedrock.local.dispatch import MAX_BODY_BYTES
-from llama_bedrock.local.engine import Engine
+from llama_bedrock.local.engines.interface import Engine
 from llama_bedrock.local.faults import Fault, FaultPlan
-from llama_bedrock.local.guardrail import Guardrail
-from llama_bedrock.local.kb_store import LocalKnowledgeBase
-from llama_bedrock.local.pace import Ticker
+from llama_bedrock.local.knowledge_base.vector_store import LocalKnowledgeBase
 from llama_bedrock.local.quotas import QuotaMeter, Quotas
-from llama_bedrock.local.routes import add_routes
-from llama_bedrock.local.state import EndpointState, Stats
+from llama_bedrock.local.runtime.authentication import Authenticator
+from llama_bedrock.local.runtime.dispatch import MAX_BODY_BYTES
+from llama_bedrock.local.runtime.pace import Ticker
+from llama_bedrock.local.runtime.routes import add_routes
+from llama_bedrock.local.runtime.state import EndpointState, Stats
+from llama_bedrock.local.runtime.word_guardrail import Guardrail
 
 if TYPE_CHECKING:
     from langchain_core.vectorstores import VectorStore

@@ -37,7 +37,7 @@ from langchain_core.messages import (
 from llama_bedrock.prompts.content import Content, TextPart, ToolResult, read_call, read_content
 from llama_bedrock.prompts.images import ImagePart
 from llama_bedrock.tools.deltas import with_errors
-from llama_bedrock.tools.schema import Dialect, render_calls, render_result
+from llama_bedrock.tools.spec import Dialect, render_calls, render_result
 
 Role = Literal["system", "user", "assistant", "tool"]
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from llama_bedrock.tools.coerce import coerce
-from llama_bedrock.tools.literals import Bare, read_braces, read_list, read_value, reject_bare
-from llama_bedrock.tools.source import Reading, Source, skip_space
-from llama_bedrock.tools.strings import QUOTES, Where, read_string
-from llama_bedrock.tools.validate import is_valid, resolve, types_of
+from llama_bedrock.tools.coercion import coerce
+from llama_bedrock.tools.json_schema import is_valid, resolve, types_of
+from llama_bedrock.tools.parser.quoted_text import QUOTES, Where, read_string
+from llama_bedrock.tools.parser.source import Reading, Source, skip_space
+from llama_bedrock.tools.parser.values import Bare, read_braces, read_list, read_value, reject_bare
 
 _WRAPPERS = ("properties", "parameters", "arguments", "args", "output", "response", "result", "answer")
 _COMBINED = frozenset({"anyOf", "oneOf", "allOf", "enum", "const", "not"})

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llama_bedrock.tools.json_schema import violations
 from llama_bedrock.tools.json_writer import unwrap
-from llama_bedrock.tools.validate import violations
 
 _PARAMETERS = ("parameters", "input_schema", "schema")
 """Where OpenAI and Anthropic put the JSON schema of a tool, and OpenAI that of a response format."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_core.messages import ToolCall
 
-    from llama_bedrock.tools.schema import Dialect, ToolChoice, ToolSpec
+    from llama_bedrock.tools.spec import Dialect, ToolChoice, ToolSpec
 
 _WHEN = (
     "You can use the functions listed below. Use one only when the answer needs what it returns or does. "

@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport import clients
-from llama_bedrock.transport.exchange import Exchange
-from llama_bedrock.transport.failures import CallContext
+from llama_bedrock.transport.connection import TransportSettings
+from llama_bedrock.transport.error_mapping import CallContext
+from llama_bedrock.transport.http_exchange import Exchange
+from llama_bedrock.transport.json_operations import JsonOperation
 from llama_bedrock.transport.limiter import FREE, Slot
-from llama_bedrock.transport.operations import JsonOperation
 from llama_bedrock.transport.pools import LoopPools
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
 from llama_bedrock.transport.retry import attempts
-from llama_bedrock.transport.settings import TransportSettings
-from llama_bedrock.transport.wire import OncePerLoop, Wire, wire_of
+from llama_bedrock.transport.signing import OncePerLoop, Wire, wire_of
 
 Result = TypeVar("Result")
 

@@ -17,9 +17,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from llama_bedrock.transport.failures import CallContext, check_json
+from llama_bedrock.transport.connection import Timeout, TransportSettings, missing_region
+from llama_bedrock.transport.error_mapping import CallContext, check_json
 from llama_bedrock.transport.retry import RetryPolicy
-from llama_bedrock.transport.settings import Timeout, TransportSettings, missing_region
 from llama_bedrock.version import __version__
 
 RUNTIME = "bedrock-runtime"

@@ -16,8 +16,8 @@ from json import JSONDecoder, loads
 from typing import Any
 
 from llama_bedrock.errors import LlamaBedrockError
+from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder
-from llama_bedrock.transport.failures import CallContext
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _ACTION = "amazon-bedrock-guardrailAction"

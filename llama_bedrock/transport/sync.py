@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from llama_bedrock.errors import BedrockResponseError, BedrockTimeoutError, LlamaBedrockError
 from llama_bedrock.transport import clients
-from llama_bedrock.transport.body import BodyReader
-from llama_bedrock.transport.failures import CallContext, caller_mistake
+from llama_bedrock.transport.connection import TransportSettings
+from llama_bedrock.transport.error_mapping import CallContext, caller_mistake
+from llama_bedrock.transport.json_operations import JsonOperation
 from llama_bedrock.transport.limiter import FREE, Slot
-from llama_bedrock.transport.operations import JsonOperation
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
+from llama_bedrock.transport.response_body import BodyReader
 from llama_bedrock.transport.retry import Attempt, attempts
-from llama_bedrock.transport.settings import TransportSettings
 
 Result = TypeVar("Result")
 

@@ -9,8 +9,8 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from llama_bedrock import AdaptiveConcurrency, ChatLlamaBedrock, Guardrails
 from llama_bedrock.errors import BedrockThrottlingError
 from llama_bedrock.local import LocalBedrock
-from llama_bedrock.local.guardrail import Guardrail
 from llama_bedrock.local.quotas import Quotas
+from llama_bedrock.local.runtime.word_guardrail import Guardrail
 from llama_bedrock.testing import ScriptedEngine
 
 MODEL = "us.meta.llama3-1-70b-instruct-v1:0"

@@ -237,7 +237,7 @@ def test_token_counts_need_no_network_and_include_template_and_tools():
 
 
 def test_fallback_models_and_regions_answer_when_the_first_is_throttled():
-    from llama_bedrock.local.engine import EngineError
+    from llama_bedrock.local.engines.interface import EngineError
 
     def answer(request):
         if request.model_id.startswith("meta.llama3-3"):

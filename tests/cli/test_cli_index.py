@@ -8,7 +8,7 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from typer.testing import CliRunner
 
-from llama_bedrock.cli import indexing
+from llama_bedrock.cli import kept_index
 from llama_bedrock.cli.main import app
 
 
@@ -35,7 +35,7 @@ class PaidEmbeddings(Embeddings):
 @pytest.fixture
 def paid(monkeypatch):
     embeddings = PaidEmbeddings()
-    monkeypatch.setattr(indexing, "titan", lambda region: embeddings)
+    monkeypatch.setattr(kept_index, "titan", lambda region: embeddings)
     return embeddings
 
 
@@ -74,15 +74,15 @@ def test_vectors_that_were_paid_for_are_kept_when_the_first_run_is_interrupted(f
         (folder / f"{number}.txt").write_text(f"A text about subject {number}.")
     paid.fail_after = 200
     with pytest.raises(KeyboardInterrupt):
-        indexing.open_index(folder, embeddings="titan")
+        kept_index.open_index(folder, embeddings="titan")
     [unfinished] = indexes()
     assert unfinished.startswith("unfinished-")
     paid.fail_after = None
-    index = indexing.open_index(folder, embeddings="titan")
+    index = kept_index.open_index(folder, embeddings="titan")
     assert (index.built, index.files, len(index.store)) == (True, 301, 301)
     assert paid.texts.total() - 301 <= 128  # the batch that was interrupted
     assert indexes() == [index.folder.name]
-    assert not indexing.open_index(folder, embeddings="titan").built
+    assert not kept_index.open_index(folder, embeddings="titan").built
 
 
 def test_of_several_folders_the_finished_ones_are_kept(folder, paid, tmp_path):
@@ -92,14 +92,14 @@ def test_of_several_folders_the_finished_ones_are_kept(folder, paid, tmp_path):
         (other / f"{number}.txt").write_text(f"Another text about subject {number}.")
     paid.fail_after = 1
     with pytest.raises(KeyboardInterrupt):
-        indexing.open_index([folder, other], embeddings="titan")
+        kept_index.open_index([folder, other], embeddings="titan")
     paid.fail_after = None
-    assert len(indexing.open_index([folder, other], embeddings="titan").store) == 6
+    assert len(kept_index.open_index([folder, other], embeddings="titan").store) == 6
     assert set(paid.texts.values()) == {1}
 
 
 def test_a_first_run_that_cannot_begin_leaves_nothing(folder, paid):
     paid.fail_after = 0
     with pytest.raises(KeyboardInterrupt):
-        indexing.open_index(folder, embeddings="titan")
+        kept_index.open_index(folder, embeddings="titan")
     assert indexes() == []

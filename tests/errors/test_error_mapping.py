@@ -7,7 +7,7 @@ import botocore.exceptions as boto
 import pytest
 
 from llama_bedrock import errors as E
-from llama_bedrock.transport.failures import CallContext, caller_mistake
+from llama_bedrock.transport.error_mapping import CallContext, caller_mistake
 
 MODEL = "meta.llama3-3-70b-instruct-v1:0"
 CONTEXT = CallContext("InvokeModel", MODEL, "us-east-2", "https://bedrock-runtime.us-east-2.amazonaws.com")

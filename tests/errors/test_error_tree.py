@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from langchain_core import exceptions as lc
 
 from llama_bedrock import errors
-from llama_bedrock.transport.failures import CallContext
+from llama_bedrock.transport.error_mapping import CallContext
 
 CLASSES = [value for name, value in vars(errors).items() if name in errors.__all__ and inspect.isclass(value)]
 # What ModelRetryMiddleware and friends look at.
@@ -146,7 +146,7 @@ def test_unknown_code_is_mapped_by_its_status(status, cls):
 def test_the_module_imports_no_service_models_and_no_http():
     """It is part of `import llama_bedrock`, which has a budget."""
     code = (
-        "import sys, llama_bedrock.errors, llama_bedrock.transport.settings\n"
+        "import sys, llama_bedrock.errors, llama_bedrock.transport.connection\n"
         "print([m for m in sys.modules if m in "
         "('boto3', 'botocore.session', 'botocore.client', 'aiohttp', 'urllib3')])"
     )

@@ -25,7 +25,7 @@ from llama_bedrock.local import (
     Truncate,
 )
 from llama_bedrock.local.faults import FaultPlan, FaultTarget
-from llama_bedrock.local.wire import STATUS
+from llama_bedrock.local.runtime.frames import STATUS
 
 TEXT = "Hello world!"
 

@@ -5,7 +5,7 @@ from botocore.exceptions import ClientError
 
 from llama_bedrock.local import LocalBedrock, Quotas
 from llama_bedrock.local.quotas import QuotaMeter
-from llama_bedrock.local.wire import ServiceError
+from llama_bedrock.local.runtime.frames import ServiceError
 
 
 class Clock:

@@ -9,7 +9,7 @@ from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from pydantic import BaseModel
 
-from llama_bedrock.tools.response_format import JsonContent, ResponseFormat, clean_json, read_response_format
+from llama_bedrock.tools.json_answer import JsonContent, ResponseFormat, clean_json, read_response_format
 
 SCHEMA = {
     "title": "Joke",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_bedrock.tools.events import CallDelta, Event, InvalidCall, TextDelta
-from llama_bedrock.tools.parser import ToolCallParser
-from llama_bedrock.tools.schema import ToolSpec, to_tool_specs
+from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
+from llama_bedrock.tools.spec import ToolSpec, to_tool_specs
 
 
 def tool(name: str, required: Sequence[str] = (), **properties: Any) -> ToolSpec:

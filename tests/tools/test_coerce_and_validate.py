@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_bedrock.tools.coerce import coerce, coerce_arguments
-from llama_bedrock.tools.literals import parse_literal
-from llama_bedrock.tools.validate import is_valid, violations
+from llama_bedrock.tools.coercion import coerce, coerce_arguments
+from llama_bedrock.tools.json_schema import is_valid, violations
+from llama_bedrock.tools.parser.values import parse_literal
 
 INTEGER, NUMBER, TEXT = {"type": "integer"}, {"type": "number"}, {"type": "string"}
 BOOLEAN, LIST, OBJECT = {"type": "boolean"}, {"type": "array"}, {"type": "object"}

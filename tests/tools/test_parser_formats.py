@@ -3,7 +3,7 @@
 import pytest
 from parsing import TOOLS, read, splits, tool
 
-from llama_bedrock.tools.parser import ToolCallParser
+from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 
 PARIS = ("get_weather", {"city": "Paris"})
 SUM = ("add", {"a": 1, "b": 2})

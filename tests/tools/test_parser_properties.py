@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from parsing import TOOLS, answer, read, tool
 
 from llama_bedrock.tools.events import CallDelta, TextDelta
-from llama_bedrock.tools.literals import parse_literal
-from llama_bedrock.tools.parser import ToolCallParser
+from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
+from llama_bedrock.tools.parser.values import parse_literal
 from llama_bedrock.tools.rendering import render_calls
 
 SEEDS = [

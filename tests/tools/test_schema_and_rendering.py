@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
-from llama_bedrock.tools.schema import (
+from llama_bedrock.tools.spec import (
     ToolChoice,
     ToolSpec,
     normalise_tool_choice,

@@ -5,8 +5,8 @@ import json
 import pytest
 from parsing import read, tool
 
-from llama_bedrock.tools.coerce import coerce_arguments
-from llama_bedrock.tools.schema import to_tool_specs
+from llama_bedrock.tools.coercion import coerce_arguments
+from llama_bedrock.tools.spec import to_tool_specs
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from llama_bedrock.local import LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
 from llama_bedrock.transport.aio import AsyncTransport
 from llama_bedrock.transport.clients import boto_client
+from llama_bedrock.transport.connection import Timeout, TransportSettings
 from llama_bedrock.transport.request import InvokeRequest, build_body
-from llama_bedrock.transport.settings import Timeout, TransportSettings
+from llama_bedrock.transport.signing import wire_of
 from llama_bedrock.transport.sync import SyncTransport
-from llama_bedrock.transport.wire import wire_of
 
 MODEL = "meta.llama3-3-70b-instruct-v1:0"
 PROMPT = (

@@ -10,7 +10,7 @@ import socketserver
 import ssl
 import threading
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import botocore
@@ -23,10 +23,10 @@ from llama_bedrock import errors as E
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.aio import AsyncTransport
 from llama_bedrock.transport.clients import boto_client, region_of
+from llama_bedrock.transport.connection import Timeout, TransportSettings
 from llama_bedrock.transport.limiter import AdaptiveConcurrency
-from llama_bedrock.transport.settings import Timeout, TransportSettings
+from llama_bedrock.transport.signing import wire_of
 from llama_bedrock.transport.sync import SyncTransport
-from llama_bedrock.transport.wire import wire_of
 
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret"}
 OK = b'{"generation":"ok","prompt_token_count":1,"generation_token_count":1,"stop_reason":"stop"}'
@@ -249,7 +249,7 @@ class SlowRefresh:
         self.done.set()
         if self.fail:
             raise CredentialRetrievalError(provider="test", error_msg="no answer")
-        expiry = datetime.now(timezone.utc) + timedelta(seconds=self.lifetime)
+        expiry = datetime.now(UTC) + timedelta(seconds=self.lifetime)
         return {
             "access_key": f"AKID{self.calls}",
             "secret_key": "s",
@@ -260,7 +260,7 @@ class SlowRefresh:
 
 def refreshing_client(url, source, seconds_left):
     """A boto3 client whose credentials end soon."""
-    expiry = datetime.now(timezone.utc) + timedelta(seconds=seconds_left)
+    expiry = datetime.now(UTC) + timedelta(seconds=seconds_left)
     session = boto3.Session(region_name="us-east-2")
     session._session._credentials = RefreshableCredentials("AKID0", "s", "t", expiry, source, "test")
     return session.client("bedrock-runtime", endpoint_url=url)
@@ -441,7 +441,7 @@ def certificate(tmp_path_factory):
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

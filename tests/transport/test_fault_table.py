@@ -17,7 +17,7 @@ from llama_bedrock.local.faults import (
     SlowChunks,
     Truncate,
 )
-from llama_bedrock.transport.settings import Timeout
+from llama_bedrock.transport.connection import Timeout
 
 BEFORE = {
     "AccessDeniedException": E.BedrockAccessDeniedError,

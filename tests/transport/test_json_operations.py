@@ -14,9 +14,9 @@ from llama_bedrock import errors as E
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.local.faults import ErrorResponse, ExceptionFrame, FlipByte, Hang, Truncate
 from llama_bedrock.transport.aio import AsyncTransport
+from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.eventstream import encode_frame
-from llama_bedrock.transport.failures import CallContext
-from llama_bedrock.transport.operations import JsonOperation
+from llama_bedrock.transport.json_operations import JsonOperation
 from llama_bedrock.transport.sync import SyncTransport
 
 SERVICE = "bedrock-agent-runtime"

@@ -23,7 +23,7 @@ from llama_bedrock.local.faults import (
 )
 from llama_bedrock.testing import ScriptedEngine
 from llama_bedrock.transport.aio import AsyncTransport
-from llama_bedrock.transport.settings import Timeout
+from llama_bedrock.transport.connection import Timeout
 from llama_bedrock.transport.sync import SyncTransport
 
 SLOW_ANSWER = ["word "] * 500

@@ -11,7 +11,7 @@ from llama_bedrock.local import LocalBedrock
 from llama_bedrock.local.faults import ErrorResponse, ExceptionFrame, Hang, NotReady, Reset, Truncate
 from llama_bedrock.local.quotas import Quotas
 from llama_bedrock.testing import ScriptedEngine
-from llama_bedrock.transport.settings import Timeout
+from llama_bedrock.transport.connection import Timeout
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_bedrock import errors as E
+from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.eventstream import encode_frame
-from llama_bedrock.transport.failures import CallContext
 from llama_bedrock.transport.response import StreamParser, parse_body
 
 CONTEXT = CallContext("InvokeModelWithResponseStream", "meta.x", "us-east-2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llama_bedrock.local.engine import Engine
+    from llama_bedrock.local.engines.interface import Engine
 
 
 def load_engine(name: str) -> Engine:
@@ -25,7 +25,7 @@ def load_engine(name: str) -> Engine:
 
         return ExtractiveEngine()
     if kind == "openai" and argument:
-        from llama_bedrock.local.engines.openai import OpenAIEngine
+        from llama_bedrock.local.engines.openai_compatible import OpenAIEngine
 
         url, _, model = argument.partition("#")
         return OpenAIEngine(url, model=model or None)

@@ -11,7 +11,7 @@ from typing import Any
 from llama_bedrock.local.engines.filling import fill
 from llama_bedrock.local.engines.lexicon import specificity, synonyms, terms, words
 from llama_bedrock.local.engines.mentions import Mention, find_mentions
-from llama_bedrock.tools.schema import ToolSpec
+from llama_bedrock.tools.spec import ToolSpec
 
 _NAME_WEIGHT = 1.0
 _DESCRIPTION_WEIGHT = 0.6

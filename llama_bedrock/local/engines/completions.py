@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llama_bedrock.local.engine import EngineError, EngineRequest, StopReason
+from llama_bedrock.local.engines.interface import EngineError, EngineRequest, StopReason
 
 _CODES = {
     400: "ValidationException",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_bedrock.prompts.parse_back import ParsedTurn
-from llama_bedrock.tools.schema import Dialect, ToolSpec
+from llama_bedrock.tools.spec import Dialect, ToolSpec
 
 _ARRAY = re.compile(r"\[\s*\{")
 _OBJECT = re.compile(r"\{\s*\"")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from llama_bedrock.local.engine import EngineError, EngineRequest, StopReason
+from llama_bedrock.local.engines.interface import EngineError, EngineRequest, StopReason
 from llama_bedrock.local.engines.pieces import pieces
 
 Answer: TypeAlias = str | BaseException | Sequence[Any] | Callable[[EngineRequest], Any]

@@ -1,0 +1,1 @@
+"""Middleware that keeps an agent within bounds: loops, budgets, context, tool results."""

@@ -1,0 +1,161 @@
+"""One call, prepared: messages and options in, a request and an assembler for its answer out. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llama_bedrock.answer_form import Shape
+from llama_bedrock.assembler import ResponseAssembler
+from llama_bedrock.prompts.content import TextPart
+from llama_bedrock.prompts.conversation import Conversation, Turn, build_conversation
+from llama_bedrock.prompts.render import RenderedPrompt, render, with_instructions
+from llama_bedrock.prompts.special_tokens import END_TOKENS
+from llama_bedrock.settings import MODEL_PROVIDER, BedrockLlama, CallOptions
+from llama_bedrock.transport.request import InvokeRequest, build_body
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+# A model that opens a turn of its own has ended the one it was asked for.
+# The header of another generation is text: an answer about prompts may quote it.
+_HEADER_TOKENS = {"llama2": None, "llama4": ("<|header_start|>", "<|header_end|>")}
+_HEADER_TOKENS_OF_LLAMA3 = ("<|start_header_id|>", "<|end_header_id|>")
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCall:
+    """What is sent, and who reads the answer."""
+
+    request: InvokeRequest
+    region: str | None
+    rendered: RenderedPrompt
+    assembler: ResponseAssembler
+
+
+def render_messages(
+    messages: Sequence[BaseMessage], options: CallOptions, shape: Shape, guard_suffix: str | None = None
+) -> RenderedPrompt:
+    """Write the prompt of a call.
+
+    Raises:
+        ValueError: The messages cannot be written for this model; the error says why.
+    """
+    model = options.model
+    return render(
+        _conversation(messages, options, shape),
+        model.prompt_format,
+        base=model.base,
+        vision=model.accepts_images,
+        special_tokens=options.special_tokens,
+        tool_instructions=shape.tool_instructions(model),
+        prefill=shape.prefill,
+        guard_suffix=guard_suffix,
+    )
+
+
+def _conversation(messages: Sequence[BaseMessage], options: CallOptions, shape: Shape) -> Conversation:
+    conversation = build_conversation(messages, dialect=shape.dialect)
+    return with_instructions(conversation, shape.form_instructions(options.model))
+
+
+def prepare(
+    llm: BedrockLlama, messages: Sequence[BaseMessage], options: CallOptions, shape: Shape
+) -> PreparedCall:
+    """Prepare one call.
+
+    Raises:
+        ValueError: The messages cannot be written for this model; the error says why.
+    """
+    suffix = options.guardrails.tag_suffix() if options.guardrails else None
+    rendered = render_messages(messages, options, shape, suffix)
+    chat = _chat_messages(messages, options, shape) if llm.import_format == "openai-chat" else None
+    continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
+    header = _HEADER_TOKENS.get(options.model.prompt_format, _HEADER_TOKENS_OF_LLAMA3)
+    parser = shape.parser(prefilled=chat is None)
+    assembler = ResponseAssembler(
+        prompt=rendered.text,
+        stops=options.stop,
+        # The parser of calls reads these tokens itself: within an argument they are data, and after one that
+        # ends a message another call may follow.
+        end_tokens=() if parser else (*END_TOKENS[options.model.prompt_format], *(header or ())[:1]),
+        parser=parser,
+        json_content=shape.json_content(prefilled=chat is None),
+        strip_leading=not continues,
+        headers=(f"{header[0]}assistant{header[1]}", header[1]) if header and not parser else (),
+        metadata=_metadata(options),
+    )
+    request = _request(llm, rendered, options, suffix, chat)
+    return PreparedCall(request, options.region, rendered, assembler)
+
+
+def _chat_messages(
+    messages: Sequence[BaseMessage], options: CallOptions, shape: Shape
+) -> list[dict[str, Any]]:
+    """Write the messages for an imported model whose own template makes the prompt of them."""
+    from llama_bedrock.prompts.chat_messages import to_chat_messages
+
+    return to_chat_messages(
+        _conversation(messages, options, shape),
+        options.model.prompt_format,
+        special_tokens=options.special_tokens,
+        tool_instructions=shape.tool_instructions(options.model),
+    )
+
+
+def prepare_completion(llm: BedrockLlama, prompt: str, options: CallOptions) -> PreparedCall:
+    """Prepare the completion of a raw prompt: sent as it is, after the begin token.
+
+    Raises:
+        ValueError: The prompt is empty, or holds control tokens that `special_tokens` forbids.
+    """
+    model = options.model
+    begin = "<s>" if model.prompt_format == "llama2" else "<|begin_of_text|>"
+    text = prompt.removeprefix(begin)
+    if not text:
+        raise ValueError("the prompt is empty; give the text that the model is to continue")
+    suffix = options.guardrails.tag_suffix() if options.guardrails else None
+    conversation = Conversation((Turn("user", (TextPart(text),)),))
+    rendered = render(
+        conversation,
+        model.prompt_format,
+        base=True,
+        special_tokens=options.special_tokens,
+        guard_suffix=suffix,
+    )
+    assembler = ResponseAssembler(
+        prompt=rendered.text,
+        stops=options.stop,
+        end_tokens=END_TOKENS[model.prompt_format],
+        strip_leading=False,
+        metadata=_metadata(options),
+    )
+    return PreparedCall(_request(llm, rendered, options, suffix), options.region, rendered, assembler)
+
+
+def _metadata(options: CallOptions) -> dict[str, Any]:
+    return {
+        "model_name": options.model.requested,
+        "model_provider": MODEL_PROVIDER,
+        "region_name": options.region,
+    }
+
+
+def _request(
+    llm: BedrockLlama,
+    rendered: RenderedPrompt,
+    options: CallOptions,
+    suffix: str | None,
+    chat: Sequence[Mapping[str, Any]] | None = None,
+) -> InvokeRequest:
+    body = build_body(
+        llm.import_format,
+        prompt=None if chat else rendered.text,
+        messages=chat,
+        images=() if chat else rendered.images,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_tokens=options.max_tokens,
+    )
+    return llm.invoke_request(body, options, suffix)

@@ -1,0 +1,139 @@
+"""`llama-bedrock eval`: how well a model and the retriever answer the questions of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llama_bedrock.cli.model_options import Embeddings, Local, MaxTokens, Model, PromptFormat, Region
+
+if TYPE_CHECKING:
+    from llama_bedrock.agents.evaluation.rag_evaluation import Dataset, Evaluation
+    from llama_bedrock.cli.backend import Backend
+    from llama_bedrock.retrievers import HybridRetriever
+
+
+def evaluate(
+    dataset: Annotated[
+        Path, typer.Argument(help="Folder with corpus.jsonl, queries.jsonl and, if there is one, qrels.tsv.")
+    ],
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Ask only so many questions.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a report with plots and every answer to this file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, every question included.")] = False,
+    local: Local = None,
+    model: Model = None,
+    prompt_format: PromptFormat = None,
+    region: Region = None,
+    k: Annotated[
+        int, typer.Option("--k", "-k", min=1, max=100, help="Documents to retrieve, and to judge.")
+    ] = 10,
+    embeddings: Embeddings = "auto",
+    max_tokens: MaxTokens = 1024,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, max=64, help="Questions at a time; latencies need 1.")
+    ] = 1,
+) -> None:
+    """Measure retrieval, citations, latency and cost on a dataset in BEIR's format."""
+    from llama_bedrock.agents import evaluation
+    from llama_bedrock.cli.backend import ModelChoice, open_backend
+    from llama_bedrock.cli.output import note, print_json
+
+    if html is not None and not html.absolute().parent.is_dir():
+        raise ValueError(f"--html {html}: there is no folder {html.parent}")
+    data = evaluation.load_dataset(dataset, limit=limit)
+    if not data.documents or not data.questions:
+        raise ValueError(f"{dataset} holds no {'questions' if data.documents else 'documents'}")
+    settings = (("temperature", 0.0), ("max_tokens", max_tokens))
+    with open_backend(ModelChoice(model, region, local, prompt_format, settings)) as backend:
+        if backend.note:
+            note(backend.note)
+        retriever = _retriever(data, backend, k=k, embeddings=embeddings, region=region)
+        with _shown_progress(len(data.questions)) as on_outcome:
+            result = evaluation.evaluate(
+                backend.llm,
+                retriever,
+                data.questions,
+                k=k,
+                max_concurrency=concurrency,
+                on_outcome=on_outcome,
+                settings={"dataset": dataset.name, "answered by": backend.name, "concurrency": concurrency},
+            )
+    if html is not None:
+        _write_html(result, html, dataset.name)
+    print_json(result.to_dict()) if as_json else _print_table(result)
+    _end(result)
+
+
+def _retriever(
+    data: Dataset, backend: Backend, *, k: int, embeddings: str, region: str | None
+) -> HybridRetriever:
+    """A hybrid retriever over the dataset's documents, made for this run."""
+    from llama_bedrock.cli.backend import endpoint_override
+    from llama_bedrock.cli.kept_index import TITAN, choose_embeddings, shown_progress, titan
+    from llama_bedrock.retrievers import FAISSStore, HybridRetriever
+
+    kind = choose_embeddings(embeddings, is_local=backend.is_local, endpoint=endpoint_override())
+    with shown_progress() as tell:
+        tell(f"Indexing {len(data.documents):,} documents", 0, 1)
+        store = FAISSStore.from_documents(list(data.documents), titan(region) if kind == TITAN else None)
+        return HybridRetriever(store=store, k=k)
+
+
+@contextmanager
+def _shown_progress(total: int) -> Iterator[Any]:
+    """Function to call after each question; shows how many are done in a terminal."""
+    from threading import Lock
+
+    from llama_bedrock.cli.kept_index import shown_progress
+
+    done, lock = 0, Lock()
+    with shown_progress() as tell:
+
+        def count(_: Any) -> None:
+            nonlocal done
+            with lock:
+                done += 1
+                tell(f"Question {done} of {total}", done, total)
+
+        yield count
+
+
+def _write_html(result: Evaluation, path: Path, name: str) -> None:
+    from llama_bedrock.agents.evaluation.report import to_html
+    from llama_bedrock.cli.output import note
+
+    path.write_text(to_html(result, title=f"Evaluation on {name}"), encoding="utf-8")
+    note(f"report: {path}")
+
+
+def _print_table(result: Evaluation) -> None:
+    from rich.table import Table
+
+    from llama_bedrock.agents.evaluation.report import summary_rows
+    from llama_bedrock.cli.output import stdout
+
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold", style="dim")
+    for row in summary_rows(result):
+        table.add_row(*row)
+    stdout().print(table)
+
+
+def _end(result: Evaluation) -> None:
+    """Fail where every question failed; name the first failure where some did."""
+    from llama_bedrock.cli.exit_codes import SERVICE_FAILURE
+    from llama_bedrock.cli.output import note
+
+    failed = [outcome for outcome in result.outcomes if outcome.answer is None]
+    if failed:
+        note(f"{len(failed)} of {len(result.outcomes)} questions failed; the first: {failed[0].error}")
+    if len(failed) == len(result.outcomes):
+        raise typer.Exit(SERVICE_FAILURE)

@@ -1,0 +1,70 @@
+"""From an index of this program, or any saved FAISSStore, to Qdrant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llama_bedrock._extras import require
+
+if TYPE_CHECKING:
+    from llama_bedrock.retrievers import FAISSStore
+
+_POINTER = "CURRENT"  # of a saved FAISSStore
+
+
+def source_store(path: Path, *, embeddings: str, region: str | None) -> FAISSStore:
+    """The store to copy: the one saved in a folder, or the index of the documents there.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: It holds nothing that can be read.
+    """
+    from llama_bedrock.cli.backend import endpoint_override, find_credentials
+    from llama_bedrock.cli.kept_index import (
+        TITAN,
+        choose_embeddings,
+        open_index,
+        shown_progress,
+        tell_about,
+        titan,
+    )
+    from llama_bedrock.retrievers import FAISSStore
+
+    if (path / _POINTER).is_file():
+        return FAISSStore.load(path, titan(region) if embeddings == TITAN else None)
+    is_local = embeddings == "auto" and find_credentials() is None
+    kind = choose_embeddings(embeddings, is_local=is_local, endpoint=endpoint_override())
+    with shown_progress() as progress:
+        index = open_index(path, embeddings=kind, region=region, progress=progress)
+    tell_about(index)
+    return index.store
+
+
+def copy_to_qdrant(store: FAISSStore, collection: str, target: str, api_key: str | None) -> int:
+    """Copy a store and count what is in the collection then.
+
+    Raises:
+        ImportError: The extra ``qdrant`` is not installed.
+        ConnectionError: Qdrant cannot be reached, or does not do what it is asked.
+        ValueError: The collection holds other vectors.
+    """
+    from llama_bedrock.cli.kept_index import shown_progress
+    from llama_bedrock.retrievers.indexing.migrate import migrate_to_qdrant
+
+    failures = require("qdrant_client.http.exceptions", "qdrant")
+    with shown_progress() as tell:
+        try:
+            copied = migrate_to_qdrant(
+                store,
+                collection,
+                target,
+                api_key=api_key,
+                on_progress=lambda done: tell("Copying", done, len(store)),
+            )
+        except (failures.ApiException, RuntimeError) as error:  # RuntimeError: the folder is in use
+            raise ConnectionError(f"Qdrant at {target}: {error}") from error
+    try:
+        return int(copied.client.count(collection).count)
+    finally:
+        copied.client.close()

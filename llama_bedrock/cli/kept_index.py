@@ -1,0 +1,376 @@
+"""The index of a folder, made on first use, kept in the cache, and brought up to date when files change.
+
+An index is made in a folder of its own and renamed into place, so there is never half an index: not after
+Ctrl-C, and not when two processes make the same one (one waits for the other). Vectors that were paid for
+are kept there when making it is interrupted, for a day. Later changes are saved in one atomic step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llama_bedrock.cli.cache_folder import cache_folder
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+    from llama_bedrock.retrievers import FAISSStore, IndexReport
+
+LSA = "lsa"
+TITAN = "titan"
+
+_FORMAT = 3  # raised when indexes of older versions must not be used
+_ABOUT = "about.json"
+_PAID_FOR = ("index-journal", "CURRENT")  # of an interrupted `index_folder`: what is worth keeping
+_ABANDONED_SECONDS = 24 * 3600
+_KEPT_SECONDS = 30 * 24 * 3600
+_BUSY_SECONDS = 600.0  # how long another process may take to index the same files
+_BUSY_POLL = 0.2
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIndex:
+    """An index, open and up to date.
+
+    Attributes:
+        store: The passages with their vectors.
+        folder: Where it lies.
+        reports: What was done, for each path.
+        built: True if it was made now, False if it was found.
+        seconds: What that took.
+    """
+
+    store: FAISSStore
+    folder: Path
+    reports: tuple[IndexReport, ...]
+    built: bool
+    seconds: float
+
+    @property
+    def files(self) -> int:
+        """Number of files."""
+        return sum(report.added + report.changed + report.unchanged for report in self.reports)
+
+    @property
+    def changes(self) -> str:
+        """What changed since the last time, for people; empty if nothing did."""
+        counts = {
+            name: sum(getattr(report, name) for report in self.reports)
+            for name in ("added", "changed", "removed")
+        }
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Files that could not be read, each with the reason."""
+        return tuple(str(problem) for report in self.reports for problem in report.unreadable)
+
+
+def open_index(
+    path: Path | Sequence[Path],
+    *,
+    embeddings: str = LSA,
+    region: str | None = None,
+    rebuild: bool = False,
+    max_file_bytes: int | None = None,
+    progress: Progress | None = None,
+) -> OpenIndex:
+    """Open the index of a file or folder: made where there is none, else brought up to date.
+
+    Args:
+        path: File or folder, or several, indexed together.
+        embeddings: ``"lsa"``, which needs nothing, or ``"titan"``, Bedrock's Titan Text Embeddings V2.
+        region: AWS region for Titan.
+        rebuild: Make it anew even if there is one.
+        max_file_bytes: Largest text file that is read; default: as in `index_folder`.
+        progress: Told about each step.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: It holds nothing that can be read; the message says why.
+    """
+    from llama_bedrock.retrievers.documents.load import check_path
+
+    started = time.perf_counter()
+    tell = progress or (lambda step, done, total: None)
+    paths = (path,) if isinstance(path, Path) else tuple(path)
+    for one in paths:
+        check_path(one)
+    model = titan(region) if embeddings == TITAN else None
+    folder = cache_folder() / "indexes" / _key(paths, embeddings, region)
+    work = _Work(paths, folder, model, max_file_bytes, tell)
+    store, reports, built = _made(work, rebuild=rebuild)
+    os.utime(folder / _ABOUT)  # the time of last use, by which old indexes are dropped
+    if not len(store):
+        raise ValueError(f"{', '.join(map(str, paths))}: there are no documents any more")
+    return OpenIndex(store, folder, reports, built, time.perf_counter() - started)
+
+
+def _key(paths: Sequence[Path], embeddings: str, region: str | None) -> str:
+    """Name of the index of these paths with these settings.
+
+    A path counts as it is given, too: sources are named after it.
+    """
+    from llama_bedrock.version import __version__
+
+    places = [[str(path), os.path.abspath(path)] for path in paths]
+    facts = [_FORMAT, __version__, embeddings, region if embeddings == TITAN else None, places]
+    return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be indexed, where to, and how."""
+
+    paths: Sequence[Path]
+    folder: Path
+    model: Embeddings | None
+    max_file_bytes: int | None
+    tell: Progress
+
+    def remember(self, folder: Path, max_file_bytes: int) -> None:
+        """Write what later runs have to know."""
+        paths = [os.path.abspath(path) for path in self.paths]
+        about = {"paths": paths, "max_file_bytes": max_file_bytes}
+        (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+
+    def remembered_limit(self) -> int | None:
+        """The limit of the last run, which holds until another one is given."""
+        with suppress(OSError, ValueError):
+            limit = json.loads((self.folder / _ABOUT).read_text(encoding="utf-8")).get("max_file_bytes")
+            return limit if isinstance(limit, int) else None
+        return None
+
+
+def _made(work: _Work, *, rebuild: bool) -> tuple[FAISSStore, tuple[IndexReport, ...], bool]:
+    """The index up to date, and whether it was made anew; waits where another process is doing just that."""
+    from llama_bedrock.retrievers.store.generations import (
+        StoreChangedError,
+        StoreDamagedError,
+        StoreLockedError,
+    )
+
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            if not rebuild and (work.folder / _ABOUT).is_file():
+                with suppress(StoreDamagedError):  # a cache that is damaged is made anew
+                    return *_updated(work), False
+            return *_build(work), True
+        except (StoreLockedError, StoreChangedError):
+            if time.monotonic() > deadline:
+                raise
+            work.tell("Waiting for another process", 0, 1)
+            time.sleep(_BUSY_POLL)
+
+
+def _updated(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
+    """Open the index and bring it up to date."""
+    from llama_bedrock.retrievers import FAISSStore
+
+    before = work.remembered_limit()
+    limit = work.max_file_bytes or before
+    store = FAISSStore.load(work.folder / "store", work.model)
+    reports = _indexed(work, store, True, limit)
+    if limit is not None and limit != before:
+        work.remember(work.folder, limit)
+    return store, reports
+
+
+def _build(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
+    """Make the index in a folder beside its place, and move it there when it is complete."""
+    from llama_bedrock.retrievers import FAISSStore
+    from llama_bedrock.retrievers.documents.readers.by_format import MAX_FILE_BYTES
+
+    limit = work.max_file_bytes or work.remembered_limit() or MAX_FILE_BYTES
+    with _unfinished(work.folder, is_costly=work.model is not None) as new:
+        store = _begun(new / "store", work.model)
+        reports = _indexed(work, store, new / "store", limit)
+        try:
+            work.remember(new, limit)
+            _remove(work.folder)
+            new.rename(work.folder)
+        except OSError:
+            if not (work.folder / _ABOUT).is_file():  # else another process was faster, with the same content
+                raise
+    _drop_old(work.folder.parent)
+    return FAISSStore.load(work.folder / "store", work.model), reports
+
+
+def _begun(folder: Path, model: Embeddings | None) -> FAISSStore:
+    """A new store, or the one of an interrupted run that had indexed the first of several paths."""
+    from llama_bedrock.retrievers import FAISSStore
+    from llama_bedrock.retrievers.store.generations import StoreDamagedError
+
+    try:
+        return FAISSStore.load(folder, model)
+    except FileNotFoundError:
+        return FAISSStore(model)
+    except StoreDamagedError:
+        _remove(folder)
+        return FAISSStore(model)
+
+
+def _indexed(
+    work: _Work, store: FAISSStore, save: bool | Path, max_file_bytes: int | None
+) -> tuple[IndexReport, ...]:
+    from llama_bedrock.retrievers import index_folder
+    from llama_bedrock.retrievers.documents.readers.by_format import MAX_FILE_BYTES
+
+    names = {"scan": "Looking for changes", "read": "Reading files", "embed": "Embedding", "save": "Saving"}
+    return tuple(
+        index_folder(
+            path,
+            store,
+            max_file_bytes=max_file_bytes or MAX_FILE_BYTES,
+            on_progress=lambda stage, done, total: work.tell(names[stage], done, total),
+            on_error=lambda problem: None,  # it is in the report
+            save=save,
+        )
+        for path in work.paths
+    )
+
+
+@contextmanager
+def _unfinished(folder: Path, *, is_costly: bool) -> Iterator[Path]:
+    """A new folder beside `folder`, which is gone afterwards unless it was renamed.
+
+    Where vectors cost money, the next run finds the folder again if it holds some: its name is fixed.
+    """
+    from llama_bedrock.retrievers.store.generations import StoreLockedError
+
+    name = folder.name if is_costly else secrets.token_hex(8)
+    new = folder.with_name(f"unfinished-{name}")
+    try:
+        new.mkdir(parents=True, exist_ok=is_costly)
+    except OSError as error:
+        advice = "set XDG_CACHE_HOME to a folder that can be written"
+        raise OSError(f"cannot keep the index in {new.parent}: {error.strerror}; {advice}") from error
+    try:
+        yield new
+    except StoreLockedError:  # another process is making it there
+        raise
+    except BaseException:
+        if not is_costly or not any((new / "store" / name).exists() for name in _PAID_FOR):
+            _remove(new)
+        raise
+    else:
+        _remove(new)
+
+
+def _remove(folder: Path) -> None:
+    """Take a folder out of the way in one step, then delete it."""
+    gone = folder.with_name(f"unfinished-{secrets.token_hex(8)}")
+    with suppress(OSError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _drop_old(indexes: Path) -> None:
+    """Delete indexes nobody has used for a month, and what killed processes left behind."""
+    now = time.time()
+    for folder in indexes.iterdir():
+        unfinished = folder.name.startswith("unfinished-")
+        marker = folder if unfinished else folder / _ABOUT
+        with suppress(OSError):
+            if now - marker.stat().st_mtime > (_ABANDONED_SECONDS if unfinished else _KEPT_SECONDS):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def titan(region: str | None) -> Embeddings:
+    """Bedrock's Titan embeddings; where there are credentials, that is what the default is."""
+    from llama_bedrock.cli.backend import find_credentials, no_credentials
+    from llama_bedrock.retrievers import default_embeddings
+
+    if find_credentials() is None:
+        raise no_credentials("use --embeddings lsa")
+
+    return default_embeddings([], region_name=region)
+
+
+def choose_embeddings(asked: str, *, is_local: bool, endpoint: str | None) -> str:
+    """The embeddings of a command: Titan where Bedrock answers and langchain-aws is installed.
+
+    Args:
+        asked: ``"auto"``, ``"lsa"`` or ``"titan"``.
+        is_local: Whether the local engine answers.
+        endpoint: The endpoint that stands in for AWS; it serves Llama, not Titan.
+
+    Raises:
+        ValueError: There is no such choice.
+    """
+    import importlib.util
+
+    if asked not in ("auto", LSA, TITAN):
+        raise ValueError(f"--embeddings is auto, lsa or titan, not {asked!r}")
+    if asked != "auto":
+        return asked
+    on_aws = not is_local and endpoint is None
+    return TITAN if on_aws and importlib.util.find_spec("langchain_aws") else LSA
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """A progress bar on stderr while the block lasts; nothing where stderr is no terminal."""
+    from llama_bedrock.cli.output import stderr
+
+    console = stderr()
+    if not console.is_terminal:
+        yield lambda step, done, total: None
+        return
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(step: str, done: int, total: int) -> None:
+            bar.update(task, description=step, completed=done, total=total)
+
+        yield tell
+
+
+def tell_about(index: OpenIndex) -> None:
+    """Say what was made or changed and what could not be read; nothing where all was as before."""
+    from llama_bedrock.cli.output import counted, note
+
+    if index.built:
+        size = f"{counted(index.files, 'file')}, {counted(len(index.store), 'passage')}"
+        note(f"Indexed {size}, in {index.seconds:.1f} s.")
+    elif index.changes:
+        note(f"Updated the index ({index.changes}) in {index.seconds:.1f} s.")
+    else:
+        return
+    for problem in index.problems[:5]:
+        note(f"skipped {problem}")
+    if len(index.problems) > 5:
+        note(f"… and {len(index.problems) - 5} more that could not be read")
+
+
+def index_facts(index: OpenIndex) -> dict[str, Any]:
+    """The facts of an index as JSON-able values."""
+    counts = ("added", "changed", "removed", "unchanged", "embedded", "duplicates")
+    return {
+        "folder": str(index.folder),
+        "files": index.files,
+        "passages": len(index.store),
+        "built": index.built,
+        **{name: sum(getattr(report, name) for report in index.reports) for name in counts},
+        "seconds": round(index.seconds, 3),
+        "problems": list(index.problems),
+    }

@@ -1,0 +1,197 @@
+"""The tools of `llama-bedrock agent`: Python functions, MCP servers, and which of them only read."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import os
+import shlex
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+READ_ONLY = "readOnlyHint"
+"""Key of a tool's metadata: the MCP annotation, which langchain-mcp-adapters puts there."""
+
+_CONNECT_SECONDS = 120.0  # a server's first start may download it
+
+
+def is_read_only(tool: BaseTool) -> bool:
+    """Whether a tool says that it changes nothing: ``metadata["readOnlyHint"]`` is True."""
+    return (tool.metadata or {}).get(READ_ONLY) is True
+
+
+def load_python_tools(specs: Iterable[str]) -> list[BaseTool]:
+    """The tools that ``module:name`` or ``file.py:name`` name.
+
+    A name is a function with type hints and a docstring, a LangChain tool, or a list of them. A function with
+    a true attribute ``read_only`` becomes a tool that only reads.
+
+    Raises:
+        ValueError: There is no such module or name, or it is no tool.
+    """
+    return [tool for spec in specs for tool in _as_tools(_named_object(spec), spec)]
+
+
+def _named_object(spec: str) -> Any:
+    where, separator, name = spec.rpartition(":")
+    if not separator or not where or not name:
+        raise ValueError(f"--tools wants module:function or file.py:function, not {spec!r}")
+    value: Any = _module(where)
+    for part in name.split("."):
+        try:
+            value = getattr(value, part)
+        except AttributeError:
+            raise ValueError(f"--tools {spec}: there is no {name!r} in {where}") from None
+    return value
+
+
+def _module(where: str) -> ModuleType:
+    if where.endswith(".py"):
+        path = Path(where).resolve()
+        if not path.is_file():
+            raise ValueError(f"--tools {where}: there is no such file")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None:
+            raise ValueError(f"--tools {where}: not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(path.stem, module)  # where LangChain looks up the type hints
+        spec.loader.exec_module(module)
+        return module
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{where}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(f"--tools {where}: there is no module {error.name!r}") from None
+
+
+def _as_tools(value: Any, spec: str) -> list[BaseTool]:
+    from langchain_core.tools import BaseTool, tool
+
+    if isinstance(value, BaseTool):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [found for item in value for found in _as_tools(item, spec)]
+    if not callable(value):
+        raise ValueError(f"--tools {spec} is a {type(value).__name__}, not a function or a tool")
+    try:
+        made = tool(value)
+    except (ValueError, TypeError, NameError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"--tools {spec} cannot be a tool: {reason}") from error
+    if not isinstance(made, BaseTool):
+        raise ValueError(f"--tools {spec} is a {type(value).__name__}, not a function or a tool")
+    if getattr(value, "read_only", False) is True:
+        made.metadata = {**(made.metadata or {}), READ_ONLY: True}
+    return [made]
+
+
+def check_names(tools: Sequence[BaseTool]) -> None:
+    """Refuse two tools of one name: the model could not tell them apart, nor could who approves.
+
+    Raises:
+        ValueError: There are two.
+    """
+    seen: set[str] = set()
+    for tool in tools:
+        if tool.name in seen:
+            raise ValueError(f"there are two tools with the name {tool.name!r}")
+        seen.add(tool.name)
+
+
+def mcp_connections(servers: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Connections for langchain-mcp-adapters.
+
+    Args:
+        servers: A URL (streamable HTTP), or a command with its arguments (stdio).
+
+    Raises:
+        ValueError: A command is empty or has an open quote.
+    """
+    connections: dict[str, dict[str, Any]] = {}
+    for number, server in enumerate(servers, start=1):
+        if server.startswith(("http://", "https://")):
+            connection: dict[str, Any] = {"transport": "streamable_http", "url": server}
+        else:
+            try:
+                words = shlex.split(server, posix=os.name != "nt")
+            except ValueError as error:
+                raise ValueError(f"--mcp {server!r}: {error}") from None
+            if not words:
+                raise ValueError("--mcp wants a command with its arguments, or a URL")
+            connection = {"transport": "stdio", "command": words[0], "args": words[1:]}
+        connections[f"mcp{number}: {server}"] = connection
+    return connections
+
+
+@asynccontextmanager
+async def mcp_tools(servers: Sequence[str]) -> AsyncIterator[list[BaseTool]]:
+    """The tools of MCP servers, each with one session that lasts as long as the block.
+
+    Raises:
+        ImportError: The extra ``agents`` is not installed.
+        ConnectionError: A server does not start or does not answer.
+    """
+    connections = mcp_connections(servers)
+    if not connections:
+        yield []
+        return
+    from llama_bedrock.agents.mcp import mcp_adapters
+
+    client = mcp_adapters("client").MultiServerMCPClient(connections)
+    ready: asyncio.Future[list[BaseTool]] = asyncio.get_running_loop().create_future()
+    closing = asyncio.Event()
+    keeper = asyncio.create_task(_keep_sessions(client, tuple(connections), ready, closing))
+    try:
+        try:
+            tools = await asyncio.wait_for(asyncio.shield(ready), _CONNECT_SECONDS)
+        except TimeoutError:
+            keeper.cancel()
+            raise ConnectionError(f"no MCP session within {_CONNECT_SECONDS:.0f} s") from None
+        yield tools
+    finally:
+        closing.set()
+        await asyncio.gather(keeper, return_exceptions=True)
+
+
+async def _keep_sessions(
+    client: Any, names: Sequence[str], ready: asyncio.Future[list[BaseTool]], closing: asyncio.Event
+) -> None:
+    """Open the sessions, and close them when asked: anyio wants both to happen in one task."""
+    from llama_bedrock.agents.mcp import mcp_adapters
+
+    load = mcp_adapters("tools").load_mcp_tools
+    tools: list[BaseTool] = []
+    name = ""
+    try:
+        async with AsyncExitStack() as stack:
+            for name in names:
+                session = await stack.enter_async_context(client.session(name))
+                tools += await load(session)
+            ready.set_result(tools)
+            await closing.wait()
+    except Exception as error:
+        if ready.done():
+            raise
+        server = name.partition(": ")[2]
+        ready.set_exception(ConnectionError(f"--mcp {server!r} does not work: {_innermost(error)}"))
+    except asyncio.CancelledError:
+        ready.cancel()
+        raise
+
+
+def _innermost(error: BaseException) -> str:
+    """What went wrong: the first error of a group, whose own message tells only how many there are."""
+    while inner := getattr(error, "exceptions", None):
+        error = inner[0]
+    return str(error) or type(error).__name__

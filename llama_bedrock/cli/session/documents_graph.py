@@ -1,0 +1,43 @@
+"""A RAG chain as a LangGraph graph, so that a checkpointer can remember the conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import StreamWriter
+
+from llama_bedrock.agents.rag.chain import RagChain
+from llama_bedrock.cli.session.conversation_graph import ANSWER_NODE
+from llama_bedrock.grounding.answers import RagAnswerChunk
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from llama_bedrock.cli.session.conversation_graph import Graph
+
+
+def documents_graph(chain: RagChain, memory: BaseCheckpointSaver[str]) -> Graph:
+    """A graph of one node: the chain answers the newest message.
+
+    It streams ``RagAnswerChunk`` as ``custom``.
+    """
+
+    async def answer(
+        state: MessagesState, config: RunnableConfig, *, writer: StreamWriter
+    ) -> dict[str, list[AnyMessage]]:
+        total = RagAnswerChunk()
+        async for chunk in chain.astream(state["messages"], config):
+            writer(chunk)
+            total = total + chunk
+        sources = [citation.location for citation in total.citations if citation.supported]
+        metadata: dict[str, Any] = {"sources": list(dict.fromkeys(sources))}
+        return {"messages": [AIMessage(total.text, response_metadata=metadata, usage_metadata=total.usage)]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node(ANSWER_NODE, answer)
+    graph.add_edge(START, ANSWER_NODE)
+    graph.add_edge(ANSWER_NODE, END)
+    return graph.compile(checkpointer=memory, name="DocumentsChat")

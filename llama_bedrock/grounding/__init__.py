@@ -1,0 +1,1 @@
+"""Answers and what backs them: citation marks, quotes and their places, verification."""

@@ -1,0 +1,144 @@
+"""A real model behind the local endpoint: Ollama, or any server with OpenAI's ``/v1/completions``.
+
+vLLM, llama.cpp's server and LM Studio have that. The raw Llama prompt goes through unchanged, so a Llama
+that runs on this machine stands in for the one on Bedrock, with the same prompt bytes. For that, Ollama is
+asked on its own wire; see `completions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from llama_bedrock.local.engines.completions import OLLAMA, OPENAI, Wire, broken, parse_event, refusal
+from llama_bedrock.local.engines.interface import EngineError, EngineRequest, StopReason
+from llama_bedrock.prompts.special_tokens import END_TOKENS
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_ALL_END_TOKENS = sorted({token for tokens in END_TOKENS.values() for token in tokens})
+_LONGEST_LINE = 1 << 20
+
+
+class OpenAIEngine:
+    """Passes prompts on to a completion server.
+
+    Args:
+        base_url: Its address up to the version, such as ``"http://localhost:11434/v1"``.
+        model: The model to ask for; None asks for the id of the Bedrock request, which servers with one model
+            ignore.
+        api_key: Sent as a bearer key, if the server wants one.
+        connect_timeout: Seconds to reach the server.
+        idle_timeout: Seconds without a byte after which an answer is given up.
+        extra_body: Further fields of the request, such as ``{"seed": 1}``.
+
+    Raises:
+        ValueError: `base_url` is no HTTP address.
+    """
+
+    blocking = False
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        connect_timeout: float = 5.0,
+        idle_timeout: float = 300.0,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not base_url.startswith(("http://", "https://")):
+            raise ValueError(f"base_url must begin with http:// or https://, not {base_url!r}")
+        self.base_url = base_url.rstrip("/")
+        self._root = self.base_url.removesuffix("/v1")
+        self._model = model
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._connect_timeout = connect_timeout
+        self._idle_timeout = idle_timeout
+        self._extra_body = dict(extra_body or {})
+        self._wire: Wire | None = None
+
+    @property
+    def name(self) -> str:
+        """``openai (address)``."""
+        return f"openai ({self.base_url})"
+
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[str, None]:
+        """Stream the server's answer.
+
+        Raises:
+            EngineError: The server refused, could not be reached, or broke off.
+        """
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._connect_timeout, sock_read=self._idle_timeout
+        )
+        try:
+            async with aiohttp.ClientSession(
+                timeout=timeout, headers=self._headers, trust_env=True
+            ) as session:
+                wire = self._wire = self._wire or await self._find_wire(session)
+                async for piece in self._ask(session, wire, request):
+                    yield piece
+        except aiohttp.ClientConnectorError as error:
+            message = f"The completion server at {self.base_url} cannot be reached ({error}). Is it running?"
+            raise EngineError("ServiceUnavailableException", message) from error
+        except TimeoutError as error:
+            message = f"The completion server at {self.base_url} sent nothing for {self._idle_timeout:g} s."
+            raise EngineError("ModelTimeoutException", message) from error
+        except aiohttp.ClientError as error:
+            raise broken(f"the connection to {self.base_url} broke: {error}") from error
+
+    async def _find_wire(self, session: aiohttp.ClientSession) -> Wire:
+        """Ollama tells its version under a path of its own."""
+        async with session.get(f"{self._root}/api/version") as response:
+            is_json = "application/json" in response.headers.get("Content-Type", "")
+            return (
+                OLLAMA
+                if response.status == 200 and is_json and "version" in await response.text()
+                else OPENAI
+            )
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, wire: Wire, request: EngineRequest
+    ) -> AsyncGenerator[str, None]:
+        stops = END_TOKENS[request.prompt_format] if request.prompt_format else _ALL_END_TOKENS
+        body = {**wire.body(request, self._model or request.model_id, stops), **self._extra_body}
+        url = f"{self.base_url}/completions" if wire is OPENAI else self._root + wire.path
+        async with session.post(url, json=body) as response:
+            if response.status != 200:
+                raise refusal(response.status, await response.text(), url)
+            async for data in _events(response):
+                for piece in wire.texts(parse_event(data)):
+                    yield piece
+                    if isinstance(piece, StopReason):
+                        return
+        raise broken("it ended its stream without saying so")
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:
+    """The events of an answer: server-sent ones, lines of JSON, or the whole of a single JSON."""
+    kind = response.headers.get("Content-Type", "")
+    if "text/event-stream" not in kind and "ndjson" not in kind:
+        yield await response.text()
+        return
+    async for line in _lines(response):
+        data = line.removeprefix("data:").strip()
+        if data and (line.startswith("data:") or "ndjson" in kind) and data != "[DONE]":
+            yield data
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:
+    """Lines of any length up to a bound: aiohttp's own reader refuses those over 64 KiB."""
+    held = b""
+    async for block in response.content.iter_any():
+        *whole, held = (held + block).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace").rstrip("\r")
+        if len(held) > _LONGEST_LINE:
+            raise broken("it sent a line of more than 1 MiB")
+    if held:
+        yield held.decode("utf-8", "replace")

@@ -1,0 +1,1 @@
+"""Bedrock Knowledge Bases on this machine: ingestion, retrieval, answers with citations, reranking."""

@@ -1,0 +1,1 @@
+"""The bedrock-runtime service on this machine: requests in, answers and faults out."""

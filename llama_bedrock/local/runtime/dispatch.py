@@ -1,0 +1,189 @@
+"""From an HTTP request to an operation: reads, authenticates, lets faults strike, answers errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from llama_bedrock.local.faults import (
+    ErrorResponse,
+    ExceptionFrame,
+    Fault,
+    FaultTarget,
+    Hang,
+    NotReady,
+    Reset,
+)
+from llama_bedrock.local.runtime.authentication import Caller
+from llama_bedrock.local.runtime.frames import ServiceError, constraint_error, error_response
+from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter, FaultyWriter, hang, reset
+from llama_bedrock.local.runtime.state import EndpointState
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 25_000_000
+EVENT_STREAM = "application/vnd.amazon.eventstream"
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through an operation.
+
+    Attributes:
+        http: The HTTP request.
+        state: What the endpoint's requests share.
+        request_id: ``x-amzn-RequestId`` of the response.
+        caller: Who calls, from where.
+        body: The parsed JSON object.
+        resource: Model id or knowledge base id of the path.
+        faults: What strikes this request.
+        started: When it arrived (`time.perf_counter`).
+    """
+
+    http: web.Request
+    state: EndpointState
+    request_id: str
+    caller: Caller
+    body: dict[str, Any]
+    resource: str
+    faults: Sequence[Fault] = ()
+    started: float = field(default_factory=time.perf_counter)
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the request arrived."""
+        return round((time.perf_counter() - self.started) * 1000)
+
+    async def respond(self, body: bytes, headers: dict[str, str] | None = None) -> web.StreamResponse:
+        """Send a whole JSON body."""
+        headers = {"x-amzn-RequestId": self.request_id, **(headers or {})}
+        if not self.faults:
+            return web.Response(body=body, content_type="application/json", headers=headers)
+        for fault in self.faults:
+            if isinstance(fault, ExceptionFrame):
+                raise fault.error()
+        response = web.StreamResponse(headers={**headers, "Content-Type": "application/json"})
+        response.content_length = len(body)
+        await response.prepare(self.http)
+        writer = FaultyWriter(self.http, response, self.faults, frames=False)
+        await writer.write(body)
+        await writer.finish()
+        return response
+
+    async def open_stream(
+        self, headers: dict[str, str] | None = None
+    ) -> tuple[web.StreamResponse, BodyWriter]:
+        """Send the headers of an event stream; the writer takes the frames."""
+        headers = {"x-amzn-RequestId": self.request_id, "Content-Type": EVENT_STREAM, **(headers or {})}
+        response = web.StreamResponse(headers=headers)
+        response.enable_chunked_encoding()
+        await response.prepare(self.http)
+        if not self.faults:
+            return response, BodyWriter(response)
+        return response, FaultyWriter(self.http, response, self.faults, frames=True)
+
+
+Operation = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+def dispatcher(
+    state: EndpointState, name: str, operation: Operation, malformed: Callable[[], ServiceError]
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The aiohttp handler of one operation.
+
+    Args:
+        state: What the endpoint's requests share.
+        name: The operation's name in the API.
+        operation: Serves it.
+        malformed: The error for a body that is no JSON object.
+    """
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        request_id = str(uuid.uuid4())
+        stats = state.stats
+        stats.enter()
+        try:
+            response = await _serve(state, name, operation, malformed, request, request_id)
+        except ServiceError as error:
+            stats.errors += 1
+            response = error_response(error, request_id)
+        except BodyEnded as end:
+            stats.errors += 1
+            response = end.response or _Gone()
+        except ConnectionError:
+            stats.cancelled += 1
+            return _Gone()
+        except asyncio.CancelledError:
+            stats.cancelled += 1
+            raise
+        except Exception:
+            logger.exception("the local endpoint failed in %s", name)
+            stats.errors += 1
+            response = error_response(ServiceError("InternalServerException"), request_id)
+        finally:
+            stats.active -= 1
+        stats.completed += 1
+        return response
+
+    return handle
+
+
+async def _serve(
+    state: EndpointState,
+    name: str,
+    operation: Operation,
+    malformed: Callable[[], ServiceError],
+    request: web.Request,
+    request_id: str,
+) -> web.StreamResponse:
+    raw = await _read(request)
+    caller = state.authenticator.check(request, raw)
+    resource = request.match_info.get("resource", "")
+    try:
+        body = json.loads(raw) if raw else {}
+    except ValueError:
+        raise malformed() from None
+    if not isinstance(body, dict):
+        raise malformed()
+    faults = state.faults.strike(FaultTarget(name, resource, body))
+    await _before_response(faults, request)
+    return await operation(Call(request, state, request_id, caller, body, resource, faults))
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise constraint_error(
+            "body", "", f"Member must have length less than or equal to {MAX_BODY_BYTES}"
+        ) from None
+
+
+async def _before_response(faults: Sequence[Fault], request: web.Request) -> None:
+    for fault in faults:
+        if isinstance(fault, Hang) and fault.after_bytes is None:
+            await hang(fault)
+        elif isinstance(fault, Reset) and fault.after_bytes is None:
+            reset(request)
+            raise BodyEnded(None)
+        elif isinstance(fault, ErrorResponse):
+            raise fault.error()
+        elif isinstance(fault, NotReady):
+            raise ServiceError("ModelNotReadyException")
+
+
+class _Gone(web.Response):
+    """Stands for the response of a connection that is closed: there is nothing to send any more."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None

@@ -1,0 +1,302 @@
+"""InvokeModel and InvokeModelWithResponseStream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from llama_bedrock.local.engines.interface import EngineRequest
+from llama_bedrock.local.quotas import Reservation
+from llama_bedrock.local.runtime.chat_template import render_chat
+from llama_bedrock.local.runtime.dispatch import Call
+from llama_bedrock.local.runtime.frames import (
+    ServiceError,
+    chunk_frame,
+    constraint_error,
+    exception_frame,
+    invalid,
+)
+from llama_bedrock.local.runtime.generation import Generation
+from llama_bedrock.local.runtime.json_bodies import AnswerShape, ModelRequest, parse_body
+from llama_bedrock.local.runtime.pace import Pace
+from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter
+from llama_bedrock.local.runtime.served_models import ModelTarget, find_model
+from llama_bedrock.local.runtime.word_guardrail import GuardrailCheck, find_guardrail
+from llama_bedrock.usage import estimate_tokens
+
+_LATENCY = "X-Amzn-Bedrock-PerformanceConfig-Latency"
+_SERVICE_TIER = "X-Amzn-Bedrock-Service-Tier"
+_MAX_METADATA_CHARS = 8500
+_LONG_PROMPT_CHARS = 50_000
+_MOST_CHARS_PER_TOKEN = 20  # beyond it there is no need to count
+
+
+@dataclass(slots=True)
+class _Invocation:
+    """A validated invocation and what is known about its answer so far."""
+
+    call: Call
+    model: ModelTarget
+    request: ModelRequest
+    guardrail: GuardrailCheck | None
+    prompt_tokens: int
+    shape: AnswerShape
+    options: dict[str, str]
+    pace: Pace
+    reservation: Reservation | None = None
+    output_tokens: int = 0
+    stop_reason: str = "stop"
+    first_byte_ms: int | None = None
+    generation: Generation = field(init=False)
+
+    def __post_init__(self) -> None:
+        request = self.request
+        prompt = request.prompt if self.guardrail is None else self.guardrail.without_tags(request.prompt)
+        engine_request = EngineRequest(
+            model_id=self.model.model_id,
+            prompt=prompt,
+            images=request.images,
+            max_gen_len=min(request.max_gen_len, max(self.model.context_window - self.prompt_tokens, 1)),
+            temperature=request.temperature,
+            top_p=request.top_p,
+            body=self.call.body,
+            prompt_format=self.model.prompt_format,
+        )
+        state = self.call.state
+        self.generation = Generation(state.engine, engine_request, request.stop, state.executor)
+
+    def settle(self) -> None:
+        """Give back the tokens that were reserved but not used."""
+        if self.reservation is not None:
+            self.reservation.settle(self.prompt_tokens + self.output_tokens)
+
+    def guardrail_members(self) -> dict[str, Any]:
+        return {} if self.guardrail is None else self.guardrail.members()
+
+    def metrics(self) -> dict[str, int]:
+        elapsed = self.call.elapsed_ms()
+        return {
+            "inputTokenCount": self.prompt_tokens,
+            "outputTokenCount": self.output_tokens,
+            "invocationLatency": elapsed,
+            "firstByteLatency": elapsed if self.first_byte_ms is None else self.first_byte_ms,
+        }
+
+    async def whole_text(self) -> str:
+        """The answer in one piece, guardrail applied; sets counts and stop reason."""
+        blocked = self.guardrail.block_input(self.request.prompt) if self.guardrail else None
+        if blocked is not None:
+            self.output_tokens = 0
+            return blocked
+        parts: list[str] = []
+        async with aclosing(self.generation.pieces()) as pieces:
+            async for piece in pieces:
+                if self.pace.enabled:
+                    await self.pace.next()
+                parts.append(piece)
+        self.call.state.stats.pieces += len(parts)
+        self.output_tokens = self.generation.output_tokens
+        self.stop_reason = self.generation.stop_reason
+        text = "".join(parts)
+        return (self.guardrail.block_output(text) if self.guardrail else None) or text
+
+
+async def invoke_model(call: Call) -> web.StreamResponse:
+    """Serve ``InvokeModel``."""
+    invocation = await _admit(call)
+    try:
+        text = await invocation.whole_text()
+    finally:
+        invocation.settle()
+    body = invocation.shape.whole(
+        text, invocation.prompt_tokens, invocation.output_tokens, invocation.stop_reason
+    )
+    headers = {
+        "X-Amzn-Bedrock-Invocation-Latency": str(call.elapsed_ms()),
+        "X-Amzn-Bedrock-Input-Token-Count": str(invocation.prompt_tokens),
+        "X-Amzn-Bedrock-Output-Token-Count": str(invocation.output_tokens),
+        **invocation.options,
+    }
+    return await call.respond(json.dumps({**body, **invocation.guardrail_members()}).encode(), headers)
+
+
+async def invoke_model_stream(call: Call) -> web.StreamResponse:
+    """Serve ``InvokeModelWithResponseStream``."""
+    invocation = await _admit(call)
+    headers = {"X-Amzn-Bedrock-Content-Type": "application/json", **invocation.options}
+    guardrail = invocation.guardrail
+    try:
+        blocked = guardrail.block_input(invocation.request.prompt) if guardrail else None
+        if blocked is not None or (guardrail is not None and guardrail.synchronous):
+            text = blocked if blocked is not None else await invocation.whole_text()
+            response, writer = await call.open_stream(headers)
+            await _write_chunk(invocation, writer, text, first=True)
+            await _write_last(invocation, writer, first=False)
+        else:
+            response = await _stream_pieces(invocation, headers)
+    finally:
+        invocation.settle()
+    return response
+
+
+async def _stream_pieces(invocation: _Invocation, headers: dict[str, str]) -> web.StreamResponse:
+    """Send each piece when it is due; an engine's error before the first one is still an HTTP error."""
+    generation, pace, stats = invocation.generation, invocation.pace, invocation.call.state.stats
+    response: web.StreamResponse | None = None
+    writer: BodyWriter | None = None
+    written: list[str] = []
+    try:
+        async with aclosing(generation.pieces()) as pieces:
+            async for piece in pieces:
+                stats.pieces += 1
+                if response is None or writer is None:
+                    response, writer = await invocation.call.open_stream(headers)
+                if pace.enabled:
+                    await pace.next()
+                invocation.output_tokens = generation.output_tokens
+                if invocation.guardrail is not None:
+                    written.append(piece)
+                    if (message := invocation.guardrail.block_output("".join(written))) is not None:
+                        await _write_chunk(invocation, writer, message, first=len(written) == 1)
+                        break
+                await _write_chunk(invocation, writer, piece, first=invocation.first_byte_ms is None)
+        invocation.stop_reason = generation.stop_reason
+        if response is None or writer is None:
+            response, writer = await invocation.call.open_stream(headers)
+        await _write_last(invocation, writer, first=invocation.first_byte_ms is None)
+    except ServiceError as error:
+        if response is None or writer is None:
+            raise
+        await writer.write(exception_frame(error))
+        await writer.finish()
+        raise BodyEnded(response) from error
+    return response
+
+
+async def _write_chunk(invocation: _Invocation, writer: BodyWriter, text: str, *, first: bool) -> None:
+    if first:
+        invocation.first_byte_ms = invocation.call.elapsed_ms()
+    prompt_tokens = invocation.prompt_tokens if first else None
+    chunk = invocation.shape.chunk(text, prompt_tokens, invocation.output_tokens, None)
+    await writer.write(chunk_frame(json.dumps(chunk).encode()))
+
+
+async def _write_last(invocation: _Invocation, writer: BodyWriter, *, first: bool) -> None:
+    prompt_tokens = invocation.prompt_tokens if first else None
+    chunk = {
+        **invocation.shape.chunk("", prompt_tokens, invocation.output_tokens, invocation.stop_reason),
+        **invocation.shape.last_usage(invocation.prompt_tokens, invocation.output_tokens),
+        **invocation.guardrail_members(),
+        "amazon-bedrock-invocationMetrics": invocation.metrics(),
+    }
+    await writer.write(chunk_frame(json.dumps(chunk).encode()))
+    await writer.finish()
+
+
+async def _admit(call: Call) -> _Invocation:
+    """Validate a request and take its share of the quotas.
+
+    Raises:
+        ServiceError: As Bedrock would refuse it.
+    """
+    state, headers = call.state, call.http.headers
+    model = find_model(call.resource, call.caller.region)
+    request = parse_body(call.body, model, lambda messages: render_chat(messages, state.chat_template))
+    options = _options(headers)
+    if options.get(_LATENCY) == "optimized":
+        _check_latency(model, call.caller.region)
+    guardrail = find_guardrail(state.guardrails, headers, request.guardrail_config)
+    prompt_tokens = await _count_prompt(call, request.prompt, model.context_window)
+    cap = model.info.latency_max_tokens if model.info is not None else None
+    if _LATENCY in options and cap is not None and prompt_tokens + request.max_gen_len > cap:
+        options[_LATENCY] = "standard"  # what is too long is served as standard, and the header says so
+    reservation = None
+    if state.quotas is not None:
+        reservation = state.quotas.admit(model.model_id, prompt_tokens + request.max_gen_len)
+    return _Invocation(
+        call,
+        model,
+        request,
+        guardrail,
+        prompt_tokens,
+        AnswerShape(request.format, model.model_id, call.request_id),
+        options,
+        Pace(state.ticker, state.first_token_delay, state.token_delay),
+        reservation,
+    )
+
+
+async def _count_prompt(call: Call, prompt: str, window: int) -> int:
+    """The tokens of a prompt, counted off the event loop where that takes long.
+
+    Raises:
+        ServiceError: They do not fit in the context window.
+    """
+    if len(prompt) > window * _MOST_CHARS_PER_TOKEN:
+        raise invalid("Input is too long for requested model.")
+    if len(prompt) < _LONG_PROMPT_CHARS:
+        tokens = estimate_tokens(prompt)
+    else:
+        loop = asyncio.get_running_loop()
+        tokens = await loop.run_in_executor(call.state.executor, estimate_tokens, prompt)
+    if tokens > window:
+        raise invalid(
+            f"This model's maximum context length is {window} tokens. Please reduce the length of the prompt"
+        )
+    return tokens
+
+
+def _check_latency(model: ModelTarget, region: str | None) -> None:
+    """Latency-optimised inference is for some models, in some regions, and through the profile only."""
+    info = model.info
+    if info is None:
+        return
+    direct = model.model_id.endswith(info.model_id) and model.model_id.partition(".")[0] == "meta"
+    if direct or not info.latency_regions or (region is not None and region not in info.latency_regions):
+        raise invalid(f"Latency performance configuration is not supported for {info.model_id}.")
+
+
+def _options(headers: Mapping[str, str]) -> dict[str, str]:
+    """Check the options in the headers; returns those that the response echoes."""
+    echoed: dict[str, str] = {}
+    latency = headers.get(_LATENCY)
+    if latency is not None:
+        if latency not in ("standard", "optimized"):
+            raise constraint_error(
+                "performanceConfigLatency",
+                latency,
+                "Member must satisfy enum value set: [standard, optimized]",
+            )
+        echoed[_LATENCY] = latency
+    tier = headers.get(_SERVICE_TIER)
+    if tier is not None:
+        if tier not in ("priority", "default", "flex", "reserved"):
+            raise constraint_error(
+                "serviceTier",
+                tier,
+                "Member must satisfy enum value set: [priority, default, flex, reserved]",
+            )
+        echoed[_SERVICE_TIER] = "default"  # all that Bedrock offers for Llama
+    metadata = headers.get("X-Amzn-Bedrock-Request-Metadata")
+    if metadata is not None:
+        _check_request_metadata(metadata)
+    return echoed
+
+
+def _check_request_metadata(metadata: str) -> None:
+    if len(metadata) > _MAX_METADATA_CHARS:
+        raise constraint_error(
+            "requestMetadata", "", f"Member must have length less than or equal to {_MAX_METADATA_CHARS}"
+        )
+    try:
+        pairs = json.loads(metadata)
+    except ValueError:
+        raise invalid("The request metadata is not valid JSON.") from None
+    if not isinstance(pairs, dict) or not all(isinstance(value, str) for value in pairs.values()):
+        raise invalid("The request metadata must be a JSON object of strings.")

@@ -1,0 +1,114 @@
+"""Which path is which operation."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from aiohttp import web
+
+from llama_bedrock.local.runtime.body_validation import malformed_json
+from llama_bedrock.local.runtime.dispatch import Call, Operation, dispatcher
+from llama_bedrock.local.runtime.frames import ServiceError, invalid
+from llama_bedrock.local.runtime.invoke_model import invoke_model, invoke_model_stream
+from llama_bedrock.local.runtime.state import EndpointState
+
+_MODEL = "/model/{resource}"
+_BASE = "/knowledgebases/{resource}"
+_SOURCE = f"{_BASE}/datasources/{{source}}"
+
+# Method, path, name in the API, module and function. These modules are imported by their first call: most
+# endpoints serve models only.
+_KNOWLEDGE_BASE_OPERATIONS = (
+    ("POST", f"{_BASE}/retrieve", "Retrieve", "retrieve", "retrieve"),
+    (
+        "POST",
+        "/retrieveAndGenerate",
+        "RetrieveAndGenerate",
+        "retrieve_and_generate",
+        "retrieve_and_generate",
+    ),
+    (
+        "POST",
+        "/retrieveAndGenerateStream",
+        "RetrieveAndGenerateStream",
+        "retrieve_and_generate",
+        "retrieve_and_generate_stream",
+    ),
+    ("POST", "/rerank", "Rerank", "rerank_operation", "rerank"),
+    (
+        "PUT",
+        f"{_SOURCE}/documents",
+        "IngestKnowledgeBaseDocuments",
+        "ingest_operations",
+        "ingest",
+    ),
+    (
+        "POST",
+        f"{_SOURCE}/documents/getDocuments",
+        "GetKnowledgeBaseDocuments",
+        "ingest_operations",
+        "get_documents",
+    ),
+    (
+        "POST",
+        f"{_SOURCE}/documents/deleteDocuments",
+        "DeleteKnowledgeBaseDocuments",
+        "ingest_operations",
+        "delete_documents",
+    ),
+    (
+        "PUT",
+        f"{_SOURCE}/ingestionjobs/",
+        "StartIngestionJob",
+        "ingest_operations",
+        "start_job",
+    ),
+    (
+        "GET",
+        f"{_SOURCE}/ingestionjobs/{{job}}",
+        "GetIngestionJob",
+        "ingest_operations",
+        "get_job",
+    ),
+)
+
+
+def add_routes(app: web.Application, state: EndpointState) -> None:
+    """Add every operation that the local endpoint serves, and an answer for all others."""
+    for path, name, operation in (
+        (f"{_MODEL}/invoke", "InvokeModel", invoke_model),
+        (f"{_MODEL}/invoke-with-response-stream", "InvokeModelWithResponseStream", invoke_model_stream),
+        (f"{_MODEL}/count-tokens", "CountTokens", _count_tokens),
+    ):
+        app.router.add_route("POST", path, dispatcher(state, name, operation, malformed_json))
+    for method, path, name, module, function in _KNOWLEDGE_BASE_OPERATIONS:
+        handler = dispatcher(state, name, _imported(module, function), _serialization_error)
+        app.router.add_route(method, path, handler)
+    app.router.add_route("*", "/{resource:.*}", dispatcher(state, "Unknown", _unknown, _serialization_error))
+
+
+def _imported(module: str, function: str) -> Operation:
+    async def serve(call: Call) -> web.StreamResponse:
+        operation: Operation = getattr(
+            import_module(f"llama_bedrock.local.knowledge_base.{module}"), function
+        )
+        return await operation(call)
+
+    return serve
+
+
+async def _count_tokens(call: Call) -> web.StreamResponse:
+    raise invalid("The provided model doesn't support counting tokens.")
+
+
+async def _unknown(call: Call) -> web.StreamResponse:
+    raise ServiceError(
+        "UnknownOperationException",
+        f"The local endpoint does not serve {call.http.method} {call.http.path}: it has InvokeModel and its "
+        "stream, Retrieve, RetrieveAndGenerate and its stream, Rerank, and the ingestion of documents.",
+    )
+
+
+def _serialization_error() -> ServiceError:
+    """What the other services say to a body that is no JSON object."""
+    return ServiceError("SerializationException", "The request body is not a JSON object.", status=400)

@@ -1,0 +1,180 @@
+"""Answers that are JSON: how they are asked for, and how clean JSON is read out of what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llama_bedrock.tools.json_schema import resolve, types_of
+from llama_bedrock.tools.json_writer import JsonWriter
+from llama_bedrock.tools.parser.source import Reading, Source, Unreadable
+from llama_bedrock.tools.parser.tool_call_parser import CUT_REASONS
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """What a JSON answer shall look like.
+
+    Attributes:
+        name: What the schema describes.
+        schema: JSON schema, None for any object.
+        description: What it is for.
+        strict: Nothing beside the schema is allowed.
+    """
+
+    name: str = "answer"
+    schema: Mapping[str, Any] | None = None
+    description: str = ""
+    strict: bool = False
+
+    @property
+    def opening(self) -> str:
+        """The first character of the answer: ``{``, ``[``, or none where the schema allows anything."""
+        if self.schema is None:
+            return "{"
+        schema = resolve(self.schema, self.schema)
+        names = types_of(schema)
+        if names == ("array",):
+            return "["
+        return "{" if names == ("object",) or "properties" in schema else ""
+
+    def instructions(self, *, with_tools: bool = False) -> str:
+        """Write what the system message says about it.
+
+        Args:
+            with_tools: Tools are offered too: only the answer that calls none has this form.
+        """
+        begin = "When you call no function, answer" if with_tools else "Answer"
+        kind = "list" if self.opening == "[" else "value" if not self.opening else "object"
+        text = f"{begin} with one JSON {kind} and nothing else: no explanation, no code block."
+        if self.schema is None:
+            return text
+        about = f" It is {self.name}: {self.description}" if self.description else ""
+        schema = json.dumps(self.schema, ensure_ascii=False, default=str)
+        rule = f"It must be valid for this JSON schema; write the {kind} itself, not the schema:"
+        return f"{text}{about}\n{rule}\n{schema}"
+
+    def prefill(self, *, with_tools: bool = False) -> str:
+        """Return the text that begins the assistant's turn; none where the model may call a tool instead."""
+        return "" if with_tools else self.opening
+
+
+def read_response_format(value: Any) -> ResponseFormat | None:
+    """Read ``response_format`` as OpenAI and LangChain write it.
+
+    Args:
+        value: ``{"type": "json_schema", "json_schema": {"name": …, "schema": {…}, "strict": …}}``,
+            ``{"type": "json_object"}``, which may hold a ``schema`` too, ``{"type": "text"}``, a
+            `ResponseFormat`, or None.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if value is None or isinstance(value, ResponseFormat):
+        return value
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    if kind == "text":
+        return None
+    holder = value.get("json_schema") if kind == "json_schema" else value
+    if kind not in ("json_schema", "json_object") or not _holds_schema(holder, needed=kind == "json_schema"):
+        raise ValueError(
+            f"response_format={value!r}: give {{'type': 'json_schema', 'json_schema': {{'name': …, "
+            "'schema': …}}, {'type': 'json_object'} or {'type': 'text'}"
+        )
+    schema = holder.get("schema")
+    return ResponseFormat(
+        name=str(holder.get("name") or (schema or {}).get("title") or "answer"),
+        schema=schema,
+        description=str(holder.get("description") or (schema or {}).get("description") or ""),
+        strict=bool(holder.get("strict")),
+    )
+
+
+def _holds_schema(holder: Any, *, needed: bool) -> bool:
+    schema = holder.get("schema") if isinstance(holder, Mapping) else None
+    return isinstance(holder, Mapping) and (isinstance(schema, Mapping) or (schema is None and not needed))
+
+
+class JsonContent:
+    """Turns a generation into the text of one JSON value, while it arrives.
+
+    Words and fences around the value are left out, what is certain is repaired and coerced to the schema. An
+    answer that holds no JSON, or breaks off within it, comes out as it is, so that nothing is hidden.
+
+    Args:
+        form: What the answer shall look like.
+        prefix: Text that began the assistant's turn in the prompt; it is part of the answer.
+    """
+
+    def __init__(self, form: ResponseFormat, *, prefix: str = "") -> None:
+        self._form = form
+        self._schema: Mapping[str, Any] = form.schema or {}
+        self._source = Source(prefix)
+        self._out: list[str] = []
+        self._closed = False
+        self._reading = self._read()
+        next(self._reading)
+
+    def feed(self, text: str) -> str:
+        """Take text as it arrives; return the JSON text that is certain by now."""
+        if self._closed or not text:
+            return ""
+        self._source.push(text)
+        next(self._reading)
+        return self._take()
+
+    def close(self, stop_reason: str | None = None) -> str:
+        """Say that the answer has ended; return the rest."""
+        if self._closed:
+            return ""
+        self._closed = True
+        self._source.end(cut=stop_reason in CUT_REASONS)
+        for _ in self._reading:
+            pass
+        return self._take()
+
+    def _take(self) -> str:
+        text = "".join(self._out)
+        self._out.clear()
+        return text
+
+    def _read(self) -> Reading[None]:
+        source = self._source
+        source.mark()
+        openings = self._form.opening or "{["
+        found = False
+        while not found and (char := (yield from source.peek())):
+            if char in openings:
+                found = yield from self._read_value()
+            else:
+                source.pos += 1
+        while not source.ended:
+            source.pos = len(source.text)
+            yield
+        source.pos = len(source.text)
+        if not found:
+            self._out.append(source.raw())
+
+    def _read_value(self) -> Reading[bool]:
+        """Read the value; False if there is none and nothing was written."""
+        source = self._source
+        writer = JsonWriter(source, self._schema, self._out)
+        try:
+            yield from writer.read()
+        except Unreadable:
+            if not writer.written:
+                return False
+            while not source.ended:
+                source.pos = len(source.text)
+                yield
+            source.pos = len(source.text)
+            self._out.append(source.raw())
+        return True
+
+
+def clean_json(text: str, form: ResponseFormat, *, stop_reason: str | None = None) -> str:
+    """Return the JSON of a whole answer, the answer itself if it holds none."""
+    content = JsonContent(form)
+    return content.feed(text) + content.close(stop_reason)

@@ -1,0 +1,1 @@
+"""Generated text to words and tool calls, while it arrives. No I/O."""

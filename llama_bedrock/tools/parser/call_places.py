@@ -1,0 +1,337 @@
+"""Where in an answer calls may stand, and what becomes of text that looked like one."""
+
+from __future__ import annotations
+
+import re
+
+from llama_bedrock.tools.parser.call_events import CallWriter
+from llama_bedrock.tools.parser.call_lists import read_list
+from llama_bedrock.tools.parser.fences import FenceReader
+from llama_bedrock.tools.parser.function_tags import read_function
+from llama_bedrock.tools.parser.groups import GroupReader, Place
+from llama_bedrock.tools.parser.json_calls import read_objects
+from llama_bedrock.tools.parser.markers import (
+    AFTER_TOKENS,
+    CALL_TOKENS,
+    CLOSING_TAGS,
+    END_TOKEN,
+    FUNCTION_TAG,
+    HEADER_TOKENS,
+    INTERPRETERS,
+    LIST_MARKER,
+    MARKERS,
+    MESSAGE_END,
+    OPENING_TAGS,
+    OWN_ROLE,
+    ROLES,
+    TURN_END,
+    is_example,
+)
+from llama_bedrock.tools.parser.pythonic_calls import names_call, read_bare_name, read_calls, wrapper_length
+from llama_bedrock.tools.parser.source import Reading, Source, skip_space
+from llama_bedrock.tools.parser.words_around import TextWriter
+
+_PLAIN = re.compile(r"[^\n\[{<`]+")
+_DATA = re.compile(r"[^\n\[\]{}<]+")
+_SPACE = re.compile(r"\s+")
+_BARE_FUNCTION = "function="
+_INVISIBLE = "\ufeff\u200b\u2060"
+_BEFORE_INLINE = frozenset(":.!?;>)*")
+_BEGINNINGS = frozenset(marker[:end] for marker in MARKERS for end in range(1, len(marker) + 1))
+_MARKERS = frozenset(MARKERS)
+
+
+class AnswerReader:
+    """Reads one answer from its source and tells the two writers.
+
+    Args:
+        source: The text.
+        text: Gets the words.
+        writer: Gets the calls.
+        prefix: Text that the model was given as the beginning of its answer.
+    """
+
+    def __init__(self, source: Source, text: TextWriter, writer: CallWriter, prefix: str) -> None:
+        self._source, self._text, self._writer = source, text, writer
+        self._groups = GroupReader(source, text, writer, prefix)
+
+    @property
+    def stopped(self) -> bool:
+        """True once a token that ends the turn was read."""
+        return self._groups.stopped
+
+    def read(self) -> Reading[None]:
+        """Read to the end of the text."""
+        source = self._source
+        yield from self._begin()
+        while not self._groups.stopped and (char := (yield from source.peek())):
+            if char.isspace():
+                self._read_space()
+            elif char in "[{":
+                yield from self._read_bracket(char)
+            elif char == "<":
+                yield from self._read_marker()
+            elif char == '"' and self._place() is Place.START and (yield from source.starts_with('"{\\')):
+                yield from self._read_quoted_object()
+            elif char == "`" and not self._text.nesting:
+                yield from self._read_backticks()
+            elif self._text.after_call and char in ";,":
+                source.pos += 1
+            elif self._text.after_call and (yield from source.starts_with(OWN_ROLE)):
+                self._groups.stopped = True
+            elif self._text.line_start and not self._text.nesting and (yield from self._read_bare(char)):
+                pass
+            else:
+                self._read_words()
+        while not source.ended:
+            source.pos = len(source.text)
+            yield
+
+    def _begin(self) -> Reading[None]:
+        """Skip a header the model repeats, and put in what it was given, unless it begins anew."""
+        yield from self._skip_header()
+        source, prefix = self._source, self._groups.prefix
+        if not prefix or self._groups.stopped:
+            return
+        for beginning in (prefix, prefix[1:], '{"name"', '[{"name"'):
+            if len(beginning) > 1 and (yield from source.starts_with(beginning)):
+                self._groups.prefix = prefix[:1] if beginning == prefix[1:] else ""
+                break
+        source.prepend(self._groups.prefix)
+
+    def _skip_header(self) -> Reading[None]:
+        source, header = self._source, False
+        while True:
+            char = yield from source.peek()
+            if char.isspace() and not header:
+                self._read_space()
+            elif char and (char.isspace() or char in _INVISIBLE):
+                source.pos += 1
+            elif char == "<" and (token := (yield from self._match_marker())) in HEADER_TOKENS:
+                source.pos += len(token)
+                header = True
+            elif header and (yield from source.starts_with(ROLES)):
+                self._groups.stopped = True
+                return
+            elif (yield from source.starts_with(OWN_ROLE)):
+                source.pos += len("assistant")
+                header = True
+            else:
+                return
+
+    def _read_space(self) -> None:
+        match = _SPACE.match(self._source.text, self._source.pos)
+        if match is not None:
+            self._source.pos = match.end()
+            self._text.write(match[0])
+
+    def _read_words(self) -> None:
+        """Write text up to the next character that may begin something else."""
+        source, text = self._source, self._text
+        match = (_DATA if text.nesting else _PLAIN).match(source.text, source.pos)
+        end = match.end() if match is not None else source.pos + 1
+        words = source.text[source.pos : end]
+        source.pos = end
+        self._write(words)
+        if match is None and words in "]}" and text.nesting:
+            text.nesting -= 1
+
+    def _write(self, words: str) -> None:
+        """Write words, without what the model was given."""
+        if words := self._groups.own(words):
+            self._text.write(words)
+
+    def _place(self) -> Place:
+        if self._groups.announced or self._text.after_call or not self._text.prose:
+            return Place.START
+        return Place.LINE if self._text.line_start else Place.INLINE
+
+    def _read_bracket(self, char: str) -> Reading[None]:
+        """Read a list, an object or an array of calls; or a bracket."""
+        source, text = self._source, self._text
+        place = self._place()
+        if char == "[" and place is Place.START and (yield from source.starts_with(LIST_MARKER)):
+            source.pos += len(LIST_MARKER)
+            self._groups.announced = True
+            return
+        lead = text.lead.rstrip()
+        if text.nesting or (
+            place is not Place.START
+            and (
+                is_example(lead, inline=place is Place.INLINE)
+                or (place is Place.INLINE and char == "[" and lead[-1:] not in _BEFORE_INLINE)
+            )
+        ):
+            source.pos += 1
+            self._write(char)
+            text.nesting += 1
+            return
+        first = char if char == "{" else (yield from source.ahead((yield from source.solid(1))))
+        if first == "]" and place is Place.START and (yield from self._read_empty_list()):
+            return
+        python = first not in ("{", '"', "'")
+        source.mark()
+        self._writer.begin_group(eager=not (python and place is Place.INLINE), leading=place is Place.START)
+        if python:
+            source.pos += 1
+            yield from self._groups.read(read_list(source, self._writer), place, python=True)
+        else:
+            yield from self._groups.read(read_objects(source, self._writer), place, python=False)
+
+    def _read_quoted_object(self) -> Reading[None]:
+        """Read an object that is written as a text."""
+        self._source.mark()
+        self._writer.begin_group(eager=True)
+        self._source.pos += 1
+        reading = read_objects(self._source, self._writer)
+        yield from self._groups.read(reading, Place.START, python=False)
+
+    def _read_empty_list(self) -> Reading[bool]:
+        """Drop ``[]`` where it is the whole answer: it says that nothing is called."""
+        closing = yield from self._source.solid(1)
+        if not (yield from self._groups.line_ends(closing + 1)):
+            return False
+        self._source.pos += closing + 1
+        self._groups.prefix = ""
+        self._text.call_written()
+        return True
+
+    def _read_bare(self, char: str) -> Reading[bool]:
+        """Read calls that stand on their own lines without a list; False if there is none."""
+        place = self._place()
+        if not (char.isalpha() or char == "_"):
+            return False
+        source, announced = self._source, self._groups.announced
+        if place is Place.START and char == "f" and (yield from source.starts_with(_BARE_FUNCTION)):
+            yield from self._read_function(FUNCTION_TAG[1:])
+            return True
+        wrapper = (yield from wrapper_length(source)) if announced else 0
+        length = (yield from read_bare_name(source, self._writer, at=wrapper)) if wrapper else 0
+        if not length:
+            wrapper = 0
+            length = yield from read_bare_name(source, self._writer, announced=announced)
+        if not length or (place is Place.LINE and is_example(self._text.lead, inline=False)):
+            return False
+        source.mark()
+        self._writer.begin_group(eager=False)
+        source.pos += wrapper
+        reading = read_calls(source, self._writer, length)
+        yield from self._groups.read(reading, place, python=True, bare=True, alone=wrapper > 0)
+        return True
+
+    def _read_marker(self) -> Reading[None]:
+        """Read a control token or a tag; or a less-than sign."""
+        source = self._source
+        marker = yield from self._match_marker()
+        if marker in TURN_END:
+            self._groups.stopped = True
+        elif marker in MESSAGE_END:
+            source.pos += len(marker)
+            yield from skip_space(source)
+            self._groups.stopped = not (yield from source.starts_with("<|python_"))
+        elif marker in AFTER_TOKENS:
+            source.pos += len(marker)
+        elif marker in CALL_TOKENS:
+            source.pos += len(marker)
+            self._groups.announced = True
+            yield from self._read_code()
+        elif marker in CLOSING_TAGS and self._text.after_call:
+            source.pos += len(marker)
+        elif marker in OPENING_TAGS and not self._text.nesting and (yield from self._opens_call(len(marker))):
+            source.pos += len(marker)
+            self._groups.announced = True
+        elif marker in OPENING_TAGS and self._text.after_call and (yield from self._ends(len(marker))):
+            source.pos += len(marker)  # it was meant to be the closing one
+        elif marker == FUNCTION_TAG and not self._text.nesting:
+            yield from self._read_function()
+        else:
+            source.pos += 1
+            self._write("<")
+
+    def _match_marker(self) -> Reading[str]:
+        """Return the longest marker that lies ahead, waiting only while one may."""
+        found, length = "", 1
+        while True:
+            if not (yield from self._source.fill(length)):
+                return found
+            ahead = self._source.text[self._source.pos : self._source.pos + length]
+            if ahead not in _BEGINNINGS:
+                return found
+            if ahead in _MARKERS:
+                found = ahead
+            length += 1
+
+    def _opens_call(self, length: int) -> Reading[bool]:
+        at = yield from self._source.solid(length)
+        return (yield from self._source.ahead(at)) in ("[", "{") or (yield from names_call(self._source, at))
+
+    def _ends(self, length: int) -> Reading[bool]:
+        return (yield from self._source.ahead((yield from self._source.solid(length)))) in ("", "<")
+
+    def _read_function(self, tag: str = FUNCTION_TAG) -> Reading[None]:
+        """Read ``<function=…``."""
+        source, place = self._source, self._place()
+        following = yield from source.ahead(len(tag))
+        if following not in ("=", "/", ":", "(", " ") or (
+            place is not Place.START and is_example(self._text.lead, inline=place is Place.INLINE)
+        ):
+            source.pos += 1
+            self._write("<")
+            return
+        source.mark()
+        self._writer.begin_group(eager=True)
+        source.pos += len(tag)
+        yield from self._groups.read(read_function(source, self._writer), place, python=False)
+
+    def _read_code(self) -> Reading[None]:
+        """Give what follows the token to the interpreter, where one was offered and no call follows."""
+        source, writer = self._source, self._writer
+        interpreter = next((name for name in INTERPRETERS if name in writer.specs), None)
+        char = yield from skip_space(source)
+        if interpreter is None or not char or char in "[{<" or (yield from read_bare_name(source, writer)):
+            return
+        source.mark()
+        while not source.ended:
+            source.pos = len(source.text)
+            yield
+        source.to_mark()
+        end = END_TOKEN.search(source.text, source.pos)
+        code = source.text[source.pos : end.start() if end else len(source.text)].rstrip()
+        source.pos = end.start() if end else len(source.text)
+        writer.begin_group(eager=True)
+        if source.cut:
+            writer.start(interpreter)
+            writer.fail(code, "the answer was cut off before the code was complete")
+        else:
+            parameters = writer.specs[interpreter].properties
+            writer.write(
+                interpreter, {"code" if "code" in parameters else next(iter(parameters), "code"): code}
+            )
+        yield from self._groups.accept()
+
+    def _read_backticks(self) -> Reading[None]:
+        """Read inline code, which is text, or a fenced block, which may hold calls."""
+        reader = FenceReader(self._source, self._writer)
+        place = self._place()
+        ticks = yield from reader.count_ticks()
+        if place is Place.START or (
+            ticks >= 3 and not is_example(self._text.lead, inline=place is Place.INLINE)
+        ):
+            self._source.mark()
+            self._writer.begin_group(eager=False, leading=place is Place.START)
+            accepted = yield from reader.read_calls(ticks, after_words=place is not Place.START)
+            if accepted:
+                yield from self._groups.accept()
+                return
+            self._groups.reject()
+            self._text.nesting = 0
+            if reader.closed:
+                return
+        else:
+            self._source.pos += ticks
+            self._write("`" * ticks)
+        while not self._groups.stopped and (part := (yield from reader.read_code(ticks))):
+            self._write(part)
+            if (yield from self._source.peek()) == "<" and not reader.closed:
+                marker = yield from self._match_marker()
+                self._groups.stopped = marker in TURN_END or marker in MESSAGE_END

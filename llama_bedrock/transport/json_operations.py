@@ -1,0 +1,142 @@
+"""JSON operations of other services, such as `Retrieve`: coded by botocore's service model, sent by either
+shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llama_bedrock.errors import LlamaBedrockError
+from llama_bedrock.transport.error_mapping import CallContext, DamagedAnswerError, check_json
+from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder
+
+
+class JsonOperation:
+    """One operation of a REST-JSON service.
+
+    Args:
+        client: A boto3 client of the service.
+        method: boto3's name of the method, such as `retrieve_and_generate_stream`.
+
+    Raises:
+        ValueError: The service has no such operation.
+    """
+
+    def __init__(self, client: Any, method: str) -> None:
+        name = client.meta.method_to_api_mapping.get(method)
+        if name is None:
+            raise ValueError(f"{client.meta.service_model.service_name} has no operation {method!r}")
+        self.name: str = name
+        self._model = client.meta.service_model.operation_model(name)
+        self._protocol: str = client.meta.service_model.resolved_protocol
+
+    @property
+    def stream_member(self) -> str | None:
+        """The member of the answer that is a stream of events, if one is."""
+        member = self._model.output_shape.event_stream_name
+        return str(member) if member else None
+
+    def encode(self, arguments: Mapping[str, Any]) -> tuple[str, str, dict[str, str], bytes]:
+        """Return method, path with query, headers and body of a request.
+
+        Raises:
+            ValueError: The arguments do not fit the operation.
+        """
+        from botocore.exceptions import ParamValidationError
+        from botocore.serialize import create_serializer
+        from botocore.utils import percent_encode_sequence
+
+        try:
+            request = create_serializer(self._protocol).serialize_to_request(dict(arguments), self._model)
+        except ParamValidationError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        path = request["url_path"]
+        if request["query_string"]:
+            path += ("&" if "?" in path else "?") + percent_encode_sequence(request["query_string"])
+        body = request["body"]
+        return (
+            request["method"],
+            path,
+            dict(request["headers"]),
+            body.encode() if isinstance(body, str) else body,
+        )
+
+    def decode(
+        self, status: int, headers: Mapping[str, str], body: bytes, context: CallContext
+    ) -> dict[str, Any]:
+        """Return the answer as boto3 does; without the member that is a stream.
+
+        Raises:
+            BedrockStreamError: It is not what the service model says.
+        """
+        from botocore.awsrequest import HeadersDict
+        from botocore.parsers import ResponseParserError, create_parser
+
+        answer = {
+            "body": body,
+            "headers": HeadersDict(headers),
+            "status_code": status,
+            "context": {"operation_name": self.name},
+        }
+        try:
+            check_json(body)  # botocore reads half an object as an answer without members
+            parsed: dict[str, Any] = create_parser(self._protocol).parse(answer, self._model.output_shape)
+        except DamagedAnswerError as error:
+            raise context.damaged(str(error), headers) from error
+        except (ResponseParserError, ValueError) as error:
+            raise context.damaged(f"the answer cannot be read: {error}", headers) from error
+        if self.stream_member is not None:
+            parsed.pop(self.stream_member, None)
+        return parsed
+
+    def events(self, headers: Mapping[str, str], context: CallContext) -> EventParser:
+        """Return a parser for the stream of an answer."""
+        member = self.stream_member
+        if member is None:
+            raise ValueError(f"{self.name} does not answer with a stream")
+        return EventParser(self._model.output_shape.members[member], headers, context)
+
+
+class EventParser:
+    """Reads a stream of modelled events, each as a dict with one key; like `StreamParser` it never raises."""
+
+    def __init__(self, shape: Any, headers: Mapping[str, str], context: CallContext) -> None:
+        from botocore.parsers import EventStreamJSONParser
+
+        self.failure: LlamaBedrockError | None = None
+        self._shape = shape
+        self._headers = headers
+        self._context = context
+        self._decoder = EventStreamDecoder()
+        self._parser = EventStreamJSONParser()
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """Take bytes, cut anywhere; return the events they complete."""
+        events: list[dict[str, Any]] = []
+        try:
+            for headers, payload in self._decoder.feed(data):
+                if headers.get(":message-type", "event") != "event":
+                    self.failure = self._context.from_frame(headers, payload, self._headers)
+                    return events
+                answer = {"status_code": 200, "headers": headers, "body": payload}
+                event = self._parser.parse(answer, self._shape)
+                if event:
+                    events.append(event)
+        except (EventStreamDecodeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            self._damaged(error)
+        else:
+            if self._decoder.failure is not None:
+                self._damaged(self._decoder.failure)
+        return events
+
+    def close(self) -> None:
+        """Tell the parser that the bytes have ended; `failure` is set when that was inside an event."""
+        try:
+            self._decoder.close()
+        except EventStreamDecodeError as error:
+            self._damaged(error)
+
+    def _damaged(self, error: Exception) -> None:
+        if self.failure is None:
+            self.failure = self._context.damaged(f"the stream is damaged: {error}", self._headers)

@@ -1,0 +1,169 @@
+"""What the async shell takes from a boto3 client: where to send, how to sign, and boto3's own JSON coding."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from llama_bedrock.transport.error_mapping import CallContext
+
+Result = TypeVar("Result")
+
+# A refresh that fails while the credentials are still good is tried again no sooner than this, in seconds.
+_REFRESH_AGAIN = 10.0
+
+
+class Wire:
+    """A boto3 client, as seen by the async shell. Made in a thread: it reads files and loads certificates."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.region: str = client.meta.region_name
+        self.config: Any = client.meta.config
+        self.credentials: Any = client._get_credentials()
+        self._signer = client._request_signer
+        self._endpoints: dict[str, tuple[str, dict[str, Any]]] = {}
+        http = client._endpoint.http_session
+        self._verify = http._verify
+        self._proxy_config = http._proxy_config
+        self.ssl_context = self._make_ssl_context()
+        self._refresh = OncePerLoop()
+        self._refresh_failed_at = -_REFRESH_AGAIN
+
+    def url(self, operation: str, path: str) -> str:
+        """Return the URL of an operation; `path` begins with a slash and is percent-encoded."""
+        base, _ = self._endpoint(operation)
+        return base.rstrip("/") + path
+
+    def proxy(self, url: str) -> tuple[str | None, dict[str, str]]:
+        """Return the proxy for a URL and the headers the proxy wants."""
+        proxy = self._proxy_config.proxy_url_for(url)
+        return proxy, self._proxy_config.proxy_headers_for(proxy) if proxy else {}
+
+    def sign(
+        self, operation: str, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> dict[str, str]:
+        """Return all headers of a request, those of authentication included. Does not block.
+
+        Credentials that have to be renewed are renewed by `fresh_credentials` before.
+        """
+        from botocore.awsrequest import AWSRequest
+
+        request = AWSRequest(method=method, url=url, headers=headers, data=body)
+        request.headers["User-Agent"] = self._user_agent()
+        request.context = self._signing_context(operation)
+        self._signer.sign(operation, request)
+        return {name: _text(value) for name, value in request.headers.items()}
+
+    async def fresh_credentials(self) -> None:
+        """Have the credentials renewed in a thread if it is time; once, however many calls wait for it."""
+        credentials = self.credentials
+        needed = getattr(credentials, "refresh_needed", None)
+        if needed is None or not needed():
+            return
+        urgent = needed(credentials._mandatory_refresh_timeout)
+        if not urgent and time.monotonic() - self._refresh_failed_at < _REFRESH_AGAIN:
+            return
+        await self._refresh.run(credentials.get_frozen_credentials)
+        if needed():
+            self._refresh_failed_at = time.monotonic()
+
+    def context(self, operation: str, model_id: str | None) -> CallContext:
+        """Return the context of a call for its errors."""
+        return CallContext(operation, model_id, self.region, self.client.meta.endpoint_url)
+
+    def _endpoint(self, operation: str) -> tuple[str, dict[str, Any]]:
+        """Resolve an operation's endpoint once: for these services it depends on nothing in the request."""
+        known = self._endpoints.get(operation)
+        if known is None:
+            client = self.client
+            model = client.meta.service_model.operation_model(operation)
+            context: dict[str, Any] = {
+                "client_region": self.region,
+                "client_config": self.config,
+                "has_streaming_input": False,
+                "auth_type": model.resolved_auth_type,
+                "unsigned_payload": model.unsigned_payload,
+                "auth_options": client.meta.service_model.metadata.get("auth"),
+            }
+            url, _, _ = client._resolve_endpoint_ruleset(model, {}, context)
+            known = self._endpoints[operation] = (url, context)
+        return known
+
+    def _signing_context(self, operation: str) -> dict[str, Any]:
+        _, resolved = self._endpoint(operation)
+        context = dict(resolved)
+        if self.credentials is not None and hasattr(self.credentials, "refresh_needed"):
+            # The signer would refresh in this thread; hand it what fresh_credentials left.
+            frozen = self.credentials._frozen_credentials
+            context["signing"] = {**context.get("signing", {}), "request_credentials": _Frozen(frozen)}
+        return context
+
+    def _user_agent(self) -> str:
+        creator = getattr(self.client, "_user_agent_creator", None)
+        return str(creator.to_string() if creator is not None else self.config.user_agent)
+
+    def _make_ssl_context(self) -> ssl.SSLContext | None:
+        if urlsplit(self.client.meta.endpoint_url).scheme != "https":
+            return None
+        from botocore.httpsession import get_cert_path
+
+        if self._verify is False:
+            context = ssl._create_unverified_context()  # the caller's configuration says so
+        else:
+            context = ssl.create_default_context(cafile=get_cert_path(self._verify))
+        cert = self.config.client_cert
+        if cert is not None:
+            context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+        settings = self.config.proxies_config or {}
+        if settings.get("proxy_ca_bundle"):
+            context.load_verify_locations(cafile=settings["proxy_ca_bundle"])
+        return context
+
+
+@lru_cache(maxsize=64)
+def wire_of(client: Any) -> Wire:
+    """Return the wire of a client; the certificates are loaded once."""
+    return Wire(client)
+
+
+class OncePerLoop:
+    """Runs a blocking function in a thread, once for all calls of a loop that wait for it."""
+
+    def __init__(self) -> None:
+        self._running: dict[asyncio.AbstractEventLoop, asyncio.Future[Any]] = {}
+
+    async def run(self, function: Callable[[], Result]) -> Result:
+        """Return the function's result, or raise what it raises."""
+        loop = asyncio.get_running_loop()
+        running = self._running.get(loop)
+        if running is None:
+            running = self._running[loop] = asyncio.ensure_future(asyncio.to_thread(function))
+            running.add_done_callback(self._done)
+        # Shielded: a call that is cancelled leaves the work to the others.
+        result: Result = await asyncio.shield(running)
+        return result
+
+    def _done(self, future: asyncio.Future[Any]) -> None:
+        self._running.pop(future.get_loop(), None)
+        if not future.cancelled():
+            future.exception()  # looked at, so that nothing is logged when nobody waits any more
+
+
+class _Frozen:
+    """Credentials that are what they are: botocore's signer asks any credentials to freeze themselves."""
+
+    def __init__(self, frozen: Any) -> None:
+        self._frozen = frozen
+
+    def get_frozen_credentials(self) -> Any:
+        return self._frozen
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,1 @@
+"""Files to LangChain documents: loading, reading, splitting."""

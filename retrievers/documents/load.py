@@ -1,0 +1,231 @@
+"""Load files and folders into LangChain documents.
+
+``load_documents`` is the way in. It finds the files (:func:`find_files`), reads each with the reader of its
+format (``readers.py``) and reports what it could not read instead of failing on it. Splitting is
+``splitting.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llama_bedrock.retrievers.documents.readers.by_format import (
+    MAX_FILE_BYTES,
+    SUPPORTED_FORMATS,
+    ReadSettings,
+    has_reader,
+    read_file,
+)
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+
+logger = logging.getLogger(__name__)
+
+SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages"})
+"""Folders that hold other people's code or caches. Hidden ones (a leading dot) are skipped too."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """A file, or a part of one, that could not be read."""
+
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
+def _log_problem(problem: FileProblem) -> None:
+    logger.warning("skipped %s", problem)
+
+
+def load_documents(
+    path: str | os.PathLike[str],
+    *,
+    on_error: Callable[[FileProblem], None] | None = None,
+    encoding: str | None = None,
+    max_file_bytes: int = MAX_FILE_BYTES,
+) -> list[Document]:
+    """Read a file, or every readable file of a folder, into documents.
+
+    PDF gives one document a page, PPTX one a slide; CSV, XLSX, JSON lines and JSON arrays of objects give one
+    a row; every other format one a file. HTML and DOCX become Markdown-like text, so that their headings
+    survive. Metadata: ``source`` (path as given, joined with the path inside the folder), ``document_id``,
+    ``format`` and, where known, ``title``, ``page`` (or slide, from 1), ``line`` (from 1), ``language``
+    (source code). A row in BEIR's form (``_id``, ``title``, ``text``) keeps its id and title.
+
+    A folder is walked in sorted order. Hidden files and folders, ``node_modules``, Python environments and
+    saved FAISSStores are left out; folder links are followed once, so a loop of links ends. Files of unknown
+    name are read if their content is text.
+
+    Args:
+        path: File or folder.
+        on_error: Called for each file (or row) that cannot be read, which is then skipped;
+            ``problems.append`` collects them. Default: a warning in the log.
+        encoding: Encoding of text files. Default: the byte order mark, else UTF-8, else Windows-1252.
+        max_file_bytes: Larger text files are reported, not read; PDF, Office's formats and mail, which hold
+            images too, may be eight times as large. Default 32 MiB.
+
+    Returns:
+        The documents, in the order of their files.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: It holds nothing that can be read; the message says why.
+    """
+    problems: list[FileProblem] = []
+
+    def report(problem: FileProblem) -> None:
+        problems.append(problem)
+        (on_error or _log_problem)(problem)
+
+    settings = ReadSettings(encoding=encoding, max_file_bytes=max_file_bytes)
+    root = check_path(path)
+    documents: list[Document] = []
+    ignored: Counter[str] = Counter()
+    read = 0
+    for file, source in find_files(path, report):
+        if not root.is_file() and not has_reader(file):
+            ignored[file.suffix.lower() or file.name] += 1
+            continue
+        documents.extend(read_reported(file, source, settings, report))
+        read += 1
+    if not documents:
+        raise ValueError(nothing_found(path, problems, ignored, read))
+    return documents
+
+
+def check_path(path: str | os.PathLike[str]) -> Path:
+    """The path, if there is something at it.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+    """
+    root = Path(path)
+    try:
+        root.stat()
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise ValueError(f"no permission to read {os.fspath(path)}") from error
+        raise FileNotFoundError(f"no such file or folder: {os.fspath(path)}") from error
+    return root
+
+
+def find_files(
+    path: str | os.PathLike[str], report: Callable[[FileProblem], None]
+) -> Iterator[tuple[Path, str]]:
+    """The files under a path with their source names, in a fixed order.
+
+    Args:
+        path: File or folder.
+        report: Called for each folder that cannot be listed.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        yield root, os.fspath(path)
+        return
+    # Folders are told apart by device and inode, so that a link back up the tree ends the walk there.
+    seen: set[tuple[int, int]] = set()
+    pending = [os.fspath(path)]
+    while pending:
+        folder = pending.pop()
+        try:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError as error:
+            report(FileProblem(folder, describe_error(error)))
+            continue
+        folders = []
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                if not _is_skipped(entry):
+                    folders.append(entry.path)
+            else:
+                yield Path(entry.path), entry.path
+        pending.extend(reversed(folders))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself, for one: reading it gives the reason
+
+
+def _is_skipped(entry: os.DirEntry[str]) -> bool:
+    def holds(name: str) -> bool:
+        return os.path.exists(os.path.join(entry.path, name))
+
+    # A FAISSStore among the documents it was made of, or is being made of.
+    is_store = (holds("CURRENT") and holds("writer.lock")) or holds("indexing.lock")
+    return entry.name in SKIPPED_FOLDERS or holds("pyvenv.cfg") or is_store
+
+
+def read_reported(
+    file: Path, source: str, settings: ReadSettings, report: Callable[[FileProblem], None]
+) -> list[Document]:
+    """The documents of one file; nothing, and a report, if it cannot be read."""
+    try:
+        return list(read_file(file, source, settings, lambda reason: report(FileProblem(source, reason))))
+    except ImportError:
+        raise  # a missing extra concerns every file of the format: the caller has to install it
+    except Exception as error:  # a damaged file raises whatever its parser runs into
+        logger.debug("cannot read %s", source, exc_info=True)
+        report(FileProblem(source, describe_error(error)))
+        return []
+
+
+def describe_error(error: Exception) -> str:
+    """One line that says what went wrong with a file."""
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, FileNotFoundError):
+        return "it is gone, or a link to nothing"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, RecursionError):
+        return "damaged, or nested too deeply"
+    message = " ".join(str(error).split())
+    return (
+        message
+        if isinstance(error, ValueError) and message
+        else f"damaged ({message or type(error).__name__})"
+    )
+
+
+def nothing_found(
+    path: str | os.PathLike[str], problems: list[FileProblem], ignored: Counter[str], read: int = 0
+) -> str:
+    """One line that says why there is nothing to read at a path.
+
+    Args:
+        path: The path.
+        problems: What could not be read.
+        ignored: Suffixes of the files that have no reader, with their numbers.
+        read: Number of files that were read, and held nothing.
+    """
+    name = os.fspath(path)
+    if len(problems) == 1:
+        return (
+            f"nothing to read in {name}: {problems[0].reason if problems[0].source == name else problems[0]}"
+        )
+    if problems:
+        return f"nothing to read in {name}: {len(problems)} files cannot be read, the first is {problems[0]}"
+    if ignored:
+        found = ", ".join(f"{count} × {suffix}" for suffix, count in ignored.most_common(5))
+        return f"no supported documents in {name} (found {found}); supported: {SUPPORTED_FORMATS}"
+    return f"{'no text in the files of' if read else 'no files in'} {name}; supported: {SUPPORTED_FORMATS}"

@@ -1,0 +1,243 @@
+"""Readers of Office's PPTX and XLSX: ZIP archives of XML, read with the standard library alone."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import zipfile
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from langchain_core.documents import Document
+
+from llama_bedrock.retrievers.documents.readers.by_format import MAX_FILE_BYTES, FileContent
+from llama_bedrock.retrievers.documents.readers.data import row_records
+
+_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+_DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_MAX_UNPACKED = 4 * MAX_FILE_BYTES
+_MAX_COLUMNS = 16_384  # Excel's own
+# Formats of numbers that are dates: those built in, and those of the file's own that hold a date's letters.
+_DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
+_NO_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|General', re.IGNORECASE)
+
+
+class _Package:
+    """An archive of XML parts that refer to each other by relation ids."""
+
+    def __init__(self, data: bytes, kind: str) -> None:
+        try:
+            self._archive = zipfile.ZipFile(io.BytesIO(data))
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"not a readable {kind} ({error}); is it encrypted?") from error
+        unpacked = sum(
+            e.file_size for e in self._archive.infolist() if e.filename.endswith((".xml", ".rels"))
+        )
+        if unpacked > _MAX_UNPACKED:
+            raise ValueError(f"its text unpacks to {unpacked / 1e6:.0f} MB, over the limit")
+        self._kind = kind
+
+    def part(self, name: str) -> Element:
+        try:
+            return ElementTree.fromstring(self._archive.read(name))
+        except (KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+            raise ValueError(f"not a readable {self._kind} ({error})") from error
+
+    def has(self, name: str) -> bool:
+        return name in self._archive.NameToInfo
+
+    def related(self, name: str) -> dict[str, tuple[str, str]]:
+        """What a part refers to: by relation id, the last word of its type, and the part's name."""
+        folder, file = posixpath.split(name)
+        relations = f"{folder}/_rels/{file}.rels"
+        if not self.has(relations):
+            return {}
+        return {
+            relation.get("Id", ""): (
+                relation.get("Type", "").rsplit("/", 1)[-1],
+                posixpath.normpath(posixpath.join("/", folder, relation.get("Target", ""))).lstrip("/"),
+            )
+            for relation in self.part(relations)
+            if relation.get("TargetMode") != "External"
+        }
+
+    def title(self) -> str | None:
+        if not self.has("docProps/core.xml"):
+            return None
+        title = self.part("docProps/core.xml").findtext("{http://purl.org/dc/elements/1.1/}title")
+        return title.strip() if title else None
+
+
+# PPTX
+
+
+def read_pptx(content: FileContent) -> Iterator[Document]:
+    """One document a slide that holds text: its title as heading, its paragraphs and tables, its notes."""
+    package = _Package(content.data, "PPTX")
+    name = "ppt/presentation.xml"
+    related = package.related(name)
+    ids = [slide.get(_RELATION, "") for slide in package.part(name).iterfind(".//{*}sldIdLst/{*}sldId")]
+    title = package.title()
+    found = False
+    for number, (_, slide) in enumerate((related[id_] for id_ in ids if id_ in related), 1):
+        try:
+            text = _slide_text(package, slide)
+        except ValueError as error:
+            content.report(f"slide {number} cannot be read ({error})")
+            continue
+        if text:
+            found = True
+            yield content.document(text, format="markdown", part=str(number), page=number, title=title)
+    if not found:
+        raise ValueError(f"no text in its {len(ids)} slides")
+
+
+def _slide_text(package: _Package, name: str) -> str:
+    blocks = [block for shape in package.part(name).iterfind(".//{*}spTree/*") for block in _shape(shape)]
+    blocks.sort(key=lambda block: not block.startswith("# "))
+    for kind, notes in package.related(name).values():
+        if kind == "notesSlide":
+            blocks += [
+                block
+                for shape in package.part(notes).iterfind(".//{*}sp")
+                if _placeholder(shape) == "body"
+                for block in _paragraphs(shape)
+            ]
+    return "\n\n".join(blocks)
+
+
+def _shape(shape: Element) -> Iterator[str]:
+    tables = list(shape.iter(f"{_DRAWING}tbl"))
+    if tables:
+        for table in tables:
+            rows = table.iterfind("{*}tr")
+            cells = ([" ".join(_paragraphs(cell)) for cell in row.iterfind("{*}tc")] for row in rows)
+            yield "\n".join("| " + " | ".join(row) + " |" for row in cells)
+    elif _placeholder(shape) in ("title", "ctrTitle"):
+        if title := " ".join(_paragraphs(shape)):
+            yield f"# {title}"
+    else:
+        yield from _paragraphs(shape)
+
+
+def _placeholder(shape: Element) -> str | None:
+    found = shape.find("{*}nvSpPr/{*}nvPr/{*}ph")
+    return None if found is None else found.get("type", "body")
+
+
+def _paragraphs(element: Element) -> Iterator[str]:
+    for paragraph in element.iter(f"{_DRAWING}p"):
+        parts = (
+            " " if part.tag == f"{_DRAWING}br" else part.text or ""
+            for part in paragraph.iter()
+            if part.tag in (f"{_DRAWING}t", f"{_DRAWING}br")
+        )
+        if text := " ".join("".join(parts).split()):
+            yield text
+
+
+# XLSX
+
+
+def read_xlsx(content: FileContent) -> Iterator[Document]:
+    """One document a row, as ``column: value`` lines, sheet after sheet, each under its sheet's name. The
+    first row of a sheet names the columns; of formulas the saved results are read.
+    """
+    package = _Package(content.data, "XLSX")
+    name = "xl/workbook.xml"
+    workbook, related = package.part(name), package.related(name)
+    reader = _CellReader(package, workbook)
+    found = False
+    for sheet in workbook.iterfind("{*}sheets/{*}sheet"):
+        kind, part = related.get(sheet.get(_RELATION, ""), ("", ""))
+        if kind != "worksheet":
+            continue
+        title = sheet.get("name", part)
+        for row, record in row_records(reader.rows(package.part(part))):
+            found = True
+            yield content.document(record, format="record", part=f"{title}\0{row}", row=row, heading=title)
+    if not found:
+        raise ValueError("tables without rows")
+
+
+class _CellReader:
+    """Values of cells as text."""
+
+    def __init__(self, package: _Package, workbook: Element) -> None:
+        related = dict(package.related("xl/workbook.xml").values())
+        self._shared: list[str] = []
+        if "sharedStrings" in related:
+            self._shared = [_rich(item) for item in package.part(related["sharedStrings"]).iterfind("{*}si")]
+        self._dates: set[int] = set()
+        if "styles" in related:
+            self._dates = _date_styles(package.part(related["styles"]))
+        properties = workbook.find("{*}workbookPr")
+        since_1904 = properties is not None and properties.get("date1904") in ("1", "true")
+        self._epoch = datetime(1904, 1, 1) if since_1904 else datetime(1899, 12, 30)
+
+    def rows(self, sheet: Element) -> Iterator[tuple[int, list[str]]]:
+        """Number and cells of each row."""
+        for count, row in enumerate(sheet.iterfind("{*}sheetData/{*}row"), 1):
+            cells: list[str] = []
+            for cell in row.iterfind("{*}c"):
+                column = _column(cell.get("r", ""))
+                if column is not None and len(cells) < column < _MAX_COLUMNS:
+                    cells += [""] * (column - len(cells))
+                cells.append(self._text(cell))
+            yield int(row.get("r") or count), cells
+
+    def _text(self, cell: Element) -> str:
+        kind, value = cell.get("t", "n"), cell.findtext("{*}v") or ""
+        if kind == "inlineStr":
+            inline = cell.find("{*}is")
+            return "" if inline is None else _rich(inline)
+        if kind == "s":
+            return self._shared[int(value)] if value.isdigit() and int(value) < len(self._shared) else ""
+        if kind == "b":
+            return {"1": "TRUE", "0": "FALSE"}.get(value, value)
+        if kind != "n" or not value:
+            return value
+        return self._number(value, is_date=int(cell.get("s") or 0) in self._dates)
+
+    def _number(self, value: str, *, is_date: bool) -> str:
+        try:
+            number = float(value)
+            if not is_date:
+                return f"{number:.15g}"
+            moment = self._epoch + timedelta(seconds=round(number * 86_400))
+        except (ValueError, OverflowError):
+            return value
+        if number < 1:
+            return moment.strftime("%H:%M:%S")
+        return moment.date().isoformat() if number == int(number) else moment.isoformat(sep=" ")
+
+
+def _rich(item: Element) -> str:
+    """The text of a string that may be in several formats; readings of Japanese words are left out."""
+    runs = item.iterfind("{*}r/{*}t") if item.find("{*}r") is not None else item.iterfind("{*}t")
+    return "".join(run.text or "" for run in runs)
+
+
+def _date_styles(styles: Element) -> set[int]:
+    """Numbers of the cell styles that show a number as a date or time."""
+    own = {
+        int(format.get("numFmtId", "0"))
+        for format in styles.iterfind("{*}numFmts/{*}numFmt")
+        if re.search("[ymdhs]", _NO_DATE.sub("", format.get("formatCode", "")), re.IGNORECASE)
+    }
+    formats = (int(style.get("numFmtId") or 0) for style in styles.iterfind("{*}cellXfs/{*}xf"))
+    return {number for number, format in enumerate(formats) if format in _DATE_FORMATS or format in own}
+
+
+def _column(reference: str) -> int | None:
+    """The column of a cell's name, from 0: ``"AB7"`` gives 27."""
+    letters = re.match("[A-Z]{1,3}", reference)
+    if letters is None:
+        return None
+    number = 0
+    for letter in letters[0]:
+        number = 26 * number + ord(letter) - 64
+    return number - 1

@@ -1,0 +1,1 @@
+"""Folders to a vector store, kept up to date: change detection, backends, targets, migration."""

@@ -1,0 +1,106 @@
+"""Where reading, splitting and embedding are done: here, or in Ray workers (`indexing_ray.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+
+from llama_bedrock.retrievers.documents.load import FileProblem, read_reported
+from llama_bedrock.retrievers.documents.readers.by_format import ReadSettings
+from llama_bedrock.retrievers.documents.split import split_documents
+from llama_bedrock.retrievers.embeddings.batches import as_array
+from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
+from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
+from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile, known_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Everything besides a file that its chunks depend on."""
+
+    settings: ReadSettings
+    chunk_size: int
+    chunk_overlap: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file that was read.
+
+    Attributes:
+        found: Which.
+        known: As it is to be remembered.
+        chunks: What it was split into.
+        problems: What could not be read of it.
+    """
+
+    found: FoundFile
+    known: KnownFile
+    chunks: list[Document] = field(default_factory=list)
+    problems: list[FileProblem] = field(default_factory=list)
+
+
+def read_chunks(found: FoundFile, options: ReadOptions) -> ReadFile:
+    """Read and split one file."""
+    # The digest comes first: if the file changes meanwhile, it is read again next time.
+    result = ReadFile(found, known_file(found))
+    documents = read_reported(found.path, found.source, options.settings, result.problems.append)
+    result.chunks.extend(
+        split_documents(documents, chunk_size=options.chunk_size, chunk_overlap=options.chunk_overlap)
+    )
+    if not documents and result.problems:
+        result.known.problem = result.problems[0].reason
+    return result
+
+
+class IndexEngine(Protocol):
+    """Does the work of indexing that needs no store."""
+
+    def read(self, files: Sequence[FoundFile], options: ReadOptions) -> Iterator[ReadFile]:
+        """Read and split files; they come back in their order."""
+
+    def embed(self, embeddings: Embeddings, texts: Sequence[str], batch_size: int) -> Iterator[Vectors]:
+        """Vectors of texts in their order, a batch at a time."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class LocalEngine:
+    """Works in this process."""
+
+    def read(self, files: Sequence[FoundFile], options: ReadOptions) -> Iterator[ReadFile]:
+        """Read and split files, one after the other."""
+        return (read_chunks(found, options) for found in files)
+
+    def embed(self, embeddings: Embeddings, texts: Sequence[str], batch_size: int) -> Iterator[Vectors]:
+        """Vectors of texts in their order; throttling and passing failures of the service are waited out."""
+        if isinstance(embeddings, LSAEmbeddings):
+            yield embeddings.embed_array(texts)
+            return
+        bounded = bounded_embeddings(embeddings, batch_size)
+        for start in range(0, len(texts), batch_size):
+            part = list(texts[start : start + batch_size])
+            yield as_array(bounded.embed_documents(part), len(part))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def bounded_embeddings(embeddings: Embeddings, batch_size: int) -> Embeddings:
+    """The embeddings with retries, and with many calls at a time where that is known to be safe."""
+    if isinstance(embeddings, BoundedEmbeddings | LSAEmbeddings):
+        return embeddings
+    if type(embeddings).__module__.startswith("langchain_aws."):
+        return BoundedEmbeddings(embeddings)
+    return BoundedEmbeddings(embeddings, max_concurrency=1, batch_size=batch_size)

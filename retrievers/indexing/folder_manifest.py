@@ -1,0 +1,253 @@
+"""What is known of indexed folders: which files there were, and which chunks of a store are theirs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from langchain_core.documents import Document
+
+from llama_bedrock.retrievers.analysis import searchable_text
+from llama_bedrock.retrievers.documents.load import FileProblem, find_files
+from llama_bedrock.retrievers.search.lexical import text_digest
+
+_FORMAT = 1
+_RACY_NS = 2_000_000_000
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk in the store.
+
+    Attributes:
+        id: Its id there.
+        content: Digest of its text, by which duplicates are told.
+        vector: Digest of what is embedded, its text with title and headings: the same digest, the same
+            vector.
+    """
+
+    id: str
+    content: str
+    vector: str
+
+    @classmethod
+    def of(cls, document: Document) -> Chunk:
+        """The chunk a split document becomes."""
+        return cls(
+            str(document.id), text_digest(document.page_content), text_digest(searchable_text(document))
+        )
+
+
+@dataclass(slots=True)
+class KnownFile:
+    """A file as it was when it was indexed.
+
+    Attributes:
+        size: In bytes.
+        modified_ns: Time of its last change; 0 if it was so recent that another change could share it, as git
+            does: the content decides then.
+        digest: Of its bytes.
+        chunks: Its chunks in the store.
+        duplicates: Content digests of chunks that are in the store for another file.
+        problem: Why it could not be read.
+    """
+
+    size: int
+    modified_ns: int
+    digest: str
+    chunks: list[Chunk] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    problem: str | None = None
+
+
+@dataclass(slots=True)
+class Folder:
+    """An indexed file or folder.
+
+    Attributes:
+        settings: Everything besides the files that chunks depend on; with other settings all files are read
+            again.
+        files: By source.
+    """
+
+    settings: str
+    files: dict[str, KnownFile] = field(default_factory=dict)
+
+    def chunks(self) -> Iterable[Chunk]:
+        """All its chunks in the store."""
+        return (chunk for file in self.files.values() for chunk in file.chunks)
+
+
+@dataclass(slots=True)
+class Manifest:
+    """The folders indexed into one store, by absolute path.
+
+    Attributes:
+        folders: What is known of each.
+        store_version: Version of the store when they were indexed; if it has changed, somebody else changed
+            it.
+    """
+
+    folders: dict[str, Folder] = field(default_factory=dict)
+    store_version: int | None = None
+
+    def write(self, path: Path) -> None:
+        """Write it to a file, which is there whole or not at all."""
+        temporary = path.with_name(f"{path.name}.new")
+        folders = {
+            name: {
+                "settings": f.settings,
+                "files": {source: _encoded(file) for source, file in f.files.items()},
+            }
+            for name, f in self.folders.items()
+        }
+        facts = {"format": _FORMAT, "store_version": self.store_version, "folders": folders}
+        temporary.write_text(json.dumps(facts), encoding="utf-8")
+        os.replace(temporary, path)
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read what `write` wrote.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: It is damaged, or of another version.
+        """
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            if facts["format"] != _FORMAT:
+                raise ValueError(f"{path} is of another version of llama-bedrock")
+            folders = {
+                name: Folder(f["settings"], {source: _decoded(file) for source, file in f["files"].items()})
+                for name, f in facts["folders"].items()
+            }
+            return cls(folders, facts["store_version"])
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is damaged ({error})") from error
+
+
+def _encoded(file: KnownFile) -> list[Any]:
+    # Lists: keys would be most of the bytes, and of the time.
+    chunks = [[chunk.id, chunk.content, chunk.vector] for chunk in file.chunks]
+    return [file.size, file.modified_ns, file.digest, chunks, file.duplicates, file.problem]
+
+
+def _decoded(facts: list[Any]) -> KnownFile:
+    size, modified_ns, digest, chunks, duplicates, problem = facts
+    return KnownFile(size, modified_ns, digest, [Chunk(*chunk) for chunk in chunks], duplicates, problem)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file as it is now."""
+
+    path: Path
+    source: str
+    size: int
+    modified_ns: int
+
+    def remembered_time(self) -> int:
+        """Its time of change, if no later change can share it; see `KnownFile`."""
+        return self.modified_ns if self.modified_ns < time.time_ns() - _RACY_NS else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs between a folder and what is known of it.
+
+    Attributes:
+        read: Files to be read: new, changed, and those that could not be read before.
+        touched: Files with another time and the same content.
+        removed: Sources of files that are gone.
+    """
+
+    read: list[FoundFile]
+    touched: list[FoundFile]
+    removed: list[str]
+
+
+Report: TypeAlias = Callable[[FileProblem], None]
+
+
+def scan(path: str | os.PathLike[str], report: Report, on_file: Callable[[int], None]) -> list[FoundFile]:
+    """All files under a path with size and time, in the order in which they are read."""
+    found = []
+    for number, (file, source) in enumerate(find_files(path, report), 1):
+        try:
+            status = file.stat()
+        except OSError:
+            found.append(FoundFile(file, source, -1, 0))  # a link to nothing: reading it gives the reason
+        else:
+            found.append(FoundFile(file, source, status.st_size, status.st_mtime_ns))
+        on_file(number)
+    return found
+
+
+def compare(known: Folder, found: Iterable[FoundFile], is_ours: Callable[[FoundFile], bool]) -> Changes:
+    """What has to be done for the store to hold what was found.
+
+    Args:
+        known: What was indexed before, with the same settings.
+        found: The files there are.
+        is_ours: Whether a file that is not known is one we read.
+    """
+    read: list[FoundFile] = []
+    touched: list[FoundFile] = []
+    present: set[str] = set()
+    for file in found:
+        present.add(file.source)
+        before = known.files.get(file.source)
+        if before is None:
+            if is_ours(file):
+                read.append(file)
+        elif before.problem is not None or before.size != file.size:
+            read.append(file)
+        elif before.modified_ns != file.modified_ns:
+            (touched if file_digest(file.path) == before.digest else read).append(file)
+    removed = [source for source in known.files if source not in present]
+    return _with_heirs(Changes(read, touched, removed), known, found)
+
+
+def _with_heirs(changes: Changes, known: Folder, found: Iterable[FoundFile]) -> Changes:
+    """Read also the files whose duplicates were in the store for a file that is gone or may have lost
+    them.
+    """
+    going = {file.source for file in changes.read} | set(changes.removed)
+    lost = {chunk.content for source in going & known.files.keys() for chunk in known.files[source].chunks}
+    heirs = {
+        source
+        for source, file in known.files.items()
+        if source not in going and not lost.isdisjoint(file.duplicates)
+    }
+    if not heirs:
+        return changes
+    wanted = heirs | {file.source for file in changes.read}
+    read = [file for file in found if file.source in wanted]
+    touched = [file for file in changes.touched if file.source not in heirs]
+    return Changes(read, touched, changes.removed)
+
+
+def file_digest(path: Path) -> str:
+    """Digest of a file's bytes; empty if it cannot be read, or is no file (a pipe would block us)."""
+    if not path.is_file():
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def known_file(file: FoundFile) -> KnownFile:
+    """A file about to be read, as it is to be remembered."""
+    return KnownFile(file.size, file.remembered_time(), file_digest(file.path))

@@ -1,0 +1,319 @@
+"""Index a folder into a vector store, and keep the index up to date."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from langchain_core.documents import Document
+from langchain_core.vectorstores import VectorStore
+
+from llama_bedrock.retrievers.documents.load import FileProblem, check_path, nothing_found
+from llama_bedrock.retrievers.documents.readers.by_format import MAX_FILE_BYTES, ReadSettings, has_reader
+from llama_bedrock.retrievers.documents.split import CHUNK_OVERLAP, CHUNK_SIZE
+from llama_bedrock.retrievers.indexing.backends import IndexEngine, LocalEngine, ReadFile, ReadOptions
+from llama_bedrock.retrievers.indexing.folder_manifest import (
+    Changes,
+    Chunk,
+    Folder,
+    FoundFile,
+    compare,
+    scan,
+)
+from llama_bedrock.retrievers.indexing.targets import FAISSTarget, ForeignTarget, IndexTarget
+from llama_bedrock.retrievers.store.faiss_store import FAISSStore
+
+logger = logging.getLogger(__name__)
+
+Stage: TypeAlias = Literal["scan", "read", "embed", "save"]
+Progress: TypeAlias = Callable[[Stage, int, int], None]
+"""Told the stage, how much of it is done, and of how much (0: not known yet)."""
+
+BATCH_SIZE = 128
+REFIT_GROWTH = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What a run of `index_folder` did.
+
+    Attributes:
+        added: Files that are new.
+        changed: Files that were indexed before and have changed, or can be read now and could not before.
+        removed: Files that are gone.
+        unchanged: Files that are as they were.
+        unreadable: Files, and parts of files, that could not be read.
+        chunks: Chunks of the folder that are in the store now.
+        embedded: Texts that were embedded for it.
+        duplicates: Chunks left out because another file of the folder has the same text.
+        refitted: Whether LSA was fitted again, because the corpus had grown.
+        seconds: What it took.
+    """
+
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+    unreadable: tuple[FileProblem, ...]
+    chunks: int
+    embedded: int
+    duplicates: int
+    refitted: bool
+    seconds: float
+
+
+def index_folder(
+    path: str | os.PathLike[str],
+    store: VectorStore,
+    *,
+    engine: Literal["local", "ray"] = "local",
+    on_progress: Progress | None = None,
+    on_error: Callable[[FileProblem], None] | None = None,
+    encoding: str | None = None,
+    max_file_bytes: int = MAX_FILE_BYTES,
+    chunk_size: int = CHUNK_SIZE,
+    chunk_overlap: int = CHUNK_OVERLAP,
+    batch_size: int = BATCH_SIZE,
+    refit_growth: float = REFIT_GROWTH,
+    state: str | os.PathLike[str] | None = None,
+    save: bool | str | os.PathLike[str] = True,
+) -> IndexReport:
+    """Bring the index of a file or folder up to date: only new and changed files are read, split and
+    embedded.
+
+    Files are told to be unchanged by size and time of change, else by content. Chunks of files that are gone
+    or have changed are deleted. A text that is in the store already, in whatever file, is not embedded again,
+    and of chunks with the same text only the first file's is kept. Several folders can be indexed into one
+    store.
+
+    A FAISSStore with a folder is saved at the end, in one atomic step, with what is known of the files. An
+    interrupted run leaves the folder as it was, and the next one goes on with the vectors that were computed:
+    nothing is embedded twice. Embedding runs in batches; throttling is waited out, and calls to Bedrock run
+    side by side.
+
+    LSA embeddings are fitted on the first folder. Documents that come later are projected into that space, in
+    which words that only they hold do not exist (BM25 finds them by those); when the store has grown by
+    ``refit_growth``, LSA is fitted again on all of it and every vector made anew, which costs no calls.
+
+    Args:
+        path: File or folder; see `load_documents` for what is read.
+        store: A FAISSStore, or any vector store that takes ids. Other stores need ``state``, and embed by
+            themselves.
+        engine: ``"local"``, or ``"ray"``: reading, splitting and embedding in Ray workers, on this machine or
+            the cluster Ray is connected to, whose workers must see the files under the same path.
+        on_progress: Told about the progress.
+        on_error: Called for each file that cannot be read. Default: a warning in the log.
+        encoding: As in `load_documents`.
+        max_file_bytes: As in `load_documents`.
+        chunk_size: As in `split_documents`. With another size all files are read again.
+        chunk_overlap: As in `split_documents`.
+        batch_size: Texts in one call of the embedding model. Default 128.
+        refit_growth: Growth, as a share, at which LSA is fitted again. Default 0.5: half as much again.
+        state: Folder for the manifest, for stores other than FAISSStore.
+        save: Folder to save a FAISSStore in. True (default): where it was opened or saved last, if anywhere;
+            False leaves saving to the caller. A new store whose first run may be interrupted needs the folder
+            here, and the same one in the next run: ``index_folder("docs", FAISSStore(model), save="index")``.
+
+    Returns:
+        What was done.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: It holds nothing that can be read, and was not indexed before; or an option makes no
+            sense.
+        StoreLockedError: Another process is indexing into the same store.
+        StoreChangedError: There is another store in the folder to save in.
+        LlamaBedrockError: The embedding service failed for good.
+    """
+    check_path(path)
+    if batch_size < 1 or refit_growth < 0:
+        raise ValueError(
+            f"batch_size must be positive and refit_growth not negative, got {batch_size}, {refit_growth}"
+        )
+    if isinstance(store, FAISSStore):
+        folder = store.folder if save is True else None if save is False else Path(save)
+        target: FAISSTarget | ForeignTarget = FAISSTarget(store, batch_size, refit_growth, folder)
+    elif state is None:
+        raise ValueError(f"index_folder needs state=…, a folder for its notes, with a {type(store).__name__}")
+    else:
+        target = ForeignTarget(store, Path(state))
+    options = ReadOptions(ReadSettings(encoding, max_file_bytes), chunk_size, chunk_overlap)
+    worker = _engine(engine)
+    try:
+        with target.open():
+            run = _Run(os.fspath(path), target, worker, options, on_progress, on_error)
+            return run.run()
+    finally:
+        worker.close()
+
+
+def _engine(name: str) -> IndexEngine:
+    if name == "local":
+        return LocalEngine()
+    if name == "ray":
+        from llama_bedrock.retrievers.indexing.ray_backend import RayEngine
+
+        return RayEngine()
+    raise ValueError(f'engine must be "local" or "ray", got {name!r}')
+
+
+@dataclass
+class _Run:
+    """One run of `index_folder`."""
+
+    path: str
+    target: IndexTarget
+    engine: IndexEngine
+    options: ReadOptions
+    on_progress: Progress | None
+    on_error: Callable[[FileProblem], None] | None
+    problems: list[FileProblem] = field(default_factory=list)
+    embedded: int = 0
+
+    def run(self) -> IndexReport:
+        """Do it."""
+        started = time.perf_counter()
+        root = os.path.abspath(self.path)
+        before, strays = self._before(root)
+        found = scan(self.path, self._report, lambda done: self._tell("scan", done, 0))
+        is_file = os.path.isfile(self.path)
+        changes = compare(before, found, lambda file: is_file or has_reader(file.path))
+        after = Folder(before.settings, dict(before.files))
+        for file in changes.touched:
+            after.files[file.source] = replace(before.files[file.source], modified_ns=file.remembered_time())
+        outdated = [chunk for source in changes.removed for chunk in after.files.pop(source).chunks]
+        if not self.target.is_atomic:
+            self._delete(outdated, after)
+        self._read(changes.read, before, after, root)
+        self._require_something(before, after, found)
+        refitted = False
+        if changes.read or changes.removed or changes.touched or strays or self.target.is_unsaved:
+            refitted = self._keep(root, before, after, strays)
+        return self._report_of(before, after, changes, refitted=refitted, started=started)
+
+    def _before(self, root: str) -> tuple[Folder, set[str]]:
+        """What is known of the folder, and ids of its chunks that are in the store although nothing is
+        known.
+        """
+        settings = json.dumps([self.path, asdict(self.options)], sort_keys=True)
+        folder = self.target.manifest.folders.get(root)
+        if folder is None:
+            return Folder(settings), self.target.strays(self.path)
+        again = set(folder.files) if folder.settings != settings else self.target.lost(folder)
+        files = {
+            # No file has this size, so it is read again.
+            source: replace(file, size=-2) if source in again else file
+            for source, file in folder.files.items()
+        }
+        return Folder(settings, files), set()
+
+    def _read(self, files: Sequence[FoundFile], before: Folder, after: Folder, root: str) -> None:
+        """Read files and add their chunks, in groups whose chunks fit into memory."""
+        reading = {file.source for file in files}
+        owned = {c.content for source, f in after.files.items() if source not in reading for c in f.chunks}
+        group: list[ReadFile] = []
+        waiting = 0
+        for number, result in enumerate(self.engine.read(files, self.options) if files else (), 1):
+            for problem in result.problems:
+                self._report(problem)
+            group.append(result)
+            waiting += len(result.chunks)
+            self._tell("read", number, len(files))
+            limit = self.target.chunks_at_once
+            if limit is not None and waiting >= limit:
+                self._add(group, owned, before, after, root)
+                group, waiting = [], 0
+        self._add(group, owned, before, after, root)
+
+    def _add(
+        self, group: Iterable[ReadFile], owned: set[str], before: Folder, after: Folder, root: str
+    ) -> None:
+        documents: list[Document] = []
+        chunks: list[Chunk] = []
+        outdated: list[Chunk] = []
+        for result in group:
+            source = result.found.source
+            for document in result.chunks:
+                chunk = Chunk.of(document)
+                if chunk.content in owned:
+                    result.known.duplicates.append(chunk.content)
+                    continue
+                owned.add(chunk.content)
+                result.known.chunks.append(chunk)
+                documents.append(document)
+                chunks.append(chunk)
+            if source in before.files:
+                outdated.extend(before.files[source].chunks)
+            after.files[source] = result.known
+        self.embedded += self.target.add(documents, chunks, before, self.engine, self._embedding)
+        if not self.target.is_atomic:
+            # It cannot be done in one step, so every step is made true by itself.
+            self._delete(outdated, after)
+            self.target.manifest.folders[root] = after
+            self.target.checkpoint()
+
+    def _keep(self, root: str, before: Folder, after: Folder, strays: set[str]) -> bool:
+        """Delete what is outdated, and save. It comes last, because vectors of outdated chunks are used
+        again.
+        """
+        self._delete(before.chunks(), after)
+        self.target.delete(sorted(strays - {chunk.id for chunk in after.chunks()}))
+        self.target.manifest.folders[root] = after
+        self._tell("save", 0, 1)
+        refitted = self.target.finish()
+        self._tell("save", 1, 1)
+        return refitted
+
+    def _delete(self, outdated: Iterable[Chunk], after: Folder) -> None:
+        kept = {chunk.id for chunk in after.chunks()}
+        self.target.delete(sorted({chunk.id for chunk in outdated} - kept))
+
+    def _require_something(self, before: Folder, after: Folder, found: Sequence[FoundFile]) -> None:
+        if before.files or any(after.chunks()):
+            return
+        others = (file.path for file in found if file.source not in after.files)
+        ignored = Counter(path.suffix.lower() or path.name for path in others)
+        raise ValueError(nothing_found(self.path, self.problems, ignored, len(after.files)))
+
+    def _report_of(
+        self, before: Folder, after: Folder, changes: Changes, *, refitted: bool, started: float
+    ) -> IndexReport:
+        new = sum(source not in before.files for source in after.files)
+        changed = sum(
+            (file.digest, file.problem) != (before.files[source].digest, before.files[source].problem)
+            for source, file in after.files.items()
+            if source in before.files
+        )
+        return IndexReport(
+            added=new,
+            changed=changed,
+            removed=len(changes.removed),
+            unchanged=len(after.files) - new - changed,
+            unreadable=tuple(self.problems),
+            chunks=sum(len(file.chunks) for file in after.files.values()),
+            embedded=self.embedded,
+            duplicates=sum(len(file.duplicates) for file in after.files.values()),
+            refitted=refitted,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _report(self, problem: FileProblem) -> None:
+        self.problems.append(problem)
+        if self.on_error is not None:
+            self.on_error(problem)
+        else:
+            logger.warning("skipped %s", problem)
+
+    def _tell(self, stage: Stage, done: int, total: int) -> None:
+        if self.on_progress is not None:
+            self.on_progress(stage, done, total)
+
+    def _embedding(self, done: int, total: int) -> None:
+        self._tell("embed", self.embedded + done, self.embedded + total)

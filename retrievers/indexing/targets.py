@@ -1,0 +1,397 @@
+"""What an index is written to: a FAISSStore, or any other LangChain vector store."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from langchain_core.documents import Document
+from langchain_core.vectorstores import VectorStore
+
+from llama_bedrock._extras import require
+from llama_bedrock.retrievers.embeddings.batches import identity
+from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
+from llama_bedrock.retrievers.indexing.backends import IndexEngine
+from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, Manifest
+from llama_bedrock.retrievers.indexing.manifest_side import MANIFEST_FILE, SIDECAR, manifest_side_of
+from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
+from llama_bedrock.retrievers.search.lexical_side import lexical_side_of
+from llama_bedrock.retrievers.store.faiss_store import FAISSStore
+from llama_bedrock.retrievers.store.file_lock import FileLock
+from llama_bedrock.retrievers.store.generations import StoreChangedError, StoreLockedError, current_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors: TypeAlias = npt.NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
+
+_JOURNAL = "index-journal"
+_LOCK = "indexing.lock"
+_AT_ONCE = 2048
+_ADDED_AT_ONCE = 16_384
+
+
+class IndexTarget(Protocol):
+    """Where chunks go, and where the manifest is kept."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is known of the folders indexed so far; it is changed in place."""
+
+    @property
+    def chunks_at_once(self) -> int | None:
+        """How many chunks to bring at a time; None: all of them."""
+
+    @property
+    def is_atomic(self) -> bool:
+        """Whether nothing is kept before `finish`."""
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether `finish` is called for even if no file has changed."""
+
+    def lost(self, folder: Folder) -> set[str]:
+        """Sources whose chunks are not all in the store any more."""
+
+    def strays(self, path: str) -> set[str]:
+        """Ids of chunks of a folder that are in the store although no manifest tells of them."""
+
+    def add(
+        self,
+        documents: Sequence[Document],
+        chunks: Sequence[Chunk],
+        known: Folder,
+        engine: IndexEngine,
+        tell: Callable[[int, int], None],
+    ) -> int:
+        """Add chunks.
+
+        Args:
+            documents: The chunks as documents.
+            chunks: The same, as the manifest remembers them.
+            known: Chunks that were in the store before, whose vectors may be of use.
+            engine: Embeds.
+            tell: Told how many texts are embedded, of how many.
+
+        Returns:
+            How many texts were embedded for it.
+        """
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete chunks."""
+
+    def checkpoint(self) -> None:
+        """Keep what was done so far."""
+
+    def finish(self) -> bool:
+        """Keep what was done. Returns whether the embeddings were fitted again."""
+
+
+class FAISSTarget:
+    """A FAISSStore. The manifest is saved with it, in the same atomic step.
+
+    Until that step, vectors are written into a journal in the store's folder as they are computed, so an
+    interrupted run does not compute them again.
+
+    Args:
+        store: The store.
+        batch_size: Texts in one call of the embedding model.
+        refit_growth: Growth of the corpus, as a share, at which LSA is fitted again.
+        folder: Where to save the store; None leaves that to the caller.
+    """
+
+    def __init__(self, store: FAISSStore, batch_size: int, refit_growth: float, folder: Path | None) -> None:
+        self._store = store
+        self._batch_size = batch_size
+        self._refit_growth = refit_growth
+        self._folder = folder
+        self._side = manifest_side_of(store)
+        self._journal: VectorJournal | None = None
+        lexical_side_of(store)  # has the store save its lexical index too
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Keep other processes from indexing into the same folder meanwhile.
+
+        Raises:
+            StoreLockedError: One is.
+            StoreChangedError: There is another store in the folder.
+        """
+        with ExitStack() as stack:
+            folder = self._folder
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    lock = FileLock(folder / _LOCK)
+                except BlockingIOError:
+                    raise StoreLockedError(
+                        f"another process is indexing into {folder}; wait for it to end"
+                    ) from None
+                stack.callback(lock.release)
+                if not self._is_here() and current_name(folder) is not None:
+                    raise StoreChangedError(
+                        f"{folder} holds a saved store: open it with FAISSStore.load to bring it up to date, "
+                        "or choose another folder"
+                    )
+                embeddings = self._store.embeddings
+                if embeddings is not None and not isinstance(embeddings, LSAEmbeddings):
+                    journal = VectorJournal(folder / _JOURNAL, identity(embeddings))
+                    self._journal = stack.enter_context(journal)
+            yield
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is known of the folders indexed so far."""
+        return self._side.manifest
+
+    @property
+    def chunks_at_once(self) -> int | None:
+        """All of them where LSA has to be fitted on them first."""
+        return None if self._store.embeddings is None else _AT_ONCE
+
+    @property
+    def is_atomic(self) -> bool:
+        """Yes; the journal keeps what would be lost."""
+        return True
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether the store has changes that its folder has not, or has to be saved in another."""
+        return self._folder is not None and (not self._is_here() or self._store.sidecar(SIDECAR) is None)
+
+    def _is_here(self) -> bool:
+        folder = self._store.folder
+        return folder is not None and os.path.realpath(folder) == os.path.realpath(self._folder or folder)
+
+    def lost(self, folder: Folder) -> set[str]:
+        """Sources whose chunks somebody has deleted since."""
+        if self._store.version == self.manifest.store_version:
+            return set()
+        present = self._present([chunk.id for chunk in folder.chunks()])
+        return {
+            source
+            for source, file in folder.files.items()
+            if any(chunk.id not in present for chunk in file.chunks)
+        }
+
+    def strays(self, path: str) -> set[str]:
+        """Ids of chunks of this folder in a store that lost its manifest, or never had one."""
+        recorded = {chunk.id for folder in self.manifest.folders.values() for chunk in folder.chunks()}
+        return {
+            str(document.id)
+            for document in self._store.documents()
+            if document.id not in recorded
+            and "start_index" in document.metadata
+            and _lies_under(document.metadata.get("source"), path)
+        }
+
+    def add(
+        self,
+        documents: Sequence[Document],
+        chunks: Sequence[Chunk],
+        known: Folder,
+        engine: IndexEngine,
+        tell: Callable[[int, int], None],
+    ) -> int:
+        """Add the chunks that are not in the store yet; a text whose vector is known is not embedded."""
+        present = self._present([chunk.id for chunk in chunks])
+        fresh = [
+            (document, chunk)
+            for document, chunk in zip(documents, chunks, strict=True)
+            if not _same(present.get(chunk.id), document)
+        ]
+        if not fresh:
+            return 0
+        texts = {chunk.vector: self._store.embedded_text(document) for document, chunk in fresh}
+        if self._store.embeddings is None:
+            lsa = LSAEmbeddings()
+            vectors = dict(zip(texts, lsa.fit_array(texts.values()), strict=True))
+            self._store.refit(lsa)
+            self._add_vectors(fresh, vectors)
+            return len(texts)
+        vectors = self._known_vectors(texts.keys(), known)
+        missing = [digest for digest in texts if digest not in vectors]
+        vectors |= self._embedded(missing, [texts[digest] for digest in missing], engine, tell)
+        self._add_vectors(fresh, vectors)
+        return len(missing)
+
+    def _add_vectors(self, fresh: Sequence[tuple[Document, Chunk]], vectors: Mapping[str, Any]) -> None:
+        np = require("numpy", "local")
+        for start in range(0, len(fresh), _ADDED_AT_ONCE):
+            part = fresh[start : start + _ADDED_AT_ONCE]
+            self._store.add_documents(
+                [document for document, _ in part],
+                ids=[chunk.id for _, chunk in part],
+                vectors=np.stack([vectors[chunk.vector] for _, chunk in part]),
+            )
+
+    def _known_vectors(self, digests: Iterable[str], known: Folder) -> dict[str, Any]:
+        """Vectors of texts that are in the store or in the journal already."""
+        journal = self._journal.vectors if self._journal else {}
+        found = {digest: journal[digest] for digest in digests if digest in journal}
+        stored = {chunk.vector: chunk.id for chunk in known.chunks()}
+        wanted = {digest: stored[digest] for digest in digests if digest in stored and digest not in found}
+        present = self._present(list(wanted.values()))
+        wanted = {digest: id_ for digest, id_ in wanted.items() if id_ in present}
+        if wanted:
+            found |= zip(wanted, self._store.vectors(list(wanted.values())), strict=True)
+        return found
+
+    def _embedded(
+        self,
+        digests: list[str],
+        texts: list[str],
+        engine: IndexEngine,
+        tell: Callable[[int, int], None],
+    ) -> dict[str, Any]:
+        embeddings = self._store.embeddings
+        assert embeddings is not None
+        vectors: dict[str, Any] = {}
+        done = 0
+        for batch in engine.embed(embeddings, texts, self._batch_size) if texts else ():
+            part = digests[done : done + len(batch)]
+            if self._journal is not None:
+                self._journal.add(part, batch)
+            vectors |= zip(part, batch, strict=True)
+            done += len(batch)
+            tell(done, len(digests))
+        return vectors
+
+    def _present(self, ids: list[str]) -> dict[str, Document]:
+        return {str(document.id): document for document in self._store.get_by_ids(ids)}
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete chunks."""
+        if ids:
+            self._store.delete(list(ids))
+
+    def checkpoint(self) -> None:
+        """Nothing is kept by halves."""
+
+    def finish(self) -> bool:
+        """Fit LSA again if the corpus has outgrown it, and save the store."""
+        refitted = False
+        embeddings = self._store.embeddings
+        if isinstance(embeddings, LSAEmbeddings):
+            fitted, now = max(embeddings.fitted_documents, 1), len(self._store)
+            if now > fitted * (1 + self._refit_growth):
+                logger.info("fitting LSA again: %d chunks, and %d when it was fitted", now, fitted)
+                texts = map(self._store.embedded_text, self._store.documents())
+                self._store.refit(LSAEmbeddings(embeddings.dimensions).fit(texts))
+                refitted = True
+        self.manifest.store_version = self._store.version
+        if self._folder is not None:
+            self._store.save(self._folder)
+            if self._journal is not None:
+                self._journal.delete()
+        return refitted
+
+
+class ForeignTarget:
+    """Any other vector store. It embeds by itself; the manifest lies in a folder of its own.
+
+    Args:
+        store: The store; it must take ``ids`` in ``add_documents`` and ``delete``.
+        state: Folder for the manifest.
+    """
+
+    def __init__(self, store: VectorStore, state: Path) -> None:
+        self._store = store
+        self._state = state
+        self._manifest = Manifest()
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Keep other processes from using the same state meanwhile.
+
+        Raises:
+            StoreLockedError: One is.
+        """
+        self._state.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(self._state / _LOCK)
+        except BlockingIOError:
+            raise StoreLockedError(
+                f"another process is indexing with {self._state}; wait for it to end"
+            ) from None
+        try:
+            if (self._state / MANIFEST_FILE).exists():
+                self._manifest = Manifest.read(self._state / MANIFEST_FILE)
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is known of the folders indexed so far."""
+        return self._manifest
+
+    @property
+    def chunks_at_once(self) -> int | None:
+        """So many that little is embedded again after an interruption."""
+        return _AT_ONCE // 4
+
+    @property
+    def is_atomic(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def is_unsaved(self) -> bool:
+        """No: what is done is kept at once."""
+        return False
+
+    def lost(self, folder: Folder) -> set[str]:
+        """Nothing that could be told."""
+        return set()
+
+    def strays(self, path: str) -> set[str]:
+        """Nothing that could be told."""
+        return set()
+
+    def add(
+        self,
+        documents: Sequence[Document],
+        chunks: Sequence[Chunk],
+        known: Folder,
+        engine: IndexEngine,
+        tell: Callable[[int, int], None],
+    ) -> int:
+        """Add chunks; the store embeds them."""
+        if documents:
+            self._store.add_documents(list(documents), ids=[chunk.id for chunk in chunks])
+            tell(len(documents), len(documents))
+        return len(documents)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete chunks."""
+        if ids:
+            self._store.delete(list(ids))
+
+    def checkpoint(self) -> None:
+        """Write the manifest: what is in the store by now is not embedded again."""
+        self._manifest.write(self._state / MANIFEST_FILE)
+
+    def finish(self) -> bool:
+        """Write the manifest."""
+        self.checkpoint()
+        return False
+
+
+def _lies_under(source: object, path: str) -> bool:
+    return isinstance(source, str) and (source == path or source.startswith(os.path.join(path, "")))
+
+
+def _same(present: Document | None, document: Document) -> bool:
+    return (
+        present is not None
+        and present.page_content == document.page_content
+        and present.metadata == document.metadata
+    )

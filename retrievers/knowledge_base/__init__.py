@@ -1,0 +1,1 @@
+"""Amazon Bedrock Knowledge Bases: retrieval, answers with citations, ingestion."""

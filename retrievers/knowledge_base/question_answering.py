@@ -1,0 +1,330 @@
+"""Questions to a Bedrock Knowledge Base that the service answers itself: RetrieveAndGenerate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias, cast
+
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import AliasChoices, Field, model_validator
+
+from llama_bedrock.errors import BedrockValidationError
+from llama_bedrock.grounding.answers import RagAnswer, RagAnswerChunk
+from llama_bedrock.retrievers.knowledge_base.kb_citations import AnswerReader
+from llama_bedrock.retrievers.knowledge_base.kb_connection import (
+    RUNTIME_SERVICE,
+    STRICT,
+    KnowledgeBaseConnection,
+)
+from llama_bedrock.retrievers.knowledge_base.search_options import (
+    SEARCH_OPTIONS,
+    ImplicitFilter,
+    Search,
+    SearchType,
+    merge_search,
+)
+
+QAInput: TypeAlias = "str | Mapping[str, Any]"
+
+MAX_QUESTION_CHARS = 1000
+"""Longest ``input.text`` of RetrieveAndGenerate."""
+
+_MAX_TEMPLATE_CHARS = 4000
+_MAX_STOP = 4
+_STREAM = "retrieve_and_generate_stream"
+_CALL_OPTIONS = SEARCH_OPTIONS | {"session_id", "user_id"}
+
+_USE_THE_RETRIEVER = (
+    "answer with your own prompt instead: create_rag_chain(ChatLlamaBedrock(…), "
+    "KnowledgeBaseRetriever(knowledge_base_id=…)) works with every Llama and every kind of knowledge base"
+)
+_REFUSALS = (
+    (
+        re.compile(r"model.{0,60}(?:not|n.t|un)\W?supported|(?:not|n.t) support.{0,60}model", re.I | re.S),
+        f"Bedrock's Knowledge Bases do not generate with this model; {_USE_THE_RETRIEVER}",
+    ),
+    (
+        re.compile(r"managed knowledge base", re.I),
+        f"a managed knowledge base can be searched, not asked; {_USE_THE_RETRIEVER}",
+    ),
+)
+
+
+class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnswer]):
+    """Ask a Knowledge Base; Bedrock retrieves, and answers with a model.
+
+        qa = KnowledgeBaseQA(knowledge_base_id="ABCDEFGHIJ", model="us.meta.llama3-3-70b-instruct-v1:0")
+        answer = qa.invoke("What is the return policy?")
+        qa.invoke({"question": "And for sale items?", "session_id": answer.session_id})
+
+    The result is the `RagAnswer` of `create_rag_chain`; its documents are those that were cited, and the text
+    has no marks. `stream` gives chunks that add up to it.
+
+    AWS's model cards list Knowledge Bases as not supported for Llama. Where the service refuses, the error's
+    hint says so: `KnowledgeBaseRetriever` with `create_rag_chain` does the same with every model.
+
+    Args:
+        model: Model id, geo profile id or ARN of the model that answers. Alias: `model_id`.
+        k: Passages to answer from, 1 to 100.
+        filter: Metadata filter, in any form that `KnowledgeBaseRetriever` takes.
+        search_type: ``"hybrid"``, ``"semantic"``, or None: Bedrock chooses.
+        reranking: As of `KnowledgeBaseRetriever`.
+        implicit_filter: Let a model derive a filter from the question.
+        prompt_template: Up to 4,000 characters with ``$search_results$`` in it; None for the service's own.
+        temperature: 0 to 1.
+        top_p: 0 to 1.
+        max_tokens: Most tokens of the answer.
+        stop: Up to 4 stop sequences.
+        additional_model_fields: Model-specific request fields.
+        latency: ``"standard"`` or ``"optimized"``.
+        decompose_query: Split a question with several parts into several searches.
+        orchestration_template: Prompt for rewriting questions in a conversation, with the placeholders of
+            the API (``$conversation_history$``, ``$output_format_instructions$``).
+        guardrail_id: Guardrail for question and answer.
+        guardrail_version: Its version, or ``"DRAFT"``.
+        kms_key_arn: Key that encrypts the session.
+        user_id: Of the person who asks, for access-controlled knowledge bases.
+
+    Raises:
+        ValueError: An option has no meaning, or the question has more than 1,000 characters.
+        LlamaBedrockError: The service refused or failed.
+    """
+
+    model_config = STRICT
+
+    model: str = Field(validation_alias=AliasChoices("model", "model_id"))
+    k: int = Field(default=5, ge=1, le=100)
+    filter: Any = None
+    search_type: SearchType | None = None
+    reranking: Any = None
+    implicit_filter: ImplicitFilter | None = None
+    prompt_template: str | None = Field(default=None, max_length=_MAX_TEMPLATE_CHARS)
+    temperature: float | None = Field(default=None, ge=0, le=1)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=65_536)
+    stop: list[str] = Field(default_factory=list, max_length=_MAX_STOP)
+    additional_model_fields: dict[str, Any] = Field(default_factory=dict)
+    latency: str | None = Field(default=None, pattern="^(standard|optimized)$")
+    decompose_query: bool = False
+    orchestration_template: str | None = Field(default=None, max_length=_MAX_TEMPLATE_CHARS)
+    guardrail_id: str | None = None
+    guardrail_version: str = "DRAFT"
+    kms_key_arn: str | None = None
+    user_id: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        template = self.prompt_template
+        if template is not None and "$search_results$" not in template:
+            raise ValueError("prompt_template must hold the placeholder $search_results$")
+        merge_search(self, {}, "vector").configuration("us-east-1")
+        return self
+
+    def invoke(self, input: QAInput, config: RunnableConfig | None = None, **kwargs: Any) -> RagAnswer:
+        """Answer a question.
+
+        Args:
+            input: The question, or ``{"question": …}`` with ``session_id`` to continue a conversation.
+            config: LangChain's run configuration.
+            **kwargs: ``session_id``, ``user_id`` and the search options, for this call.
+        """
+
+        def answer(value: QAInput) -> RagAnswer:
+            call = self._call(value, kwargs)
+            with _advice():
+                arguments = self._arguments(call, self.region() if self._needs_region(call) else "")
+                response = self.sync_transport().call(RUNTIME_SERVICE, "retrieve_and_generate", **arguments)
+            return _total(AnswerReader(call.question).response(response))
+
+        return self._call_with_config(answer, input, config)
+
+    async def ainvoke(self, input: QAInput, config: RunnableConfig | None = None, **kwargs: Any) -> RagAnswer:
+        """Answer a question without blocking the event loop; see `invoke`."""
+
+        async def answer(value: QAInput) -> RagAnswer:
+            call = self._call(value, kwargs)
+            transport = self.async_transport()
+            with _advice():
+                arguments = self._arguments(
+                    call, await transport.region() if self._needs_region(call) else ""
+                )
+                response = await transport.call(RUNTIME_SERVICE, "retrieve_and_generate", **arguments)
+            return _total(AnswerReader(call.question).response(response))
+
+        return await self._acall_with_config(answer, input, config)
+
+    def stream(
+        self, input: QAInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[RagAnswerChunk]:
+        """Answer piece by piece: text, then each citation with its documents, at the end the session."""
+
+        def answers(values: Iterator[QAInput]) -> Iterator[RagAnswer]:
+            for value in values:
+                yield from self._events(self._call(value, kwargs))
+
+        chunks = self._transform_stream_with_config(iter([input]), answers, config)
+        yield from cast("Iterator[RagAnswerChunk]", chunks)
+
+    async def astream(
+        self, input: QAInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[RagAnswerChunk]:
+        """Answer piece by piece without blocking the event loop; see `stream`."""
+
+        async def answers(values: AsyncIterator[QAInput]) -> AsyncIterator[RagAnswer]:
+            async for value in values:
+                async with aclosing(self._aevents(self._call(value, kwargs))) as events:
+                    async for chunk in events:
+                        yield chunk
+
+        async def only() -> AsyncIterator[QAInput]:
+            yield input
+
+        chunks = self._atransform_stream_with_config(only(), answers, config)
+        async for chunk in cast("AsyncIterator[RagAnswerChunk]", chunks):
+            yield chunk
+
+    def _events(self, call: _Question) -> Iterator[RagAnswerChunk]:
+        reader = AnswerReader(call.question)
+        with _advice():
+            arguments = self._arguments(call, self.region() if self._needs_region(call) else "")
+            stream = self.sync_transport().call_stream(RUNTIME_SERVICE, _STREAM, **arguments)
+            with closing(stream) as events:
+                session_id = next(events).get("sessionId")
+                for event in events:
+                    if (chunk := reader.event(event)) is not None:
+                        yield chunk
+        yield reader.finish(session_id)
+
+    async def _aevents(self, call: _Question) -> AsyncGenerator[RagAnswerChunk, None]:
+        reader = AnswerReader(call.question)
+        transport = self.async_transport()
+        with _advice():
+            arguments = self._arguments(call, await transport.region() if self._needs_region(call) else "")
+            async with aclosing(transport.call_stream(RUNTIME_SERVICE, _STREAM, **arguments)) as events:
+                session_id = (await anext(events)).get("sessionId")
+                async for event in events:
+                    if (chunk := reader.event(event)) is not None:
+                        yield chunk
+        yield reader.finish(session_id)
+
+    def _call(self, value: QAInput, kwargs: Mapping[str, Any]) -> _Question:
+        given = {"question": value} if isinstance(value, str) else dict(value)
+        question = given.pop("question", None)
+        if not isinstance(question, str) or not question.strip():
+            raise ValueError("the input is a question, or a mapping with the text of one under 'question'")
+        if len(question) > MAX_QUESTION_CHARS:
+            raise ValueError(
+                f"the question has {len(question):,} characters; RetrieveAndGenerate takes "
+                f"{MAX_QUESTION_CHARS:,}. Shorten it, or {_USE_THE_RETRIEVER}"
+            )
+        options = {**given, **kwargs}
+        unknown = sorted(set(options) - _CALL_OPTIONS)
+        if unknown:
+            raise ValueError(f"unknown options {unknown}; a question takes {sorted(_CALL_OPTIONS)}")
+        search = merge_search(self, options, "vector")
+        return _Question(question, search, options.get("session_id"), options.get("user_id", self.user_id))
+
+    def _needs_region(self, call: _Question) -> bool:
+        return call.search.needs_region() or _is_llama_id(self.model)
+
+    def _arguments(self, call: _Question, region: str) -> dict[str, Any]:
+        """The request. The service takes the id of a knowledge base here, not its ARN."""
+        configuration: dict[str, Any] = {
+            "knowledgeBaseId": self.knowledge_base_id.rpartition("/")[2],
+            "modelArn": _model_arn(self.model, region),
+            "retrievalConfiguration": call.search.configuration(region),
+        }
+        generation = self._generation()
+        if generation:
+            configuration["generationConfiguration"] = generation
+        orchestration: dict[str, Any] = {}
+        if self.decompose_query:
+            orchestration["queryTransformationConfiguration"] = {"type": "QUERY_DECOMPOSITION"}
+        if self.orchestration_template is not None:
+            orchestration["promptTemplate"] = {"textPromptTemplate": self.orchestration_template}
+        if orchestration:
+            configuration["orchestrationConfiguration"] = orchestration
+        arguments: dict[str, Any] = {
+            "input": {"text": call.question},
+            "retrieveAndGenerateConfiguration": {
+                "type": "KNOWLEDGE_BASE",
+                "knowledgeBaseConfiguration": configuration,
+            },
+        }
+        if call.session_id is not None:
+            arguments["sessionId"] = call.session_id
+        if call.user_id is not None:
+            arguments["userContext"] = {"userId": call.user_id}
+        if self.kms_key_arn is not None:
+            arguments["sessionConfiguration"] = {"kmsKeyArn": self.kms_key_arn}
+        return arguments
+
+    def _generation(self) -> dict[str, Any]:
+        inference = {
+            "temperature": self.temperature,
+            "topP": self.top_p,
+            "maxTokens": self.max_tokens,
+            "stopSequences": self.stop or None,
+        }
+        inference = {name: value for name, value in inference.items() if value is not None}
+        generation: dict[str, Any] = {}
+        if inference:
+            generation["inferenceConfig"] = {"textInferenceConfig": inference}
+        if self.prompt_template is not None:
+            generation["promptTemplate"] = {"textPromptTemplate": self.prompt_template}
+        if self.guardrail_id is not None:
+            generation["guardrailConfiguration"] = {
+                "guardrailId": self.guardrail_id,
+                "guardrailVersion": self.guardrail_version,
+            }
+        if self.additional_model_fields:
+            generation["additionalModelRequestFields"] = self.additional_model_fields
+        if self.latency is not None:
+            generation["performanceConfig"] = {"latency": self.latency}
+        return generation
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One question with the options of its call."""
+
+    question: str
+    search: Search
+    session_id: str | None
+    user_id: str | None
+
+
+@contextmanager
+def _advice() -> Iterator[None]:
+    """Turn the service's known refusals into what to do instead."""
+    try:
+        yield
+    except BedrockValidationError as error:
+        for pattern, hint in _REFUSALS:
+            if pattern.search(error.message):
+                error.hint = hint
+                break
+        raise
+
+
+def _is_llama_id(model: str) -> bool:
+    return not model.startswith("arn:") and "meta.llama" in model
+
+
+def _model_arn(model: str, region: str) -> str:
+    """What to call: a bare Llama id becomes the region's profile where it must; others go as they are."""
+    if not _is_llama_id(model):
+        return model
+    from llama_bedrock.catalog import resolve_model
+
+    return resolve_model(model, region).model_id
+
+
+def _total(chunks: list[RagAnswerChunk]) -> RagAnswer:
+    total = RagAnswerChunk()
+    for chunk in chunks:
+        total = total + chunk
+    return total.to_answer()

@@ -1,0 +1,1 @@
+"""Finding: lexical and hybrid search, fusion, reranking, several wordings, parents of chunks."""

@@ -1,0 +1,1 @@
+"""FAISSStore: vectors, documents and filters on one machine, saved without pickle."""

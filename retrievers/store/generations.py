@@ -1,0 +1,320 @@
+"""How a store lies on disk: finished generations, one pointer, and locks.
+
+    folder/
+      CURRENT                 name of the current generation, and the checksum of its manifest
+      writer.lock             held by the one process that saves
+      generation-000007/      never changed once CURRENT names it
+        manifest.json         format, settings, counts, embedding model; size, time, SHA-256 of every file
+        in-use.lock           held, shared, by every process that has the generation open
+        vectors.faiss  slots.npy  documents.sqlite  [embedding/…]  [sidecars/<name>/…]
+
+A save writes a new generation, syncs it to the disk, and renames a new CURRENT over the old one: whatever
+moment the process dies at, CURRENT names a whole generation. Older generations are deleted at the next save
+once no process has them open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llama_bedrock.retrievers.store.file_lock import FileLock
+
+FORMAT = 1
+_POINTER = "CURRENT"
+_MANIFEST = "manifest.json"
+_IN_USE = "in-use.lock"
+_WRITER = "writer.lock"
+_PREFIX = "generation-"
+_PARALLEL = 2
+_held = threading.local()
+
+
+class StoreError(ValueError):
+    """A saved store cannot be used as asked; the message says why and what to do."""
+
+
+class StoreDamagedError(StoreError):
+    """A file of the store is missing, truncated, changed or not of this kind."""
+
+
+class StoreLockedError(StoreError):
+    """Another process is saving into the folder."""
+
+
+class StoreChangedError(StoreError):
+    """Another process has saved the store since it was opened here; saving would lose its changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A finished generation, open: it is not deleted while this object lives.
+
+    Attributes:
+        path: Its folder.
+        manifest: What its manifest says.
+        lock: Keeps it from being deleted.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    lock: FileLock | None
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+
+def current_name(folder: Path) -> str | None:
+    """Name of the generation that CURRENT names; None if there is no store.
+
+    Raises:
+        StoreDamagedError: CURRENT is not of this kind.
+    """
+    pointer = _read_pointer(folder)
+    return pointer[0] if pointer else None
+
+
+def open_generation(folder: Path, *, verify: bool | None = None) -> Generation:
+    """Open the current generation, whatever other processes do meanwhile.
+
+    Args:
+        folder: The store's folder.
+        verify: True compares every file with its checksum; None those only whose size or time is not that of
+            the save (as git does), so that opening does not read everything; False none.
+
+    Raises:
+        FileNotFoundError: There is no store in the folder.
+        StoreDamagedError: A file is missing, truncated, changed or foreign.
+    """
+    for _ in range(100):
+        pointer = _read_pointer(folder)
+        if pointer is None:
+            raise FileNotFoundError(
+                f"there is no FAISSStore in {folder}; store.save({str(folder)!r}) makes one"
+            )
+        name, checksum = pointer
+        path = folder / name
+        try:
+            lock = _lock_generation(path)
+        except BlockingIOError:
+            time.sleep(0.01)  # it is being deleted, so there is a newer one
+            continue
+        manifest = _read_bytes(path / _MANIFEST)
+        if manifest is None:
+            if _read_pointer(folder) != pointer:
+                continue  # it was replaced and deleted between the two steps
+            raise StoreDamagedError(f"{path / _MANIFEST} is missing: the store is damaged; save it again")
+        if hashlib.sha256(manifest).hexdigest() != checksum:
+            raise StoreDamagedError(f"{path / _MANIFEST} does not match its checksum in {folder / _POINTER}")
+        generation = Generation(path, _parse_manifest(manifest, path), lock)
+        check_files(generation, verify=verify)
+        return generation
+    raise StoreLockedError(f"{folder} is being saved over and over; try again")
+
+
+def check_files(generation: Generation, *, verify: bool | None) -> None:
+    """Compare the files with the manifest; see `open_generation`.
+
+    Raises:
+        StoreDamagedError: One is missing, truncated or changed.
+    """
+    doubtful: dict[Path, str] = {}
+    for name, facts in generation.manifest["files"].items():
+        path = generation.path / name
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            raise StoreDamagedError(f"{path} is missing: the store is damaged; save it again") from None
+        if found.st_size != facts["size"]:
+            raise StoreDamagedError(
+                f"{path} has {found.st_size} bytes and should have {facts['size']}: it is damaged"
+            )
+        if verify or (verify is None and found.st_mtime_ns != facts["modified_ns"]):
+            doubtful[path] = facts["sha256"]
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        for path, checksum in zip(doubtful, pool.map(_checksum, doubtful), strict=True):
+            if checksum != doubtful[path]:
+                raise StoreDamagedError(
+                    f"{path} does not match its checksum: it is damaged; restore it or save again"
+                )
+
+
+@contextmanager
+def writing(folder: Path, *, timeout: float = 10.0) -> Iterator[None]:
+    """Be the one process that writes to a folder; within the block, the same thread may do so again.
+
+    Raises:
+        StoreLockedError: Another process (or thread) is, for longer than the timeout in seconds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held: set[str] = _held.__dict__.setdefault("folders", set())
+    name = str(folder.resolve())
+    if name in held:
+        yield
+        return
+    try:
+        lock = FileLock(folder / _WRITER, timeout=timeout)
+    except BlockingIOError:
+        raise StoreLockedError(
+            f"another process is writing to {folder}; wait for it to end, or use another folder"
+        ) from None
+    held.add(name)
+    try:
+        yield
+    finally:
+        held.discard(name)
+        lock.release()
+
+
+def write_generation(
+    folder: Path, write: Callable[[Path], dict[str, Any]], known: Mapping[str, Any] | None = None
+) -> Generation:
+    """Write a new generation and make it the current one. Call it within `writing`.
+
+    Args:
+        folder: The store's folder.
+        write: Writes the files into the folder it is given; returns what the manifest is to say of them.
+        known: Facts of files that are sealed already, or are hard links to an older generation's.
+    """
+    before = current_name(folder)
+    delete_unused(folder)
+    number = int(before.removeprefix(_PREFIX)) + 1 if before else 1
+    path = folder / f"{_PREFIX}{number:06}"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    (path / _IN_USE).touch()
+    lock = FileLock(path / _IN_USE, shared=True)
+    facts = {**write(path), "format": FORMAT}
+    facts["files"] = _seal(path, known or {})
+    encoded = json.dumps(facts, indent=1, sort_keys=True).encode()
+    _write_synced(path / _MANIFEST, encoded)
+    for directory in (path, *(found for found in path.rglob("*") if found.is_dir())):
+        _sync_directory(directory)
+    pointer = json.dumps({"generation": path.name, "sha256": hashlib.sha256(encoded).hexdigest()}).encode()
+    temporary = folder / f"{_POINTER}.new"
+    _write_synced(temporary, pointer)
+    _sync_directory(folder)
+    os.replace(temporary, folder / _POINTER)
+    _sync_directory(folder)
+    return Generation(path, facts, lock)
+
+
+def _read_pointer(folder: Path) -> tuple[str, str] | None:
+    encoded = _read_bytes(folder / _POINTER)
+    if encoded is None:
+        return None
+    try:
+        pointer = json.loads(encoded)
+        name, checksum = pointer["generation"], pointer["sha256"]
+        if not name.startswith(_PREFIX) or not name.removeprefix(_PREFIX).isdecimal():
+            raise ValueError(name)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StoreDamagedError(f"{folder / _POINTER} was not written by FAISSStore, or is damaged") from None
+    return name, checksum
+
+
+def _parse_manifest(encoded: bytes, path: Path) -> dict[str, Any]:
+    manifest = json.loads(encoded)
+    if manifest.get("format") != FORMAT:
+        raise StoreError(
+            f"{path} has format {manifest.get('format')} and this version of llama-bedrock reads {FORMAT}: "
+            "index the documents again, or install the version that wrote it"
+        )
+    return dict(manifest)
+
+
+def _lock_generation(path: Path) -> FileLock | None:
+    try:
+        return FileLock(path / _IN_USE, shared=True)
+    except BlockingIOError:
+        raise
+    except OSError:
+        # A copy of the folder without locks, a file system that has none, or a generation just deleted (its
+        # manifest is missing too).
+        return None
+
+
+def delete_unused(folder: Path) -> None:
+    """Delete the generations that are neither current nor open anywhere. Call it within `writing`."""
+    keep = current_name(folder)
+    for path in folder.glob(f"{_PREFIX}*"):
+        if path.name == keep:
+            continue
+        # The manifest goes first: a reader that comes meanwhile sees that the generation is gone.
+        with suppress(OSError):
+            lock = FileLock(path / _IN_USE)
+            (path / _MANIFEST).unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True)
+            lock.release()
+
+
+def _seal(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Seal every file that is not known yet; return the facts of all."""
+    files = {
+        found.relative_to(path).as_posix(): found
+        for found in sorted(path.rglob("*"))
+        if not found.is_dir() and found.name != _IN_USE
+    }
+    with ThreadPoolExecutor(_PARALLEL) as pool:  # writing to the disk and hashing both let other threads run
+        facts = pool.map(lambda name: known.get(name) or seal_file(files[name]), files)
+        return dict(zip(files, facts, strict=True))
+
+
+def seal_file(path: Path) -> dict[str, Any]:
+    """Sync a finished file to the disk, and return its size, checksum and time, which the manifest keeps.
+
+    The time is set back by a second with random nanoseconds: a change of the file, however soon, shows in it.
+    """
+    modified_ns = time.time_ns() - 10**9 - secrets.randbelow(10**8)
+    os.utime(path, ns=(modified_ns, modified_ns))
+    with path.open("r+b") as file, ThreadPoolExecutor(1) as pool:
+        synced = pool.submit(os.fsync, file.fileno())
+        checksum = _checksum(path)  # while the disk writes
+        synced.result()
+    facts = path.stat()
+    return {"size": facts.st_size, "modified_ns": facts.st_mtime_ns, "sha256": checksum}
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name == "nt":
+        return  # directories cannot be opened there; NTFS journals renames
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None

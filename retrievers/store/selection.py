@@ -1,0 +1,166 @@
+"""From a metadata filter to the slots that may be found."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from llama_bedrock._extras import require
+from llama_bedrock.retrievers.filters import And, Comparison, Filter, Not, Or, kind_of, parse_filter
+from llama_bedrock.retrievers.store.docstore import DocumentTable
+from llama_bedrock.retrievers.store.slot_table import SlotTable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Bitmap: TypeAlias = npt.NDArray[np.uint8]
+
+FilterLike: TypeAlias = "Filter | Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None"
+"""A filter in any form; a function of the metadata works too, but is called for every document of the
+store."""
+
+_CACHED = 64
+
+
+class Selection:
+    """The slots that may be found.
+
+    Args:
+        bitmap: One bit a slot, little-endian, as FAISS's ``IDSelectorBitmap`` wants it.
+        total: Number of slots.
+    """
+
+    def __init__(self, bitmap: Bitmap, total: int) -> None:
+        self.bitmap = bitmap
+        self.total = total
+        self.count = int(self._bits().sum())
+
+    @cached_property
+    def slots(self) -> npt.NDArray[np.int64]:
+        """Their numbers, rising."""
+        slots: npt.NDArray[np.int64] = require("numpy", "local").flatnonzero(self._bits())
+        return slots
+
+    def holds(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether each of these slots may be found; -1, and slots that were added since, may not."""
+        np = require("numpy", "local")
+        known = (slots >= 0) & (slots < self.total)
+        places = np.where(known, slots, 0)
+        chosen: npt.NDArray[Any] = known & (self.bitmap[places >> 3] >> (places & 7) & 1).astype(bool)
+        return chosen
+
+    def _bits(self) -> Bitmap:
+        bits: Bitmap = require("numpy", "local").unpackbits(self.bitmap, count=self.total, bitorder="little")
+        return bits
+
+
+class Selector:
+    """Evaluates filters in SQLite, one comparison at a time, and joins the results as bitmaps.
+
+    What it finds is kept for the filters used last. The store makes a new selector after every change.
+    """
+
+    def __init__(self, documents: DocumentTable, slots: SlotTable) -> None:
+        self._documents = documents
+        self._slots = slots
+        self._selections: OrderedDict[Filter | None, Selection] = OrderedDict()
+        self._bitmaps: OrderedDict[tuple[Comparison, Comparison | None], Bitmap] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def select(self, filter_: FilterLike) -> Selection:
+        """The living slots that a filter matches; None: all living ones.
+
+        Raises:
+            ValueError: The filter is malformed.
+        """
+        if callable(filter_) and not isinstance(filter_, Filter):
+            return Selection(self._alive() & self._called(filter_), self._slots.count)
+        parsed = parse_filter(filter_)
+        with self._lock:
+            if parsed in self._selections:
+                self._selections.move_to_end(parsed)
+                return self._selections[parsed]
+        alive = self._alive()
+        selection = Selection(alive if parsed is None else alive & self._bitmap(parsed), self._slots.count)
+        self._remember(self._selections, parsed, selection)
+        return selection
+
+    def _bitmap(self, filter_: Filter) -> Bitmap:
+        match filter_:
+            case And():
+                ranges, others = _ranges(filter_.operands)
+                bitmaps = [self._found(*pair) for pair in ranges]
+                bitmaps += [self._bitmap(operand) for operand in others]
+                return require("numpy", "local").bitwise_and.reduce(bitmaps)  # type: ignore[no-any-return]
+            case Or():
+                return require("numpy", "local").bitwise_or.reduce(  # type: ignore[no-any-return]
+                    [self._bitmap(operand) for operand in filter_.operands]
+                )
+            case Not():
+                return ~self._bitmap(filter_.operand)
+            case Comparison():
+                return self._comparison(filter_)
+            case _:
+                raise TypeError(f"unknown kind of filter: {type(filter_).__name__}")
+
+    def _comparison(self, comparison: Comparison) -> Bitmap:
+        key, operator, value = comparison.key, comparison.operator, comparison.value
+        if operator in ("ne", "nin"):
+            return ~self._bitmap(Comparison(key, "eq" if operator == "ne" else "in", value))
+        if isinstance(value, tuple) and None in value:
+            values = tuple(member for member in value if member is not None)
+            return self._bitmap(Comparison(key, "in", values)) | self._bitmap(Comparison(key, "eq", None))
+        bitmap = self._found(comparison)
+        return ~bitmap if value is None else bitmap  # the table finds the documents that have a value
+
+    def _found(self, comparison: Comparison, bound: Comparison | None = None) -> Bitmap:
+        with self._lock:
+            if (comparison, bound) in self._bitmaps:
+                self._bitmaps.move_to_end((comparison, bound))
+                return self._bitmaps[comparison, bound]
+        bitmap = self._packed(self._slots.slots_of(self._documents.matching(comparison, bound)))
+        self._remember(self._bitmaps, (comparison, bound), bitmap)
+        return bitmap
+
+    def _called(self, function: Callable[[dict[str, Any]], bool]) -> Bitmap:
+        np = require("numpy", "local")
+        matching = [key for key, metadata in self._documents.iterate_metadata() if function(metadata)]
+        return self._packed(self._slots.slots_of(np.array(matching, dtype=np.int64)))
+
+    def _alive(self) -> Bitmap:
+        bitmap: Bitmap = require("numpy", "local").packbits(self._slots.alive(), bitorder="little")
+        return bitmap
+
+    def _packed(self, slots: npt.NDArray[np.int64]) -> Bitmap:
+        np = require("numpy", "local")
+        mask = np.zeros(self._slots.count, np.bool_)
+        mask[slots] = True
+        bitmap: Bitmap = np.packbits(mask, bitorder="little")
+        return bitmap
+
+    def _remember(self, cache: OrderedDict[Any, Any], key: object, value: object) -> None:
+        with self._lock:
+            cache[key] = value
+            while len(cache) > _CACHED:
+                cache.popitem(last=False)
+
+
+def _ranges(operands: Sequence[Filter]) -> tuple[list[tuple[Comparison, Comparison]], list[Filter]]:
+    """Pairs that bound one key from both sides, which SQLite answers as one range, and the other operands."""
+    lower = {_ordered_field(operand): operand for operand in operands if _is_order(operand, "gt", "gte")}
+    upper = {_ordered_field(operand): operand for operand in operands if _is_order(operand, "lt", "lte")}
+    pairs = [(lower[field], upper[field]) for field in lower if field in upper]
+    paired = {id(comparison) for pair in pairs for comparison in pair}
+    return pairs, [operand for operand in operands if id(operand) not in paired]  # type: ignore[return-value]
+
+
+def _is_order(operand: Filter, *operators: str) -> bool:
+    return isinstance(operand, Comparison) and operand.operator in operators
+
+
+def _ordered_field(operand: Any) -> tuple[str, str | None]:
+    return operand.key, kind_of(operand.value)

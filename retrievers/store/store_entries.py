@@ -1,0 +1,98 @@
+"""Documents as callers give them, checked and made ready to be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from langchain_core.documents import Document
+
+from llama_bedrock.retrievers.embeddings.batches import as_array
+from llama_bedrock.retrievers.store.docstore import Entry
+from llama_bedrock.retrievers.store.metadata_fields import encode_metadata
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors: TypeAlias = npt.NDArray[np.float32]
+
+
+def as_documents(texts: Sequence[str], metadatas: Sequence[Mapping[str, Any]] | None) -> list[Document]:
+    """Texts as documents without ids.
+
+    Raises:
+        ValueError: There are not as many metadatas as texts.
+    """
+    if metadatas is None:
+        return [Document(page_content=text) for text in texts]
+    if len(metadatas) != len(texts):
+        raise ValueError(f"there are {len(texts)} texts and {len(metadatas)} metadatas")
+    return [
+        Document(page_content=text, metadata=dict(metadata))
+        for text, metadata in zip(texts, metadatas, strict=True)
+    ]
+
+
+def as_entries(
+    documents: Sequence[Document], given: Sequence[str | None] | None
+) -> tuple[list[str], list[Entry]]:
+    """The id of every document, and what is to be written: for a repeated id, its last document.
+
+    Args:
+        documents: The documents.
+        given: Their ids; None, or a None among them: the document's own id, else a random one.
+
+    Raises:
+        ValueError: An id is no text, a text cannot be encoded, metadata is not JSON, or the numbers differ.
+    """
+    if given is not None and len(given) != len(documents):
+        raise ValueError(f"there are {len(documents)} documents and {len(given)} ids")
+    ids = [_id(given[n] if given is not None else None, document) for n, document in enumerate(documents)]
+    entries: dict[str, Entry] = {}
+    for id_, document in zip(ids, documents, strict=True):
+        entries.pop(id_, None)
+        entries[id_] = _entry(id_, document)
+    return ids, list(entries.values())
+
+
+def _id(given: str | None, document: Document) -> str:
+    id_ = given if given is not None else document.id
+    if id_ is None:
+        return os.urandom(16).hex()
+    if not isinstance(id_, str) or not id_:
+        raise ValueError(f"a document's id must be a non-empty text, got {id_!r}")
+    return id_
+
+
+def _entry(id_: str, document: Document) -> Entry:
+    try:
+        document.page_content.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"document {id_!r}: its text holds a lone surrogate at {error.start}, which no file can hold; "
+            'clean it with text.encode("utf-8", "replace").decode()'
+        ) from None
+    encoded = encode_metadata(document.metadata, f"document {id_!r}")
+    return Entry(id_, document.page_content, document.metadata, encoded)
+
+
+def last_vectors(vectors: Any, ids: Sequence[str]) -> list[Vectors]:
+    """Vectors in the order of `as_entries`: for a repeated id, its last one."""
+    array = as_array(vectors, len(ids)) if ids else None
+    if array is None:
+        return []
+    last = {id_: number for number, id_ in enumerate(ids)}
+    return [array if len(last) == len(ids) else array[sorted(last.values())]]
+
+
+def check_arguments(kwargs: Mapping[str, Any]) -> None:
+    """Refuse arguments that adding documents does not take.
+
+    Raises:
+        TypeError: There is one.
+    """
+    unknown = set(kwargs) - {"ids", "vectors", "batch_size"}
+    if unknown:
+        raise TypeError(f"unknown arguments {sorted(unknown)}; it takes ids, vectors and batch_size")

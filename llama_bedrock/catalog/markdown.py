@@ -18,8 +18,8 @@ publish, named below for each model. AWS can change a model's lifecycle at any t
 
 **Every Llama on Bedrock is Legacy or past its end of life.** Legacy means: new accounts get no access, an
 account that does not call the model for 15 days can lose it, and no new fine-tuning or Provisioned
-Throughput can be bought. What lasts is Custom Model Import: import the weights and pass the `imported-
-model` ARN with `prompt_format=`; the prompts stay the same.
+Throughput can be bought. What lasts is Custom Model Import: import the weights and pass the
+`imported-model` ARN with `prompt_format=`; the prompts stay the same.
 """
 
 _TABLE_NOTES = """\

@@ -21,7 +21,7 @@ from llama_bedrock.retrievers.search.lexical_side import document_key
 _INSTRUCTIONS = (
     "Write {count} other wordings of the user's question, to search a collection of documents with. "
     "Use other words for the same thing, and the words that an answer would use. "
-    "One wording a line, nothing else. Do not answer the question."
+    "One wording per line, nothing else. Do not answer the question."
 )
 _MARK = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s+")
 

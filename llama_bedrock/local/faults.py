@@ -1,11 +1,12 @@
 """A small language of faults, for tests of what happens when Bedrock or the network fails.
 
-    LocalBedrock(engine, faults=[
+    faults = [
         ErrorResponse("ThrottlingException", headers={"Retry-After": "1"}).first(2),
         ExceptionFrame("modelStreamErrorException", after_chunks=3).nth(3),
         Truncate(after_bytes=100).nth(4, 5),
         Hang().when(lambda target: target.resource.startswith("meta.llama4")),
-    ])
+    ]
+    server = LocalBedrock(faults=faults)
 
 A fault says what goes wrong; `first`, `nth` and `when` say in which requests: in all of them without.
 Byte positions count the bytes of the response body, without HTTP's own framing.

@@ -42,7 +42,13 @@ class LocalBedrock:
     Use it as a context manager, synchronous or asynchronous, or with `start` and `stop`:
 
         with LocalBedrock() as server:
-            llm = ChatLlamaBedrock(model="…", region_name="us-east-2", endpoint_url=server.endpoint_url)
+            llm = ChatLlamaBedrock(
+                model="meta.llama3-3-70b-instruct-v1:0",
+                region_name="us-east-2",
+                endpoint_url=server.endpoint_url,
+                api_key="any",
+            )
+            llm.invoke("Hello")
 
     It serves InvokeModel and InvokeModelWithResponseStream, and with `knowledge_bases` Retrieve,
     RetrieveAndGenerate, RetrieveAndGenerateStream and Rerank. Requests are refused with Bedrock's own texts.

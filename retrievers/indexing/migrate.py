@@ -1,7 +1,7 @@
 """The way out when one machine is not enough: a FAISSStore into Qdrant, documents, vectors and filters.
 
     store = FAISSStore.load("index")
-    qdrant = migrate_to_qdrant(store, "handbook", "http://localhost:6333")
+    qdrant = migrate_to_qdrant(store, "handbook", ":memory:")  # or "http://localhost:6333"
     qdrant.similarity_search("token limit", k=4, filter=qdrant_filter({"year": {"$gte": 2024}}))
 
 The result is LangChain's own `QdrantVectorStore`, which works in `HybridRetriever` and the chains as any

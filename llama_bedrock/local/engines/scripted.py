@@ -17,10 +17,19 @@ the request that returns one of these."""
 class ScriptedEngine:
     """Answers with given texts and errors, in order.
 
-        engine = ScriptedEngine(["Hello.", ThrottlingError, lambda request: f"{len(request.prompt)}
-        characters"]) with LocalBedrock(engine=engine) as server:
-            …
-        engine.requests[0].prompt
+        engine = ScriptedEngine(
+            [
+                "Hello.",
+                EngineError("ThrottlingException", "Too many requests"),
+                lambda request: f"{len(request.prompt)} characters",
+            ]
+        )
+        with LocalBedrock(engine=engine) as server:
+            llm = ChatLlamaBedrock(
+                model="meta.llama3-3-70b-instruct-v1:0", endpoint_url=server.endpoint_url, api_key="test"
+            )
+            assert llm.invoke("Hi").text == "Hello."
+        assert "Hi" in engine.requests[0].prompt
 
     Args:
         answers: One for each request; see `Answer`. A text is sent in pieces of about a token; a sequence is

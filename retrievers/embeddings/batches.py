@@ -6,18 +6,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 
-from llama_bedrock._extras import require
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
+from llama_bedrock.retrievers.arrays import Floats, np
 
 _AT_ONCE = 512
 """Texts in one call of ``embed_documents``: its lists of Python floats are eight times the size of the
@@ -43,29 +37,28 @@ def identity(embedding: Embeddings) -> str:
     return f"{name}({', '.join(sizes)})" if sizes else name
 
 
-def embed_batches(embedding: Embeddings, texts: Sequence[str], size: int | None = None) -> list[Vectors]:
+def embed_batches(embedding: Embeddings, texts: Sequence[str], size: int | None = None) -> list[Floats]:
     """Vectors of texts, in arrays of a bounded number of rows: 512, or the size given."""
     return [_embed(embedding, part) for part in _parts(texts, size)]
 
 
 async def aembed_batches(
     embedding: Embeddings, texts: Sequence[str], size: int | None = None
-) -> list[Vectors]:
+) -> list[Floats]:
     """As `embed_batches`, without blocking the event loop."""
     if hasattr(embedding, "embed_array"):  # computes here; its async form would hold the loop
         return await run_in_executor(None, embed_batches, embedding, texts, size)
     return [as_array(await embedding.aembed_documents(part), len(part)) for part in _parts(texts, size)]
 
 
-def as_array(vectors: Any, count: int) -> Vectors:
+def as_array(vectors: Any, count: int) -> Floats:
     """Vectors as a float32 array of one row each.
 
     Raises:
         ValueError: There are not as many as texts, their lengths differ, or a number is not finite.
     """
-    np = require("numpy", "local")
     try:
-        array: Vectors = np.ascontiguousarray(_packed(vectors), dtype=np.float32)
+        array: Floats = np.ascontiguousarray(_packed(vectors), dtype=np.float32)
     except (ValueError, TypeError, OverflowError, struct.error) as error:
         raise ValueError(f"the vectors are not {count} lists of numbers of one length: {error}") from error
     if array.ndim != 2 or array.shape[0] != count or array.shape[1] == 0:
@@ -82,10 +75,10 @@ def _packed(vectors: Any) -> Any:
         return vectors
     pack = struct.Struct(f"{len(vectors[0])}f").pack
     packed = b"".join([pack(*vector) for vector in vectors])
-    return require("numpy", "local").frombuffer(packed, dtype="f4").reshape(len(vectors), -1)
+    return np.frombuffer(packed, dtype="f4").reshape(len(vectors), -1)
 
 
-def _embed(embedding: Embeddings, texts: list[str]) -> Vectors:
+def _embed(embedding: Embeddings, texts: list[str]) -> Floats:
     embed_array = getattr(embedding, "embed_array", None)
     vectors = embedding.embed_documents(texts) if embed_array is None else embed_array(texts)
     return as_array(vectors, len(texts))

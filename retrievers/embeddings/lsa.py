@@ -13,20 +13,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, searchable_text, terms
-from llama_bedrock.retrievers.store.array_file import read_arrays, write_arrays
+from llama_bedrock.retrievers.arrays import Floats, np, read_arrays, write_arrays
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from langchain_core.documents import Document
 
-    Floats: TypeAlias = npt.NDArray[np.float32]
 
 LSA_DIMENSIONS = 256
 TITAN_MODEL_ID = "amazon.titan-embed-text-v2:0"
@@ -97,7 +94,6 @@ class LSAEmbeddings(Embeddings):
 
     def _fit(self, counts: _Counts) -> _Counts:
         """Fit, and return the counts with the terms numbered as they are from now on."""
-        np = require("numpy", "local")
         if not counts.vocabulary:
             raise ValueError("LSAEmbeddings.fit needs at least one text with a word in it")
         found = np.bincount(counts.terms, minlength=len(counts.vocabulary))
@@ -123,7 +119,6 @@ class LSAEmbeddings(Embeddings):
         singular vectors come from its Gram matrix, which takes a hundredth of the time of its SVD, and is
         exact enough for the leading ones.
         """
-        np = require("numpy", "local")
         extmath = require("sklearn.utils.extmath", "local")
         matrix = matrix[matrix.getnnz(axis=1) > 0]
         rank = min(self.dimensions, *matrix.shape)
@@ -140,13 +135,12 @@ class LSAEmbeddings(Embeddings):
         return components
 
     def _share_kept(self, matrix: Any) -> float:
-        np = require("numpy", "local")
         matrix = matrix[matrix.getnnz(axis=1) > 0]
         return float(np.linalg.norm(matrix @ self._components, axis=1).mean()) if matrix.shape[0] else 1.0
 
     def _weighted(self, counts: _Counts) -> Any:
         """Sparse rows of unit length with BM25's weights."""
-        np, sparse = require("numpy", "local"), require("scipy.sparse", "local")
+        sparse = require("scipy.sparse", "local")
         damping = _K1 * (1 - _B + _B * counts.lengths / self._average_length)
         rows = np.repeat(np.arange(len(counts.lengths)), np.diff(counts.ends))
         weights = counts.values * (_K1 + 1) / (counts.values + damping[rows])
@@ -157,7 +151,6 @@ class LSAEmbeddings(Embeddings):
         return sparse.csr_matrix((weights, counts.terms, counts.ends), shape=shape)
 
     def _vectors(self, counts: _Counts) -> Floats:
-        np = require("numpy", "local")
         vectors = self._weighted(counts) @ self._components
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         array: Floats = (vectors / np.where(norms > 1e-9, norms, 1)).astype(np.float32)
@@ -258,7 +251,6 @@ class _Counts:
 
     def renumbered(self, kept: Sequence[int], vocabulary: dict[str, int]) -> _Counts:
         """The same counts with other numbers, for the terms that are kept alone."""
-        np = require("numpy", "local")
         numbers = np.full(len(self.vocabulary), -1, dtype=np.int32)
         numbers[kept] = np.arange(len(kept), dtype=np.int32)
         terms = numbers[self.terms]
@@ -269,7 +261,6 @@ class _Counts:
 
 def _count(texts: Iterable[str], vocabulary: dict[str, int], *, grow: bool = True) -> _Counts:
     """Count terms; those that the vocabulary does not hold are entered, or else left out."""
-    np = require("numpy", "local")
     numbers, values, ends, lengths = array("i"), array("f"), array("q", [0]), array("f")
     for text in texts:
         words = terms(text)

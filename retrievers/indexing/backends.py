@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
+from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.documents.load import FileProblem, read_reported
 from llama_bedrock.retrievers.documents.readers.by_format import ReadSettings
 from llama_bedrock.retrievers.documents.split import split_documents
@@ -16,12 +17,6 @@ from llama_bedrock.retrievers.embeddings.batches import as_array
 from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile, known_file
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +64,7 @@ class IndexEngine(Protocol):
     def read(self, files: Sequence[FoundFile], options: ReadOptions) -> Iterator[ReadFile]:
         """Read and split files; they come back in their order."""
 
-    def embed(self, embeddings: Embeddings, texts: Sequence[str], batch_size: int) -> Iterator[Vectors]:
+    def embed(self, embeddings: Embeddings, texts: Sequence[str], batch_size: int) -> Iterator[Floats]:
         """Vectors of texts in their order, a batch at a time."""
 
     def close(self) -> None:
@@ -83,7 +78,7 @@ class LocalEngine:
         """Read and split files, one after the other."""
         return (read_chunks(found, options) for found in files)
 
-    def embed(self, embeddings: Embeddings, texts: Sequence[str], batch_size: int) -> Iterator[Vectors]:
+    def embed(self, embeddings: Embeddings, texts: Sequence[str], batch_size: int) -> Iterator[Floats]:
         """Vectors of texts in their order; throttling and passing failures of the service are waited out."""
         if isinstance(embeddings, LSAEmbeddings):
             yield embeddings.embed_array(texts)

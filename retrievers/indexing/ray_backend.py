@@ -7,12 +7,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.documents.load import FileProblem
 from llama_bedrock.retrievers.embeddings.batches import as_array, embed_batches
 from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
@@ -24,12 +25,6 @@ from llama_bedrock.retrievers.indexing.backends import (
     read_chunks,
 )
 from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +64,7 @@ class RayEngine:
         for row, found in zip(read.iter_rows(), files, strict=True):
             yield _decoded(found, json.loads(row["read"]))
 
-    def embed(self, embeddings: Embeddings, texts: Sequence[str], batch_size: int) -> Iterator[Vectors]:
+    def embed(self, embeddings: Embeddings, texts: Sequence[str], batch_size: int) -> Iterator[Floats]:
         """Vectors of texts in their order, a batch at a time."""
         model = None if len(texts) < _WORTH_SENDING else self._sendable(embeddings)
         if model is None:

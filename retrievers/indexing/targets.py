@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
-from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import np
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.indexing.backends import IndexEngine
@@ -23,12 +23,6 @@ from llama_bedrock.retrievers.search.lexical_side import lexical_side_of
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.file_lock import FileLock
 from llama_bedrock.retrievers.store.generations import StoreChangedError, StoreLockedError, current_name
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +217,6 @@ class FAISSTarget:
         return len(missing)
 
     def _add_vectors(self, fresh: Sequence[tuple[Document, Chunk]], vectors: Mapping[str, Any]) -> None:
-        np = require("numpy", "local")
         for start in range(0, len(fresh), _ADDED_AT_ONCE):
             part = fresh[start : start + _ADDED_AT_ONCE]
             self._store.add_documents(

@@ -8,15 +8,9 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Self, TypeAlias
+from typing import IO, Self
 
-from llama_bedrock._extras import require
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vector: TypeAlias = npt.NDArray[np.float32]
+from llama_bedrock.retrievers.arrays import Floats, np
 
 _FORMAT = 1
 _RECORD = struct.Struct("<12sII")  # digest of the text, dimension, CRC-32 of the vector
@@ -36,7 +30,7 @@ class VectorJournal:
     def __init__(self, path: Path, model: str) -> None:
         self.path = path
         self._header = json.dumps({"format": _FORMAT, "model": model}).encode() + b"\n"
-        self._vectors: dict[str, Vector] = {}
+        self._vectors: dict[str, Floats] = {}
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -61,11 +55,11 @@ class VectorJournal:
                 self.path.unlink(missing_ok=True)
 
     @property
-    def vectors(self) -> Mapping[str, Vector]:
+    def vectors(self) -> Mapping[str, Floats]:
         """The vectors that were found when it was opened, by digest."""
         return self._vectors
 
-    def add(self, digests: list[str], vectors: npt.NDArray[np.float32]) -> None:
+    def add(self, digests: list[str], vectors: Floats) -> None:
         """Append vectors, one a row; they are with the operating system when this returns."""
         assert self._file is not None, "the journal is not open"
         for digest, vector in zip(digests, vectors, strict=True):
@@ -81,7 +75,6 @@ class VectorJournal:
 
     def _read(self) -> int:
         """Read the vectors; returns where the last whole record ends, 0 if the file is to be begun anew."""
-        np = require("numpy", "local")
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:

@@ -16,8 +16,8 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
-from llama_bedrock._extras import require
 from llama_bedrock.retrievers.analysis import searchable_text
+from llama_bedrock.retrievers.arrays import np
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.search.fusion import Fusion, fuse
 from llama_bedrock.retrievers.search.lexical_side import (
@@ -278,7 +278,6 @@ def _advance(steps: Generator[_DenseQuery, Scored, list[Document]], found: Score
 
 def _moved(vector: Sequence[float], towards: Sequence[Sequence[float]]) -> list[float]:
     """The query's direction, moved towards the mean direction of some documents (Rocchio), of unit length."""
-    np = require("numpy", "local")
     rows = np.asarray([vector, *towards], dtype=np.float32)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     moved = rows[0] + _FEEDBACK_WEIGHT * rows[1:].mean(axis=0)

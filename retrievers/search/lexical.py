@@ -16,18 +16,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, is_lone_character, terms
-from llama_bedrock.retrievers.store.array_file import read_arrays, write_arrays
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Numbers: TypeAlias = npt.NDArray[np.int32]
-    Floats: TypeAlias = npt.NDArray[np.float32]
+from llama_bedrock.retrievers.arrays import Floats, Integers, np, read_arrays, write_arrays
 
 K1 = 1.5
 B = 0.75
@@ -96,14 +89,13 @@ class BM25Index(LexicalIndex):
 
     def __init__(self) -> None:
         self._vocabulary: dict[str, int] = {}
-        self._documents: dict[str, Numbers] = {}
+        self._documents: dict[str, Integers] = {}
         self._digests: dict[str, str] = {}
         self._built: _BuiltIndex | None = None
         self._lock = threading.Lock()
 
     def add(self, texts: Mapping[str, str]) -> None:
         """Add texts by id; a known id is replaced."""
-        np = require("numpy", "local")
         analysed = {identity: terms(text) for identity, text in texts.items()}
         digests = {identity: text_digest(text) for identity, text in texts.items()}
         with self._lock:
@@ -149,7 +141,6 @@ class BM25Index(LexicalIndex):
         """Write ``lexical.json`` and ``lexical.npz``, with the scores, so that nothing is built when it is
         opened.
         """
-        np = require("numpy", "local")
         folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
             about = {
@@ -168,7 +159,6 @@ class BM25Index(LexicalIndex):
     @classmethod
     def load(cls, folder: Path) -> BM25Index:
         """Read what `save` wrote."""
-        np = require("numpy", "local")
         about = json.loads((folder / "lexical.json").read_text(encoding="utf-8"))
         if (about.get("format"), about.get("analyzer")) != (_FORMAT, ANALYZER_VERSION):
             raise ValueError(f"{folder / 'lexical.json'} is of another version of llama-bedrock")
@@ -194,11 +184,11 @@ class _BuiltIndex:
 
     def __init__(
         self,
-        documents: Mapping[str, Numbers],
+        documents: Mapping[str, Integers],
         vocabulary: Mapping[str, int],
         scores: Mapping[str, Any] | None = None,
     ) -> None:
-        np, bm25s = require("numpy", "local"), require("bm25s", "local")
+        bm25s = require("bm25s", "local")
         self._ids = list(documents)
         self._texts = list(documents.values())
         self._position = {identity: number for number, identity in enumerate(self._ids)}
@@ -221,7 +211,6 @@ class _BuiltIndex:
 
     def search(self, query: Sequence[int], k: int, allowed: Collection[str] | None) -> dict[str, float]:
         """The best k ids for the numbers of a query's terms."""
-        np = require("numpy", "local")
         scores = self._index.get_scores_from_ids(query)
         if allowed is not None:
             positions = [self._position[identity] for identity in allowed if identity in self._position]
@@ -239,7 +228,6 @@ class _BuiltIndex:
         How many texts hold a pair is not counted; were its words independent, its idf would be the sum of
         theirs.
         """
-        np = require("numpy", "local")
         totals: Floats = np.zeros(len(candidates), dtype=np.float32)
         pairs = set(pairwise(query))
         if not pairs or not len(candidates):
@@ -257,6 +245,5 @@ class _BuiltIndex:
 
 def _best(scores: Floats, k: int) -> Any:
     """Positions of the k highest scores above 0, in no order."""
-    np = require("numpy", "local")
     best = np.argpartition(-scores, k)[:k] if k < len(scores) else np.arange(len(scores))
     return best[scores[best] > 0]

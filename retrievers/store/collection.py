@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import Floats, Slots, np
 from llama_bedrock.retrievers.store.docstore import DocumentTable, Entry, Row
 from llama_bedrock.retrievers.store.index_settings import IndexSettings
 from llama_bedrock.retrievers.store.read_write_lock import ReadWriteLock
@@ -15,12 +15,6 @@ from llama_bedrock.retrievers.store.selection import FilterLike, Selection, Sele
 from llama_bedrock.retrievers.store.slot_table import SlotTable
 from llama_bedrock.retrievers.store.system_memory import give_back_freed_memory
 from llama_bedrock.retrievers.store.vector_index import VectorIndex, normalised
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
@@ -90,14 +84,14 @@ class Collection:
 
     # Searching
 
-    def search(self, queries: Vectors, k: int, filter_: FilterLike = None) -> list[list[Hit]]:
+    def search(self, queries: Floats, k: int, filter_: FilterLike = None) -> list[list[Hit]]:
         """The k nearest documents of each query that the filter matches, nearest first."""
         with self._lock.read():
             scores, slots = self._search(queries, k, filter_)
             return self._hits(scores, slots, k)
 
     def search_diverse(
-        self, query: Vectors, k: int, fetch_k: int, balance: float, filter_: FilterLike = None
+        self, query: Floats, k: int, fetch_k: int, balance: float, filter_: FilterLike = None
     ) -> list[Hit]:
         """Some of the fetch_k nearest documents, each near the query and unlike those before it."""
         from langchain_core.vectorstores.utils import maximal_marginal_relevance
@@ -109,13 +103,11 @@ class Collection:
             [hits] = self._hits(scores, slots, max(fetch_k, k))
             if not hits:
                 return []
-            np = require("numpy", "local")
             found = self.index.vectors(np.array([hit.slot for hit in hits], dtype=np.int64))
         chosen = maximal_marginal_relevance(query[0], list(found), lambda_mult=balance, k=k)
         return [hits[number] for number in chosen]
 
-    def _search(self, queries: Vectors, k: int, filter_: FilterLike) -> tuple[Vectors, npt.NDArray[np.int64]]:
-        np = require("numpy", "local")
+    def _search(self, queries: Floats, k: int, filter_: FilterLike) -> tuple[Floats, Slots]:
         selection, spare = self._selection(filter_)
         if self.index is None or not self.slots.alive_count or (selection and not selection.count):
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
@@ -142,7 +134,7 @@ class Collection:
             return self._selector.select(None), 0
         return None, self.slots.dead
 
-    def _hits(self, scores: Vectors, slots: npt.NDArray[np.int64], k: int) -> list[list[Hit]]:
+    def _hits(self, scores: Floats, slots: Slots, k: int) -> list[list[Hit]]:
         keys = self.slots.keys
         found = [
             [
@@ -173,20 +165,19 @@ class Collection:
             keys = self.slots.keys[self._selector.select(filter_).slots]
             return set(self.documents.ids_of(keys.tolist()))
 
-    def vectors(self, ids: Sequence[str]) -> Vectors:
+    def vectors(self, ids: Sequence[str]) -> Floats:
         """The stored vectors of documents, one a row.
 
         Raises:
             KeyError: An id is unknown.
         """
-        np = require("numpy", "local")
         with self._lock.read():
             keys = self.documents.keys_of(ids)
             unknown = [id_ for id_ in ids if id_ not in keys]
             if unknown:
                 raise KeyError(f"no document has the id {unknown[0]!r}")
             if self.index is None:
-                return np.empty((0, 0), np.float32)  # type: ignore[no-any-return]
+                return np.empty((0, 0), np.float32)
             return self.index.vectors(self.slots.slots_of(np.array([keys[id_] for id_ in ids], np.int64)))
 
     def iterate(self) -> Iterator[Row]:
@@ -196,7 +187,7 @@ class Collection:
 
     # Changing
 
-    def upsert(self, entries: Sequence[Entry], batches: list[Vectors]) -> None:
+    def upsert(self, entries: Sequence[Entry], batches: list[Floats]) -> None:
         """Add documents; those whose id is known are replaced.
 
         Args:
@@ -236,7 +227,7 @@ class Collection:
                 self._selector = Selector(copy, self.slots)
         return self.documents
 
-    def _index_for(self, batches: list[Vectors]) -> VectorIndex:
+    def _index_for(self, batches: list[Floats]) -> VectorIndex:
         dimension = batches[0].shape[1]
         if self.index is None:
             return VectorIndex(dimension, self.settings)
@@ -247,7 +238,7 @@ class Collection:
             )
         return self.index
 
-    def _add_vectors(self, index: VectorIndex, batches: list[Vectors]) -> None:
+    def _add_vectors(self, index: VectorIndex, batches: list[Floats]) -> None:
         step = _ADDED_AT_ONCE[index.structure.kind]
         while batches:
             batch = batches.pop(0)
@@ -296,7 +287,6 @@ class Collection:
 
     def _changed(self, deleted: Sequence[int]) -> None:
         """After a commit, with the write lock held."""
-        np = require("numpy", "local")
         self.slots.kill(np.array(deleted, dtype=np.int64))
         self.version += 1
         self._selector = Selector(self.documents, self.slots)

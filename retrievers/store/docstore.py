@@ -17,17 +17,11 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import Slots, np
 from llama_bedrock.retrievers.filters import Comparison
 from llama_bedrock.retrievers.store.metadata_fields import TAGS, conditions, field_rows
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Keys: TypeAlias = npt.NDArray[np.int64]
 
 Row: TypeAlias = tuple[int, str, str, str]
 """Key, id, text, metadata as JSON."""
@@ -164,7 +158,7 @@ class DocumentTable:
             for last, metadata in rows:
                 yield last, json.loads(metadata)
 
-    def matching(self, comparison: Comparison, bound: Comparison | None = None) -> Keys:
+    def matching(self, comparison: Comparison, bound: Comparison | None = None) -> Slots:
         """Keys that satisfy a comparison, or a range, and perhaps keys of deleted documents.
 
         Its arguments are those of `metadata_fields.conditions`.
@@ -174,8 +168,7 @@ class DocumentTable:
             field = connection.execute(query, (comparison.key,)).fetchone()
             parts = [] if field is None else conditions(comparison, bound, TAGS * field[0])
             keys = [_keys(connection, where, values) for where, values in parts]
-        np = require("numpy", "local")
-        result: Keys = np.concatenate(keys) if keys else np.empty(0, np.int64)
+        result: Slots = np.concatenate(keys) if keys else np.empty(0, np.int64)
         return result
 
     # Writing
@@ -253,13 +246,12 @@ class Transaction:
         }
 
 
-def _keys(connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> Keys:
+def _keys(connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> Slots:
     # One text with all keys is read three times faster than as many rows.
     [joined] = connection.execute(
         f"SELECT group_concat(key) FROM fields WHERE {where}", parameters
     ).fetchone()
-    np = require("numpy", "local")
-    keys: Keys = np.fromstring(joined or "", dtype=np.int64, sep=",")
+    keys: Slots = np.fromstring(joined or "", dtype=np.int64, sep=",")
     return keys
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -17,12 +17,6 @@ from llama_bedrock.retrievers.store.store_changes import ADDED_AT_ONCE, StoreCha
 from llama_bedrock.retrievers.store.store_entries import as_documents
 from llama_bedrock.retrievers.store.store_files import SavedStore, open_store, write_store
 from llama_bedrock.retrievers.store.store_search import Contents
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
 class FAISSStore(StoreChanges):

@@ -7,16 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
 
 from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import Floats, Slots, np
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
-    Slots: TypeAlias = npt.NDArray[np.int64]
+faiss = require("faiss", "local")
 
 _MOST_THREADS = 8
 _BLAS_BATCH = 8
@@ -42,7 +37,6 @@ def openmp_threads(count: int) -> Iterator[None]:
     starting them costs more than they save. A forked child gets one: there, GNU's OpenMP would wait for ever
     for the threads of its parent.
     """
-    faiss = require("faiss", "local")
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count if os.getpid() == _PROCESS else 1)
     try:
@@ -52,8 +46,8 @@ def openmp_threads(count: int) -> Iterator[None]:
 
 
 def search_in_parts(
-    search: Callable[[Vectors], tuple[Vectors, Slots]], queries: Vectors
-) -> tuple[Vectors, Slots]:
+    search: Callable[[Floats], tuple[Floats, Slots]], queries: Floats
+) -> tuple[Floats, Slots]:
     """Search for many queries, a part of them in each core, with no thread waiting for another.
 
     OpenMP's own threads meet after every block of vectors, and spin until the last one comes: on a machine
@@ -63,16 +57,13 @@ def search_in_parts(
     with blas_for_small_batches(len(queries), queries.shape[1]):
         if parts < 2:
             return _search_alone(search, queries)
-        np = require("numpy", "local")
         first, *others = np.array_split(queries, parts)
         futures = [_pool().submit(_search_alone, search, other) for other in others]
         found = [_search_alone(search, first), *(future.result() for future in futures)]
         return np.concatenate([scores for scores, _ in found]), np.concatenate([slots for _, slots in found])
 
 
-def _search_alone(
-    search: Callable[[Vectors], tuple[Vectors, Slots]], queries: Vectors
-) -> tuple[Vectors, Slots]:
+def _search_alone(search: Callable[[Floats], tuple[Floats, Slots]], queries: Floats) -> tuple[Floats, Slots]:
     with openmp_threads(1):
         return search(queries)
 
@@ -97,7 +88,7 @@ def blas_for_small_batches(queries: int, dimension: int) -> Iterator[None]:
         yield
         return
     global _blas_users, _blas_default
-    cvar = require("faiss", "local").cvar
+    cvar = faiss.cvar
     with _lock:
         if _blas_users == 0:
             _blas_default = cvar.distance_compute_blas_threshold

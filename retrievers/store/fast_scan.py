@@ -10,18 +10,16 @@ locality is not enough" (VLDB 2015); Guo et al., "Accelerating large-scale infer
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import Floats, Slots, np
+
+faiss = require("faiss", "local")
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from llama_bedrock.retrievers.store.selection import Selection
 
-    Vectors: TypeAlias = npt.NDArray[np.float32]
-    Slots: TypeAlias = npt.NDArray[np.int64]
 
 TRAINING_SAMPLE = 4_096
 """Vectors that the codes are learnt from: 256 for each of the 16 values of a group, FAISS's own maximum."""
@@ -54,7 +52,6 @@ def new_index(dimension: int, metric: int, exact: Any, count: int) -> Any:
         exact: An empty index that keeps vectors.
         count: About how many vectors there will be.
     """
-    faiss = require("faiss", "local")
     codes = faiss.IndexPQFastScan(dimension, _groups(dimension, count), 4, metric)
     codes.pq.cp.niter = _ITERATIONS
     index = faiss.IndexRefine(codes, exact)
@@ -64,7 +61,7 @@ def new_index(dimension: int, metric: int, exact: Any, count: int) -> Any:
     return index
 
 
-def train(index: Any, sample: Vectors, *, unit: bool) -> None:
+def train(index: Any, sample: Floats, *, unit: bool) -> None:
     """Learn codes, and with vectors of unit length also how to compare a query with them.
 
     Of unit vectors, the nearest by inner product and by distance are the same; by their codes they are not.
@@ -76,7 +73,6 @@ def train(index: Any, sample: Vectors, *, unit: bool) -> None:
     index.train(sample)
     if not unit:
         return
-    faiss = require("faiss", "local")
     codes = faiss.downcast_index(index.base_index)
     probes = sample[:: max(1, len(sample) // _PROBES)]
     _, nearest = faiss.knn(probes, sample, _NEAREST, metric=faiss.METRIC_INNER_PRODUCT)
@@ -99,12 +95,11 @@ def _groups(dimension: int, count: int) -> int:
 
 def exact_part(index: Any) -> Any:
     """The index that holds the vectors."""
-    return require("faiss", "local").downcast_index(index.refine_index)
+    return faiss.downcast_index(index.refine_index)
 
 
-def search(index: Any, queries: Vectors, k: int, candidates: int) -> tuple[Vectors, Slots]:
+def search(index: Any, queries: Floats, k: int, candidates: int) -> tuple[Floats, Slots]:
     """The k nearest of the candidates, for each query."""
-    faiss = require("faiss", "local")
     # k_factor is a float32: half a candidate more keeps the product from being rounded down.
     parameters = faiss.IndexRefineSearchParameters(k_factor=(candidates + 0.5) / k)
     scores, slots = index.search(queries, k, params=parameters)
@@ -112,16 +107,14 @@ def search(index: Any, queries: Vectors, k: int, candidates: int) -> tuple[Vecto
 
 
 def search_selected(
-    index: Any, queries: Vectors, k: int, candidates: int, selection: Selection
-) -> tuple[Vectors, Slots] | None:
+    index: Any, queries: Floats, k: int, candidates: int, selection: Selection
+) -> tuple[Floats, Slots] | None:
     """The k nearest selected vectors, for each query; None where too few selected ones are candidates.
 
     The codes know no selection, so more of them are taken. Those that are selected are the nearest selected
     ones by their codes, whatever the filter has to do with the query; their number tells whether they are
     enough.
     """
-    np = require("numpy", "local")
-    faiss = require("faiss", "local")
     needed = min(candidates, selection.count)
     taken = _taken(index.ntotal, candidates, selection)
     _, found = faiss.downcast_index(index.base_index).search(queries, taken)
@@ -145,9 +138,7 @@ def _taken(count: int, candidates: int, selection: Selection) -> int:
     return min(count, math.ceil(_SPARE * candidates * count / max(selection.count, 1)))
 
 
-def _nearest(exact: Any, query: Vectors, slots: Slots, k: int) -> tuple[Vectors, Slots]:
-    faiss = require("faiss", "local")
-    np = require("numpy", "local")
+def _nearest(exact: Any, query: Floats, slots: Slots, k: int) -> tuple[Floats, Slots]:
     vectors = exact.reconstruct_batch(np.ascontiguousarray(slots))
     scores, places = faiss.knn(query, vectors, min(k, len(slots)), metric=exact.metric_type)
     return scores, slots[places]

@@ -10,25 +10,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import Floats, np
 from llama_bedrock.retrievers.filters import Filter
 from llama_bedrock.retrievers.store.collection import Hit
 from llama_bedrock.retrievers.store.selection import FilterLike
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
-
-Search: TypeAlias = "Callable[[Vectors, int, FilterLike], list[list[Hit]]]"
+Search: TypeAlias = "Callable[[Floats, int, FilterLike], list[list[Hit]]]"
 
 
 @dataclass(slots=True)
 class _Waiting:
-    query: Vectors
+    query: Floats
     k: int
     filter_: FilterLike
     future: asyncio.Future[list[Hit]]
@@ -58,7 +52,7 @@ class SearchQueue:
         self._pid = os.getpid()
         self._executor: ThreadPoolExecutor | None = None
 
-    async def search(self, query: Vectors, k: int, filter_: FilterLike) -> list[Hit]:
+    async def search(self, query: Floats, k: int, filter_: FilterLike) -> list[Hit]:
         """The k nearest documents to one query (a row)."""
         future: asyncio.Future[list[Hit]] = asyncio.get_running_loop().create_future()
         with self._lock:
@@ -89,7 +83,7 @@ class SearchQueue:
     def _run(self, group: list[_Waiting]) -> None:
         results: list[list[Hit]] | Exception
         try:
-            queries = require("numpy", "local").vstack([waiting.query for waiting in group])
+            queries = np.vstack([waiting.query for waiting in group])
             results = self._search(queries, group[0].k, group[0].filter_)
         except Exception as error:  # noqa: BLE001  # handed to those who wait
             results = error

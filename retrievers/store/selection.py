@@ -6,18 +6,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import Bits, Mask, Slots, np
 from llama_bedrock.retrievers.filters import And, Comparison, Filter, Not, Or, kind_of, parse_filter
 from llama_bedrock.retrievers.store.docstore import DocumentTable
 from llama_bedrock.retrievers.store.slot_table import SlotTable
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Bitmap: TypeAlias = npt.NDArray[np.uint8]
 
 FilterLike: TypeAlias = "Filter | Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None"
 """A filter in any form; a function of the metadata works too, but is called for every document of the
@@ -34,27 +28,26 @@ class Selection:
         total: Number of slots.
     """
 
-    def __init__(self, bitmap: Bitmap, total: int) -> None:
+    def __init__(self, bitmap: Bits, total: int) -> None:
         self.bitmap = bitmap
         self.total = total
         self.count = int(self._bits().sum())
 
     @cached_property
-    def slots(self) -> npt.NDArray[np.int64]:
+    def slots(self) -> Slots:
         """Their numbers, rising."""
-        slots: npt.NDArray[np.int64] = require("numpy", "local").flatnonzero(self._bits())
+        slots: Slots = np.flatnonzero(self._bits())
         return slots
 
-    def holds(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    def holds(self, slots: Slots) -> Mask:
         """Whether each of these slots may be found; -1, and slots that were added since, may not."""
-        np = require("numpy", "local")
         known = (slots >= 0) & (slots < self.total)
         places = np.where(known, slots, 0)
-        chosen: npt.NDArray[Any] = known & (self.bitmap[places >> 3] >> (places & 7) & 1).astype(bool)
+        chosen: Mask = known & (self.bitmap[places >> 3] >> (places & 7) & 1).astype(bool)
         return chosen
 
-    def _bits(self) -> Bitmap:
-        bits: Bitmap = require("numpy", "local").unpackbits(self.bitmap, count=self.total, bitorder="little")
+    def _bits(self) -> Bits:
+        bits: Bits = np.unpackbits(self.bitmap, count=self.total, bitorder="little")
         return bits
 
 
@@ -68,7 +61,7 @@ class Selector:
         self._documents = documents
         self._slots = slots
         self._selections: OrderedDict[Filter | None, Selection] = OrderedDict()
-        self._bitmaps: OrderedDict[tuple[Comparison, Comparison | None], Bitmap] = OrderedDict()
+        self._bitmaps: OrderedDict[tuple[Comparison, Comparison | None], Bits] = OrderedDict()
         self._lock = threading.Lock()
 
     def select(self, filter_: FilterLike) -> Selection:
@@ -89,15 +82,15 @@ class Selector:
         self._remember(self._selections, parsed, selection)
         return selection
 
-    def _bitmap(self, filter_: Filter) -> Bitmap:
+    def _bitmap(self, filter_: Filter) -> Bits:
         match filter_:
             case And():
                 ranges, others = _ranges(filter_.operands)
                 bitmaps = [self._found(*pair) for pair in ranges]
                 bitmaps += [self._bitmap(operand) for operand in others]
-                return require("numpy", "local").bitwise_and.reduce(bitmaps)  # type: ignore[no-any-return]
+                return np.bitwise_and.reduce(bitmaps)  # type: ignore[no-any-return]
             case Or():
-                return require("numpy", "local").bitwise_or.reduce(  # type: ignore[no-any-return]
+                return np.bitwise_or.reduce(  # type: ignore[no-any-return]
                     [self._bitmap(operand) for operand in filter_.operands]
                 )
             case Not():
@@ -107,7 +100,7 @@ class Selector:
             case _:
                 raise TypeError(f"unknown kind of filter: {type(filter_).__name__}")
 
-    def _comparison(self, comparison: Comparison) -> Bitmap:
+    def _comparison(self, comparison: Comparison) -> Bits:
         key, operator, value = comparison.key, comparison.operator, comparison.value
         if operator in ("ne", "nin"):
             return ~self._bitmap(Comparison(key, "eq" if operator == "ne" else "in", value))
@@ -117,7 +110,7 @@ class Selector:
         bitmap = self._found(comparison)
         return ~bitmap if value is None else bitmap  # the table finds the documents that have a value
 
-    def _found(self, comparison: Comparison, bound: Comparison | None = None) -> Bitmap:
+    def _found(self, comparison: Comparison, bound: Comparison | None = None) -> Bits:
         with self._lock:
             if (comparison, bound) in self._bitmaps:
                 self._bitmaps.move_to_end((comparison, bound))
@@ -126,20 +119,18 @@ class Selector:
         self._remember(self._bitmaps, (comparison, bound), bitmap)
         return bitmap
 
-    def _called(self, function: Callable[[dict[str, Any]], bool]) -> Bitmap:
-        np = require("numpy", "local")
+    def _called(self, function: Callable[[dict[str, Any]], bool]) -> Bits:
         matching = [key for key, metadata in self._documents.iterate_metadata() if function(metadata)]
         return self._packed(self._slots.slots_of(np.array(matching, dtype=np.int64)))
 
-    def _alive(self) -> Bitmap:
-        bitmap: Bitmap = require("numpy", "local").packbits(self._slots.alive(), bitorder="little")
+    def _alive(self) -> Bits:
+        bitmap: Bits = np.packbits(self._slots.alive(), bitorder="little")
         return bitmap
 
-    def _packed(self, slots: npt.NDArray[np.int64]) -> Bitmap:
-        np = require("numpy", "local")
+    def _packed(self, slots: Slots) -> Bits:
         mask = np.zeros(self._slots.count, np.bool_)
         mask[slots] = True
-        bitmap: Bitmap = np.packbits(mask, bitorder="little")
+        bitmap: Bits = np.packbits(mask, bitorder="little")
         return bitmap
 
     def _remember(self, cache: OrderedDict[Any, Any], key: object, value: object) -> None:

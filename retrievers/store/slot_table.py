@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
 
-from llama_bedrock._extras import require
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Keys: TypeAlias = npt.NDArray[np.int64]
-    Mask: TypeAlias = npt.NDArray[np.bool_]
+from llama_bedrock.retrievers.arrays import Mask, Slots, np
 
 
 class SlotTable:
@@ -22,15 +14,14 @@ class SlotTable:
     renumbers no document.
     """
 
-    def __init__(self, keys: Keys | None = None) -> None:
-        np = require("numpy", "local")
-        self._keys: Keys = np.empty(0, np.int64) if keys is None else keys
+    def __init__(self, keys: Slots | None = None) -> None:
+        self._keys: Slots = np.empty(0, np.int64) if keys is None else keys
         self.count = len(self._keys)
         self.dead = int((self.keys < 0).sum())
         self.next_key = int(abs(self._keys[-1])) + 1 if self.count else 1
 
     @property
-    def keys(self) -> Keys:
+    def keys(self) -> Slots:
         """The keys of all slots."""
         return self._keys[: self.count]
 
@@ -45,7 +36,6 @@ class SlotTable:
 
     def append(self, added: int, *, alive: bool = True) -> None:
         """Give the next slots the next keys."""
-        np = require("numpy", "local")
         if self.count + added > len(self._keys):
             grown = np.empty(max(self.count + added, 2 * self.count), np.int64)
             grown[: self.count] = self.keys
@@ -57,7 +47,7 @@ class SlotTable:
         if not alive:
             self.dead += added
 
-    def kill(self, keys: Keys) -> None:
+    def kill(self, keys: Slots) -> None:
         """Mark the slots of these documents as dead."""
         slots = self.slots_of(keys)
         if len(slots):
@@ -66,11 +56,10 @@ class SlotTable:
             self._keys[slots] = -self._keys[slots]
             self.dead += len(slots)
 
-    def slots_of(self, keys: Keys) -> Keys:
+    def slots_of(self, keys: Slots) -> Slots:
         """The slots of the living documents among these keys; others are left out."""
-        np = require("numpy", "local")
         if not self.count or not len(keys):
-            return np.empty(0, np.int64)  # type: ignore[no-any-return]
+            return np.empty(0, np.int64)
         magnitudes = np.abs(self.keys)
         if magnitudes[-1] - magnitudes[0] + 1 == self.count:
             slots = keys - magnitudes[0]
@@ -79,7 +68,7 @@ class SlotTable:
             slots = np.searchsorted(magnitudes, keys)
             inside = slots < self.count
             slots = slots[inside][magnitudes[slots[inside]] == keys[inside]]
-        living: Keys = slots[self.keys[slots] > 0]
+        living: Slots = slots[self.keys[slots] > 0]
         return living
 
     def compacted(self) -> SlotTable:
@@ -90,14 +79,12 @@ class SlotTable:
 
     def write(self, path: Path) -> None:
         """Write a ``.npy`` file."""
-        np = require("numpy", "local")
         with path.open("wb") as file:
             np.lib.format.write_array(file, self.keys, allow_pickle=False)
 
     @classmethod
     def read(cls, path: Path, next_key: int) -> SlotTable:
         """Read what `write` wrote."""
-        np = require("numpy", "local")
         table = cls(np.load(path, allow_pickle=False))
         table.next_key = max(table.next_key, next_key)
         return table

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 
 from llama_bedrock.retrievers.analysis import with_context
+from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.embeddings.batches import aembed_batches, embed_batches
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.store.collection import Collection
@@ -23,12 +24,6 @@ from llama_bedrock.retrievers.store.store_entries import (
     last_vectors,
 )
 from llama_bedrock.retrievers.store.store_search import Contents, StoreSearch, as_document
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
 
 ADDED_AT_ONCE = 16_384
 """Documents in one change when a new store is filled."""
@@ -130,7 +125,7 @@ class StoreChanges(StoreSearch):
         """The ids of all documents that a filter matches."""
         return self._contents.collection.matching_ids(filter)
 
-    def vectors(self, ids: Sequence[str]) -> Vectors:
+    def vectors(self, ids: Sequence[str]) -> Floats:
         """The stored vectors of documents, one a row; of unit length if the metric is cosine.
 
         Raises:
@@ -156,7 +151,7 @@ class StoreChanges(StoreSearch):
             self._embedding_id = None
             self._contents = Contents(renewed, embedding)
 
-    def _fit(self, texts: Sequence[str]) -> tuple[Embeddings, list[Vectors]]:
+    def _fit(self, texts: Sequence[str]) -> tuple[Embeddings, list[Floats]]:
         """The embeddings; where LSA had to be fitted on the texts first, also their vectors, a by-product."""
         with self._changing() as contents:
             if contents.embedding is not None:
@@ -173,7 +168,7 @@ class StoreChanges(StoreSearch):
     def _searchable(self, text: str, metadata: Mapping[str, Any]) -> str:
         return with_context(text, metadata) if self._contextual else text
 
-    def _upsert(self, contents: Contents, entries: Sequence[Entry], batches: list[Vectors]) -> None:
+    def _upsert(self, contents: Contents, entries: Sequence[Entry], batches: list[Floats]) -> None:
         with contents.collection.changing:
             if contents is not self._contents:
                 raise RuntimeError(

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from langchain_core.documents import Document
 
+from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.embeddings.batches import as_array
 from llama_bedrock.retrievers.store.docstore import Entry
 from llama_bedrock.retrievers.store.metadata_fields import encode_metadata
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
 
 
 def as_documents(texts: Sequence[str], metadatas: Sequence[Mapping[str, Any]] | None) -> list[Document]:
@@ -78,7 +73,7 @@ def _entry(id_: str, document: Document) -> Entry:
     return Entry(id_, document.page_content, document.metadata, encoded)
 
 
-def last_vectors(vectors: Any, ids: Sequence[str]) -> list[Vectors]:
+def last_vectors(vectors: Any, ids: Sequence[str]) -> list[Floats]:
     """Vectors in the order of `as_entries`: for a repeated id, its last one."""
     array = as_array(vectors, len(ids)) if ids else None
     if array is None:

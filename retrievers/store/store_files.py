@@ -36,6 +36,8 @@ from llama_bedrock.retrievers.store.index_settings import IndexSettings, Structu
 from llama_bedrock.retrievers.store.slot_table import SlotTable
 from llama_bedrock.retrievers.store.vector_index import VectorIndex
 
+faiss = require("faiss", "local")
+
 _VECTORS = "vectors.faiss"
 _SLOTS = "slots.npy"
 _DOCUMENTS = "documents.sqlite"
@@ -172,7 +174,7 @@ def _facts(collection: Collection) -> dict[str, Any]:
         "documents": len(collection),
         "next_key": collection.slots.next_key,
         "version": collection.version,
-        "faiss": require("faiss", "local").__version__,
+        "faiss": faiss.__version__,
         "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

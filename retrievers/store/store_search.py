@@ -12,6 +12,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
+from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.embeddings.batches import as_array
 from llama_bedrock.retrievers.filters import parse_filter
 from llama_bedrock.retrievers.store.collection import Collection, Hit
@@ -20,11 +21,7 @@ from llama_bedrock.retrievers.store.search_queue import SearchQueue
 from llama_bedrock.retrievers.store.selection import FilterLike
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors: TypeAlias = npt.NDArray[np.float32]
-    Vector: TypeAlias = "Sequence[float] | Vectors"
+    Vector: TypeAlias = "Sequence[float] | Floats"
 
 Scored: TypeAlias = "list[tuple[Document, float]]"
 

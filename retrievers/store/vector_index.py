@@ -10,22 +10,20 @@ import math
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
 from llama_bedrock.retrievers.store import fast_scan
 from llama_bedrock.retrievers.store.faiss_threads import cores, openmp_threads, search_in_parts
 from llama_bedrock.retrievers.store.index_settings import TRAINING_MINIMUM, IndexSettings, Metric, Structure
 from llama_bedrock.retrievers.store.system_memory import read_ahead
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+faiss = require("faiss", "local")
 
+if TYPE_CHECKING:
     from llama_bedrock.retrievers.store.selection import Selection
 
-    Vectors: TypeAlias = npt.NDArray[np.float32]
-    Slots: TypeAlias = npt.NDArray[np.int64]
 
 _COPIED_AT_ONCE = 16_384
 _CANDIDATES = 128
@@ -67,7 +65,7 @@ class VectorIndex:
 
     # Changing
 
-    def add(self, vectors: Vectors) -> None:
+    def add(self, vectors: Floats) -> None:
         """Put vectors into the next slots."""
         self._own()
         with openmp_threads(cores()):
@@ -80,15 +78,13 @@ class VectorIndex:
         if self.structure.kind in ("hnsw", "fastscan"):
             return False
         self._own()
-        faiss = require("faiss", "local")
         if self.structure.kind == "ivf":
             self._index.set_direct_map_type(faiss.DirectMap.NoMap)
         self._index.remove_ids(faiss.IDSelectorRange(count, len(self)))
         return True
 
-    def rebuilt(self, kept: npt.NDArray[np.bool_], structure: Structure) -> VectorIndex:
+    def rebuilt(self, kept: Mask, structure: Structure) -> VectorIndex:
         """Another index, of the given structure, with the kept slots only, renumbered from 0."""
-        np = require("numpy", "local")
         other = VectorIndex(self.dimension, self.settings, structure)
         slots = np.flatnonzero(kept)
         if not other._index.is_trained:
@@ -137,16 +133,15 @@ class VectorIndex:
         default = max(math.ceil(_COMPARED * self._growth()), _COMPARED_FOR_EACH * k)
         return max(self.settings.candidates or default, k)
 
-    def vectors(self, slots: Slots) -> Vectors:
+    def vectors(self, slots: Slots) -> Floats:
         """The stored vectors of slots (what is left of them after ``fp16`` or ``sq8``)."""
-        np = require("numpy", "local")
         if self.structure.kind == "ivf":
             with self._mapping:
                 self._index.make_direct_map()
-        vectors: Vectors = self._index.reconstruct_batch(np.ascontiguousarray(slots, dtype=np.int64))
+        vectors: Floats = self._index.reconstruct_batch(np.ascontiguousarray(slots, dtype=np.int64))
         return vectors
 
-    def search(self, queries: Vectors, k: int, selection: Selection | None) -> tuple[Vectors, Slots]:
+    def search(self, queries: Floats, k: int, selection: Selection | None) -> tuple[Floats, Slots]:
         """The k nearest slots of each query, nearest first; slot -1 where there are fewer.
 
         Args:
@@ -158,7 +153,7 @@ class VectorIndex:
         k = min(k, available)
         return search_in_parts(lambda part: self._search(part, k, selection), queries)
 
-    def _search(self, queries: Vectors, k: int, selection: Selection | None) -> tuple[Vectors, Slots]:
+    def _search(self, queries: Floats, k: int, selection: Selection | None) -> tuple[Floats, Slots]:
         if selection is not None and self._scans(selection, k):
             return self._scan(queries, k, selection)
         if self.structure.kind == "fastscan":
@@ -169,7 +164,7 @@ class VectorIndex:
             return self._scan(queries, k, selection)
         return scores, slots
 
-    def _scan_codes(self, queries: Vectors, k: int, selection: Selection | None) -> tuple[Vectors, Slots]:
+    def _scan_codes(self, queries: Floats, k: int, selection: Selection | None) -> tuple[Floats, Slots]:
         """Compare with the candidates that the codes name."""
         candidates = min(len(self), self.candidates(k))
         if selection is None:
@@ -195,7 +190,6 @@ class VectorIndex:
         return 1.0 if selection is None else math.sqrt(len(self) / max(selection.count, 1))
 
     def _parameters(self, k: int, selection: Selection | None) -> Any:
-        faiss = require("faiss", "local")
         chosen = {} if selection is None else {"sel": faiss.IDSelectorBitmap(selection.bitmap)}
         effort = self._effort(selection)
         if self.structure.kind == "hnsw":
@@ -206,9 +200,8 @@ class VectorIndex:
             return faiss.SearchParametersIVF(nprobe=min(nprobe, self.structure.nlist), **chosen)
         return faiss.SearchParameters(**chosen) if chosen else None
 
-    def _scan(self, queries: Vectors, k: int, selection: Selection | None) -> tuple[Vectors, Slots]:
+    def _scan(self, queries: Floats, k: int, selection: Selection | None) -> tuple[Floats, Slots]:
         """Compare with every selected vector: the true nearest (of the stored vectors)."""
-        faiss = require("faiss", "local")
         if self.structure.kind == "ivf":
             chosen = {} if selection is None else {"sel": faiss.IDSelectorBitmap(selection.bitmap)}
             parameters = faiss.SearchParametersIVF(nprobe=self.structure.nlist, **chosen)
@@ -230,7 +223,7 @@ class VectorIndex:
         """The FAISS index that holds the vectors themselves."""
         match self.structure.kind:
             case "hnsw":
-                return require("faiss", "local").downcast_index(self._index.storage)
+                return faiss.downcast_index(self._index.storage)
             case "fastscan":
                 return fast_scan.exact_part(self._index)
             case _:
@@ -240,7 +233,6 @@ class VectorIndex:
 
     def write(self, path: Path) -> dict[str, Any]:
         """Write the FAISS file; returns what `read` needs to know about it."""
-        faiss = require("faiss", "local")
         faiss.write_index(self._index, str(path))
         return asdict(self.structure)
 
@@ -274,21 +266,18 @@ class VectorIndex:
             self._mapped_from = None
 
 
-def normalised(vectors: Vectors) -> Vectors:
+def normalised(vectors: Floats) -> Floats:
     """Unit vectors; zeros stay zeros."""
-    np = require("numpy", "local")
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: Vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    result: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
     return result
 
 
 def _faiss_metric(metric: Metric) -> int:
-    faiss = require("faiss", "local")
     return int(faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
 
 
 def _build(dimension: int, settings: IndexSettings, structure: Structure) -> Any:
-    faiss = require("faiss", "local")
     metric = _faiss_metric(settings.metric)
     quantizer = {
         "float32": None,
@@ -323,7 +312,6 @@ def _build(dimension: int, settings: IndexSettings, structure: Structure) -> Any
 
 
 def _read(path: Path, *, mapped: bool) -> tuple[Any, bool]:
-    faiss = require("faiss", "local")
     # Added in FAISS 1.11; without it the file is read into memory.
     flag = getattr(faiss, "IO_FLAG_MMAP_IFC", None) if mapped else None
     try:

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import model_validator
 
-from llama_bedrock.literals import Dialect
+from llama_bedrock.choices import Dialect
 from llama_bedrock.settings import BedrockLlama
 from llama_bedrock.version import __version__
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from llama_bedrock.call import PreparedCall
-    from llama_bedrock.fallbacks import Target
+    from llama_bedrock.fallbacks import Candidate
     from llama_bedrock.prompts.render import RenderedPrompt
     from llama_bedrock.structured_output import Method
     from llama_bedrock.tools.spec import ToolSpec
@@ -71,12 +71,12 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        for attempt in self.attempts(kwargs.get("model")):
-            with attempt:
-                call = self._prepare(messages, stop, kwargs, attempt.target)
+        for candidate in self.candidates(kwargs.get("model")):
+            with candidate:
+                call = self._prepare(messages, stop, kwargs, candidate)
                 chunk = self.sync_transport(call.region).invoke(call.request)
                 return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("the last candidate returns or raises")
 
     async def _agenerate(
         self,
@@ -85,12 +85,12 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        for attempt in self.attempts(kwargs.get("model")):
-            with attempt:
-                call = self._prepare(messages, stop, kwargs, attempt.target)
+        for candidate in self.candidates(kwargs.get("model")):
+            with candidate:
+                call = self._prepare(messages, stop, kwargs, candidate)
                 chunk = await self.async_transport(call.region).invoke(call.request)
                 return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("the last candidate returns or raises")
 
     def _stream(
         self,
@@ -99,14 +99,14 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for attempt in self.attempts(kwargs.get("model")):
-            with attempt:
-                call = self._prepare(messages, stop, kwargs, attempt.target)
+        for candidate in self.candidates(kwargs.get("model")):
+            with candidate:
+                call = self._prepare(messages, stop, kwargs, candidate)
                 assembler = call.assembler
                 with closing(self.sync_transport(call.region).stream(call.request)) as chunks:
                     for chunk in chunks:
                         for message in assembler.feed(chunk):
-                            attempt.committed = True
+                            candidate.committed = True
                             yield ChatGenerationChunk(message=message)
                         if assembler.done:
                             break
@@ -120,14 +120,14 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for attempt in self.attempts(kwargs.get("model")):
-            with attempt:
-                call = self._prepare(messages, stop, kwargs, attempt.target)
+        for candidate in self.candidates(kwargs.get("model")):
+            with candidate:
+                call = self._prepare(messages, stop, kwargs, candidate)
                 assembler = call.assembler
                 async with aclosing(self.async_transport(call.region).stream(call.request)) as chunks:
                     async for chunk in chunks:
                         for message in assembler.feed(chunk):
-                            attempt.committed = True
+                            candidate.committed = True
                             yield ChatGenerationChunk(message=message)
                         if assembler.done:
                             break
@@ -285,14 +285,18 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
     # -- one call ------------------------------------------------------------------------------------------
 
     def _prepare(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], target: Target
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        candidate: Candidate,
     ) -> PreparedCall:
         from llama_bedrock.answer_form import Shape
         from llama_bedrock.call import prepare
 
         overrides = dict(kwargs)
         shape = Shape.take_from(overrides, self.tool_dialect)
-        return prepare(self, messages, self.target_options(stop, overrides, target), shape)
+        return prepare(self, messages, self.options_for(candidate, stop, overrides), shape)
 
 
 def _bound_tool(spec: ToolSpec) -> dict[str, Any]:

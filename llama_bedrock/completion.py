@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import model_validator
 
-from llama_bedrock.literals import SpecialTokens
+from llama_bedrock.choices import SpecialTokens
 from llama_bedrock.settings import BedrockLlama
 from llama_bedrock.version import __version__
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 
     from llama_bedrock.call import PreparedCall
-    from llama_bedrock.fallbacks import Target
+    from llama_bedrock.fallbacks import Candidate
 
 _MAX_THREADS = 32
 
@@ -91,13 +91,13 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        for attempt in self.attempts(kwargs.get("model")):
-            with attempt:
-                call = self._prepare(prompt, stop, kwargs, attempt.target)
+        for candidate in self.candidates(kwargs.get("model")):
+            with candidate:
+                call = self._prepare(prompt, stop, kwargs, candidate)
                 with closing(self.sync_transport(call.region).stream(call.request)) as chunks:
                     for chunk in chunks:
                         for message in call.assembler.feed(chunk):
-                            attempt.committed = True
+                            candidate.committed = True
                             yield _announced(_chunk(message), run_manager)
                         if call.assembler.done:
                             break
@@ -112,13 +112,13 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        for attempt in self.attempts(kwargs.get("model")):
-            with attempt:
-                call = self._prepare(prompt, stop, kwargs, attempt.target)
+        for candidate in self.candidates(kwargs.get("model")):
+            with candidate:
+                call = self._prepare(prompt, stop, kwargs, candidate)
                 async with aclosing(self.async_transport(call.region).stream(call.request)) as chunks:
                     async for chunk in chunks:
                         for message in call.assembler.feed(chunk):
-                            attempt.committed = True
+                            candidate.committed = True
                             yield await _aannounced(_chunk(message), run_manager)
                         if call.assembler.done:
                             break
@@ -127,27 +127,27 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
                 return
 
     def _complete(self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]) -> Generation:
-        for attempt in self.attempts(kwargs.get("model")):
-            with attempt:
-                call = self._prepare(prompt, stop, kwargs, attempt.target)
+        for candidate in self.candidates(kwargs.get("model")):
+            with candidate:
+                call = self._prepare(prompt, stop, kwargs, candidate)
                 chunk = self.sync_transport(call.region).invoke(call.request)
                 return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("the last candidate returns or raises")
 
     async def _acomplete(self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]) -> Generation:
-        for attempt in self.attempts(kwargs.get("model")):
-            with attempt:
-                call = self._prepare(prompt, stop, kwargs, attempt.target)
+        for candidate in self.candidates(kwargs.get("model")):
+            with candidate:
+                call = self._prepare(prompt, stop, kwargs, candidate)
                 chunk = await self.async_transport(call.region).invoke(call.request)
                 return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("the last candidate returns or raises")
 
     def _prepare(
-        self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any], target: Target
+        self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any], candidate: Candidate
     ) -> PreparedCall:
         from llama_bedrock.call import prepare_completion
 
-        return prepare_completion(self, prompt, self.target_options(stop, kwargs, target))
+        return prepare_completion(self, prompt, self.options_for(candidate, stop, kwargs))
 
     def get_num_tokens(self, text: str) -> int:
         """Estimate the number of tokens of a text; `custom_get_token_ids` is used where it is set."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import Self
 
 from llama_bedrock.errors import (
     BedrockConnectionError,
@@ -18,58 +18,51 @@ from llama_bedrock.errors import (
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A model in a region; None stands for the settings' own."""
+class Candidate:
+    """A model in a region that may take the call.
 
-    model: str | None = None
-    region: str | None = None
+    As a context manager it swallows an error that the next candidate may not have. Once `committed`, because
+    part of the answer has been handed out, every error is the caller's.
 
-
-def targets(models: Sequence[str], regions: Sequence[str], model: str | None = None) -> list[Target]:
-    """List the targets in the order they are tried: every region of a model before the next model."""
-    return [Target(m, r) for m in (model, *models) for r in (None, *regions)]
-
-
-def is_capacity_or_region(error: BaseException) -> bool:
-    """True for failures another model or region may not have; a bad request would fail there as well."""
-    return isinstance(
-        error,
-        (
-            BedrockThrottlingError,
-            BedrockUnavailableError,
-            BedrockModelNotReadyError,
-            BedrockNotFoundError,
-            BedrockConnectionError,
-        ),
-    )
-
-
-class Attempt:
-    """One try at one target; as a context manager it swallows an error that the next target may not have.
-
-    Once `committed`, because part of the answer has been handed out, every error is the caller's.
+    Args:
+        model: Model id; None for that of the settings.
+        region: AWS region; None for that of the settings.
+        is_last: No other is asked after it.
     """
 
-    def __init__(self, target: Target, more: bool, may_fail_over: Callable[[BaseException], bool]) -> None:
-        self.target = target
+    def __init__(self, model: str | None, region: str | None, is_last: bool = True) -> None:
+        self.model = model
+        self.region = region
         self.committed = False
-        self._more = more
-        self._may_fail_over = may_fail_over
+        self._is_last = is_last
 
-    def __enter__(self) -> Attempt:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        passing = error is not None and self._more and not self.committed and self._may_fail_over(error)
+        passing = isinstance(error, _CAPACITY_OR_REGION) and not (self.committed or self._is_last)
         if passing:
             logger.warning("trying the next fallback after: %s", error)
         return passing
 
 
-def attempts(where: Sequence[Target], may_fail_over: Callable[[BaseException], bool]) -> Iterator[Attempt]:
-    """Yield an attempt a target; the caller leaves the loop when one succeeds."""
-    for number, target in enumerate(where, 1):
-        yield Attempt(target, number < len(where), may_fail_over)
+def candidates(model: str | None, models: Sequence[str], regions: Sequence[str]) -> Iterator[Candidate]:
+    """Yield who may take a call, in order: every region of a model before the next model.
+
+    The caller leaves the loop when one succeeds.
+    """
+    pairs = [(m, r) for m in (model, *models) for r in (None, *regions)]
+    for number, (name, region) in enumerate(pairs, 1):
+        yield Candidate(name, region, is_last=number == len(pairs))
+
+
+# What another model or region may not have; a bad request would fail there as well.
+_CAPACITY_OR_REGION = (
+    BedrockThrottlingError,
+    BedrockUnavailableError,
+    BedrockModelNotReadyError,
+    BedrockNotFoundError,
+    BedrockConnectionError,
+)

@@ -19,14 +19,14 @@ from pydantic import (
     model_validator,
 )
 
+from llama_bedrock.choices import ImportFormat, Latency, PromptFormat, SpecialTokens
 from llama_bedrock.guardrails import Guardrails
-from llama_bedrock.literals import ImportFormat, Latency, PromptFormat, SpecialTokens
 from llama_bedrock.transport.connection import Timeout, TransportSettings
 
 # What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
 if TYPE_CHECKING:
     from llama_bedrock.catalog import ResolvedModel
-    from llama_bedrock.fallbacks import Attempt, Target
+    from llama_bedrock.fallbacks import Candidate
     from llama_bedrock.transport.aio import AsyncTransport
     from llama_bedrock.transport.request import InvokeRequest
     from llama_bedrock.transport.sync import SyncTransport
@@ -239,14 +239,14 @@ class BedrockLlama(BaseModel):
             special_tokens=given.get("special_tokens", self.special_tokens),
         )
 
-    def target_options(
-        self, stop: Sequence[str] | None, overrides: Mapping[str, Any], target: Target
+    def options_for(
+        self, candidate: Candidate, stop: Sequence[str] | None, overrides: Mapping[str, Any]
     ) -> CallOptions:
-        """Merge the settings of one attempt: the model's own, the call's, and the target's."""
+        """Merge the settings of one call: the model's own, the call's, and the candidate's."""
         given = {key: value for key, value in overrides.items() if key != "stream"}
-        if target.model is not None:
-            given["model"] = target.model
-        return self.call_options(stop, given, self.region(target))
+        if candidate.model is not None:
+            given["model"] = candidate.model
+        return self.call_options(stop, given, self.region(candidate))
 
     def identifying_settings(self) -> dict[str, Any]:
         """Return the settings that change what the model answers, for caches and traces."""
@@ -283,21 +283,21 @@ class BedrockLlama(BaseModel):
             import_format=self.import_format,
         )
 
-    def attempts(self, model: str | None = None) -> Iterator[Attempt]:
-        """Yield one attempt for the model itself and for each fallback, in order."""
-        from llama_bedrock.fallbacks import attempts, is_capacity_or_region, targets
+    def candidates(self, model: str | None = None) -> Iterator[Candidate]:
+        """Yield who may take a call: the model itself, then each fallback."""
+        from llama_bedrock.fallbacks import candidates
 
-        return attempts(targets(self.fallback_models, self.fallback_regions, model), is_capacity_or_region)
+        return candidates(model, self.fallback_models, self.fallback_regions)
 
-    def region(self, target: Target) -> str:
-        """Return the region a target is called in.
+    def region(self, candidate: Candidate) -> str:
+        """Return the region a candidate is called in.
 
         Raises:
             ValueError: No region is set.
         """
-        model = target.model or self.model
+        model = candidate.model or self.model
         of_arn = self.resolve(model).region if model.startswith("arn:") else None
-        return target.region or of_arn or self.sync_transport(None).region
+        return candidate.region or of_arn or self.sync_transport(None).region
 
     def settings(self, region: str | None) -> TransportSettings:
         """Return the transport's settings for a region."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, get_args
 
-from llama_bedrock.literals import PromptFormat
+from llama_bedrock.choices import PromptFormat
 
 PROMPT_FORMATS: tuple[PromptFormat, ...] = get_args(PromptFormat)
 

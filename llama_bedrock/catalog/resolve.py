@@ -11,7 +11,7 @@ from functools import cache
 from llama_bedrock.catalog.arn import ModelArn, parse_model_arn
 from llama_bedrock.catalog.load import CATALOG
 from llama_bedrock.catalog.model_info import PROMPT_FORMATS, ModelInfo
-from llama_bedrock.literals import PromptFormat
+from llama_bedrock.choices import PromptFormat
 
 _logger = logging.getLogger("llama_bedrock.catalog")
 

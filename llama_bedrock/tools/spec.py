@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from llama_bedrock.literals import Dialect
+from llama_bedrock.choices import Dialect
 from llama_bedrock.tools.rendering import prefill, render_calls, render_result, render_tools
 
 __all__ = [

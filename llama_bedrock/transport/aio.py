@@ -8,16 +8,15 @@ from typing import Any, TypeVar
 
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport import clients
+from llama_bedrock.transport.async_http import HttpExchange, LoopPools
 from llama_bedrock.transport.connection import TransportSettings
 from llama_bedrock.transport.error_mapping import CallContext
-from llama_bedrock.transport.http_exchange import Exchange
 from llama_bedrock.transport.json_operations import JsonOperation
 from llama_bedrock.transport.limiter import FREE, Slot
-from llama_bedrock.transport.pools import LoopPools
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
 from llama_bedrock.transport.retry import attempts
-from llama_bedrock.transport.signing import OncePerLoop, Wire, wire_of
+from llama_bedrock.transport.signing import OncePerLoop, SigningClient, signing_client
 
 Result = TypeVar("Result")
 
@@ -36,7 +35,7 @@ class AsyncTransport:
         self._settings = settings
         self._timeout = clients.deadlines_of(settings)
         self._pools = LoopPools(settings.max_connections, self._timeout.connect)
-        self._wires: dict[str, Wire] = {}
+        self._signing: dict[str, SigningClient] = {}
         self._making: dict[str, OncePerLoop] = {}
 
     def __reduce__(self) -> tuple[type[AsyncTransport], tuple[TransportSettings]]:
@@ -69,18 +68,18 @@ class AsyncTransport:
             LlamaBedrockError: The call failed, after retries where they make sense.
             ValueError: The settings or the request cannot be sent.
         """
-        wire = await self._wire(clients.RUNTIME)
-        context = wire.context("InvokeModel", request.model_id)
+        signing = await self._signing_client(clients.RUNTIME)
+        context = signing.context("InvokeModel", request.model_id)
         path, headers, payload = request.path(), request.headers(), request.payload
 
-        async def send(exchange: Exchange) -> GenerationChunk:
+        async def send(exchange: HttpExchange) -> GenerationChunk:
             try:
                 await exchange.send(request.method, path, headers, payload)
                 return parse_body(await exchange.read_all(), exchange.headers, context)
             finally:
                 exchange.close()
 
-        result, slot = await self._with_retries(wire, context, send)
+        result, slot = await self._with_retries(signing, context, send)
         slot.release()
         return result
 
@@ -95,21 +94,21 @@ class AsyncTransport:
                 the text so far in `partial_text`.
             ValueError: The settings or the request cannot be sent.
         """
-        wire = await self._wire(clients.RUNTIME)
-        context = wire.context("InvokeModelWithResponseStream", request.model_id)
+        signing = await self._signing_client(clients.RUNTIME)
+        context = signing.context("InvokeModelWithResponseStream", request.model_id)
         path, headers, payload = request.path(stream=True), request.headers(stream=True), request.payload
 
-        async def send(exchange: Exchange) -> _OpenStream:
+        async def send(exchange: HttpExchange) -> _AsyncStream:
             try:
                 await exchange.send(request.method, path, headers, payload)
-                stream = _OpenStream(exchange, StreamParser(exchange.headers, context))
+                stream = _AsyncStream(exchange, StreamParser(exchange.headers, context))
                 await stream.start()
             except BaseException:
                 exchange.close()
                 raise
             return stream
 
-        stream, slot = await self._with_retries(wire, context, send)
+        stream, slot = await self._with_retries(signing, context, send)
         try:
             for chunk in stream.first:
                 yield chunk
@@ -138,12 +137,12 @@ class AsyncTransport:
             LlamaBedrockError: The call failed, after retries where they make sense.
             ValueError: The settings or the arguments cannot be sent.
         """
-        wire = await self._wire(service)
-        coding = JsonOperation(wire.client, operation)
-        context = wire.context(coding.name, None)
+        signing = await self._signing_client(service)
+        coding = JsonOperation(signing.client, operation)
+        context = signing.context(coding.name, None)
         request = coding.encode(arguments)
 
-        async def send(exchange: Exchange) -> dict[str, Any]:
+        async def send(exchange: HttpExchange) -> dict[str, Any]:
             try:
                 await exchange.send(*request)
                 body = await exchange.read_all()
@@ -151,7 +150,7 @@ class AsyncTransport:
             finally:
                 exchange.close()
 
-        result, slot = await self._with_retries(wire, context, send)
+        result, slot = await self._with_retries(signing, context, send)
         slot.release()
         return result
 
@@ -172,12 +171,12 @@ class AsyncTransport:
             LlamaBedrockError: The call failed, before or inside the stream.
             ValueError: The settings or the arguments cannot be sent.
         """
-        wire = await self._wire(service)
-        coding = JsonOperation(wire.client, operation)
-        context = wire.context(coding.name, None)
+        signing = await self._signing_client(service)
+        coding = JsonOperation(signing.client, operation)
+        context = signing.context(coding.name, None)
         request = coding.encode(arguments)
 
-        async def send(exchange: Exchange) -> Exchange:
+        async def send(exchange: HttpExchange) -> HttpExchange:
             try:
                 await exchange.send(*request)
             except BaseException:
@@ -185,7 +184,7 @@ class AsyncTransport:
                 raise
             return exchange
 
-        exchange, slot = await self._with_retries(wire, context, send)
+        exchange, slot = await self._with_retries(signing, context, send)
         try:
             parser = coding.events(exchange.headers, context)
             yield coding.decode(exchange.status, exchange.headers, b"", context)
@@ -201,27 +200,29 @@ class AsyncTransport:
             exchange.close()
             slot.release()
 
-    async def _wire(self, service: str) -> Wire:
-        wire = self._wires.get(service)
-        if wire is None:
+    async def _signing_client(self, service: str) -> SigningClient:
+        signing = self._signing.get(service)
+        if signing is None:
             once = self._making.setdefault(service, OncePerLoop())
-            wire = await once.run(lambda: wire_of(clients.boto_client(self._settings, service)))
-            self._wires[service] = wire
-        return wire
+            signing = await once.run(lambda: signing_client(clients.boto_client(self._settings, service)))
+            self._signing[service] = signing
+        return signing
 
     async def _with_retries(
-        self, wire: Wire, context: CallContext, send: Callable[[Exchange], Awaitable[Result]]
+        self, signing: SigningClient, context: CallContext, send: Callable[[HttpExchange], Awaitable[Result]]
     ) -> tuple[Result, Slot]:
         """Send until it succeeds or is final; return the result and the place among the calls in flight."""
         limiter = self._settings.limiter
         slot = await limiter.acquire_async() if limiter is not None else FREE
         # The caller's time begins here: a queue before the limiter is of the caller's own making.
-        series = attempts(clients.policy_of(self._settings, wire.client), self._timeout.total)
+        series = attempts(clients.policy_of(self._settings, signing.client), self._timeout.total)
         attempt = next(series)
         while True:
             try:
                 session = await self._pools.session()
-                return await send(Exchange(session, wire, context, self._timeout, attempt.ends_at)), slot
+                return await send(
+                    HttpExchange(session, signing, context, self._timeout, attempt.ends_at)
+                ), slot
             except LlamaBedrockError as error:
                 slot.release(error)
                 attempt = series.send(error)
@@ -232,10 +233,10 @@ class AsyncTransport:
             slot = await limiter.acquire_async() if limiter is not None else FREE
 
 
-class _OpenStream:
+class _AsyncStream:
     """A stream whose first text has come."""
 
-    def __init__(self, exchange: Exchange, parser: StreamParser) -> None:
+    def __init__(self, exchange: HttpExchange, parser: StreamParser) -> None:
         self.first: list[GenerationChunk] = []
         self._exchange = exchange
         self._parser = parser

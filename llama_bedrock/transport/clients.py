@@ -1,8 +1,8 @@
 """boto3 clients, made when first needed and shared by equal settings.
 
 A client brings boto3's credential chain, endpoint rules, proxies, CA bundles and signing; the async shell
-takes all of these from the same client. Only this module, `wire` and `body` use names of botocore that begin
-with an underscore; each is years old, and tests/transport/test_clients.py fails when one changes.
+takes all of these from the same client. Only this module, `signing` and `sync` use names of botocore that
+begin with an underscore; each is years old, and tests/transport/test_clients.py fails when one changes.
 """
 
 from __future__ import annotations

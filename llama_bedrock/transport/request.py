@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from llama_bedrock.literals import ImportFormat
+from llama_bedrock.choices import ImportFormat
 
 IMPORT_FORMATS: tuple[ImportFormat, ...] = ("bedrock", "openai-completion", "openai-chat")
 

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 _REFRESH_AGAIN = 10.0
 
 
-class Wire:
+class SigningClient:
     """A boto3 client, as seen by the async shell. Made in a thread: it reads files and loads certificates."""
 
     def __init__(self, client: Any) -> None:
@@ -127,9 +127,9 @@ class Wire:
 
 
 @lru_cache(maxsize=64)
-def wire_of(client: Any) -> Wire:
-    """Return the wire of a client; the certificates are loaded once."""
-    return Wire(client)
+def signing_client(client: Any) -> SigningClient:
+    """Return the signing of a client; the certificates are loaded once."""
+    return SigningClient(client)
 
 
 class OncePerLoop:

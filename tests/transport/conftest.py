@@ -14,7 +14,7 @@ from llama_bedrock.transport.aio import AsyncTransport
 from llama_bedrock.transport.clients import boto_client
 from llama_bedrock.transport.connection import Timeout, TransportSettings
 from llama_bedrock.transport.request import InvokeRequest, build_body
-from llama_bedrock.transport.signing import wire_of
+from llama_bedrock.transport.signing import signing_client
 from llama_bedrock.transport.sync import SyncTransport
 
 MODEL = "meta.llama3-3-70b-instruct-v1:0"
@@ -48,7 +48,7 @@ class Outcome:
 def warm_up(settings):
     """Make what the first call would make: the time of a call is to be that of a warm process."""
     with contextlib.suppress(Exception):
-        wire_of(boto_client(settings))
+        signing_client(boto_client(settings))
 
 
 class SyncColour:

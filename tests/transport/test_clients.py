@@ -25,7 +25,7 @@ from llama_bedrock.transport.aio import AsyncTransport
 from llama_bedrock.transport.clients import boto_client, region_of
 from llama_bedrock.transport.connection import Timeout, TransportSettings
 from llama_bedrock.transport.limiter import AdaptiveConcurrency
-from llama_bedrock.transport.signing import wire_of
+from llama_bedrock.transport.signing import signing_client
 from llama_bedrock.transport.sync import SyncTransport
 
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret"}
@@ -283,7 +283,7 @@ def test_credentials_are_renewed_once_and_the_loop_goes_on(seconds_left, server,
 
     async def main():
         async with AsyncTransport(settings) as transport:
-            await transport._wire(clients.RUNTIME)
+            await transport._signing_client(clients.RUNTIME)
             ticker = asyncio.create_task(tick())
             await asyncio.gather(*(transport.invoke(make_request()) for _ in range(20)))
             await asyncio.to_thread(source.done.wait)  # calls need not wait for a renewal before it is due
@@ -350,8 +350,8 @@ def test_endpoint_of_the_environment_and_of_the_configuration_file(call, serve, 
 )
 def test_aws_endpoint_follows_botocores_rules(region, config, host):
     settings = TransportSettings(region_name=region, config=Config(**config), **KEYS)
-    wire = wire_of(boto_client(settings))
-    assert wire.url("InvokeModel", "/model/m/invoke") == f"https://{host}/model/m/invoke"
+    signing = signing_client(boto_client(settings))
+    assert signing.url("InvokeModel", "/model/m/invoke") == f"https://{host}/model/m/invoke"
 
 
 def test_endpoint_with_a_path_keeps_it(call, serve):

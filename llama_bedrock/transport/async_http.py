@@ -1,27 +1,133 @@
-"""One HTTP exchange on an event loop: a signed request, its answer, and the deadlines of both."""
+"""HTTP on event loops, by aiohttp: a connection pool per loop, and one exchange with its deadlines."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+import weakref
 from asyncio import timeout_at
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport.connection import Timeout
 from llama_bedrock.transport.error_mapping import CallContext
-from llama_bedrock.transport.signing import Wire
+from llama_bedrock.transport.signing import SigningClient
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
 
-class Exchange:
+class LoopPools:
+    """The connection pools of one transport.
+
+    A session belongs to the loop it was made in, and one model may be used from several: a notebook's, a web
+    server's, one for each test. Each session is held by an async generator that the loop knows of: a loop
+    that ends closes its generators (`asyncio.run` does so), and the generator closes the session. So does
+    dropping the transport while the loop runs. A loop that was closed without that is noticed at the next
+    call.
+
+    Args:
+        max_connections: Bound of each pool; a call beyond it waits for a connection.
+        connect: Seconds until a connection is open; None for no deadline.
+    """
+
+    def __init__(self, max_connections: int, connect: float | None) -> None:
+        self._max_connections = max_connections
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._pools: dict[int, _Pool] = {}
+        weakref.finalize(self, _discard_all, self._pools)
+
+    async def session(self) -> ClientSession:
+        """Return the session of the running loop."""
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(id(loop))
+        if pool is None or pool.session.closed or pool.loop is not loop:
+            pool = await self._open(loop)
+        return pool.session
+
+    async def close(self) -> None:
+        """Close the session of the running loop; a later call opens another."""
+        with self._lock:
+            pool = self._pools.pop(id(asyncio.get_running_loop()), None)
+        if pool is not None:
+            await pool.guard.aclose()
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> _Pool:
+        session = _make_session(self._max_connections, self._connect)
+        pool = _Pool(loop, session)
+        with self._lock:
+            self._discard_closed()
+            self._pools[id(loop)] = pool
+        await pool.guard.__anext__()  # from now on the loop closes it
+        return pool
+
+    def _discard_closed(self) -> None:
+        for key, pool in list(self._pools.items()):
+            if pool.loop.is_closed():
+                del self._pools[key]
+                pool.discard()
+
+
+class _Pool:
+    """A session and the generator that closes it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, session: ClientSession) -> None:
+        self.loop = loop
+        self.session = session
+        self.guard = _close_at_end(session)
+
+    def discard(self) -> None:
+        """Close the sockets of a loop that is closed: nothing can be awaited on it any more."""
+        connector: Any = self.session.connector
+        self.session.detach()
+        idle = getattr(connector, "_conns", {})
+        busy: set[Any] = getattr(connector, "_acquired", set())
+        for protocol in [*busy, *(protocol for pooled in idle.values() for protocol, _ in pooled)]:
+            _close_socket(getattr(protocol, "transport", None))
+        idle.clear()
+        busy.clear()
+
+
+async def _close_at_end(session: ClientSession) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+def _make_session(max_connections: int, connect: float | None) -> ClientSession:
+    from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+    return ClientSession(
+        connector=TCPConnector(limit=max_connections, keepalive_timeout=60),
+        timeout=ClientTimeout(total=None, sock_connect=connect),
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+    )
+
+
+def _close_socket(transport: Any) -> None:
+    lost = getattr(transport, "_call_connection_lost", None)  # asyncio's own transports
+    if lost is not None:
+        lost(None)
+
+
+def _discard_all(pools: dict[int, _Pool]) -> None:
+    for pool in pools.values():
+        if pool.loop.is_closed():
+            pool.discard()
+
+
+class HttpExchange:
     """Sends one request and reads its answer; `close` when done, whatever happened.
 
     Args:
         session: The running loop's session.
-        wire: Where to send and how to sign.
+        signing: Where to send and how to sign.
         context: Which call it is, for errors.
         timeout: The caller's deadlines.
         ends_at: Monotonic time when the whole call must be over; None for no such deadline.
@@ -30,7 +136,7 @@ class Exchange:
     def __init__(
         self,
         session: ClientSession,
-        wire: Wire,
+        signing: SigningClient,
         context: CallContext,
         timeout: Timeout,
         ends_at: float | None,
@@ -38,7 +144,7 @@ class Exchange:
         self.status = 0
         self.headers: dict[str, str] = {}
         self._session = session
-        self._wire = wire
+        self._signing = signing
         self._context = context
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
@@ -115,20 +221,20 @@ class Exchange:
     ) -> ClientResponse:
         from yarl import URL
 
-        wire, operation = self._wire, self._context.operation
+        signing, operation = self._signing, self._context.operation
         try:
-            await wire.fresh_credentials()
+            await signing.fresh_credentials()
         except Exception as error:
             raise self._context.no_credentials(error) from error
-        url = wire.url(operation, path)
-        proxy, proxy_headers = wire.proxy(url)
+        url = signing.url(operation, path)
+        proxy, proxy_headers = signing.proxy(url)
         return await self._session.request(
             method,
             URL(url, encoded=True),  # as it was signed
             data=payload,
-            headers=wire.sign(operation, method, url, headers, payload),
+            headers=signing.sign(operation, method, url, headers, payload),
             allow_redirects=False,
-            ssl=wire.ssl_context if wire.ssl_context is not None else True,
+            ssl=signing.ssl_context if signing.ssl_context is not None else True,
             proxy=proxy,
             proxy_headers=proxy_headers or None,
         )

@@ -193,7 +193,7 @@ def _updated(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
 def _build(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
     """Make the index in a folder beside its place, and move it there when it is complete."""
     from llama_bedrock.retrievers import FAISSStore
-    from llama_bedrock.retrievers.documents.readers.by_format import MAX_FILE_BYTES
+    from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES
 
     limit = work.max_file_bytes or work.remembered_limit() or MAX_FILE_BYTES
     with _unfinished(work.folder, is_costly=work.model is not None) as new:
@@ -228,7 +228,7 @@ def _indexed(
     work: _Work, store: FAISSStore, save: bool | Path, max_file_bytes: int | None
 ) -> tuple[IndexReport, ...]:
     from llama_bedrock.retrievers import index_folder
-    from llama_bedrock.retrievers.documents.readers.by_format import MAX_FILE_BYTES
+    from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES
 
     names = {"scan": "Looking for changes", "read": "Reading files", "embed": "Embedding", "save": "Saving"}
     return tuple(

@@ -15,13 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llama_bedrock.retrievers.documents.readers.by_format import (
-    MAX_FILE_BYTES,
-    SUPPORTED_FORMATS,
-    ReadSettings,
-    has_reader,
-    read_file,
-)
+from llama_bedrock.retrievers.documents.readers.by_format import SUPPORTED_FORMATS, has_reader, read_file
+from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES, ReadSettings
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document

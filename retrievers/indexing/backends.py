@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 
 from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.documents.load import FileProblem, read_reported
-from llama_bedrock.retrievers.documents.readers.by_format import ReadSettings
+from llama_bedrock.retrievers.documents.readers.file_content import ReadSettings
 from llama_bedrock.retrievers.documents.split import split_documents
 from llama_bedrock.retrievers.embeddings.batches import as_array
 from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings

@@ -16,7 +16,8 @@ from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
 from llama_bedrock.retrievers.documents.load import FileProblem, check_path, nothing_found
-from llama_bedrock.retrievers.documents.readers.by_format import MAX_FILE_BYTES, ReadSettings, has_reader
+from llama_bedrock.retrievers.documents.readers.by_format import has_reader
+from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES, ReadSettings
 from llama_bedrock.retrievers.documents.split import CHUNK_OVERLAP, CHUNK_SIZE
 from llama_bedrock.retrievers.indexing.backends import IndexEngine, LocalEngine, ReadFile, ReadOptions
 from llama_bedrock.retrievers.indexing.folder_manifest import (

@@ -13,7 +13,8 @@ from typing import Any
 from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.documents.readers.by_format import FileContent, decode
+from llama_bedrock.retrievers.documents.readers.encodings import decode
+from llama_bedrock.retrievers.documents.readers.file_content import FileContent
 
 _INVISIBLE = frozenset(
     {"script", "style", "noscript", "template", "svg", "head", "nav", "iframe", "object", "select"}

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers.documents.readers.by_format import FileContent
+from llama_bedrock.retrievers.documents.readers.file_content import FileContent
 from llama_bedrock.retrievers.documents.readers.html import read_html
 
 _SHOWN = ("Subject", "From", "To", "Cc", "Date")

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from llama_bedrock.retrievers import load_documents
-from llama_bedrock.retrievers.documents.readers.by_format import decode
+from llama_bedrock.retrievers.documents.readers.encodings import decode
 
 
 def names(documents):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from llama_bedrock.retrievers import split_documents
-from llama_bedrock.retrievers.documents.readers.by_format import _CODE_LANGUAGES
+from llama_bedrock.retrievers.documents.readers.plain_text import CODE_LANGUAGES
 
 WORDS = st.text(alphabet="ab é日。.!? \n\t", max_size=30)
 LINES = st.one_of(
@@ -152,7 +152,7 @@ def test_metadata_of_other_loaders_mean_what_they_mean_there():
     assert {chunk.metadata["line"] for chunk in chunks} == {"12-14"}
 
 
-@pytest.mark.parametrize("language", sorted(set(_CODE_LANGUAGES.values())))
+@pytest.mark.parametrize("language", sorted(set(CODE_LANGUAGES.values())))
 def test_code_of_every_language_is_split(language):
     code = "\n".join(f"value{n} = {n};" for n in range(60))
     document = Document(page_content=code, metadata={"format": "code", "language": language})

@@ -1,20 +1,17 @@
-"""Readers of Office's PPTX and XLSX: ZIP archives of XML, read with the standard library alone."""
+"""Reader of XLSX."""
 
 from __future__ import annotations
 
-import io
-import posixpath
 import re
-import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers.documents.readers.by_format import MAX_FILE_BYTES, FileContent
-from llama_bedrock.retrievers.documents.readers.data import row_records
+from llama_bedrock.retrievers.documents.readers.archive import Package
+from llama_bedrock.retrievers.documents.readers.csv import row_records
+from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES, FileContent
 
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
@@ -25,128 +22,11 @@ _DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *rang
 _NO_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|General', re.IGNORECASE)
 
 
-class _Package:
-    """An archive of XML parts that refer to each other by relation ids."""
-
-    def __init__(self, data: bytes, kind: str) -> None:
-        try:
-            self._archive = zipfile.ZipFile(io.BytesIO(data))
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"not a readable {kind} ({error}); is it encrypted?") from error
-        unpacked = sum(
-            e.file_size for e in self._archive.infolist() if e.filename.endswith((".xml", ".rels"))
-        )
-        if unpacked > _MAX_UNPACKED:
-            raise ValueError(f"its text unpacks to {unpacked / 1e6:.0f} MB, over the limit")
-        self._kind = kind
-
-    def part(self, name: str) -> Element:
-        try:
-            return ElementTree.fromstring(self._archive.read(name))
-        except (KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
-            raise ValueError(f"not a readable {self._kind} ({error})") from error
-
-    def has(self, name: str) -> bool:
-        return name in self._archive.NameToInfo
-
-    def related(self, name: str) -> dict[str, tuple[str, str]]:
-        """What a part refers to: by relation id, the last word of its type, and the part's name."""
-        folder, file = posixpath.split(name)
-        relations = f"{folder}/_rels/{file}.rels"
-        if not self.has(relations):
-            return {}
-        return {
-            relation.get("Id", ""): (
-                relation.get("Type", "").rsplit("/", 1)[-1],
-                posixpath.normpath(posixpath.join("/", folder, relation.get("Target", ""))).lstrip("/"),
-            )
-            for relation in self.part(relations)
-            if relation.get("TargetMode") != "External"
-        }
-
-    def title(self) -> str | None:
-        if not self.has("docProps/core.xml"):
-            return None
-        title = self.part("docProps/core.xml").findtext("{http://purl.org/dc/elements/1.1/}title")
-        return title.strip() if title else None
-
-
-# PPTX
-
-
-def read_pptx(content: FileContent) -> Iterator[Document]:
-    """One document a slide that holds text: its title as heading, its paragraphs and tables, its notes."""
-    package = _Package(content.data, "PPTX")
-    name = "ppt/presentation.xml"
-    related = package.related(name)
-    ids = [slide.get(_RELATION, "") for slide in package.part(name).iterfind(".//{*}sldIdLst/{*}sldId")]
-    title = package.title()
-    found = False
-    for number, (_, slide) in enumerate((related[id_] for id_ in ids if id_ in related), 1):
-        try:
-            text = _slide_text(package, slide)
-        except ValueError as error:
-            content.report(f"slide {number} cannot be read ({error})")
-            continue
-        if text:
-            found = True
-            yield content.document(text, format="markdown", part=str(number), page=number, title=title)
-    if not found:
-        raise ValueError(f"no text in its {len(ids)} slides")
-
-
-def _slide_text(package: _Package, name: str) -> str:
-    blocks = [block for shape in package.part(name).iterfind(".//{*}spTree/*") for block in _shape(shape)]
-    blocks.sort(key=lambda block: not block.startswith("# "))
-    for kind, notes in package.related(name).values():
-        if kind == "notesSlide":
-            blocks += [
-                block
-                for shape in package.part(notes).iterfind(".//{*}sp")
-                if _placeholder(shape) == "body"
-                for block in _paragraphs(shape)
-            ]
-    return "\n\n".join(blocks)
-
-
-def _shape(shape: Element) -> Iterator[str]:
-    tables = list(shape.iter(f"{_DRAWING}tbl"))
-    if tables:
-        for table in tables:
-            rows = table.iterfind("{*}tr")
-            cells = ([" ".join(_paragraphs(cell)) for cell in row.iterfind("{*}tc")] for row in rows)
-            yield "\n".join("| " + " | ".join(row) + " |" for row in cells)
-    elif _placeholder(shape) in ("title", "ctrTitle"):
-        if title := " ".join(_paragraphs(shape)):
-            yield f"# {title}"
-    else:
-        yield from _paragraphs(shape)
-
-
-def _placeholder(shape: Element) -> str | None:
-    found = shape.find("{*}nvSpPr/{*}nvPr/{*}ph")
-    return None if found is None else found.get("type", "body")
-
-
-def _paragraphs(element: Element) -> Iterator[str]:
-    for paragraph in element.iter(f"{_DRAWING}p"):
-        parts = (
-            " " if part.tag == f"{_DRAWING}br" else part.text or ""
-            for part in paragraph.iter()
-            if part.tag in (f"{_DRAWING}t", f"{_DRAWING}br")
-        )
-        if text := " ".join("".join(parts).split()):
-            yield text
-
-
-# XLSX
-
-
 def read_xlsx(content: FileContent) -> Iterator[Document]:
     """One document a row, as ``column: value`` lines, sheet after sheet, each under its sheet's name. The
     first row of a sheet names the columns; of formulas the saved results are read.
     """
-    package = _Package(content.data, "XLSX")
+    package = Package(content.data, "XLSX")
     name = "xl/workbook.xml"
     workbook, related = package.part(name), package.related(name)
     reader = _CellReader(package, workbook)
@@ -166,7 +46,7 @@ def read_xlsx(content: FileContent) -> Iterator[Document]:
 class _CellReader:
     """Values of cells as text."""
 
-    def __init__(self, package: _Package, workbook: Element) -> None:
+    def __init__(self, package: Package, workbook: Element) -> None:
         related = dict(package.related("xl/workbook.xml").values())
         self._shared: list[str] = []
         if "sharedStrings" in related:

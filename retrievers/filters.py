@@ -33,10 +33,12 @@ the text. Write ``list_contains`` where that matters.
 
 from __future__ import annotations
 
+import difflib
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn, TypeAlias, cast, get_args
 
 Scalar: TypeAlias = str | int | float | bool | None
 Operator: TypeAlias = Literal[
@@ -57,12 +59,26 @@ Kind: TypeAlias = Literal["number", "text", "bool"]
 
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
 _INT64 = range(-(2**63), 2**63)
+MAX_DEPTH = 64
+"""Levels of ``and``, ``or`` and ``not`` in a filter."""
+MAX_PARTS = 100_000
+"""Dicts and lists in a filter that is written as a dict."""
+_MAX_NESTED = 3 * MAX_DEPTH
+"""Dicts and lists in one another: a level is a dict and a list, its last one three dicts."""
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = 120
+
+
+def shown(value: object) -> str:
+    """A value as an error names it, however large it is."""
+    return _shortened.repr(value)
 
 
 class Filter:
     """A condition on a document's metadata: `Comparison`, `And`, `Or` or `Not`. Immutable and hashable."""
 
     __slots__ = ()
+    depth = 0
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """True if a document with this metadata satisfies the filter."""
@@ -79,8 +95,6 @@ class Filter:
             ValueError: A Knowledge Base cannot express it, such as ``not`` of a comparison other than
                 ``eq`` and ``in``, an order of texts, or ``None``.
         """
-        from llama_bedrock.retrievers.filter_forms import knowledge_base
-
         return knowledge_base(self)
 
     def __and__(self, other: Filter) -> Filter:
@@ -148,9 +162,10 @@ class And(Filter):
     """True if every operand is."""
 
     operands: tuple[Filter, ...]
+    depth: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_operands(self.operands)
+        object.__setattr__(self, "depth", _depth_of(self.operands))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """True if every operand matches."""
@@ -166,9 +181,10 @@ class Or(Filter):
     """True if any operand is."""
 
     operands: tuple[Filter, ...]
+    depth: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_operands(self.operands)
+        object.__setattr__(self, "depth", _depth_of(self.operands))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """True if any operand matches."""
@@ -184,9 +200,10 @@ class Not(Filter):
     """True if the operand is not."""
 
     operand: Filter
+    depth: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_operands((self.operand,))
+        object.__setattr__(self, "depth", _depth_of((self.operand,)))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """True if the operand does not match."""
@@ -324,26 +341,32 @@ def _members(filter_: Filter, joint: type[And] | type[Or]) -> tuple[Filter, ...]
 
 def _as_tuple(key: str, operator: str, values: object) -> tuple[Any, ...]:
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Sequence | set | frozenset):
-        raise ValueError(f"filter on {key!r}: ${operator} needs a list of values, got {values!r}")
+        raise ValueError(f"filter on {shown(key)}: ${operator} needs a list of values, got {shown(values)}")
     return tuple(values)
 
 
-def _check_operands(operands: tuple[Filter, ...]) -> None:
+def _depth_of(operands: tuple[Filter, ...]) -> int:
     if not operands:
         raise ValueError("and / or of no filters has no meaning; leave the filter out instead")
     for operand in operands:
         if not isinstance(operand, Filter):
-            raise TypeError(f"expected a Filter, got {operand!r}; parse_filter() reads dicts")
+            raise TypeError(f"expected a Filter, got {shown(operand)}; parse_filter() reads dicts")
+    depth = 1 + max(operand.depth for operand in operands)
+    if depth > MAX_DEPTH:
+        raise ValueError(f"a filter may have {MAX_DEPTH} levels of and, or and not, this one has more")
+    return depth
 
 
 def _check_comparison(comparison: Comparison) -> None:
     key, operator, value = comparison.key, comparison.operator, comparison.value
     if not isinstance(key, str) or not key:
-        raise ValueError(f"a filter's key must be a non-empty text, got {key!r}")
+        raise ValueError(f"a filter's key must be a non-empty text, got {shown(key)}")
     if key.startswith("$"):
-        raise ValueError(f"a filter's key cannot begin with $, which marks operators: {key!r}")
+        raise ValueError(f"a filter's key cannot begin with $, which marks operators: {shown(key)}")
     if operator not in OPERATORS:
-        raise ValueError(f"filter on {key!r}: unknown operator {operator!r}; known: {', '.join(OPERATORS)}")
+        raise ValueError(
+            f"filter on {shown(key)}: unknown operator {operator!r}; known: {', '.join(OPERATORS)}"
+        )
     if operator in ("in", "nin"):
         values = value if isinstance(value, tuple) else _as_tuple(key, operator, value)
     else:
@@ -352,7 +375,7 @@ def _check_comparison(comparison: Comparison) -> None:
         _check_value(key, operator, member)
     if isinstance(value, tuple) and operator not in ("in", "nin"):
         raise ValueError(
-            f"filter on {key!r}: ${operator} takes one value, got {value!r}; use $in or $contains"
+            f"filter on {shown(key)}: ${operator} takes one value, got {shown(value)}; use $in or $contains"
         )
 
 
@@ -360,15 +383,15 @@ def _check_value(key: str, operator: Operator, value: object) -> None:
     advice = "text, number, bool or None (dates: use .isoformat() or .timestamp() on both sides)"
     kind = kind_of(value)
     if value is not None and kind is None:
-        raise ValueError(f"filter on {key!r}: ${operator} takes {advice}, got {value!r}")
+        raise ValueError(f"filter on {shown(key)}: ${operator} takes {advice}, got {shown(value)}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"filter on {key!r}: {value} cannot be compared")
+        raise ValueError(f"filter on {shown(key)}: {value} cannot be compared")
     if operator in ("startswith", "string_contains") and kind != "text":
-        raise ValueError(f"filter on {key!r}: ${operator} takes a text, got {value!r}")
+        raise ValueError(f"filter on {shown(key)}: ${operator} takes a text, got {shown(value)}")
     if operator in ("gt", "gte", "lt", "lte") and kind not in ("number", "text"):
-        raise ValueError(f"filter on {key!r}: ${operator} orders numbers and texts, got {value!r}")
+        raise ValueError(f"filter on {shown(key)}: ${operator} orders numbers and texts, got {shown(value)}")
     if operator in ("contains", "list_contains") and value is None:
-        raise ValueError(f"filter on {key!r}: ${operator} takes a text, number or bool, got None")
+        raise ValueError(f"filter on {shown(key)}: ${operator} takes a text, number or bool, got None")
 
 
 def parse_filter(filter_: Filter | Mapping[str, Any] | None) -> Filter | None:
@@ -383,6 +406,172 @@ def parse_filter(filter_: Filter | Mapping[str, Any] | None) -> Filter | None:
         ValueError: An operator is unknown or its value has no meaning; the message names the key.
         TypeError: It is none of the forms.
     """
-    from llama_bedrock.retrievers.filter_forms import parse  # it imports the classes above
+    if filter_ is None or isinstance(filter_, Filter):
+        return filter_
+    if not isinstance(filter_, Mapping):
+        raise TypeError(
+            f"a filter is a Filter, a dict or None, got {type(filter_).__name__}: {shown(filter_)}"
+        )
+    _check_size(filter_)
+    return _parse_dict(filter_) if filter_ else None
 
-    return parse(filter_)
+
+_KNOWLEDGE_BASE: dict[Operator, str] = {
+    "eq": "equals",
+    "ne": "notEquals",
+    "gt": "greaterThan",
+    "gte": "greaterThanOrEquals",
+    "lt": "lessThan",
+    "lte": "lessThanOrEquals",
+    "in": "in",
+    "nin": "notIn",
+    "startswith": "startsWith",
+    "list_contains": "listContains",
+    "string_contains": "stringContains",
+}
+_COMPLEMENT: dict[Operator, Operator] = {"eq": "ne", "ne": "eq", "in": "nin", "nin": "in"}
+
+_FROM_KNOWLEDGE_BASE = {name: operator for operator, name in _KNOWLEDGE_BASE.items()}
+_JOINTS: dict[str, type[And] | type[Or]] = {"$and": And, "$or": Or, "andAll": And, "orAll": Or}
+_LOGICAL = ("$and", "$or", "$nor", "$not")
+
+
+def _check_size(filter_: Mapping[str, Any]) -> None:
+    """Refuse what nests too deep for a recursion, or is too large for a query, before it is read."""
+    level: list[Any] = [filter_]
+    parts = 0
+    for _ in range(_MAX_NESTED):
+        parts += len(level)
+        if parts > MAX_PARTS:
+            raise ValueError(f"a filter may have {MAX_PARTS:,} parts, this one has more")
+        inner = (part.values() if isinstance(part, Mapping) else part for part in level)
+        level = [one for part in inner for one in part if isinstance(one, Mapping | list | tuple)]
+        if not level:
+            return
+    raise ValueError(f"a filter may have {MAX_DEPTH} levels of and, or and not, this one has more")
+
+
+def _parse_dict(document: Mapping[str, Any]) -> Filter:
+    if len(document) == 1:
+        [(name, argument)] = document.items()
+        if name in ("andAll", "orAll") and isinstance(argument, list | tuple):
+            return _join(_JOINTS[name], name, argument)
+        if (
+            name in _FROM_KNOWLEDGE_BASE
+            and isinstance(argument, Mapping)
+            and set(argument) == {"key", "value"}
+        ):
+            return _compare(argument["key"], _FROM_KNOWLEDGE_BASE[name], argument["value"])
+    return _all([part for name, argument in document.items() for part in _parse_entry(name, argument)])
+
+
+def _parse_entry(name: object, argument: Any) -> list[Filter]:
+    if not isinstance(name, str):
+        raise ValueError(f"a filter's key must be a text, got {shown(name)}")
+    if name in ("$and", "$or"):
+        return [_join(_JOINTS[name], name, argument)]
+    if name == "$nor":
+        return [Not(_join(Or, name, argument))]
+    if name == "$not":
+        return [Not(_required(argument, name))]
+    if name.startswith("$"):
+        _unknown(name, "at the place of a key", _LOGICAL)
+    return _parse_field(name, argument)
+
+
+def _parse_field(key: str, condition: Any) -> list[Filter]:
+    if isinstance(condition, Mapping):
+        if not condition:
+            raise ValueError(f"filter on {shown(key)}: the condition is empty; write {{{shown(key)}: value}}")
+        return [_parse_condition(key, name, value) for name, value in condition.items()]
+    if isinstance(condition, list | tuple | set | frozenset):
+        return [_compare(key, "in", condition)]
+    return [_compare(key, "eq", condition)]
+
+
+def _parse_condition(key: str, name: object, value: Any) -> Filter:
+    if name == "$not":
+        if not isinstance(value, Mapping):
+            raise ValueError(
+                f"filter on {shown(key)}: $not takes a condition such as {{'$eq': 1}}, got {shown(value)}"
+            )
+        return Not(_all(_parse_field(key, value)))
+    known = [f"${operator}" for operator in OPERATORS]
+    if name not in known:
+        _unknown(name, f"on {shown(key)}", [*known, "$not"])
+    return _compare(key, cast("Operator", str(name)[1:]), value)
+
+
+def _compare(key: str, operator: Operator, value: Any) -> Comparison:
+    if operator in ("in", "nin"):
+        if not isinstance(value, list | tuple | set | frozenset):
+            raise ValueError(
+                f"filter on {shown(key)}: ${operator} needs a list of values, got {shown(value)}"
+            )
+        # A set has no order; a sorted one gives the same filter, and the same SQL, every time.
+        ordered = value if isinstance(value, list | tuple) else sorted(value, key=repr)
+        return Comparison(key, operator, tuple(ordered))
+    return Comparison(key, operator, cast("Scalar", value))
+
+
+def _join(joint: type[And] | type[Or], name: str, arguments: object) -> Filter:
+    if not isinstance(arguments, list | tuple) or not arguments:
+        raise ValueError(f"{name} takes a list of at least one filter, got {shown(arguments)}")
+    operands = tuple(_required(argument, name) for argument in arguments)
+    return operands[0] if len(operands) == 1 else joint(operands)
+
+
+def _required(argument: object, name: str) -> Filter:
+    if isinstance(argument, Filter):
+        return argument
+    if not isinstance(argument, Mapping):
+        raise TypeError(f"{name} takes filters, got {type(argument).__name__}: {shown(argument)}")
+    if not argument:
+        raise ValueError(f"{name} holds an empty filter; leave it out")
+    return _parse_dict(argument)
+
+
+def _all(parts: Sequence[Filter]) -> Filter:
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+
+def _unknown(name: object, where: str, known: Sequence[str]) -> NoReturn:
+    nearest = difflib.get_close_matches(str(name), known, n=1)
+    advice = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
+    raise ValueError(f"unknown filter operator {shown(name)} {where}; {advice}")
+
+
+def knowledge_base(filter_: Filter) -> dict[str, Any]:
+    """The work of `Filter.to_knowledge_base`; see there."""
+    return _knowledge_base(filter_, negate=False)
+
+
+def _knowledge_base(filter_: Filter, *, negate: bool) -> dict[str, Any]:
+    if isinstance(filter_, Not):
+        return _knowledge_base(filter_.operand, negate=not negate)
+    if isinstance(filter_, And | Or):
+        name = "andAll" if isinstance(filter_, And) is not negate else "orAll"
+        parts = [_knowledge_base(operand, negate=negate) for operand in filter_.operands]
+        return parts[0] if len(parts) == 1 else {name: parts}
+    assert isinstance(filter_, Comparison)
+    return _knowledge_base_comparison(filter_, negate=negate)
+
+
+def _knowledge_base_comparison(comparison: Comparison, *, negate: bool) -> dict[str, Any]:
+    key, operator, value = comparison.key, comparison.operator, comparison.value
+    if negate:
+        if operator not in _COMPLEMENT:
+            raise ValueError(
+                f"filter on {shown(key)}: a Knowledge Base cannot negate ${operator}; write the opposite"
+                " comparison (unlike 'not', it leaves out documents without the key)"
+            )
+        operator = _COMPLEMENT[operator]
+    values = value if isinstance(value, tuple) else (value,)
+    if None in values:
+        raise ValueError(f"filter on {shown(key)}: a Knowledge Base cannot ask for a missing value (None)")
+    if operator in ("gt", "gte", "lt", "lte") and kind_of(value) != "number":
+        raise ValueError(f"filter on {shown(key)}: a Knowledge Base orders numbers only, got {shown(value)}")
+    if operator == "contains":
+        operator = "string_contains" if isinstance(value, str) else "list_contains"
+    wire = list(value) if isinstance(value, tuple) else value
+    return {_KNOWLEDGE_BASE[operator]: {"key": key, "value": wire}}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
@@ -17,12 +19,11 @@ from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.indexing.backends import IndexEngine
 from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, Manifest
-from llama_bedrock.retrievers.indexing.manifest_side import MANIFEST_FILE, SIDECAR, manifest_side_of
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
 from llama_bedrock.retrievers.search.lexical_side import lexical_side_of
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
-from llama_bedrock.retrievers.store.file_lock import FileLock
 from llama_bedrock.retrievers.store.generations import StoreChangedError, StoreLockedError, current_name
+from llama_bedrock.retrievers.store.locks import FileLock
 
 logger = logging.getLogger(__name__)
 
@@ -388,3 +389,41 @@ def _same(present: Document | None, document: Document) -> bool:
         and present.page_content == document.page_content
         and present.metadata == document.metadata
     )
+
+
+logger = logging.getLogger(__name__)
+
+MANIFEST_FILE = "manifest.json"
+SIDECAR = "folders"
+"""Name of the side files of a FAISSStore that hold it."""
+
+
+class ManifestSide:
+    """The manifest of a FAISSStore, written by every save of it from now on."""
+
+    def __init__(self, store: FAISSStore) -> None:
+        self.store = store
+        self.manifest = Manifest()
+        folder = store.sidecar(SIDECAR)
+        if folder is not None:
+            try:
+                self.manifest = Manifest.read(folder / MANIFEST_FILE)
+            except (ValueError, OSError) as error:
+                logger.warning("cannot use the saved manifest, reading all files again: %s", error)
+        store.attach_sidecar(SIDECAR, self._write)
+
+    def _write(self, folder: Path) -> None:
+        self.manifest.write(folder / MANIFEST_FILE)
+
+
+_sides: WeakValueDictionary[int, ManifestSide] = WeakValueDictionary()
+_sides_lock = threading.Lock()
+
+
+def manifest_side_of(store: FAISSStore) -> ManifestSide:
+    """The manifest of a store, the same object for every index run in this process."""
+    with _sides_lock:
+        side = _sides.get(id(store))
+        if side is None or side.store is not store:
+            side = _sides[id(store)] = ManifestSide(store)
+        return side

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from llama_bedrock.retrievers.arrays import Floats, Slots, np
-from llama_bedrock.retrievers.store.docstore import DocumentTable, Entry, Row
-from llama_bedrock.retrievers.store.index_settings import IndexSettings
-from llama_bedrock.retrievers.store.read_write_lock import ReadWriteLock
-from llama_bedrock.retrievers.store.selection import FilterLike, Selection, Selector
-from llama_bedrock.retrievers.store.slot_table import SlotTable
+from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, Row
+from llama_bedrock.retrievers.store.locks import ReadWriteLock
+from llama_bedrock.retrievers.store.slots import FilterLike, Selection, Selector, SlotTable
 from llama_bedrock.retrievers.store.system_memory import give_back_freed_memory
-from llama_bedrock.retrievers.store.vector_index import VectorIndex, normalised
+from llama_bedrock.retrievers.store.vector_index import IndexSettings, VectorIndex, normalised
 
 logger = logging.getLogger(__name__)
 

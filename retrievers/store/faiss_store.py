@@ -2,24 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.vectorstores import VectorStore
 
+from llama_bedrock.retrievers.analysis import with_context
+from llama_bedrock.retrievers.arrays import Floats
+from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array, embed_batches
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
-from llama_bedrock.retrievers.store.collection import Collection
-from llama_bedrock.retrievers.store.docstore import DocumentTable
-from llama_bedrock.retrievers.store.index_settings import IndexSettings, Kind, Metric, Storage
-from llama_bedrock.retrievers.store.store_changes import ADDED_AT_ONCE, StoreChanges
-from llama_bedrock.retrievers.store.store_entries import as_documents
-from llama_bedrock.retrievers.store.store_files import SavedStore, open_store, write_store
-from llama_bedrock.retrievers.store.store_search import Contents
+from llama_bedrock.retrievers.filters import parse_filter
+from llama_bedrock.retrievers.store.collection import Collection, Hit
+from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, Row
+from llama_bedrock.retrievers.store.entries import (
+    as_documents,
+    as_entries,
+    check_arguments,
+    last_vectors,
+)
+from llama_bedrock.retrievers.store.saved_store import SavedStore, open_store, write_store
+from llama_bedrock.retrievers.store.search_queue import SearchQueue
+from llama_bedrock.retrievers.store.slots import FilterLike
+from llama_bedrock.retrievers.store.vector_index import IndexSettings, Kind, Metric, Storage
+
+if TYPE_CHECKING:
+    Vector: TypeAlias = "Sequence[float] | Floats"
+
+Scored: TypeAlias = "list[tuple[Document, float]]"
 
 
-class FAISSStore(StoreChanges):
+class Contents:
+    """What a store searches at one time: vectors, documents, and the embeddings that belong to them.
+
+    A store that is reloaded or refitted exchanges it in one step, so that no search mixes old with new.
+    """
+
+    def __init__(self, collection: Collection, embedding: Embeddings | None) -> None:
+        self.collection = collection
+        self.embedding = embedding
+        self.queue = SearchQueue(collection.search)
+
+    def model(self) -> Embeddings | None:
+        """The embeddings; None if there are no documents, where no query needs any.
+
+        Raises:
+            ValueError: There are documents, and no embeddings to search them with.
+        """
+        if not len(self.collection):
+            return None
+        if self.embedding is None:
+            raise ValueError(
+                "this store has vectors and no embedding: search by vector, or give it an embedding"
+            )
+        return self.embedding
+
+
+ADDED_AT_ONCE = 16_384
+"""Documents in one change when a new store is filled."""
+
+
+class FAISSStore(VectorStore):
     """Documents found by their vectors, with FAISS, on this machine.
 
         store = FAISSStore.from_documents(documents)          # LSA embeddings, fitted on the documents
@@ -270,3 +319,371 @@ class FAISSStore(StoreChanges):
     def sidecar(self, name: str) -> Path | None:
         """Folder of the side files saved with exactly this version of the store; None if there are none."""
         return self._saved.sidecar(name, self.version) if self._saved else None
+
+    # Changing and reading
+
+    def __len__(self) -> int:
+        return len(self._contents.collection)
+
+    def __bool__(self) -> bool:
+        return True  # an empty store is a store
+
+    def documents(self) -> Iterator[Document]:
+        """All documents, in the order they were added."""
+        return (as_document(row) for row in self._contents.collection.iterate())
+
+    def add_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
+        """Add documents, or replace those whose id is known; all of them or, if anything fails, none.
+
+        Args:
+            documents: What to add.
+            **kwargs: ``ids``: one for each document (None: its own ``id``, else a random one); of documents
+                with the same id the last one counts. ``vectors``: the documents' vectors, where they are
+                known already. ``batch_size``: texts in one call of ``embed_documents``; default 512.
+
+        Returns:
+            The ids, in the order of the documents.
+
+        Raises:
+            ValueError: Numbers of documents, ids and vectors differ; metadata is not JSON; or the vectors do
+                not fit.
+        """
+        check_arguments(kwargs)
+        contents = self._contents
+        ids, entries = as_entries(documents, kwargs.get("ids"))
+        texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
+        if kwargs.get("vectors") is not None:
+            batches = last_vectors(kwargs["vectors"], ids)
+        elif not texts:
+            batches = []
+        else:
+            embedding, batches = self._fit(texts)
+            batches = batches or embed_batches(embedding, texts, kwargs.get("batch_size"))
+        self._upsert(contents, entries, batches)
+        return ids
+
+    async def aadd_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
+        """As `add_documents`; embedding is awaited, the rest is done in a thread."""
+        if kwargs.get("vectors") is not None:
+            return await run_in_executor(None, lambda: self.add_documents(documents, **kwargs))
+        check_arguments(kwargs)
+        contents = self._contents
+        ids, entries = as_entries(documents, kwargs.get("ids"))
+        texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
+        if not texts:
+            return []
+        embedding, batches = await run_in_executor(None, self._fit, texts)
+        batches = batches or await aembed_batches(embedding, texts, kwargs.get("batch_size"))
+        await run_in_executor(None, self._upsert, contents, entries, batches)
+        return ids
+
+    def add_embeddings(
+        self,
+        text_embeddings: Sequence[tuple[str, Sequence[float]]],
+        metadatas: list[dict[str, Any]] | None = None,
+        ids: list[str] | None = None,
+    ) -> list[str]:
+        """Add texts with vectors that are known already; see `add_documents`."""
+        pairs = list(text_embeddings)
+        documents = as_documents([text for text, _ in pairs], metadatas)
+        return self.add_documents(documents, ids=ids, vectors=[vector for _, vector in pairs])
+
+    def delete(self, ids: list[str] | None = None, *, filter: FilterLike = None, **kwargs: Any) -> bool:
+        """Delete documents: those with these ids, or those that match a filter; with neither, all of them.
+
+        Returns:
+            True. Ids that are unknown are no error.
+        """
+        if kwargs:
+            raise TypeError(f"delete() takes ids or a filter, got {sorted(kwargs)}")
+        if filter is not None:
+            if ids is not None:
+                raise ValueError("delete() takes ids or a filter, not both")
+            ids = sorted(self.matching_ids(filter))
+        with self._changing() as contents:
+            contents.collection.delete(ids)
+        return True
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """The documents with these ids, in that order; unknown ids are left out."""
+        return [as_document(row) for row in self._contents.collection.get(ids)]
+
+    def matching_ids(self, filter: FilterLike) -> set[str]:
+        """The ids of all documents that a filter matches."""
+        return self._contents.collection.matching_ids(filter)
+
+    def vectors(self, ids: Sequence[str]) -> Floats:
+        """The stored vectors of documents, one a row; of unit length if the metric is cosine.
+
+        Raises:
+            KeyError: An id is unknown.
+        """
+        return self._contents.collection.vectors(ids)
+
+    def refit(self, embedding: Embeddings) -> None:
+        """Use another embedding model from now on, and make every vector anew, in one change.
+
+        Args:
+            embedding: The new model; its vectors may have another length. An empty store only takes it.
+        """
+        with self._changing() as contents:
+            old = contents.collection
+            renewed = Collection(DocumentTable.temporary(), old.settings)
+            _, entries = as_entries(list(self.documents()), None)
+            for start in range(0, len(entries), ADDED_AT_ONCE):
+                part = entries[start : start + ADDED_AT_ONCE]
+                texts = [self._searchable(entry.text, entry.metadata) for entry in part]
+                renewed.upsert(part, embed_batches(embedding, texts))
+            renewed.version = old.version + 1
+            self._embedding_id = None
+            self._contents = Contents(renewed, embedding)
+
+    def _fit(self, texts: Sequence[str]) -> tuple[Embeddings, list[Floats]]:
+        """The embeddings; where LSA had to be fitted on the texts first, also their vectors, a by-product."""
+        with self._changing() as contents:
+            if contents.embedding is not None:
+                return contents.embedding, []
+            lsa = LSAEmbeddings()
+            vectors = lsa.fit_array(texts)
+            contents.embedding = lsa
+            return lsa, [vectors]
+
+    def embedded_text(self, document: Document) -> str:
+        """What is embedded of a document; see ``contextual``."""
+        return self._searchable(document.page_content, document.metadata)
+
+    def _searchable(self, text: str, metadata: Mapping[str, Any]) -> str:
+        return with_context(text, metadata) if self._contextual else text
+
+    def _upsert(self, contents: Contents, entries: Sequence[Entry], batches: list[Floats]) -> None:
+        with contents.collection.changing:
+            if contents is not self._contents:
+                raise RuntimeError(
+                    "the store was reloaded or refitted while these documents were embedded; add them again"
+                )
+            contents.collection.upsert(entries, batches)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Contents]:
+        """The contents, which nobody else changes or exchanges meanwhile."""
+        while True:
+            contents = self._contents
+            with contents.collection.changing:
+                if contents is self._contents:
+                    yield contents
+                    return
+
+    # Searching
+
+    def similarity_search(
+        self, query: str, k: int = 4, filter: FilterLike = None, **kwargs: Any
+    ) -> list[Document]:
+        """The k documents nearest to a text."""
+        return _documents(self._search_text(query, k, filter, kwargs))
+
+    async def asimilarity_search(
+        self, query: str, k: int = 4, filter: FilterLike = None, **kwargs: Any
+    ) -> list[Document]:
+        """As `similarity_search`; concurrent searches are answered as one batch."""
+        return _documents(await self._asearch_text(query, k, filter, kwargs))
+
+    def similarity_search_with_score(
+        self, query: str, k: int = 4, filter: FilterLike = None, **kwargs: Any
+    ) -> Scored:
+        """The k documents nearest to a text, with their scores."""
+        return _scored(self._search_text(query, k, filter, kwargs))
+
+    async def asimilarity_search_with_score(
+        self, query: str, k: int = 4, filter: FilterLike = None, **kwargs: Any
+    ) -> Scored:
+        """As `similarity_search_with_score`."""
+        return _scored(await self._asearch_text(query, k, filter, kwargs))
+
+    def similarity_search_by_vector(
+        self, embedding: Vector, k: int = 4, filter: FilterLike = None, **kwargs: Any
+    ) -> list[Document]:
+        """The k documents nearest to a vector."""
+        return _documents(_search(self._contents, embedding, k, filter, kwargs))
+
+    async def asimilarity_search_by_vector(
+        self, embedding: Vector, k: int = 4, filter: FilterLike = None, **kwargs: Any
+    ) -> list[Document]:
+        """As `similarity_search_by_vector`."""
+        return _documents(await _asearch(self._contents, embedding, k, filter, kwargs))
+
+    def similarity_search_with_score_by_vector(
+        self, embedding: Vector, k: int = 4, filter: FilterLike = None, **kwargs: Any
+    ) -> Scored:
+        """The k documents nearest to a vector, with their scores."""
+        return _scored(_search(self._contents, embedding, k, filter, kwargs))
+
+    async def asimilarity_search_with_score_by_vector(
+        self, embedding: Vector, k: int = 4, filter: FilterLike = None, **kwargs: Any
+    ) -> Scored:
+        """As `similarity_search_with_score_by_vector`."""
+        return _scored(await _asearch(self._contents, embedding, k, filter, kwargs))
+
+    def similarity_search_batch(
+        self, queries: list[str], k: int = 4, filter: FilterLike = None
+    ) -> list[Scored]:
+        """The k documents nearest to each of several texts, with their scores: faster than one by one."""
+        if not queries:
+            return []
+        contents = self._contents
+        embedding = contents.model()
+        if embedding is None:
+            return [[] for _ in queries]
+        vectors = as_array([embedding.embed_query(query) for query in queries], len(queries))
+        return [_scored(hits) for hits in contents.collection.search(vectors, _checked(k), filter)]
+
+    def max_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: FilterLike = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Some of the fetch_k documents nearest to a text, each chosen to be near it and unlike those before.
+
+        Args:
+            query: The text.
+            k: Number of documents.
+            fetch_k: Number to choose from.
+            lambda_mult: 1 looks at nearness alone, 0 at difference alone.
+            filter: Metadata filter.
+            **kwargs: None are known.
+        """
+        contents = self._contents
+        embedding = contents.model()
+        vector = None if embedding is None else embedding.embed_query(query)
+        return _diverse(contents, vector, k, fetch_k, lambda_mult, filter, kwargs)
+
+    async def amax_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: FilterLike = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """As `max_marginal_relevance_search`."""
+        contents = self._contents
+        embedding = contents.model()
+        vector = None if embedding is None else await embedding.aembed_query(query)
+        return await run_in_executor(
+            None, _diverse, contents, vector, k, fetch_k, lambda_mult, filter, kwargs
+        )
+
+    def max_marginal_relevance_search_by_vector(
+        self,
+        embedding: Vector,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: FilterLike = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """As `max_marginal_relevance_search`, for a vector."""
+        return _diverse(self._contents, embedding, k, fetch_k, lambda_mult, filter, kwargs)
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        """Scores as relevance in [0, 1], 1 being nearest; they keep the order of the scores.
+
+        Cosine is itself, with what points away from the query at 0. An inner product has no bounds, so it is
+        put through the logistic function; a distance d becomes 1 / (1 + d).
+        """
+        match self._contents.collection.settings.metric:
+            case "cosine":
+                return lambda score: min(1.0, max(0.0, score))
+            case "inner_product":
+                return _logistic
+            case "l2":
+                return lambda distance: 1.0 / (1.0 + distance)
+
+    def _search_text(self, query: str, k: int, filter_: FilterLike, kwargs: dict[str, Any]) -> list[Hit]:
+        contents = self._contents
+        embedding = contents.model()
+        vector = None if embedding is None else embedding.embed_query(query)
+        return _search(contents, vector, k, filter_, kwargs)
+
+    async def _asearch_text(
+        self, query: str, k: int, filter_: FilterLike, kwargs: dict[str, Any]
+    ) -> list[Hit]:
+        contents = self._contents
+        embedding = contents.model()
+        vector = None if embedding is None else await embedding.aembed_query(query)
+        return await _asearch(contents, vector, k, filter_, kwargs)
+
+
+def _search(
+    contents: Contents, vector: Vector | None, k: int, filter_: FilterLike, kwargs: dict[str, Any]
+) -> list[Hit]:
+    _refuse_unknown(kwargs)
+    if vector is None:
+        return []
+    [hits] = contents.collection.search(as_array([vector], 1), _checked(k), filter_)
+    return hits
+
+
+async def _asearch(
+    contents: Contents, vector: Vector | None, k: int, filter_: FilterLike, kwargs: dict[str, Any]
+) -> list[Hit]:
+    _refuse_unknown(kwargs)
+    if vector is None:
+        return []
+    parsed = filter_ if callable(filter_) else parse_filter(filter_)
+    return await contents.queue.search(as_array([vector], 1), _checked(k), parsed)
+
+
+def _diverse(
+    contents: Contents,
+    vector: Vector | None,
+    k: int,
+    fetch_k: int,
+    lambda_mult: float,
+    filter_: FilterLike,
+    kwargs: dict[str, Any],
+) -> list[Document]:
+    _refuse_unknown(kwargs)
+    if not 0 <= lambda_mult <= 1:
+        raise ValueError(f"lambda_mult must be between 0 and 1, got {lambda_mult!r}")
+    if vector is None:
+        return []
+    query, collection = as_array([vector], 1), contents.collection
+    return _documents(collection.search_diverse(query, _checked(k), _checked(fetch_k), lambda_mult, filter_))
+
+
+def as_document(row: Row) -> Document:
+    """The document of a row."""
+    _, id_, text, metadata = row
+    return Document(page_content=text, metadata=json.loads(metadata), id=id_)
+
+
+def _documents(hits: Sequence[Hit]) -> list[Document]:
+    return [as_document(hit.row) for hit in hits]
+
+
+def _scored(hits: Sequence[Hit]) -> Scored:
+    return [(as_document(hit.row), hit.score) for hit in hits]
+
+
+def _checked(k: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"k must be a positive integer, got {k!r}")
+    return k
+
+
+def _refuse_unknown(kwargs: dict[str, Any]) -> None:
+    # langchain-community's FAISS needs fetch_k with a filter; here k documents come back without it.
+    unknown = set(kwargs) - {"fetch_k"}
+    if unknown:
+        raise TypeError(f"unknown search arguments {sorted(unknown)}; a search takes k and filter")
+
+
+def _logistic(score: float) -> float:
+    if score >= 0:
+        return 1.0 / (1.0 + math.exp(-score))
+    return math.exp(max(score, -700.0)) / (1.0 + math.exp(max(score, -700.0)))

@@ -18,7 +18,7 @@ from llama_bedrock.retrievers.arrays import Floats, Slots, np
 faiss = require("faiss", "local")
 
 if TYPE_CHECKING:
-    from llama_bedrock.retrievers.store.selection import Selection
+    from llama_bedrock.retrievers.store.slots import Selection
 
 
 TRAINING_SAMPLE = 4_096

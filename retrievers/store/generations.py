@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llama_bedrock.retrievers.store.file_lock import FileLock
+from llama_bedrock.retrievers.store.locks import FileLock
 
 FORMAT = 1
 _POINTER = "CURRENT"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from llama_bedrock.retrievers.filters import Comparison, Kind, kind_of, number
 
 if TYPE_CHECKING:
-    from llama_bedrock.retrievers.store.docstore import Entry
+    from llama_bedrock.retrievers.store.document_table import Entry
 
 FieldRow: TypeAlias = tuple[int, str | float, int]
 """Tag, value, key."""

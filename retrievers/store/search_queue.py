@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from llama_bedrock.retrievers.arrays import Floats, np
 from llama_bedrock.retrievers.filters import Filter
 from llama_bedrock.retrievers.store.collection import Hit
-from llama_bedrock.retrievers.store.selection import FilterLike
+from llama_bedrock.retrievers.store.slots import FilterLike
 
 Search: TypeAlias = "Callable[[Floats, int, FilterLike], list[list[Hit]]]"
 

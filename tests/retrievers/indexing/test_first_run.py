@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from llama_bedrock.retrievers import FAISSStore, index_folder
-from llama_bedrock.retrievers.store.file_lock import FileLock
 from llama_bedrock.retrievers.store.generations import StoreChangedError, StoreLockedError
+from llama_bedrock.retrievers.store.locks import FileLock
 
 
 @pytest.fixture

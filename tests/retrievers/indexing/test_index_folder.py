@@ -247,7 +247,7 @@ def test_a_killed_process_leaves_a_whole_store_and_only_its_last_batch_is_embedd
 
 
 def test_two_processes_do_not_index_into_one_store_at_once(docs, store):
-    from llama_bedrock.retrievers.store.file_lock import FileLock
+    from llama_bedrock.retrievers.store.locks import FileLock
 
     lock = FileLock(store.folder / "indexing.lock")
     with pytest.raises(StoreLockedError, match="another process is indexing into"):

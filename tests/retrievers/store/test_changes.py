@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers.store.docstore import Transaction
+from llama_bedrock.retrievers.store.document_table import Transaction
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.vector_index import VectorIndex
 

@@ -30,7 +30,7 @@ from llama_bedrock.retrievers.store.generations import (
     StoreLockedError,
     writing,
 )
-from llama_bedrock.retrievers.store.store_files import EmbeddingMismatchError
+from llama_bedrock.retrievers.store.saved_store import EmbeddingMismatchError
 
 Make = Callable[..., FAISSStore]
 

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.embeddings.batches import as_array
-from llama_bedrock.retrievers.store.docstore import Entry
+from llama_bedrock.retrievers.store.document_table import Entry
 from llama_bedrock.retrievers.store.metadata_fields import encode_metadata
 
 

@@ -19,7 +19,7 @@ from llama_bedrock._extras import require
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.store.collection import Collection
-from llama_bedrock.retrievers.store.docstore import DocumentTable
+from llama_bedrock.retrievers.store.document_table import DocumentTable
 from llama_bedrock.retrievers.store.generations import (
     Generation,
     StoreChangedError,
@@ -32,9 +32,8 @@ from llama_bedrock.retrievers.store.generations import (
     write_generation,
     writing,
 )
-from llama_bedrock.retrievers.store.index_settings import IndexSettings, Structure
-from llama_bedrock.retrievers.store.slot_table import SlotTable
-from llama_bedrock.retrievers.store.vector_index import VectorIndex
+from llama_bedrock.retrievers.store.slots import SlotTable
+from llama_bedrock.retrievers.store.vector_index import IndexSettings, Structure, VectorIndex
 
 faiss = require("faiss", "local")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llama_bedrock.tools.coercion import coerce_arguments
-from llama_bedrock.tools.deltas import to_chunks, to_tool_calls
+from llama_bedrock.tools.events import to_chunks, to_tool_calls
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 from llama_bedrock.tools.spec import ToolSpec, to_tool_specs
 from llama_bedrock.version import __version__

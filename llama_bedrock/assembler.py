@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessageChunk
 
-from llama_bedrock.tools.deltas import to_chunks
-from llama_bedrock.tools.events import Event, TextDelta
+from llama_bedrock.tools.events import Event, TextDelta, to_chunks
 from llama_bedrock.usage import estimate_tokens, usage_metadata
 
 if TYPE_CHECKING:

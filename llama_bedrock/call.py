@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llama_bedrock.answer_form import Shape
 from llama_bedrock.assembler import ResponseAssembler
 from llama_bedrock.prompts.content import TextPart
 from llama_bedrock.prompts.conversation import Conversation, Turn, build_conversation
 from llama_bedrock.prompts.render import RenderedPrompt, render, with_instructions
 from llama_bedrock.prompts.special_tokens import END_TOKENS
 from llama_bedrock.settings import MODEL_PROVIDER, BedrockLlama, CallOptions
+from llama_bedrock.tools.expected_answer import ExpectedAnswer
 from llama_bedrock.transport.request import InvokeRequest, build_body
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ class PreparedCall:
 
 
 def render_messages(
-    messages: Sequence[BaseMessage], options: CallOptions, shape: Shape, guard_suffix: str | None = None
+    messages: Sequence[BaseMessage],
+    options: CallOptions,
+    expected: ExpectedAnswer,
+    guard_suffix: str | None = None,
 ) -> RenderedPrompt:
     """Write the prompt of a call.
 
@@ -44,24 +47,26 @@ def render_messages(
     """
     model = options.model
     return render(
-        _conversation(messages, options, shape),
+        _conversation(messages, options, expected),
         model.prompt_format,
         base=model.base,
         vision=model.accepts_images,
         special_tokens=options.special_tokens,
-        tool_instructions=shape.tool_instructions(model),
-        prefill=shape.prefill,
+        tool_instructions=expected.tool_instructions(model),
+        prefill=expected.prefill,
         guard_suffix=guard_suffix,
     )
 
 
-def _conversation(messages: Sequence[BaseMessage], options: CallOptions, shape: Shape) -> Conversation:
-    conversation = build_conversation(messages, dialect=shape.dialect)
-    return with_instructions(conversation, shape.form_instructions(options.model))
+def _conversation(
+    messages: Sequence[BaseMessage], options: CallOptions, expected: ExpectedAnswer
+) -> Conversation:
+    conversation = build_conversation(messages, dialect=expected.dialect)
+    return with_instructions(conversation, expected.form_instructions(options.model))
 
 
 def prepare(
-    llm: BedrockLlama, messages: Sequence[BaseMessage], options: CallOptions, shape: Shape
+    llm: BedrockLlama, messages: Sequence[BaseMessage], options: CallOptions, expected: ExpectedAnswer
 ) -> PreparedCall:
     """Prepare one call.
 
@@ -69,11 +74,11 @@ def prepare(
         ValueError: The messages cannot be written for this model; the error says why.
     """
     suffix = options.guardrails.tag_suffix() if options.guardrails else None
-    rendered = render_messages(messages, options, shape, suffix)
-    chat = _chat_messages(messages, options, shape) if llm.import_format == "openai-chat" else None
+    rendered = render_messages(messages, options, expected, suffix)
+    chat = _chat_messages(messages, options, expected) if llm.import_format == "openai-chat" else None
     continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
     header = _HEADER_TOKENS.get(options.model.prompt_format, _HEADER_TOKENS_OF_LLAMA3)
-    parser = shape.parser(prefilled=chat is None)
+    parser = expected.parser(prefilled=chat is None)
     assembler = ResponseAssembler(
         prompt=rendered.text,
         stops=options.stop,
@@ -81,7 +86,7 @@ def prepare(
         # ends a message another call may follow.
         end_tokens=() if parser else (*END_TOKENS[options.model.prompt_format], *(header or ())[:1]),
         parser=parser,
-        json_content=shape.json_content(prefilled=chat is None),
+        json_content=expected.json_content(prefilled=chat is None),
         strip_leading=not continues,
         headers=(f"{header[0]}assistant{header[1]}", header[1]) if header and not parser else (),
         metadata=_metadata(options),
@@ -91,16 +96,16 @@ def prepare(
 
 
 def _chat_messages(
-    messages: Sequence[BaseMessage], options: CallOptions, shape: Shape
+    messages: Sequence[BaseMessage], options: CallOptions, expected: ExpectedAnswer
 ) -> list[dict[str, Any]]:
     """Write the messages for an imported model whose own template makes the prompt of them."""
     from llama_bedrock.prompts.chat_messages import to_chat_messages
 
     return to_chat_messages(
-        _conversation(messages, options, shape),
+        _conversation(messages, options, expected),
         options.model.prompt_format,
         special_tokens=options.special_tokens,
-        tool_instructions=shape.tool_instructions(options.model),
+        tool_instructions=expected.tool_instructions(options.model),
     )
 
 

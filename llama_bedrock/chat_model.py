@@ -221,13 +221,13 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
             tool_choice: As for `bind_tools`.
             **kwargs: Further settings of the call.
         """
-        from llama_bedrock.answer_form import Shape
         from llama_bedrock.call import render_messages
+        from llama_bedrock.tools.expected_answer import ExpectedAnswer
 
         given = {**kwargs, "tools": tools, "tool_choice": tool_choice}
-        shape = Shape.take_from(given, self.tool_dialect)
+        expected = ExpectedAnswer.take_from(given, self.tool_dialect)
         options = self.call_options(None, given)
-        return render_messages(self._convert_input(messages).to_messages(), options, shape)
+        return render_messages(self._convert_input(messages).to_messages(), options, expected)
 
     def get_num_tokens(self, text: str) -> int:
         """Estimate the number of tokens of a text, without a network or a tokenizer's files.
@@ -291,12 +291,12 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         kwargs: dict[str, Any],
         candidate: Candidate,
     ) -> PreparedCall:
-        from llama_bedrock.answer_form import Shape
         from llama_bedrock.call import prepare
+        from llama_bedrock.tools.expected_answer import ExpectedAnswer
 
         overrides = dict(kwargs)
-        shape = Shape.take_from(overrides, self.tool_dialect)
-        return prepare(self, messages, self.options_for(candidate, stop, overrides), shape)
+        expected = ExpectedAnswer.take_from(overrides, self.tool_dialect)
+        return prepare(self, messages, self.options_for(candidate, stop, overrides), expected)
 
 
 def _bound_tool(spec: ToolSpec) -> dict[str, Any]:
@@ -307,7 +307,7 @@ def _bound_tool(spec: ToolSpec) -> dict[str, Any]:
 
 def _result(call: PreparedCall, chunks: list[AIMessageChunk]) -> ChatResult:
     """Merge the chunks of a whole answer into a result."""
-    from llama_bedrock.tools.deltas import with_errors
+    from llama_bedrock.tools.events import with_errors
 
     result = generate_from_stream(iter([ChatGenerationChunk(message=chunk) for chunk in chunks]))
     generation = result.generations[0]

@@ -11,19 +11,29 @@ Functions the chat model calls:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages.utils import convert_to_messages, message_chunk_to_message
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from llama_bedrock.tools.json_answer import JsonContent, ResponseFormat, read_response_format
-from llama_bedrock.tools.object_requests import Exchange, Growth
-from llama_bedrock.tools.output_schema import OutputSchema
-
-if TYPE_CHECKING:
-    from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
-    from langchain_core.language_models import BaseChatModel, LanguageModelInput
-    from langchain_core.messages import AIMessage
+from llama_bedrock.tools.events import with_errors
+from llama_bedrock.tools.json_answer import (
+    JsonContent,
+    ResponseFormat,
+    clean_json,
+    read_response_format,
+    unwrap,
+)
+from llama_bedrock.tools.json_schema import violations
+from llama_bedrock.tools.parser.tool_call_parser import CUT_REASONS
 
 __all__ = [
     "JsonContent",
@@ -107,7 +117,7 @@ def _response_format(output: OutputSchema, method: Method) -> dict[str, Any]:
     }
 
 
-class StructuredOutput(Runnable["LanguageModelInput", Any]):
+class StructuredOutput(Runnable[LanguageModelInput, Any]):
     """Asks the model, reads the object out of its answer, and asks again if there is none.
 
     Args:
@@ -205,7 +215,7 @@ class StructuredOutput(Runnable["LanguageModelInput", Any]):
         **kwargs: Any,
     ) -> Iterator[Any]:
         for whole in input:
-            exchange, growth = self._exchange(whole), Growth(self.output, include_raw=self.include_raw)
+            exchange, growth = self._exchange(whole), GrowingObject(self.output, include_raw=self.include_raw)
             for chunk in self.bound.stream(exchange.messages, config, **kwargs):
                 yield from growth.feed(chunk)
             done = exchange.take(growth.message())
@@ -221,7 +231,7 @@ class StructuredOutput(Runnable["LanguageModelInput", Any]):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         async for whole in input:
-            exchange, growth = self._exchange(whole), Growth(self.output, include_raw=self.include_raw)
+            exchange, growth = self._exchange(whole), GrowingObject(self.output, include_raw=self.include_raw)
             async for chunk in self.bound.astream(exchange.messages, config, **kwargs):
                 for value in growth.feed(chunk):
                     yield value
@@ -231,5 +241,335 @@ class StructuredOutput(Runnable["LanguageModelInput", Any]):
             for value in growth.last(exchange):
                 yield value
 
-    def _exchange(self, input: LanguageModelInput) -> Exchange:
-        return Exchange(self.output, input, include_raw=self.include_raw, max_repairs=self.max_repairs)
+    def _exchange(self, input: LanguageModelInput) -> ObjectRequest:
+        return ObjectRequest(self.output, input, include_raw=self.include_raw, max_repairs=self.max_repairs)
+
+
+_PARAMETERS = ("parameters", "input_schema", "schema")
+"""Where OpenAI and Anthropic put the JSON schema of a tool, and OpenAI that of a response format."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSchema:
+    """What the caller gave as a schema, and how a value becomes an object of it.
+
+    Attributes:
+        given: The caller's schema: a pydantic class (2 or 1), a TypedDict, a dataclass or a JSON schema.
+        name: Its name.
+        description: What it is for.
+        parameters: The same as a JSON schema.
+        strict: Nothing beside the schema is allowed.
+    """
+
+    given: Any
+    name: str
+    description: str
+    parameters: dict[str, Any] = field(repr=False)
+    strict: bool = False
+
+    @classmethod
+    def of(cls, schema: Any, *, strict: bool = False) -> OutputSchema:
+        """Read a schema.
+
+        Raises:
+            ValueError: It is none of the known forms.
+        """
+        if isinstance(schema, Mapping):
+            return cls._of_mapping(schema, strict)
+        if not isinstance(schema, type):
+            raise ValueError(
+                f"schema={schema!r}: give a pydantic class, a TypedDict, a dataclass or a JSON schema"
+            )
+        parameters = _json_schema(schema)
+        name = str(parameters.get("title") or schema.__name__)
+        return cls(schema, name, str(parameters.get("description") or ""), parameters, strict)
+
+    @classmethod
+    def _of_mapping(cls, schema: Mapping[str, Any], strict: bool) -> OutputSchema:
+        function = schema.get("json_schema", schema.get("function", schema))
+        parameters = next((function[key] for key in _PARAMETERS if key in function), None)
+        if isinstance(function.get("name"), str) and isinstance(parameters, Mapping):
+            description = function.get("description") or ""
+            return cls(schema, function["name"], str(description), dict(parameters), strict)
+        if "type" not in schema and not {"properties", "anyOf", "oneOf", "allOf", "$ref"} & set(schema):
+            raise ValueError(f"schema={dict(schema)!r} is no JSON schema: it has no type and no properties")
+        name, description = schema.get("title") or "answer", schema.get("description") or ""
+        return cls(schema, str(name), str(description), dict(schema), strict)
+
+    def convert(self, value: Any, *, partial: bool = False) -> Any:
+        """Make an object of the caller's type of a JSON value.
+
+        Args:
+            value: What the model wrote.
+            partial: More of it will come: what is missing is no fault yet for dicts.
+
+        Raises:
+            ValueError: The value does not fit the schema; the message says where.
+        """
+        if partial and not self.is_class:
+            return value
+        value = unwrap(value, self.parameters)
+        if self.is_class:
+            return _validate_class(self.given, value)
+        schema: Mapping[str, Any] = self.parameters
+        if self.strict and "properties" in schema:
+            schema = {"additionalProperties": False, **schema}
+        if faults := violations(value, schema, self.parameters):
+            raise ValueError("; ".join(faults))
+        return value
+
+    @property
+    def is_class(self) -> bool:
+        """True where objects of a class come out, not dicts."""
+        return isinstance(self.given, type) and not _is_typed_dict(self.given)
+
+    def tool(self) -> dict[str, Any]:
+        """The schema as a tool, for the method ``function_calling``."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description or f"Give the answer as {self.name}.",
+                "parameters": self.parameters,
+            },
+        }
+
+
+def _is_typed_dict(schema: type) -> bool:
+    return issubclass(schema, dict) and hasattr(schema, "__total__")
+
+
+def _is_pydantic_v1(schema: type) -> bool:
+    return not hasattr(schema, "model_validate") and hasattr(schema, "parse_obj")
+
+
+def _json_schema(schema: type) -> dict[str, Any]:
+    if _is_typed_dict(schema):
+        from langchain_core.utils.function_calling import convert_to_openai_function
+
+        function = convert_to_openai_function(schema)
+        about = {"title": function["name"], "description": function.get("description", "")}
+        return {**function.get("parameters", {"type": "object", "properties": {}}), **about}
+    if _is_pydantic_v1(schema):
+        return dict(schema.schema())  # type: ignore[attr-defined]
+    from pydantic import BaseModel, TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    if issubclass(schema, BaseModel):
+        return schema.model_json_schema()
+    try:
+        return TypeAdapter(schema).json_schema()
+    except PydanticUserError as error:
+        raise ValueError(f"schema={schema!r} has no JSON schema: {error}") from error
+
+
+def _validate_class(schema: Any, value: Any) -> Any:
+    """Make an object of the class; `ValidationError` of both pydantics is a `ValueError`."""
+    if _is_pydantic_v1(schema):
+        return schema.parse_obj(value)
+    if hasattr(schema, "model_validate"):
+        return schema.model_validate(value)
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(schema).validate_python(value)
+
+
+class ObjectRequest:
+    """The messages of one request for an object, and what came of it. No I/O: sync and async share it."""
+
+    def __init__(
+        self, output: OutputSchema, input: LanguageModelInput, *, include_raw: bool, max_repairs: int
+    ) -> None:
+        self.messages = _to_messages(input)
+        self._output = output
+        self._include_raw = include_raw
+        self._repairs_left = self._repairs = max_repairs
+        self._message: AIMessage = AIMessage("")
+        self._value: Any = None
+        self._error: ValueError | None = None
+
+    def take(self, message: AIMessage) -> bool:
+        """Take an answer; False if the model shall be asked again, with what `messages` then holds."""
+        self._message = message = with_errors(message)
+        try:
+            self._value, self._error = self._read(message), None
+            return True
+        except ValueError as error:
+            self._error = error
+        if not self._repairs_left or self._was_cut():
+            return True
+        self._repairs_left -= 1
+        self.messages = [*self.messages, *_complaint(message, _explain(self._error))]
+        return False
+
+    def result(self) -> Any:
+        """Return what the runnable returns.
+
+        Raises:
+            OutputParserException: There is no object, and the caller did not ask for the raw message.
+        """
+        if not self._include_raw:
+            if self._error is not None:
+                raise self._exception()
+            return self._value
+        error = self._exception() if self._error is not None else None
+        return {"raw": self._message, "parsed": None if error else self._value, "parsing_error": error}
+
+    def _read(self, message: AIMessage) -> Any:
+        for call in message.tool_calls:
+            if call["name"] == self._output.name:
+                return self._output.convert(call["args"])
+        if message.invalid_tool_calls:
+            raise ValueError(message.invalid_tool_calls[0]["error"] or "the call cannot be read")
+        text = message.text.strip()
+        if not text:
+            raise ValueError("the answer is empty")
+        form = ResponseFormat(self._output.name, self._output.parameters)
+        stop_reason = message.response_metadata.get("stop_reason")
+        try:
+            value = json.loads(clean_json(text, form, stop_reason=stop_reason))
+        except json.JSONDecodeError:
+            raise ValueError("the answer holds no complete JSON") from None
+        return self._output.convert(value)
+
+    def _was_cut(self) -> bool:
+        return self._message.response_metadata.get("stop_reason") in CUT_REASONS
+
+    def _exception(self) -> OutputParserException:
+        asked = self._repairs - self._repairs_left
+        again = f" (asked again {asked} times)" if asked > 1 else " (asked again once)" if asked else ""
+        hint = "; the answer was cut off: raise max_tokens" if self._was_cut() else ""
+        error = self._error or ValueError("there is no answer")
+        raised = OutputParserException(
+            f"no valid {self._output.name} in the answer{again}: {_explain(error)}{hint}",
+            llm_output=_written(self._message),
+        )
+        raised.__cause__ = error
+        return raised
+
+
+class GrowingObject:
+    """The object while its answer is streamed: it grows as the JSON of the model does."""
+
+    def __init__(self, output: OutputSchema, *, include_raw: bool) -> None:
+        self._output = output
+        self._include_raw = include_raw
+        self._chunks: list[AIMessageChunk] = []
+        self._json = _PartialJson()
+        self._last: Any = None
+
+    def feed(self, chunk: BaseMessage) -> Iterator[Any]:
+        """Take a chunk; yield what it makes of the object."""
+        if not isinstance(chunk, AIMessageChunk):
+            return
+        self._chunks.append(chunk)
+        if self._include_raw:
+            yield {"raw": chunk}
+        added = (
+            "".join(call["args"] or "" for call in chunk.tool_call_chunks if not call["index"]) or chunk.text
+        )
+        if not added:
+            return
+        self._json.add(added)
+        value = self._partial()
+        if value not in (None, {}, []) and value != self._last:
+            self._last = value
+            yield {"parsed": value} if self._include_raw else value
+
+    def message(self) -> AIMessage:
+        """Return the whole answer."""
+        if not self._chunks:
+            return AIMessage("")
+        first, *rest = self._chunks
+        merged = message_chunk_to_message(first + rest)
+        return merged if isinstance(merged, AIMessage) else AIMessage("")
+
+    def last(self, exchange: ObjectRequest) -> Iterator[Any]:
+        """Yield the object, if it is not the one that was yielded last."""
+        result = exchange.result()
+        if not self._include_raw:
+            if result != self._last:
+                yield result
+            return
+        if result["raw"].text != self.message().text:
+            yield {"raw": result["raw"]}
+        if result["parsed"] != self._last:
+            yield {"parsed": result["parsed"]}
+        yield {"parsing_error": result["parsing_error"]}
+
+    def _partial(self) -> Any:
+        try:
+            return self._output.convert(json.loads(self._json.completed()), partial=True)
+        except ValueError:
+            return None
+
+
+class _PartialJson:
+    """JSON that is being written, and what it takes to complete it. Each piece is looked at once."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._closers: list[str] = []
+        self._quoted = self._escaped = False
+
+    def add(self, text: str) -> None:
+        """Take a piece."""
+        self._parts.append(text)
+        for char in text:
+            if self._quoted:
+                if self._escaped:
+                    self._escaped = False
+                elif char == "\\":
+                    self._escaped = True
+                elif char == '"':
+                    self._quoted = False
+            elif char == '"':
+                self._quoted = True
+            elif char in "{[":
+                self._closers.append("}" if char == "{" else "]")
+            elif char in "}]" and self._closers:
+                self._closers.pop()
+
+    def completed(self) -> str:
+        """Return the JSON so far with all that is open closed."""
+        return "".join([*self._parts, '"' if self._quoted else "", *reversed(self._closers)])
+
+
+def _to_messages(input: LanguageModelInput) -> list[BaseMessage]:
+    if isinstance(input, str):
+        return [HumanMessage(input)]
+    if isinstance(input, PromptValue):
+        return input.to_messages()
+    return convert_to_messages(input)
+
+
+def _complaint(message: AIMessage, error: str) -> Sequence[BaseMessage]:
+    """Write what the model answered, and what is wrong with it."""
+    if message.tool_calls:
+        return [
+            AIMessage(content=message.content, tool_calls=message.tool_calls),
+            *(
+                ToolMessage(error, tool_call_id=call["id"], name=call["name"], status="error")
+                for call in message.tool_calls
+            ),
+        ]
+    ask = HumanMessage(f"This answer cannot be used: {error}. Give it again, corrected, with nothing else.")
+    written = _written(message)
+    return [AIMessage(written), ask] if written.strip() else [ask]
+
+
+def _written(message: AIMessage) -> str:
+    """Return what the model wrote, be it words or calls."""
+    calls = [call["args"] or "" for call in message.invalid_tool_calls]
+    calls += [json.dumps(call["args"], ensure_ascii=False) for call in message.tool_calls]
+    return "\n".join(part for part in (message.text, *calls) if part)
+
+
+def _explain(error: ValueError) -> str:
+    """Say what is wrong in one line; validation errors of pydantic name the fields."""
+    errors = getattr(error, "errors", None)
+    if not callable(errors):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'the value'}: {fault['msg']}" for fault in errors()
+    )

@@ -34,10 +34,11 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from llama_bedrock.choices import Dialect
 from llama_bedrock.prompts.content import Content, TextPart, ToolResult, read_call, read_content
 from llama_bedrock.prompts.images import ImagePart
-from llama_bedrock.tools.deltas import with_errors
-from llama_bedrock.tools.spec import Dialect, render_calls, render_result
+from llama_bedrock.tools.events import with_errors
+from llama_bedrock.tools.rendering import render_calls, render_result
 
 Role = Literal["system", "user", "assistant", "tool"]
 

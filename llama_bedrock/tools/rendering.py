@@ -6,12 +6,12 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from langchain_core.messages import ToolCall
+from langchain_core.messages import ToolCall
 
-    from llama_bedrock.tools.spec import Dialect, ToolChoice, ToolSpec
+from llama_bedrock.choices import Dialect
+from llama_bedrock.tools.spec import ToolChoice, ToolSpec
 
 _WHEN = (
     "You can use the functions listed below. Use one only when the answer needs what it returns or does. "

@@ -7,21 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from llama_bedrock.choices import Dialect
-from llama_bedrock.tools.rendering import prefill, render_calls, render_result, render_tools
-
-__all__ = [
-    "Dialect",
-    "ToolChoice",
-    "ToolSpec",
-    "normalise_tool_choice",
-    "prefill",
-    "render_calls",
-    "render_result",
-    "render_tools",
-    "to_tool_specs",
-]
-
 _NAME = re.compile(r"[^\s()\[\]{}<>|\"'`=,;:#\\]+\Z")
 _MODES: Mapping[str, Literal["auto", "none", "any"]] = {
     "auto": "auto",

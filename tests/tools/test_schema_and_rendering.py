@@ -14,16 +14,8 @@ from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
-from llama_bedrock.tools.spec import (
-    ToolChoice,
-    ToolSpec,
-    normalise_tool_choice,
-    prefill,
-    render_calls,
-    render_result,
-    render_tools,
-    to_tool_specs,
-)
+from llama_bedrock.tools.rendering import prefill, render_calls, render_result, render_tools
+from llama_bedrock.tools.spec import ToolChoice, ToolSpec, normalise_tool_choice, to_tool_specs
 
 
 def look_up(city: str, days: int = 1) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llama_bedrock.choices import Dialect
 from llama_bedrock.local.engines import replies
 from llama_bedrock.local.engines.calling import Call, closest_tool, make_calls, plan_calls
 from llama_bedrock.local.engines.filling import fill
@@ -24,7 +25,8 @@ from llama_bedrock.prompts.parse_back import ParsedTurn, parse_prompt
 from llama_bedrock.prompts.passages import parse_follow_up, parse_passages, parse_question
 from llama_bedrock.tools.events import CallDelta
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
-from llama_bedrock.tools.spec import Dialect, ToolSpec, render_calls
+from llama_bedrock.tools.rendering import render_calls
+from llama_bedrock.tools.spec import ToolSpec
 
 _BEGUN_PYTHONIC = re.compile(r"\s*\[\s*(?:([^\s\[\](){}\"',=]+)\()?\s*\Z")
 _BEGUN_JSON = re.compile(

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llama_bedrock.choices import Dialect
 from llama_bedrock.prompts.parse_back import ParsedTurn
-from llama_bedrock.tools.spec import Dialect, ToolSpec
+from llama_bedrock.tools.spec import ToolSpec
 
 _ARRAY = re.compile(r"\[\s*\{")
 _OBJECT = re.compile(r"\{\s*\"")

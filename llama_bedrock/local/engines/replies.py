@@ -14,7 +14,7 @@ from llama_bedrock.local.engines.lexicon import STOP_WORDS, terms, words
 from llama_bedrock.local.engines.mentions import find_mentions
 from llama_bedrock.local.engines.reader import Statement, answer
 from llama_bedrock.prompts.passages import NO_ANSWER, Passage, parse_passages
-from llama_bedrock.tools.spec import render_calls
+from llama_bedrock.tools.rendering import render_calls
 
 WHO_I_AM = (
     "I am the local extractive engine, not a Llama: I answer questions with the sentences of the passages in "

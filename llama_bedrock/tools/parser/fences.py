@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 
-from llama_bedrock.tools.parser.call_events import CallWriter
-from llama_bedrock.tools.parser.call_lists import read_list
+from llama_bedrock.tools.parser.event_writers import CallWriter
 from llama_bedrock.tools.parser.json_calls import read_objects
 from llama_bedrock.tools.parser.markers import CALL_FENCES
-from llama_bedrock.tools.parser.pythonic_calls import NotACall, read_bare_name, read_calls, wrapper_length
+from llama_bedrock.tools.parser.pythonic_calls import (
+    NotACall,
+    read_bare_name,
+    read_call_list,
+    read_calls,
+    wrapper_length,
+)
 from llama_bedrock.tools.parser.source import Cut, Reading, Source, Unreadable, skip_space
 
 _MAX_TICKS = 16
@@ -93,7 +98,7 @@ class FenceReader:
                 objects += 1
             elif char == "[":
                 source.pos += 1
-                yield from read_list(source, writer)
+                yield from read_call_list(source, writer)
             elif bare and (length := (yield from self._read_bare_name())):
                 if not (yield from read_calls(source, writer, length)):
                     raise NotACall

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_bedrock.tools.parser.call_events import CallWriter
+from llama_bedrock.tools.parser.event_writers import CallWriter
 from llama_bedrock.tools.parser.pythonic_calls import NotACall, is_identifier, read_call, read_name
 from llama_bedrock.tools.parser.quoted_text import goes_on
 from llama_bedrock.tools.parser.source import Cut, Reading, Source, Unreadable, ends_tag_or_block, skip_space

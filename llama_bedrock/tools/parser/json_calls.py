@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from llama_bedrock.tools.parser.call_events import CallWriter
-from llama_bedrock.tools.parser.call_lists import read_pair, read_quoted_name
-from llama_bedrock.tools.parser.pythonic_calls import NotACall, is_identifier, read_bare_name, read_calls
+from llama_bedrock.tools.parser.event_writers import CallWriter
+from llama_bedrock.tools.parser.pythonic_calls import (
+    NotACall,
+    is_identifier,
+    read_bare_name,
+    read_calls,
+    read_pair,
+    read_quoted_name,
+)
 from llama_bedrock.tools.parser.quoted_text import QUOTES, goes_on, read_string
 from llama_bedrock.tools.parser.source import Cut, Reading, Source, Unreadable, ends_tag_or_block, skip_space
 from llama_bedrock.tools.parser.values import parse_literal, read_braces, read_value

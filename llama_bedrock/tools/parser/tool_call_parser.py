@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from llama_bedrock.tools.events import CallDelta, Event, InvalidCall, TextDelta
-from llama_bedrock.tools.parser.call_events import CallWriter
-from llama_bedrock.tools.parser.call_places import AnswerReader
+from llama_bedrock.tools.parser.call_finder import CallFinder
+from llama_bedrock.tools.parser.event_writers import CallWriter, TextWriter
 from llama_bedrock.tools.parser.source import Source
-from llama_bedrock.tools.parser.words_around import TextWriter
 
 if TYPE_CHECKING:
     from llama_bedrock.tools.spec import ToolSpec
@@ -64,7 +63,7 @@ class ToolCallParser:
         self._source = Source()
         self._text = TextWriter(self._events)
         writer = CallWriter(specs, self._events, strict=strict, new_id=new_id or _new_id)
-        self._reader = AnswerReader(self._source, self._text, writer, prefix)
+        self._reader = CallFinder(self._source, self._text, writer, prefix)
         self._reading = self._reader.read()
         self._closed = False
         next(self._reading)

@@ -23,7 +23,8 @@ from llama_bedrock.prompts.passages import (
 )
 from llama_bedrock.prompts.render import render
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
-from llama_bedrock.tools.spec import ToolChoice, ToolSpec, prefill, render_tools
+from llama_bedrock.tools.rendering import prefill, render_tools
+from llama_bedrock.tools.spec import ToolChoice, ToolSpec
 
 FORMATS = ["llama3", "llama3.1", "llama3.2", "llama3.3", "llama4"]
 PASSAGES = [

@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from llama_bedrock.tools.spec import (
-    Dialect,
-    ToolChoice,
-    ToolSpec,
-    normalise_tool_choice,
-    prefill,
-    render_tools,
-    to_tool_specs,
-)
+from llama_bedrock.choices import Dialect
+from llama_bedrock.tools.rendering import prefill, render_tools
+from llama_bedrock.tools.spec import ToolChoice, ToolSpec, normalise_tool_choice, to_tool_specs
 
 if TYPE_CHECKING:
     from llama_bedrock.catalog import ResolvedModel
@@ -22,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """The shape of one answer.
+class ExpectedAnswer:
+    """The expected of one answer.
 
     Attributes:
         specs: Tools that may, or must, be called.
@@ -42,8 +36,8 @@ class Shape:
     form: ResponseFormat | None = None
 
     @classmethod
-    def take_from(cls, kwargs: dict[str, Any], dialect: Dialect) -> Shape:
-        """Take the keyword arguments that shape the answer out of those of a call.
+    def take_from(cls, kwargs: dict[str, Any], dialect: Dialect) -> ExpectedAnswer:
+        """Take the keyword arguments that expected the answer out of those of a call.
 
         Raises:
             ValueError: A tool, the tool choice or the response format is not usable.

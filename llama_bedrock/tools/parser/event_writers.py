@@ -1,4 +1,7 @@
-"""Calls, as they are read, to events: tools looked up, arguments coerced, all held back until certain."""
+"""What was read, as events: words without the white space around calls, and calls.
+
+Calls are looked up among the tools, their arguments coerced, and all is held back until it is certain.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from llama_bedrock.tools.parser.values import Bare
 
 if TYPE_CHECKING:
     from llama_bedrock.tools.spec import ToolSpec
+from llama_bedrock.tools.events import TextDelta
 
 _NAMESPACES = ("functions.", "function.", "tools.", "tool.", "default_api.", "api.")
 _WRAPPERS = frozenset({"parameters", "params", "arguments", "args", "kwargs", "input"})
@@ -23,7 +27,7 @@ _PUNCTUATION = re.compile(r"[^0-9A-Za-z]+")
 
 
 @dataclass(slots=True)
-class _Call:
+class _OpenCall:
     """The call that is being read."""
 
     name: str
@@ -66,7 +70,7 @@ class CallWriter:
         self._new_id = new_id
         self._out = out
         self._held: list[Event] = []
-        self._call: _Call | None = None
+        self._call: _OpenCall | None = None
         self._first = self._next = 0
         self._eager = True
         self.certain = self.identified = False
@@ -149,7 +153,7 @@ class CallWriter:
         """Begin a call."""
         known = self.resolve(name)
         spec = self.specs[known] if known is not None else None
-        self._call = _Call(known or name, spec, self._next, self._new_id())
+        self._call = _OpenCall(known or name, spec, self._next, self._new_id())
         self._next += 1
 
     def argument(self, name: str, value: Any, *, once: bool = False) -> None:
@@ -298,12 +302,12 @@ class CallWriter:
             key in args for key in spec.parameters.get("required") or ()
         )
 
-    def _open_call(self) -> _Call:
+    def _open_call(self) -> _OpenCall:
         if self._call is None:
             raise RuntimeError("no call was started")
         return self._call
 
-    def _announce(self, call: _Call) -> None:
+    def _announce(self, call: _OpenCall) -> None:
         if not call.announced:
             call.announced = True
             self._emit(CallDelta(call.index, call.id, call.name, "{"))
@@ -311,7 +315,7 @@ class CallWriter:
     def _emit(self, event: Event) -> None:
         (self._out if self.certain else self._held).append(event)
 
-    def _plausible(self, call: _Call) -> bool:
+    def _plausible(self, call: _OpenCall) -> bool:
         """Tell whether the arguments fit their schemas, and none is hidden in another."""
         properties = _properties(call)
         parameters = call.spec.parameters if call.spec else {}
@@ -321,13 +325,13 @@ class CallWriter:
             for name, value in call.args.items()
         )
 
-    def _faults(self, call: _Call) -> list[str]:
+    def _faults(self, call: _OpenCall) -> list[str]:
         if call.spec is None or not (self._strict or call.spec.strict):
             return []
         schema: Mapping[str, Any] = {"additionalProperties": False, **call.spec.parameters, "type": "object"}
         return violations(call.args, schema, call.spec.parameters)
 
-    def _wraps(self, value: Any, name: str, call: _Call) -> bool:
+    def _wraps(self, value: Any, name: str, call: _OpenCall) -> bool:
         """Tell whether all arguments stand in one that the tool does not have: ``f(params={'a': 1})``."""
         return (
             isinstance(value, dict)
@@ -338,7 +342,7 @@ class CallWriter:
         )
 
     @staticmethod
-    def _holds_all(value: dict[str, Any], call: _Call) -> bool:
+    def _holds_all(value: dict[str, Any], call: _OpenCall) -> bool:
         """Tell whether an object is the arguments, or the first of them."""
         properties = _properties(call)
         if not properties or any(key in properties for key in value):
@@ -364,11 +368,11 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _properties(call: _Call) -> Mapping[str, Any]:
+def _properties(call: _OpenCall) -> Mapping[str, Any]:
     return call.spec.properties if call.spec else {}
 
 
-def _argument_name(name: str, call: _Call) -> str:
+def _argument_name(name: str, call: _OpenCall) -> str:
     """Return the parameter that is meant: Python cannot write ``from=`` or ``user-agent=``."""
     properties = _properties(call)
     if name in properties or not properties:
@@ -391,3 +395,86 @@ def _known_word(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
     if str(value) not in options:
         raise Unreadable(f"{value} stands where a value should: text needs quotes", orderly=True)
     return str(value)
+
+
+_LEAD = 300
+_PROSE_ENDS = frozenset(".:;!?)")
+_DATA_WORDS = ("true", "false", "null", "True", "False", "None")
+
+
+class TextWriter:
+    """Writes text events.
+
+    White space is held until it is clear that words, not a call, follow it.
+
+    Attributes:
+        prose: Words have been written.
+        after_call: The last that came was a call.
+        line_start: Nothing but white space stands on the line so far.
+        nesting: Brackets and braces of the paragraph that are not closed yet; what stands in them is data.
+        lead: The last words.
+    """
+
+    def __init__(self, out: list[Event]) -> None:
+        self._out = out
+        self._space: list[str] = []
+        self._breaks = 0
+        self._calls = False
+        self.prose = self.after_call = False
+        self.line_start = True
+        self.nesting = 0
+        self.lead = ""
+
+    def write(self, text: str) -> None:
+        """Write text that may begin and end with white space."""
+        body = text.rstrip()
+        if not body:
+            self._add_space(text)
+            return
+        tail = text[len(body) :]
+        if self.prose or not self._calls:
+            self._space.append(body)
+            body = "".join(self._space)
+        else:
+            body = body.lstrip()
+        self._out.append(TextDelta(body))
+        self.lead = (self.lead + body)[-_LEAD:]
+        self.prose, self.after_call, self.line_start = True, False, False
+        self._space.clear()
+        self._breaks = 0
+        self._add_space(tail)
+
+    def _add_space(self, space: str) -> None:
+        if not space:
+            return
+        self._space.append(space)
+        self._breaks += space.count("\n")
+        if self._breaks:
+            self.line_start = True
+        if self._breaks > 1 or (self._breaks and self._ends_prose()):
+            self.nesting = 0
+
+    def _ends_prose(self) -> bool:
+        """Tell whether the line before ended as lines of data do not: its brackets were prose."""
+        last = self.lead[-1:]
+        return last in _PROSE_ENDS or (last.isalpha() and not self.lead.endswith(_DATA_WORDS))
+
+    def release(self, text: str) -> None:
+        """Write text that was taken for a call."""
+        for char in text:
+            if char in "[{":
+                self.nesting += 1
+            elif char in "]}" and self.nesting:
+                self.nesting -= 1
+        self.write(text)
+
+    def call_written(self) -> None:
+        """Say that calls came."""
+        self._calls = self.after_call = self.line_start = True
+        self.nesting = 0
+
+    def close(self) -> None:
+        """Write the white space that ends an answer of words."""
+        if self._space and not self.after_call:
+            self._out.append(TextDelta("".join(self._space)))
+        self._space.clear()

@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from parsing import TOOLS, read, tool
 
-from llama_bedrock.tools.deltas import ERRORS_KEY, to_chunk, to_chunks, to_tool_calls, with_errors
+from llama_bedrock.tools.events import ERRORS_KEY, to_chunk, to_chunks, to_tool_calls, with_errors
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser, parse
 
 ANSWERS = [

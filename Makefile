@@ -52,7 +52,7 @@ $(BIN)/python:
 		{ echo "llama-bedrock needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 …" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# A stamp a set of extras: an interrupted install leaves none, so the next make repeats it.
+# One stamp per set of extras: an interrupted install leaves none, so the next make repeats it.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
 	@$(COMPILE)

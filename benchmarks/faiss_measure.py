@@ -29,7 +29,7 @@ def measure(
 
     Args:
         system: Its name in SYSTEMS.
-        corpus: The vectors, of unit length, one a row.
+        corpus: The vectors, of unit length, one per row.
         queries: Query vectors.
         folder: Where to save it.
         budget: Seconds that one measurement may take: slow stores answer fewer queries.

@@ -58,7 +58,7 @@ class MiniLMEmbeddings(Embeddings):
         return vectors
 
     def embed_array(self, texts: list[str]) -> Floats:
-        """Unit vectors, one a row. Texts of like length are computed together."""
+        """Unit vectors, one per row. Texts of like length are computed together."""
         tokens = [encoded.ids for encoded in self._tokenizer.encode_batch(texts)]
         order = sorted(range(len(texts)), key=lambda number: len(tokens[number]))
         vectors = np.empty((len(texts), 384), dtype=np.float32)
@@ -107,7 +107,7 @@ class MiniLMEmbeddings(Embeddings):
 
     def _linear(self, values: Floats, name: str) -> Floats:
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
-        rows = values.reshape(-1, values.shape[-1])  # one large product instead of one a text
+        rows = values.reshape(-1, values.shape[-1])  # one large product instead of one per text
         product: Floats = (rows @ weight.T + bias).reshape(*values.shape[:-1], len(bias))
         return product
 

@@ -184,8 +184,8 @@ def report(results: dict[str, Any]) -> str:
 
 
 def _rows(results: dict[str, Any]) -> Iterator[tuple[str, dict[str, float], str]]:
-    for colour, row in results["stream_cpu"].items():
-        yield f"CPU for each chunk of a 2,000-chunk stream, {colour}", row, "µs"
+    for mode, row in results["stream_cpu"].items():
+        yield f"CPU for each chunk of a 2,000-chunk stream, {mode}", row, "µs"
     over = results["ttft"]["over_the_wire"]
     yield "first chunk, over the wire's own first byte, sync", over, "ms"
     yield "first chunk, over the wire's own first byte, async", _async_of(over), "ms"

@@ -98,11 +98,11 @@ def stream_cpu(url, rounds=9):
 
     asyncio.run(run())
     result = {}
-    for colour, by_name in found.items():
+    for mode, by_name in found.items():
         warm = {name: values[1:] for name, values in by_name.items()}  # the first round warms up
-        result[colour] = {name: statistics.median(values) for name, values in warm.items()}
+        result[mode] = {name: statistics.median(values) for name, values in warm.items()}
         pairs = zip(warm["llama-bedrock"], warm["langchain-aws"], strict=True)
-        result[colour]["ratio"] = statistics.median(mine / theirs for mine, theirs in pairs)
+        result[mode]["ratio"] = statistics.median(mine / theirs for mine, theirs in pairs)
     return result
 
 

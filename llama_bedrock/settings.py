@@ -93,7 +93,7 @@ class BedrockLlama(BaseModel):
         max_retries: Most retries of a call that failed in a way worth repeating. Default: what `config` or
             the AWS configuration says, else 4.
         model_ready_timeout: Seconds to keep trying while an imported model is being loaded.
-        max_connections: Most connections of a pool, one pool an event loop and one for all threads.
+        max_connections: Most connections of a pool, one pool per event loop and one for all threads.
         guardrails: A Bedrock guardrail, as `Guardrails` or a dict of its fields.
         trace: Ask for the guardrail's assessment; short for ``guardrails={"trace": …}``.
         latency: ``"optimized"`` asks for latency-optimised inference where the model has it.

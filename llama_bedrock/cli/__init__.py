@@ -1,1 +1,1 @@
-"""The command `llama-bedrock`: one module a command, imported when it runs."""
+"""The command `llama-bedrock`: one module per command, imported when it runs."""

@@ -1,6 +1,6 @@
 """Retrieved documents as numbered, delimited passages of a prompt, and the way back.
 
-One block a passage, the question last::
+One block per passage, the question last::
 
     <passage 7f3a9c21d4e8 number="1" source="guide.md, page 3">
     …text…

@@ -250,7 +250,7 @@ class _DeadlinePassed(Exception):  # a message from the watchdog to the reader
 
 
 class _Watchdog:
-    """Wakes the reader of a body when a deadline has passed; one timer a body, not one a piece."""
+    """Wakes the reader of a body when a deadline has passed; one timer per body, not one per piece."""
 
     __slots__ = ("_ends_at", "_first_by", "_handle", "_idle", "_loop", "_response", "heard")
 

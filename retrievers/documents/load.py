@@ -51,11 +51,12 @@ def load_documents(
 ) -> list[Document]:
     """Read a file, or every readable file of a folder, into documents.
 
-    PDF gives one document a page, PPTX one a slide; CSV, XLSX, JSON lines and JSON arrays of objects give one
-    a row; every other format one a file. HTML and DOCX become Markdown-like text, so that their headings
-    survive. Metadata: ``source`` (path as given, joined with the path inside the folder), ``document_id``,
-    ``format`` and, where known, ``title``, ``page`` (or slide, from 1), ``line`` (from 1), ``language``
-    (source code). A row in BEIR's form (``_id``, ``title``, ``text``) keeps its id and title.
+    PDF gives one document per page, PPTX one per slide; CSV, XLSX, JSON lines and JSON arrays of objects
+    give one per row; every other format one per file. HTML and DOCX become Markdown-like text, so that
+    their headings survive. Metadata: ``source`` (path as given, joined with the path inside the folder),
+    ``document_id``, ``format`` and, where known, ``title``, ``page`` (or slide, from 1), ``line`` (from
+    1), ``language`` (source code). A row in BEIR's form (``_id``, ``title``, ``text``) keeps its id and
+    title.
 
     A folder is walked in sorted order. Hidden files and folders, ``node_modules``, Python environments and
     saved FAISSStores are left out; folder links are followed once, so a loop of links ends. Files of unknown

@@ -34,7 +34,7 @@ class BoundedEmbeddings(Embeddings):
         embeddings: The model; its ``embed_documents`` must be safe to call from several threads, as that of
             ``BedrockEmbeddings`` is.
         max_concurrency: Calls in flight at most. Default 16.
-        batch_size: Texts in one call. Default 1, right for models that take one text a request, such as
+        batch_size: Texts in one call. Default 1, right for models that take one text per request, such as
             Titan; 96 for Cohere.
         patience: Seconds to go on while throttled. Default 600.
         max_retries: Attempts after the first for other faults. Default 4.

@@ -60,7 +60,7 @@ class VectorJournal:
         return self._vectors
 
     def add(self, digests: list[str], vectors: Floats) -> None:
-        """Append vectors, one a row; they are with the operating system when this returns."""
+        """Append vectors, one per row; they are with the operating system when this returns."""
         assert self._file is not None, "the journal is not open"
         for digest, vector in zip(digests, vectors, strict=True):
             data = vector.astype("<f4").tobytes()

@@ -161,7 +161,7 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
 
 @dataclass(slots=True)
 class _Plan:
-    """One search from the first request to the last page; does no I/O, so both colours drive it."""
+    """One search from the first request to the last page; does no I/O, so sync and async both drive it."""
 
     search: Search
     request: dict[str, Any]

@@ -164,7 +164,7 @@ class Collection:
             return set(self.documents.ids_of(keys.tolist()))
 
     def vectors(self, ids: Sequence[str]) -> Floats:
-        """The stored vectors of documents, one a row.
+        """The stored vectors of documents, one per row.
 
         Raises:
             KeyError: An id is unknown.

@@ -413,7 +413,7 @@ class FAISSStore(VectorStore):
         return self._contents.collection.matching_ids(filter)
 
     def vectors(self, ids: Sequence[str]) -> Floats:
-        """The stored vectors of documents, one a row; of unit length if the metric is cosine.
+        """The stored vectors of documents, one per row; of unit length if the metric is cosine.
 
         Raises:
             KeyError: An id is unknown.

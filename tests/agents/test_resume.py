@@ -15,7 +15,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 # What both processes run: an agent whose first turn makes two calls at once. The second hangs while the file
-# "hang" exists; every call is logged. argv: folder, endpoint, colour, new|resume
+# "hang" exists; every call is logged. argv: folder, endpoint, mode, new|resume
 _PROGRAM = r'''
 import asyncio, json, pathlib, sys, time, warnings
 warnings.simplefilter("ignore")
@@ -24,7 +24,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.agents import BudgetGuard, create_tool_agent
 
-folder, endpoint, colour, action = pathlib.Path(sys.argv[1]), *sys.argv[2:]
+folder, endpoint, mode, action = pathlib.Path(sys.argv[1]), *sys.argv[2:]
 
 def log(line):
     with open(folder / "calls.log", "a") as file:
@@ -60,15 +60,15 @@ async def arun():
     async with AsyncSqliteSaver.from_conn_string(str(folder / "memory.db")) as saver:
         return await make(saver).ainvoke(value, config)
 
-result = run() if colour == "sync" else asyncio.run(arun())
+result = run() if mode == "sync" else asyncio.run(arun())
 print(json.dumps([message.text for message in result["messages"]]))
 '''
 
 
-def start(folder, endpoint, colour, action):
+def start(folder, endpoint, mode, action):
     program = folder / "program.py"
     program.write_text(_PROGRAM)
-    arguments = [sys.executable, str(program), str(folder), endpoint, colour, action]
+    arguments = [sys.executable, str(program), str(folder), endpoint, mode, action]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -93,13 +93,13 @@ def mail_is_saved(folder) -> bool:
         )
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_kill_in_the_middle_of_a_tool_call_resumes_without_repeating_finished_calls(
-    scripted, tmp_path, colour
+    scripted, tmp_path, mode
 ):
     llm, engine = scripted(['[send_mail(to="Amaru"), count_llamas(farm="Andes")]', "Mail sent, 7 llamas."])
     (tmp_path / "hang").touch()
-    first = start(tmp_path, llm.endpoint_url, colour, "new")
+    first = start(tmp_path, llm.endpoint_url, mode, "new")
     try:
         wait_until(
             lambda: sorted(calls(tmp_path)) == ["count Andes", "mail Amaru"] or first.poll() is not None
@@ -110,7 +110,7 @@ def test_a_kill_in_the_middle_of_a_tool_call_resumes_without_repeating_finished_
         os.kill(first.pid, signal.SIGKILL)
         first.communicate()
     (tmp_path / "hang").unlink()
-    second = start(tmp_path, llm.endpoint_url, colour, "resume")
+    second = start(tmp_path, llm.endpoint_url, mode, "resume")
     out, err = second.communicate(timeout=60)
     assert second.returncode == 0, err
     assert json.loads(out.splitlines()[-1]) == [
@@ -124,8 +124,8 @@ def test_a_kill_in_the_middle_of_a_tool_call_resumes_without_repeating_finished_
     assert len(engine.requests) == 2  # the model was not asked again for the first turn
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_conversation_goes_on_in_a_new_process_like_agent(scripted, tmp_path, colour):
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_conversation_goes_on_in_a_new_process_like_agent(scripted, tmp_path, mode):
     """Two agents that share nothing but the database file."""
     from llama_bedrock.agents import create_tool_agent
 
@@ -142,7 +142,7 @@ def test_a_conversation_goes_on_in_a_new_process_like_agent(scripted, tmp_path, 
             return await agent.ainvoke({"messages": [("user", text)]}, config)
 
     for text in ("I am Amaru.", "Who am I?"):
-        result = say(text) if colour == "sync" else asyncio.run(asay(text))
+        result = say(text) if mode == "sync" else asyncio.run(asay(text))
     assert [m.text for m in result["messages"]] == [
         "I am Amaru.",
         "Hello, Amaru.",

@@ -28,11 +28,11 @@ from llama_bedrock.agents import (
 )
 from llama_bedrock.prompts.parse_back import parse_prompt
 
-COLOURS = {
+MODES = {
     "sync": lambda agent, value, config=None: agent.invoke(value, config),
     "async": lambda agent, value, config=None: asyncio.run(agent.ainvoke(value, config)),
 }
-both = pytest.mark.parametrize("run", COLOURS.values(), ids=COLOURS)
+both = pytest.mark.parametrize("run", MODES.values(), ids=MODES)
 
 
 def add(a: int, b: int) -> int:

@@ -1,4 +1,4 @@
-"""What LangChain allows and Llama's formats do not say: one test a rule of `conversation`, `render` and
+"""What LangChain allows and Llama's formats do not say: one test per rule of `conversation`, `render` and
 `llama2`."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Objects out of answers, over a socket: every kind of schema, every method, in both colours."""
+"""Objects out of answers, over a socket: every kind of schema, every method, sync and async."""
 
 import asyncio
 import json
@@ -68,30 +68,30 @@ def fields_of(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in FIELDS}
 
 
-def ask(runnable: Any, colour: str) -> Any:
-    if colour == "invoke":
+def ask(runnable: Any, mode: str) -> Any:
+    if mode == "invoke":
         return runnable.invoke("Tell a joke.")
-    if colour == "ainvoke":
+    if mode == "ainvoke":
         return asyncio.run(runnable.ainvoke("Tell a joke."))
-    return list_of(runnable, colour)[-1]
+    return list_of(runnable, mode)[-1]
 
 
-def list_of(runnable: Any, colour: str) -> list[Any]:
+def list_of(runnable: Any, mode: str) -> list[Any]:
     async def collect() -> list[Any]:
         return [value async for value in runnable.astream("Tell a joke.")]
 
-    return list(runnable.stream("Tell a joke.")) if colour == "stream" else asyncio.run(collect())
+    return list(runnable.stream("Tell a joke.")) if mode == "stream" else asyncio.run(collect())
 
 
-COLOURS = ["invoke", "ainvoke", "stream", "astream"]
+MODES = ["invoke", "ainvoke", "stream", "astream"]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("method", "answer"), METHODS)
 @pytest.mark.parametrize("schema", SCHEMAS, ids=NAMES)
-def test_every_schema_by_every_method_in_every_colour(model_that_answers, schema, method, answer, colour):
+def test_every_schema_by_every_method_in_every_mode(model_that_answers, schema, method, answer, mode):
     with model_that_answers(answer) as (llm, engine):
-        value = ask(llm.with_structured_output(schema, method=method), colour)
+        value = ask(llm.with_structured_output(schema, method=method), mode)
     assert fields_of(value) == FIELDS
     assert isinstance(value, schema if isinstance(schema, type) and schema is not JokeDict else dict)
     [request] = engine.requests
@@ -107,7 +107,7 @@ def test_the_answer_is_begun_for_the_model(model_that_answers, method, begins):
     assert engine.requests[0].prompt.endswith(f"<|end_header_id|>\n\n{begins}")
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -120,18 +120,18 @@ def test_the_answer_is_begun_for_the_model(model_that_answers, method, begins):
         BODY.removesuffix("}"),
     ],
 )
-def test_the_object_is_found_whatever_stands_around_it(model_that_answers, answer, colour):
+def test_the_object_is_found_whatever_stands_around_it(model_that_answers, answer, mode):
     given = answer.removeprefix("{") if answer.startswith("{") else answer
     with model_that_answers(given) as (llm, _):
-        assert fields_of(ask(llm.with_structured_output(Joke), colour)) == FIELDS
+        assert fields_of(ask(llm.with_structured_output(Joke), mode)) == FIELDS
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("method", "answer"), METHODS)
 @pytest.mark.parametrize("broken", ['"setup": "Why?"}', "I cannot do that.", ""])
-def test_the_model_is_told_what_is_wrong_and_asked_again(model_that_answers, broken, method, answer, colour):
+def test_the_model_is_told_what_is_wrong_and_asked_again(model_that_answers, broken, method, answer, mode):
     with model_that_answers(broken, answer) as (llm, engine):
-        assert fields_of(ask(llm.with_structured_output(Joke, method=method), colour)) == FIELDS
+        assert fields_of(ask(llm.with_structured_output(Joke, method=method), mode)) == FIELDS
     first, second = engine.requests
     assert second.prompt != first.prompt
     assert "cannot be used" in second.prompt or "Error from Joke" in second.prompt
@@ -144,14 +144,14 @@ def test_the_complaint_names_the_field(model_that_answers):
     assert '{"setup": "Why?"}' in engine.requests[1].prompt
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("method", "_answer"), METHODS)
-def test_never_none_but_an_error_that_holds_the_text(model_that_answers, method, _answer, colour):
+def test_never_none_but_an_error_that_holds_the_text(model_that_answers, method, _answer, mode):
     with (
         model_that_answers("I will not.", "I still will not.") as (llm, engine),
         pytest.raises(OutputParserException, match="no valid Joke in the answer") as raised,
     ):
-        ask(llm.with_structured_output(Joke, method=method), colour)
+        ask(llm.with_structured_output(Joke, method=method), mode)
     assert "I still will not." in raised.value.llm_output
     assert "asked again once" in str(raised.value)
     assert len(engine.requests) == 2
@@ -175,25 +175,25 @@ def test_an_answer_that_was_cut_is_not_asked_for_again(model_that_answers):
     assert len(engine.requests) == 1
 
 
-@pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
 @pytest.mark.parametrize(("method", "answer"), METHODS)
-def test_include_raw_gives_message_object_and_error(model_that_answers, method, answer, colour):
+def test_include_raw_gives_message_object_and_error(model_that_answers, method, answer, mode):
     with model_that_answers(answer) as (llm, _):
-        result = ask(llm.with_structured_output(Joke, method=method, include_raw=True), colour)
+        result = ask(llm.with_structured_output(Joke, method=method, include_raw=True), mode)
     assert isinstance(result["raw"], AIMessage)
     assert result["raw"].usage_metadata["output_tokens"] > 0
     assert fields_of(result["parsed"]) == FIELDS
     assert result["parsing_error"] is None
     with model_that_answers("no", "no") as (llm, _):
-        result = ask(llm.with_structured_output(Joke, method=method, include_raw=True), colour)
+        result = ask(llm.with_structured_output(Joke, method=method, include_raw=True), mode)
     assert result["parsed"] is None
     assert isinstance(result["parsing_error"], OutputParserException)
 
 
-@pytest.mark.parametrize("colour", ["stream", "astream"])
-def test_include_raw_streams_chunks_and_then_the_object(model_that_answers, colour):
+@pytest.mark.parametrize("mode", ["stream", "astream"])
+def test_include_raw_streams_chunks_and_then_the_object(model_that_answers, mode):
     with model_that_answers(BODY) as (llm, _):
-        parts = list_of(llm.with_structured_output(Joke, include_raw=True), colour)
+        parts = list_of(llm.with_structured_output(Joke, include_raw=True), mode)
     raw = [part["raw"] for part in parts if "raw" in part]
     assert fields_of([part["parsed"] for part in parts if "parsed" in part][-1]) == FIELDS
     assert parts[-1] == {"parsing_error": None}
@@ -207,22 +207,22 @@ def grows(before: Any, after: Any) -> bool:
     return after.startswith(before) if isinstance(before, str) else after == before
 
 
-@pytest.mark.parametrize("colour", ["stream", "astream"])
+@pytest.mark.parametrize("mode", ["stream", "astream"])
 @pytest.mark.parametrize(("method", "answer"), METHODS)
-def test_streamed_objects_grow(model_that_answers, method, answer, colour):
+def test_streamed_objects_grow(model_that_answers, method, answer, mode):
     with model_that_answers(answer) as (llm, _):
-        values = list_of(llm.with_structured_output(JokeDict, method=method), colour)
+        values = list_of(llm.with_structured_output(JokeDict, method=method), mode)
     assert values[-1] == FIELDS
     assert {tuple(value) for value in values} >= {("setup",), ("setup", "punchline"), tuple(FIELDS)}
     assert all(grows(before, after) for before, after in pairwise(values))
     with model_that_answers(answer) as (llm, _):
-        objects = list_of(llm.with_structured_output(Joke, method=method), colour)
+        objects = list_of(llm.with_structured_output(Joke, method=method), mode)
     assert all(isinstance(value, Joke) for value in objects)
     assert [fields_of(value) for value in objects][-2:] == [{**FIELDS, "rating": None}, FIELDS]
 
 
-@pytest.mark.parametrize("colour", ["stream", "astream"])
-def test_a_single_long_text_grows_too(model_that_answers, colour):
+@pytest.mark.parametrize("mode", ["stream", "astream"])
+def test_a_single_long_text_grows_too(model_that_answers, mode):
     essay = {
         "title": "Essay",
         "type": "object",
@@ -231,7 +231,7 @@ def test_a_single_long_text_grows_too(model_that_answers, colour):
     }
     text = 'Llamas hum.\nThey are "calm" animals. ' * 20
     with model_that_answers(json.dumps({"text": text})[1:]) as (llm, _):
-        values = list_of(llm.with_structured_output(essay), colour)
+        values = list_of(llm.with_structured_output(essay), mode)
     assert values[-1] == {"text": text}
     assert len(values) > 50
     assert all(grows(before, after) for before, after in pairwise(values))

@@ -1,4 +1,4 @@
-"""A LangGraph agent on a scripted Llama: parallel calls, a failing tool, a forced choice, in both colours."""
+"""A LangGraph agent on a scripted Llama: parallel calls, a failing tool, a forced choice, sync and async."""
 
 import asyncio
 import warnings
@@ -16,7 +16,7 @@ from llama_bedrock.testing import ScriptedEngine, StopReason
 
 pytestmark = pytest.mark.usefixtures("aws_credentials")
 MODELS = ["meta.llama3-3-70b-instruct-v1:0", "us.meta.llama4-scout-17b-instruct-v1:0"]
-COLOURS = ["stream", "astream"]
+MODES = ["stream", "astream"]
 
 
 @tool
@@ -38,24 +38,24 @@ def model_that_answers(*answers, model=MODELS[0]):
         yield ChatLlamaBedrock(model=model, region_name="us-east-2", endpoint_url=server.endpoint_url), engine
 
 
-def streamed(agent, colour):
+def streamed(agent, mode):
     """Chunks of the model's messages in the order they came, and the messages of the last state."""
     given, modes = {"messages": [("user", "How warm is it?")]}, ["messages", "values"]
 
     async def collect():
         return [part async for part in agent.astream(given, stream_mode=modes)]
 
-    parts = list(agent.stream(given, stream_mode=modes)) if colour == "stream" else asyncio.run(collect())
+    parts = list(agent.stream(given, stream_mode=modes)) if mode == "stream" else asyncio.run(collect())
     chunks = [part[0] for mode, part in parts if mode == "messages" and isinstance(part[0], AIMessageChunk)]
     return chunks, [state for mode, state in parts if mode == "values"][-1]["messages"]
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("colour", COLOURS)
-def test_parallel_calls_of_which_one_fails(colour, model):
+@pytest.mark.parametrize("mode", MODES)
+def test_parallel_calls_of_which_one_fails(mode, model):
     calls = 'I will look.\n[get_weather(city="Paris"), get_weather(city="Atlantis")]'
     with model_that_answers(calls, "It is 21 °C in Paris.", model=model) as (llm, engine):
-        chunks, messages = streamed(create_agent(llm, [get_weather]), colour)
+        chunks, messages = streamed(create_agent(llm, [get_weather]), mode)
     _, asked, *results, answer = messages
     assert asked.text == "I will look."
     assert [call["args"] for call in asked.tool_calls] == [{"city": "Paris"}, {"city": "Atlantis"}]
@@ -76,8 +76,8 @@ def test_parallel_calls_of_which_one_fails(colour, model):
     assert len([chunk for chunk in chunks if chunk.text]) > 4
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_a_forced_choice(colour):
+@pytest.mark.parametrize("mode", MODES)
+def test_a_forced_choice(mode):
     @wrap_model_call
     def look_first(request, handler):
         looked = any(isinstance(message, ToolMessage) for message in request.messages)
@@ -88,9 +88,9 @@ def test_a_forced_choice(colour):
         looked = any(isinstance(message, ToolMessage) for message in request.messages)
         return await handler(request if looked else request.override(tool_choice="get_weather"))
 
-    middleware = look_first if colour == "stream" else look_first_async
+    middleware = look_first if mode == "stream" else look_first_async
     with model_that_answers('city="Paris")]', "It is 21 °C.") as (llm, engine):
-        chunks, messages = streamed(create_agent(llm, [get_weather], middleware=[middleware]), colour)
+        chunks, messages = streamed(create_agent(llm, [get_weather], middleware=[middleware]), mode)
     assert engine.requests[0].prompt.endswith("\n\n[get_weather(")
     assert engine.requests[1].prompt.endswith("<|end_header_id|>\n\n")
     assert [call["args"] for call in messages[1].tool_calls] == [{"city": "Paris"}]
@@ -98,30 +98,30 @@ def test_a_forced_choice(colour):
     assert any(chunk.tool_call_chunks for chunk in chunks)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_the_model_sees_its_invalid_call_as_it_wrote_it(colour):
+@pytest.mark.parametrize("mode", MODES)
+def test_the_model_sees_its_invalid_call_as_it_wrote_it(mode):
     calls = '[get_weather(city="Paris"), get_wether(city="Rome")]'
     with model_that_answers(calls, "It is 21 °C in Paris.") as (llm, engine):
-        _, messages = streamed(create_agent(llm, [get_weather]), colour)
+        _, messages = streamed(create_agent(llm, [get_weather]), mode)
     assert messages[-1].text == "It is 21 °C in Paris."
     after = engine.requests[1].prompt
     assert '[get_weather(city="Paris")]\nget_wether({"city": "Rome"})<|eot_id|>' in after
     assert "Error from get_wether: " in after
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_a_call_that_was_cut_is_not_run(colour):
+@pytest.mark.parametrize("mode", MODES)
+def test_a_call_that_was_cut_is_not_run(mode):
     cut = ['[get_weather(city="Par', StopReason("length")]
     with model_that_answers(cut) as (llm, _):
-        _, messages = streamed(create_agent(llm, [get_weather]), colour)
+        _, messages = streamed(create_agent(llm, [get_weather]), mode)
     assert messages[-1].tool_calls == []
     [call] = messages[-1].invalid_tool_calls
     assert call["name"] == "get_weather"
     assert messages[-1].response_metadata["stop_reason"] == "length"
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_langchains_event_stream_is_valid_over_the_wire(colour):
+@pytest.mark.parametrize("mode", MODES)
+def test_langchains_event_stream_is_valid_over_the_wire(mode):
     from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
     async def collect(llm):
@@ -130,7 +130,7 @@ def test_langchains_event_stream_is_valid_over_the_wire(colour):
     text = 'I look.\n[get_weather(city="Paris"), unknown(a=1)] Done.'
     with model_that_answers(text) as (llm, _):
         bound = llm.bind_tools([get_weather])
-        if colour == "stream":
+        if mode == "stream":
             events = list(bound.stream_events("?", version="v3"))
         else:
             events = asyncio.run(collect(bound))

@@ -51,7 +51,7 @@ def warm_up(settings):
         signing_client(boto_client(settings))
 
 
-class SyncColour:
+class SyncMode:
     name = "sync"
 
     def run(self, settings, request, stream):
@@ -70,7 +70,7 @@ class SyncColour:
         return outcome
 
 
-class AsyncColour:
+class AsyncMode:
     name = "async"
 
     def run(self, settings, request, stream):
@@ -93,8 +93,8 @@ class AsyncColour:
         return outcome
 
 
-@pytest.fixture(params=[SyncColour(), AsyncColour()], ids=lambda colour: colour.name)
-def colour(request):
+@pytest.fixture(params=[SyncMode(), AsyncMode()], ids=lambda mode: mode.name)
+def mode(request):
     return request.param
 
 

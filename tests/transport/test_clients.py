@@ -101,11 +101,11 @@ def serve():
 
 
 @pytest.fixture
-def call(colour, make_request):
+def call(mode, make_request):
     """Make one call with settings given by keyword; return its outcome."""
 
     def call(**settings):
-        return colour.run(TransportSettings(**settings), make_request(), False)
+        return mode.run(TransportSettings(**settings), make_request(), False)
 
     return call
 
@@ -137,7 +137,7 @@ def test_region_is_found_in_the_order_argument_environment_profile(monkeypatch, 
     assert region_of(TransportSettings(region_name="us-east-2")) == "us-east-2"
 
 
-def test_missing_region_names_the_three_ways_to_set_it(call, colour):
+def test_missing_region_names_the_three_ways_to_set_it(call, mode):
     outcome = call(**KEYS)
     assert type(outcome.error) is ValueError
     for way in ("region_name=", "AWS_REGION", "~/.aws/config"):
@@ -199,11 +199,11 @@ def test_profile_of_the_configuration_file(call, serve, monkeypatch, tmp_path):
     assert "/eu-west-1/" in server.header("authorization")
 
 
-def test_api_keys_are_of_one_instance_and_never_in_the_environment(serve, colour, make_request):
+def test_api_keys_are_of_one_instance_and_never_in_the_environment(serve, mode, make_request):
     server = serve()
     for key in ("key-one", "key-two"):
         settings = TransportSettings(region_name="us-east-2", endpoint_url=server.url, api_key=key)
-        assert ok(colour.run(settings, make_request(), False))
+        assert ok(mode.run(settings, make_request(), False))
         assert server.header("authorization") == f"Bearer {key}"
         assert not any(key in value for value in os.environ.values())
         assert key not in repr(settings)
@@ -309,11 +309,11 @@ def test_a_failing_renewal_of_good_credentials_is_not_repeated_by_every_call(ser
     assert source.calls == 1
 
 
-def test_a_failing_renewal_of_expired_credentials_is_a_credentials_error(server, make_request, colour):
+def test_a_failing_renewal_of_expired_credentials_is_a_credentials_error(server, make_request, mode):
     server.faults = ()
     source = SlowRefresh(3600, fail=True)
     settings = TransportSettings(client=refreshing_client(server.endpoint_url, source, -1), max_retries=0)
-    error = colour.run(settings, make_request(), False).error
+    error = mode.run(settings, make_request(), False).error
     assert type(error) is E.BedrockCredentialsError
     assert "no answer" in str(error)
 
@@ -360,13 +360,13 @@ def test_endpoint_with_a_path_keeps_it(call, serve):
     assert server.target() == "/gateway/model/meta.llama3-3-70b-instruct-v1%3A0/invoke"
 
 
-def test_region_that_does_not_exist_says_what_to_check(colour, make_request, monkeypatch):
+def test_region_that_does_not_exist_says_what_to_check(mode, make_request, monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     settings = TransportSettings(region_name="us-east-99", max_retries=3, **KEYS)
-    outcome = colour.run(settings, make_request(), False)
+    outcome = mode.run(settings, make_request(), False)
     assert type(outcome.error) is E.BedrockConnectionError
     assert "cannot resolve" in str(outcome.error)
     assert "region_name='us-east-99'" in outcome.error.hint

@@ -132,34 +132,34 @@ def check(scenario, outcome, make_request):
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_fault_before_the_answer(name, colour, streamed, faulty, make_settings, make_request):
+def test_fault_before_the_answer(name, mode, streamed, faulty, make_settings, make_request):
     scenario = BOTH[name]
     server = faulty(scenario.fault)
-    outcome = colour.run(make_settings(server.endpoint_url, **scenario.settings), make_request(), streamed)
+    outcome = mode.run(make_settings(server.endpoint_url, **scenario.settings), make_request(), streamed)
     check(scenario, outcome, make_request)
 
 
 @pytest.mark.parametrize("name", STREAMED)
-def test_fault_inside_a_stream(name, colour, faulty, make_settings, make_request):
+def test_fault_inside_a_stream(name, mode, faulty, make_settings, make_request):
     scenario = STREAMED[name]
     server = faulty(scenario.fault)
-    outcome = colour.run(make_settings(server.endpoint_url, **scenario.settings), make_request(), True)
+    outcome = mode.run(make_settings(server.endpoint_url, **scenario.settings), make_request(), True)
     check(scenario, outcome, make_request)
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_fault_inside_a_whole_answer(name, colour, faulty, make_settings, make_request):
+def test_fault_inside_a_whole_answer(name, mode, faulty, make_settings, make_request):
     scenario = WHOLE[name]
     server = faulty(scenario.fault)
-    outcome = colour.run(make_settings(server.endpoint_url, **scenario.settings), make_request(), False)
+    outcome = mode.run(make_settings(server.endpoint_url, **scenario.settings), make_request(), False)
     check(scenario, outcome, make_request)
 
 
 def test_no_fault_gives_the_answer_and_its_counts(
-    colour, streamed, faulty, make_settings, make_request, answer
+    mode, streamed, faulty, make_settings, make_request, answer
 ):
     server = faulty()
-    outcome = colour.run(make_settings(server.endpoint_url), make_request(), streamed)
+    outcome = mode.run(make_settings(server.endpoint_url), make_request(), streamed)
     assert outcome.error is None
     assert outcome.text == answer
     last = outcome.chunks[-1]
@@ -171,39 +171,37 @@ def test_no_fault_gives_the_answer_and_its_counts(
     assert [chunk.last for chunk in outcome.chunks[:-1]] == [False] * (len(outcome.chunks) - 1)
 
 
-def _recorded_length(server, make_settings, make_request, colour):
+def _recorded_length(server, make_settings, make_request, mode):
     """The length of a streamed answer's body, found by cutting ever later until the answer is whole."""
     low, high = 1, 4096
     while low < high:
         middle = (low + high) // 2
         server.faults = (Truncate(middle),)
-        outcome = colour.run(make_settings(server.endpoint_url), make_request(), True)
+        outcome = mode.run(make_settings(server.endpoint_url), make_request(), True)
         low, high = (low, middle) if outcome.error is None else (middle + 1, high)
     return low
 
 
-def test_cut_at_any_byte_is_an_error_never_a_short_answer(
-    colour, faulty, make_settings, make_request, answer
-):
+def test_cut_at_any_byte_is_an_error_never_a_short_answer(mode, faulty, make_settings, make_request, answer):
     server = faulty()
-    length = _recorded_length(server, make_settings, make_request, colour)
+    length = _recorded_length(server, make_settings, make_request, mode)
     assert length > 400
     for at in range(0, length, 7):
         server.faults = (Truncate(at),)
-        outcome = colour.run(make_settings(server.endpoint_url), make_request(), True)
+        outcome = mode.run(make_settings(server.endpoint_url), make_request(), True)
         assert type(outcome.error) is E.BedrockStreamError, at
         assert answer.startswith(outcome.text)
         assert outcome.error.partial_text == outcome.text
 
 
 def test_flipped_byte_anywhere_is_an_error_never_another_answer(
-    colour, faulty, make_settings, make_request, answer
+    mode, faulty, make_settings, make_request, answer
 ):
     server = faulty()
-    length = _recorded_length(server, make_settings, make_request, colour)
+    length = _recorded_length(server, make_settings, make_request, mode)
     server = faulty()
     for at in range(0, length, 5):
         server.faults = (FlipByte(at),)
-        outcome = colour.run(make_settings(server.endpoint_url), make_request(), True)
+        outcome = mode.run(make_settings(server.endpoint_url), make_request(), True)
         assert type(outcome.error) is E.BedrockStreamError, at
         assert answer.startswith(outcome.text)

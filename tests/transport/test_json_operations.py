@@ -46,11 +46,11 @@ def knowledge():
 
 
 class Shell:
-    def __init__(self, colour, settings):
-        self.colour, self.settings = colour.name, settings
+    def __init__(self, mode, settings):
+        self.mode, self.settings = mode.name, settings
 
     def call(self, operation, **arguments):
-        if self.colour == "sync":
+        if self.mode == "sync":
             return SyncTransport(self.settings).call(SERVICE, operation, **arguments)
 
         async def main():
@@ -61,7 +61,7 @@ class Shell:
 
     def events(self, operation, limit=None, **arguments):
         found = []
-        if self.colour == "sync":
+        if self.mode == "sync":
             with contextlib.closing(
                 SyncTransport(self.settings).call_stream(SERVICE, operation, **arguments)
             ) as events:
@@ -86,9 +86,9 @@ class Shell:
 
 
 @pytest.fixture
-def shell(colour, knowledge, make_settings):
+def shell(mode, knowledge, make_settings):
     knowledge.faults = ()
-    return Shell(colour, make_settings(knowledge.endpoint_url))
+    return Shell(mode, make_settings(knowledge.endpoint_url))
 
 
 def boto(knowledge):
@@ -169,10 +169,10 @@ def test_faults_inside_a_stream_of_events(fault, error, shell, knowledge):
         shell.events("retrieve_and_generate_stream", **GENERATE)
 
 
-def test_calls_are_tried_again(colour, knowledge, make_settings, monkeypatch):
+def test_calls_are_tried_again(mode, knowledge, make_settings, monkeypatch):
     monkeypatch.setattr("random.random", lambda: 0.01)
     knowledge.faults = [ErrorResponse("ThrottlingException").first(2)]
-    shell = Shell(colour, make_settings(knowledge.endpoint_url, max_retries=2))
+    shell = Shell(mode, make_settings(knowledge.endpoint_url, max_retries=2))
     assert shell.call("retrieve", **QUESTION)["retrievalResults"]
 
 

@@ -217,10 +217,10 @@ def test_limiter_bounds_the_calls_of_both_shells(make_settings, make_request):
         assert limiter.in_flight == 0
 
 
-def test_throttling_inside_a_stream_slows_down_too(colour, faulty, make_settings, make_request):
+def test_throttling_inside_a_stream_slows_down_too(mode, faulty, make_settings, make_request):
     server = faulty(ExceptionFrame("throttlingException", after_chunks=1))
     limiter = AdaptiveConcurrency(initial=8)
-    outcome = colour.run(make_settings(server.endpoint_url, limiter=limiter), make_request(), True)
+    outcome = mode.run(make_settings(server.endpoint_url, limiter=limiter), make_request(), True)
     assert type(outcome.error) is E.BedrockThrottlingError
     assert limiter.limit == 4
     assert limiter.in_flight == 0

@@ -27,12 +27,12 @@ RATIO_BOUNDS = {"sync": 0.60, "async": 0.20}
 
 
 def test_a_chunk_of_a_stream_costs_at_most_three_fifths_and_of_an_async_one_a_fifth():
-    """Each colour's best of up to three runs, which are medians of nine pairs: other processes may disturb one."""
+    """Each mode's best of up to three runs, which are medians of nine pairs: other processes may disturb one."""
     best = dict.fromkeys(RATIO_BOUNDS, 9.0)
     for _ in range(3):
         measured = bench("stream_cpu")
-        best = {colour: min(best[colour], measured[colour]["ratio"]) for colour in best}
-        if all(best[colour] <= bound for colour, bound in RATIO_BOUNDS.items()):
+        best = {mode: min(best[mode], measured[mode]["ratio"]) for mode in best}
+        if all(best[mode] <= bound for mode, bound in RATIO_BOUNDS.items()):
             break
     assert best["sync"] <= RATIO_BOUNDS["sync"]
     assert best["async"] <= RATIO_BOUNDS["async"]

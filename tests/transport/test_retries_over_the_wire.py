@@ -21,12 +21,12 @@ def _short_waits(monkeypatch):
 
 
 @pytest.fixture
-def run(colour, streamed, make_settings, make_request):
+def run(mode, streamed, make_settings, make_request):
     """Make one call; return its outcome and the number of requests the endpoint got."""
 
     def run(server, **changes):
         before = server.stats.requests
-        outcome = colour.run(make_settings(server.endpoint_url, **changes), make_request(), streamed)
+        outcome = mode.run(make_settings(server.endpoint_url, **changes), make_request(), streamed)
         return outcome, server.stats.requests - before
 
     return run
@@ -129,12 +129,12 @@ def test_a_model_that_does_not_wake_up_is_given_up_in_time(run, faulty):
     assert 0.3 < outcome.seconds < 1.5
 
 
-def test_quota_of_the_endpoint_is_throttling(colour, streamed, make_settings, make_request):
+def test_quota_of_the_endpoint_is_throttling(mode, streamed, make_settings, make_request):
     engine = ScriptedEngine(["yes"], repeat=True)
     with LocalBedrock(engine=engine, quotas=Quotas(requests_per_minute=1)) as server:
         settings = make_settings(server.endpoint_url)
-        assert colour.run(settings, make_request(), streamed).text == "yes"
-        error = colour.run(settings, make_request(), streamed).error
+        assert mode.run(settings, make_request(), streamed).text == "yes"
+        error = mode.run(settings, make_request(), streamed).error
     assert type(error) is E.BedrockThrottlingError
     assert error.status_code == 429
     assert "Service Quotas" in error.hint
@@ -149,31 +149,29 @@ IN_STREAM = {
 
 
 @pytest.mark.parametrize("name", IN_STREAM)
-def test_nothing_is_tried_again_once_text_was_handed_out(name, colour, faulty, make_settings, make_request):
+def test_nothing_is_tried_again_once_text_was_handed_out(name, mode, faulty, make_settings, make_request):
     server = faulty(IN_STREAM[name].first(1))
     before = server.stats.requests
-    outcome = colour.run(make_settings(server.endpoint_url, max_retries=4), make_request(), True)
+    outcome = mode.run(make_settings(server.endpoint_url, max_retries=4), make_request(), True)
     assert outcome.error is not None
     assert outcome.text
     assert outcome.error.partial_text == outcome.text
     assert server.stats.requests - before == 1
 
 
-def test_an_exception_frame_before_any_text_is_tried_again(
-    colour, faulty, make_settings, make_request, answer
-):
+def test_an_exception_frame_before_any_text_is_tried_again(mode, faulty, make_settings, make_request, answer):
     server = faulty(ExceptionFrame("throttlingException").first(2))
-    outcome = colour.run(make_settings(server.endpoint_url, max_retries=4), make_request(), True)
+    outcome = mode.run(make_settings(server.endpoint_url, max_retries=4), make_request(), True)
     assert outcome.text == answer
 
 
-def test_retries_never_stack_on_botocores(faulty, make_settings, make_request, colour, monkeypatch):
+def test_retries_never_stack_on_botocores(faulty, make_settings, make_request, mode, monkeypatch):
     """Five attempts asked for in AWS's own way are five requests, not twenty-five."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
     server = faulty(ErrorResponse("InternalServerException"))
     before = server.stats.requests
     settings = make_settings(server.endpoint_url, max_retries=None)
     started = time.monotonic()
-    assert isinstance(colour.run(settings, make_request(), False).error, E.BedrockServiceError)
+    assert isinstance(mode.run(settings, make_request(), False).error, E.BedrockServiceError)
     assert server.stats.requests - before == 5
     assert time.monotonic() - started < 5

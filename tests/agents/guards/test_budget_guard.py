@@ -11,11 +11,11 @@ from llama_bedrock.agents import BudgetExceededError, BudgetGuard, create_tool_a
 from llama_bedrock.catalog import resolve_model
 
 QUESTION = {"messages": [("user", "Count the llamas.")]}
-COLOURS = {
+MODES = {
     "sync": lambda agent, value, config=None: agent.invoke(value, config),
     "async": lambda agent, value, config=None: asyncio.run(agent.ainvoke(value, config)),
 }
-both = pytest.mark.parametrize("run", COLOURS.values(), ids=COLOURS)
+both = pytest.mark.parametrize("run", MODES.values(), ids=MODES)
 
 
 def count(where: str) -> str:

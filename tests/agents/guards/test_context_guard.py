@@ -126,14 +126,14 @@ def read(page: int) -> str:
     return f"page {page}: " + "lorem ipsum " * 2_000
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_an_agent_reads_more_than_its_window_holds(scripted, colour):
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_an_agent_reads_more_than_its_window_holds(scripted, mode):
     llm, engine = scripted(
         [f"[read(page={i})]" for i in range(12)] + ["Done."], model="meta.llama3-8b-instruct-v1:0"
     )
     agent = create_tool_agent(llm, [read])
     value = {"messages": [("user", "Read all pages")]}
-    out = agent.invoke(value) if colour == "sync" else asyncio.run(agent.ainvoke(value))
+    out = agent.invoke(value) if mode == "sync" else asyncio.run(agent.ainvoke(value))
     assert out["messages"][-1].text == "Done."
     assert all(estimate_tokens(request.prompt) < 8_192 - 512 for request in engine.requests)
     assert all(parse_prompt(request.prompt)[0].role == "system" for request in engine.requests)
@@ -141,8 +141,8 @@ def test_an_agent_reads_more_than_its_window_holds(scripted, colour):
     assert len(out["messages"][2].text) > 20_000
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_old_turns_are_summarised_once_when_a_model_is_given(scripted, colour):
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_old_turns_are_summarised_once_when_a_model_is_given(scripted, mode):
     llm, engine = scripted([f"Answer {i}." for i in range(8)])
     summariser, summaries = scripted([f"The user likes llamas ({i})." for i in range(8)])
     guard = ContextGuard(max_tokens=900, summary_model=summariser)
@@ -152,7 +152,7 @@ def test_old_turns_are_summarised_once_when_a_model_is_given(scripted, colour):
     config = {"configurable": {"thread_id": "t"}}
     for i in range(8):
         value = {"messages": [("user", f"Question {i}: " + "I like llamas very much. " * 25)]}
-        agent.invoke(value, config) if colour == "sync" else asyncio.run(agent.ainvoke(value, config))
+        agent.invoke(value, config) if mode == "sync" else asyncio.run(agent.ainvoke(value, config))
     assert 1 <= len(summaries.requests) < 8
     last = engine.requests[-1].prompt
     assert "[Summary of the earlier conversation]" in last
@@ -161,8 +161,8 @@ def test_old_turns_are_summarised_once_when_a_model_is_given(scripted, colour):
     assert "Question 7" in last
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_request_longer_than_estimated_is_shortened_again(scripted, colour):
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_request_longer_than_estimated_is_shortened_again(scripted, mode):
     """A count that is too low stands for text of which the estimate knows nothing."""
     llm, engine = scripted(
         [f"[read(page={i})]" for i in range(9)] + ["Done."], model="meta.llama3-8b-instruct-v1:0"
@@ -170,7 +170,7 @@ def test_a_request_longer_than_estimated_is_shortened_again(scripted, colour):
     guard = ContextGuard(count_tokens=lambda text: estimate_tokens(text) // 2)
     agent = create_tool_agent(llm, [read], middleware=[guard])
     value = {"messages": [("user", "Read all pages")]}
-    out = agent.invoke(value) if colour == "sync" else asyncio.run(agent.ainvoke(value))
+    out = agent.invoke(value) if mode == "sync" else asyncio.run(agent.ainvoke(value))
     assert out["messages"][-1].text == "Done."
     assert len(engine.requests) == 10
 

@@ -11,11 +11,11 @@ from llama_bedrock.agents import LoopGuard, create_tool_agent
 from llama_bedrock.agents.guards.loop_guard import _summary
 
 QUESTION = {"messages": [("user", "How many llamas are there?")]}
-COLOURS = {
+MODES = {
     "sync": lambda agent, value: agent.invoke(value),
     "async": lambda agent, value: asyncio.run(agent.ainvoke(value)),
 }
-both = pytest.mark.parametrize("run", COLOURS.values(), ids=COLOURS)
+both = pytest.mark.parametrize("run", MODES.values(), ids=MODES)
 
 
 class Counter:

@@ -30,11 +30,11 @@ def question(text: str = "Where was the shepherd of farm 7 born?"):
     return {"messages": [("user", text)]}
 
 
-COLOURS = {
+MODES = {
     "sync": lambda agent, value, config=None: agent.invoke(value, config),
     "async": lambda agent, value, config=None: asyncio.run(agent.ainvoke(value, config)),
 }
-both = pytest.mark.parametrize("run", COLOURS.values(), ids=COLOURS)
+both = pytest.mark.parametrize("run", MODES.values(), ids=MODES)
 
 
 @both

@@ -371,8 +371,8 @@ class Endless:
             self.stopped.set()
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_leaving_a_stream_stops_the_generation(scripted, colour):
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_leaving_a_stream_stops_the_generation(scripted, mode):
     llm, engine = scripted(Endless())
     chain = create_rag_chain(llm, retriever())
 
@@ -388,7 +388,7 @@ def test_leaving_a_stream_stops_the_generation(scripted, colour):
                 await stream.aclose()
                 return
 
-    read() if colour == "sync" else asyncio.run(aread())
+    read() if mode == "sync" else asyncio.run(aread())
     assert engine.stopped.wait(3)
 
 

@@ -1,4 +1,4 @@
-"""Documents into a knowledge base: directly and through S3 (moto), in both colours."""
+"""Documents into a knowledge base: directly and through S3 (moto), sync and async."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def ingestor(settings):
 
 @pytest.fixture(params=["sync", "async"])
 def run(request):
-    """Calls an ingestor's method in both colours."""
+    """Calls an ingestor's method sync and async."""
 
     def call(ingestor, method, *args, **options):
         if request.param == "sync":

@@ -1,4 +1,4 @@
-"""KnowledgeBaseQA: RetrieveAndGenerate and its stream, in both colours."""
+"""KnowledgeBaseQA: RetrieveAndGenerate and its stream, sync and async."""
 
 import asyncio
 

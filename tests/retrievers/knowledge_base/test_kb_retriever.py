@@ -20,7 +20,7 @@ from llama_bedrock.retrievers.knowledge_base.search_options import (
 
 @pytest.fixture(params=["sync", "async"])
 def search(request):
-    """Calls a retriever in both colours with the same arguments."""
+    """Calls a retriever sync and async with the same arguments."""
 
     def run(retriever, query, method="invoke", **options):
         if request.param == "sync":

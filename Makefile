@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# What depends on versions of other libraries; the rest would repeat `make test`.
-LOWEST_TESTS = $(addprefix tests/,agents chat_model errors retrievers/store retrievers/search structured_output transport)
+# The Python of `make test-lowest`; CI gives the oldest that it finds.
+OLDEST ?= $(PYTHON)
 # As pip does for an installed wheel, so that imports take as long as they do for users.
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
@@ -26,7 +26,7 @@ floors: $(VENV)/.dev ## check the performance ratios; wants a machine with nothi
 	$(BIN)/pytest -m floor
 
 test-lowest: $(VENV)-lowest/.test ## run the tests with the oldest versions that pyproject.toml allows
-	$(VENV)-lowest/bin/pytest -n auto --dist loadfile $(LOWEST_TESTS)
+	$(VENV)-lowest/bin/pytest -n auto --dist loadfile
 
 lint: $(VENV)/.dev ## ruff, and the rules of who may import whom
 	$(BIN)/ruff check .
@@ -63,9 +63,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@$(COMPILE)
 	@touch $@ $(VENV)/.demo
 
-$(VENV)-lowest/.test: pyproject.toml .ci/lowest.py | $(BIN)/python
-	$(BIN)/python -m venv $(VENV)-lowest
-	$(BIN)/python .ci/lowest.py local aws agents vision large qdrant > $(VENV)-lowest/pins.txt
+$(VENV)-lowest/.test: pyproject.toml .ci/lowest.py
+	$(OLDEST) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python .ci/lowest.py local aws agents vision large qdrant > $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r $(VENV)-lowest/pins.txt --editable '.[test]'
 	@touch $@

@@ -1,7 +1,7 @@
 """Run pytest, and what failed once more, alone: ``tests.py ENVIRONMENT PYTEST-ARGUMENT…``.
 
-Machines are shared, and a deadline can pass while others compute. But a test that fails beside others and passes
-alone may also show a race, so each is named, and more than two of them fail the run.
+Machines are shared, and a deadline can pass while others compute. But a test that fails beside others and
+passes alone may also show a race, so each is named, and more than two of them fail the run.
 """
 
 import json

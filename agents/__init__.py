@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         BudgetExceededError,
         BudgetGuard,
         ContextGuard,
+        InvalidCallGuard,
         LoopGuard,
         ToolResultGuard,
     )
@@ -30,6 +31,7 @@ _HOME = {
     "BudgetGuard": _AGENTS + "middleware",
     "Citation": "llama_bedrock.grounding.answers",
     "ContextGuard": _AGENTS + "middleware",
+    "InvalidCallGuard": _AGENTS + "middleware",
     "LoopGuard": _AGENTS + "middleware",
     "RagAnswer": "llama_bedrock.grounding.answers",
     "RagAnswerChunk": "llama_bedrock.grounding.answers",
@@ -50,6 +52,7 @@ __all__ = [
     "BudgetGuard",
     "Citation",
     "ContextGuard",
+    "InvalidCallGuard",
     "LoopGuard",
     "RagAnswer",
     "RagAnswerChunk",

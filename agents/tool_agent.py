@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 
 from llama_bedrock.agents.guards.agent_messages import last_ai_message
 from llama_bedrock.agents.guards.context_guard import ContextGuard
+from llama_bedrock.agents.guards.invalid_call_guard import InvalidCallGuard
 from llama_bedrock.agents.guards.loop_guard import LoopGuard
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def create_tool_agent(
             "url": …}``); all their tools are offered. In async code use ``await load_mcp_tools(…)`` and pass
             ``tools``.
         subagents: Other agents as tools, made with :func:`agent_as_tool`.
-        middleware: Added to LoopGuard and ContextGuard; one of the same class takes the place of a default.
+        middleware: Added to LoopGuard, ContextGuard and InvalidCallGuard; one of the same class takes the
+            place of a default.
         response_format: A schema for the final answer, found in the result as ``structured_response``.
         name: Name of the agent in traces.
         **options: Passed to ``create_agent``: checkpointer, store, context_schema, interrupt_before …
@@ -66,7 +68,7 @@ def create_tool_agent(
         model,
         offered,
         system_prompt=system_prompt or _RULES,
-        middleware=with_defaults(middleware, LoopGuard(), ContextGuard()),
+        middleware=with_defaults(middleware, LoopGuard(), ContextGuard(), InvalidCallGuard()),
         response_format=response_format,
         name=name,
         **options,

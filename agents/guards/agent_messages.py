@@ -6,7 +6,15 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    InvalidToolCall,
+    ToolCall,
+    ToolMessage,
+)
 
 TokenCounter = Callable[[str], int]
 IMAGE_TOKENS = 1_601 * 4
@@ -48,6 +56,25 @@ def refuse_calls(calls: Sequence[ToolCall], text: str, marker: str) -> list[AnyM
         )
         for call in calls
     ]
+
+
+def refuse_unreadable(calls: Sequence[InvalidToolCall]) -> list[AnyMessage]:
+    """A result for each call that could not be read; it tells the model what was wrong."""
+    return [
+        ToolMessage(
+            f"Not run: {reason_of(call)}. Write the call again without that mistake, or answer without it.",
+            name=call["name"] or "unknown",
+            tool_call_id=call["id"] or "",
+            status="error",
+            response_metadata={"llama_bedrock": "unreadable"},
+        )
+        for call in calls
+    ]
+
+
+def reason_of(call: InvalidToolCall) -> str:
+    """Why a call could not be read, as the parser says it, without a full stop."""
+    return (call["error"] or "it could not be read as a call").strip().rstrip(".")
 
 
 def is_marked(message: AnyMessage, marker: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, NotRequired
 
@@ -17,6 +18,7 @@ from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
@@ -291,7 +293,7 @@ def without_images(message: AnyMessage) -> AnyMessage:
 
 def _tool_text(tools: Sequence[Any]) -> str:
     """What the tools take in the prompt, near enough to count it."""
-    return "\n".join(f"{getattr(tool, 'description', tool)} {getattr(tool, 'args', '')}" for tool in tools)
+    return "\n".join(json.dumps(convert_to_openai_tool(tool), default=str) for tool in tools)
 
 
 def _with_summary(

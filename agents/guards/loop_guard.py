@@ -22,6 +22,7 @@ from llama_bedrock.agents.guards.agent_messages import (
     last_ai_message,
     pending_calls,
     refuse_calls,
+    refuse_unreadable,
 )
 
 _WARNED = "loop_guard.warned"
@@ -45,8 +46,8 @@ class LoopGuard(AgentMiddleware[AgentState[Any], Any, Any]):
     again. The second repeat in a row is not run: the model is told. With the last one allowed, the run ends:
     the model is asked once more, without tools, for an answer with what it has.
 
-    A turn with nothing but malformed calls, which would end an agent in silence, is given back to the model,
-    and counts as a repeat.
+    A turn with nothing but calls that cannot be read counts as a repeat, whatever they say: the third in a
+    row ends the run. (`InvalidCallGuard` tells the model what was wrong with them.)
 
     Nothing is kept on the instance: one LoopGuard can serve any number of runs at the same time.
     """
@@ -89,7 +90,7 @@ class LoopGuard(AgentMiddleware[AgentState[Any], Any, Any]):
         if repeats >= self.max_repeats:
             return self._stop(last, run)
         if not calls:
-            return {"jump_to": "model"}  # create_agent tells the model what is wrong with the call
+            return {"messages": refuse_unreadable(last.invalid_tool_calls), "jump_to": "model"}
         if repeats >= 2:
             return {"messages": refuse_calls(calls, _WARNING, _WARNED), "jump_to": "model"}
         return None
@@ -127,6 +128,9 @@ class LoopGuard(AgentMiddleware[AgentState[Any], Any, Any]):
             if not isinstance(message, AIMessage):
                 continue
             calls = [*message.tool_calls, *message.invalid_tool_calls]
+            if calls and not message.tool_calls:
+                streak += 1
+                continue
             keys = {call_key(call["name"], call["args"]) for call in calls}
             free = any(call["name"] in self.may_repeat for call in calls)
             if keys and not free:

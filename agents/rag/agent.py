@@ -17,6 +17,7 @@ from langgraph.runtime import Runtime
 
 from llama_bedrock.agents.guards.agent_messages import current_run, last_ai_message
 from llama_bedrock.agents.guards.context_guard import ContextGuard
+from llama_bedrock.agents.guards.invalid_call_guard import InvalidCallGuard
 from llama_bedrock.agents.guards.loop_guard import LoopGuard
 from llama_bedrock.agents.rag.packing import Packed, as_passage, boundary_for, most_passages, pack
 from llama_bedrock.agents.rag.prompt import stop_reason_of
@@ -85,7 +86,8 @@ def create_rag_agent(
         max_passage_tokens: Most tokens of the passages of one search.
         max_passages_per_document: Most passages of one source document in one search; None for no limit.
         min_score: Documents with a lower ``metadata["score"]`` are not shown; None for no threshold.
-        middleware: Added to LoopGuard and ContextGuard; one of the same class takes the place of a default.
+        middleware: Added to LoopGuard, ContextGuard and InvalidCallGuard; one of the same class takes the
+            place of a default.
         count_tokens: Counts the tokens of a text.
         name: Name of the agent in traces.
         **options: Passed to ``create_agent``: checkpointer, store, response_format, context_schema …
@@ -101,7 +103,9 @@ def create_rag_agent(
         count_tokens=count_tokens,
     )
     system = f"{_RULES}\n\n{instructions.strip()}" if instructions and instructions.strip() else _RULES
-    guards = with_defaults(middleware, LoopGuard(), ContextGuard(count_tokens=count_tokens))
+    guards = with_defaults(
+        middleware, LoopGuard(), ContextGuard(count_tokens=count_tokens), InvalidCallGuard()
+    )
     agent: CompiledStateGraph[Any, Any, Any, Any] = create_agent(
         model,
         [search, *tools],

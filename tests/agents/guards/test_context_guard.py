@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain.tools import tool
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llama_bedrock.agents import ContextGuard, create_tool_agent
@@ -212,3 +213,12 @@ def test_image_results_reach_vision_models_and_others_are_told(scripted, model, 
 def test_settings_out_of_range_are_refused(settings_):
     with pytest.raises(ValueError):
         ContextGuard(**settings_)
+
+
+@pytest.mark.parametrize("schema", [{"type": "object"}, {"type": "object", "additionalProperties": True}, {}])
+def test_tools_without_properties_are_counted_too(scripted, schema):
+    """MCP servers offer tools whose schema is just an object."""
+    tool = StructuredTool(name="now", description="The time.", args_schema=schema, func=lambda **_: "noon")
+    llm, _engine = scripted(["[now()]", "Noon."])
+    result = create_tool_agent(llm, [tool]).invoke({"messages": [("user", "What time is it?")]})
+    assert result["messages"][-1].text == "Noon."

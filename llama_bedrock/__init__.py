@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llama_bedrock.completion import LlamaBedrock
     from llama_bedrock.errors import LlamaBedrockError
     from llama_bedrock.guardrails import Guardrails
-    from llama_bedrock.prompts.render import RenderedPrompt
+    from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
     from llama_bedrock.transport.connection import Timeout
     from llama_bedrock.transport.limiter import AdaptiveConcurrency
 
@@ -27,7 +27,7 @@ _HOMES = {
     "LlamaBedrockError": "errors",
     "LlamaLifecycleWarning": "catalog",
     "ModelInfo": "catalog",
-    "RenderedPrompt": "prompts.render",
+    "RenderedPrompt": "prompts.rendered_prompt",
     "ResolvedModel": "catalog",
     "Timeout": "transport.connection",
     "resolve_model": "catalog",

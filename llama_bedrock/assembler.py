@@ -7,7 +7,6 @@ token at a time, and adds up the chunks it gets. No I/O.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessageChunk
@@ -98,39 +97,6 @@ class LeadFilter:
         return text
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What the service says about the call, gathered over its chunks."""
-
-    text_parts: list[str] = field(default_factory=list)
-    prompt_tokens: int | None = None
-    output_tokens: int | None = None
-    stop_reason: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, chunk: GenerationChunk) -> None:
-        if chunk.text:
-            self.text_parts.append(chunk.text)
-        if chunk.prompt_tokens is not None:
-            self.prompt_tokens = chunk.prompt_tokens
-        if chunk.output_tokens is not None:
-            self.output_tokens = chunk.output_tokens
-        if chunk.stop_reason is not None:
-            self.stop_reason = chunk.stop_reason
-        if chunk.metrics is not None:
-            self.metadata["invocation_metrics"] = chunk.metrics
-        if chunk.guardrail_action is not None:
-            self.metadata["guardrail_action"] = chunk.guardrail_action
-        if chunk.guardrail_trace is not None:
-            self.metadata["guardrail_trace"] = chunk.guardrail_trace
-        if chunk.latency is not None:
-            self.metadata["latency"] = chunk.latency
-        if chunk.service_tier is not None:
-            self.metadata["service_tier"] = chunk.service_tier
-        if chunk.request_id is not None:
-            self.metadata["request_id"] = chunk.request_id
-
-
 class ResponseAssembler:
     """Turns what the service sends into `AIMessageChunk`s that add up to the answer.
 
@@ -163,7 +129,8 @@ class ResponseAssembler:
         self._parser = parser
         self._json = json_content
         self._lead = LeadFilter(headers) if strip_leading else None
-        self._tally = _Tally()
+        self._texts: list[str] = []
+        self._latest: GenerationChunk | None = None
         self._metadata = metadata or {}
 
     @property
@@ -174,12 +141,15 @@ class ResponseAssembler:
     @property
     def text(self) -> str:
         """The raw text the model has written so far."""
-        return "".join(self._tally.text_parts)
+        return "".join(self._texts)
 
     def feed(self, chunk: GenerationChunk) -> list[AIMessageChunk]:
         """Take one chunk from the transport; return what it adds to the answer."""
-        self._tally.add(chunk)
-        text = self._visible(chunk.text) if chunk.text else ""
+        self._latest = chunk
+        if not chunk.text:
+            return []
+        self._texts.append(chunk.text)
+        text = self._visible(chunk.text)
         if not text:
             return []
         if self._parser is None and self._json is None:
@@ -188,17 +158,17 @@ class ResponseAssembler:
 
     def finish(self) -> list[AIMessageChunk]:
         """Return the text held back, and last the chunk with usage, stop reason and metadata."""
-        tally = self._tally
+        said = self._latest
         held = "" if self._lead is None else self._lead.close()
         rest = self._filter.feed(held) + self._filter.close()
         stop_reason = self._stop_reason()
         cut = "stop_sequence" if self._filter.matched in self._user_stops else stop_reason
         chunks = to_chunks([*self._read(rest), *self._close(cut)])
         usage = usage_metadata(
-            estimate_tokens(self._prompt) if tally.prompt_tokens is None else tally.prompt_tokens,
-            estimate_tokens(self.text) if tally.output_tokens is None else tally.output_tokens,
+            _counted(said.prompt_tokens if said else None, self._prompt),
+            _counted(said.output_tokens if said else None, self.text),
         )
-        metadata = {**self._metadata, **tally.metadata, "stop_reason": stop_reason}
+        metadata = {**self._metadata, **(said.metadata if said else {}), "stop_reason": stop_reason}
         if self._filter.matched in self._user_stops:
             metadata["stop_sequence"] = self._filter.matched
         last = AIMessageChunk(
@@ -231,6 +201,12 @@ class ResponseAssembler:
         return found
 
     def _stop_reason(self) -> str | None:
-        if self._tally.metadata.get("guardrail_action") == "INTERVENED":
+        said = self._latest
+        if said is not None and said.metadata.get("guardrail_action") == "INTERVENED":
             return "guardrail_intervened"
-        return "stop" if self.done else self._tally.stop_reason
+        return "stop" if self.done or said is None else said.stop_reason
+
+
+def _counted(count: int | None, text: str) -> int:
+    """Return the service's count, or an estimate where an answer was left before it gave one."""
+    return estimate_tokens(text) if count is None else count

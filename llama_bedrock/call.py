@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llama_bedrock.assembler import ResponseAssembler
 from llama_bedrock.prompts.content import TextPart
 from llama_bedrock.prompts.conversation import Conversation, Turn, build_conversation
-from llama_bedrock.prompts.render import RenderedPrompt, render, with_instructions
+from llama_bedrock.prompts.render import render, with_instructions
+from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
 from llama_bedrock.prompts.special_tokens import END_TOKENS
 from llama_bedrock.settings import MODEL_PROVIDER, BedrockLlama, CallOptions
 from llama_bedrock.tools.expected_answer import ExpectedAnswer
@@ -163,4 +164,6 @@ def _request(
         top_p=options.top_p,
         max_tokens=options.max_tokens,
     )
-    return llm.invoke_request(body, options, suffix)
+    if options.guardrails is not None and (config := options.guardrails.body_config(suffix)):
+        body["amazon-bedrock-guardrailConfig"] = config
+    return InvokeRequest(options.model.model_id, body, options.request_options)

@@ -6,29 +6,32 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from pydantic import model_validator
 
-from llama_bedrock.choices import Dialect
+from llama_bedrock.catalog import model_profile
+from llama_bedrock.choices import Dialect, StructuredOutputMethod
+from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
 from llama_bedrock.settings import BedrockLlama
 from llama_bedrock.version import __version__
 
 # What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
 if TYPE_CHECKING:
-    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-    from langchain_core.language_models.base import LangSmithParams
-    from langchain_core.language_models.model_profile import ModelProfile
-    from langchain_core.runnables import Runnable
-    from langchain_core.tools import BaseTool
-
     from llama_bedrock.call import PreparedCall
     from llama_bedrock.fallbacks import Candidate
-    from llama_bedrock.prompts.render import RenderedPrompt
-    from llama_bedrock.structured_output import Method
     from llama_bedrock.tools.spec import ToolSpec
+
+_ANSWER_FORM = frozenset(
+    ["tools", "tool_choice", "tool_dialect", "strict", "parallel_tool_calls", "response_format"]
+)
 
 IMAGE_TOKENS = 1601 * 4
 """Most tokens of one image: four tiles of 1601 (Bedrock user guide, fine-tuning of Llama 3.2 vision)."""
@@ -50,9 +53,12 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         streaming: Stream also where `invoke` is called.
         tool_dialect: How tools are asked for: ``"pythonic"`` (``[f(a=1)]``, the most accurate) or ``"json"``.
 
-    The other settings are those of `BedrockLlama`; temperature, top_p, max_tokens, stop, model, guardrails,
-    latency, request_metadata and special_tokens can also be given with a call.
+    `help` shows all arguments, those of `BedrockLlama` and `BedrockConnection` too; any other is refused.
+    temperature, top_p, max_tokens, stop, model, guardrails, latency, service_tier, request_metadata and
+    special_tokens can also be given with a call.
     """
+
+    model_config = BedrockLlama.model_config  # LangChain's, which ignores what it does not know, would win
 
     streaming: bool = False
     tool_dialect: Dialect = "pythonic"
@@ -71,10 +77,10 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        for candidate in self.candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
-                chunk = self.sync_transport(call.region).invoke(call.request)
+                chunk = self._sync_transport(call.region).invoke(call.request)
                 return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
         raise AssertionError("the last candidate returns or raises")
 
@@ -85,10 +91,10 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        for candidate in self.candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
-                chunk = await self.async_transport(call.region).invoke(call.request)
+                chunk = await self._async_transport(call.region).invoke(call.request)
                 return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
         raise AssertionError("the last candidate returns or raises")
 
@@ -99,11 +105,11 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for candidate in self.candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
                 assembler = call.assembler
-                with closing(self.sync_transport(call.region).stream(call.request)) as chunks:
+                with closing(self._sync_transport(call.region).stream(call.request)) as chunks:
                     for chunk in chunks:
                         for message in assembler.feed(chunk):
                             candidate.committed = True
@@ -120,11 +126,11 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for candidate in self.candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
                 assembler = call.assembler
-                async with aclosing(self.async_transport(call.region).stream(call.request)) as chunks:
+                async with aclosing(self._async_transport(call.region).stream(call.request)) as chunks:
                     async for chunk in chunks:
                         for message in assembler.feed(chunk):
                             candidate.committed = True
@@ -166,13 +172,16 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         normalise_tool_choice(tool_choice, specs)
         options = {"tool_choice": tool_choice, "strict": strict, "parallel_tool_calls": parallel_tool_calls}
         given = {key: value for key, value in options.items() if value is not None}
-        return self.bind(tools=[_bound_tool(spec) for spec in specs], **given, **kwargs)
+        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(
+            tools=[_bound_tool(spec) for spec in specs], **given, **kwargs
+        )
+        return bound
 
     def with_structured_output(
         self,
         schema: dict[str, Any] | type,
         *,
-        method: Method = "json_schema",
+        method: StructuredOutputMethod = "json_schema",
         include_raw: bool = False,
         strict: bool | None = None,
         max_repairs: int = 1,
@@ -226,7 +235,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
 
         given = {**kwargs, "tools": tools, "tool_choice": tool_choice}
         expected = ExpectedAnswer.take_from(given, self.tool_dialect)
-        options = self.call_options(None, given)
+        options = self._call_options(None, given)
         return render_messages(self._convert_input(messages).to_messages(), options, expected)
 
     def get_num_tokens(self, text: str) -> int:
@@ -266,7 +275,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {**self.identifying_settings(), "tool_dialect": self.tool_dialect}
+        return self._answer_settings()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -278,9 +287,14 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        from llama_bedrock.catalog import model_profile
-
         return model_profile(self.resolve())
+
+    def _profile(self) -> ModelProfile | None:
+        return self._resolve_model_profile()
+
+    @classmethod
+    def _call_arguments(cls) -> frozenset[str]:
+        return super()._call_arguments() | _ANSWER_FORM
 
     # -- one call ------------------------------------------------------------------------------------------
 
@@ -296,7 +310,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
 
         overrides = dict(kwargs)
         expected = ExpectedAnswer.take_from(overrides, self.tool_dialect)
-        return prepare(self, messages, self.options_for(candidate, stop, overrides), expected)
+        return prepare(self, messages, self._options_for(candidate, stop, overrides), expected)
 
 
 def _bound_tool(spec: ToolSpec) -> dict[str, Any]:

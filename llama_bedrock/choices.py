@@ -16,5 +16,11 @@ SpecialTokens = Literal["escape", "error", "allow"]
 Latency = Literal["standard", "optimized"]
 """Bedrock's latency classes."""
 
+ServiceTier = Literal["priority", "default", "flex", "reserved"]
+"""Bedrock's service tiers; Llama is served in ``"default"`` only."""
+
 ImportFormat = Literal["bedrock", "openai-completion", "openai-chat"]
 """Body formats of imported models (Bedrock user guide, "Invoke your imported model")."""
+
+StructuredOutputMethod = Literal["json_schema", "function_calling", "json_mode"]
+"""How an object is asked for: as JSON, as the arguments of a call, or as JSON of any shape."""

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
@@ -19,8 +20,6 @@ from llama_bedrock.version import __version__
 
 # What only a call needs is imported by the call, as in chat_model.
 if TYPE_CHECKING:
-    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-
     from llama_bedrock.call import PreparedCall
     from llama_bedrock.fallbacks import Candidate
 
@@ -45,6 +44,8 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         streaming: Stream also where `invoke` is called.
         special_tokens: ``"escape"`` or ``"error"`` where parts of the prompt come from others.
     """
+
+    model_config = BedrockLlama.model_config  # LangChain's, which ignores what it does not know, would win
 
     streaming: bool = False
     special_tokens: SpecialTokens = "allow"
@@ -91,10 +92,10 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        for candidate in self.candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
-                with closing(self.sync_transport(call.region).stream(call.request)) as chunks:
+                with closing(self._sync_transport(call.region).stream(call.request)) as chunks:
                     for chunk in chunks:
                         for message in call.assembler.feed(chunk):
                             candidate.committed = True
@@ -112,10 +113,10 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        for candidate in self.candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
-                async with aclosing(self.async_transport(call.region).stream(call.request)) as chunks:
+                async with aclosing(self._async_transport(call.region).stream(call.request)) as chunks:
                     async for chunk in chunks:
                         for message in call.assembler.feed(chunk):
                             candidate.committed = True
@@ -127,18 +128,18 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
                 return
 
     def _complete(self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]) -> Generation:
-        for candidate in self.candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
-                chunk = self.sync_transport(call.region).invoke(call.request)
+                chunk = self._sync_transport(call.region).invoke(call.request)
                 return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
         raise AssertionError("the last candidate returns or raises")
 
     async def _acomplete(self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]) -> Generation:
-        for candidate in self.candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
-                chunk = await self.async_transport(call.region).invoke(call.request)
+                chunk = await self._async_transport(call.region).invoke(call.request)
                 return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
         raise AssertionError("the last candidate returns or raises")
 
@@ -147,7 +148,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     ) -> PreparedCall:
         from llama_bedrock.call import prepare_completion
 
-        return prepare_completion(self, prompt, self.options_for(candidate, stop, kwargs))
+        return prepare_completion(self, prompt, self._options_for(candidate, stop, kwargs))
 
     def get_num_tokens(self, text: str) -> int:
         """Estimate the number of tokens of a text; `custom_get_token_ids` is used where it is set."""
@@ -161,7 +162,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return self.identifying_settings()
+        return self._answer_settings()
 
 
 def _info(message: AIMessageChunk) -> dict[str, Any] | None:

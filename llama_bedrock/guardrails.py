@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from llama_bedrock.transport.request import RequestOption
+
 _ALIASES = {"guardrailIdentifier": "id", "guardrailVersion": "version", "streamProcessingMode": "stream_mode"}
 _TRACE = {True: "ENABLED", False: "DISABLED", "enabled": "ENABLED", "disabled": "DISABLED"}
+_VERSION = re.compile(r"[1-9][0-9]{0,7}|DRAFT")
+
+
+def _version(value: str) -> str:
+    if not _VERSION.fullmatch(value):
+        raise ValueError(f"guardrail version {value!r}: a number from 1, or 'DRAFT'")
+    return value
+
+
+_TRAVELS = {
+    "id": RequestOption("X-Amzn-Bedrock-GuardrailIdentifier", "guardrailIdentifier"),
+    "version": RequestOption("X-Amzn-Bedrock-GuardrailVersion", "guardrailVersion", write=_version),
+    "trace": RequestOption("X-Amzn-Bedrock-Trace", "trace", ("ENABLED", "DISABLED", "ENABLED_FULL")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,15 @@ class Guardrails:
             fields["stream_mode"] = {"SYNC": "SYNCHRONOUS", "ASYNC": "ASYNCHRONOUS"}.get(mode, mode)
         fields["version"] = str(fields.get("version", "DRAFT"))
         return cls(**fields)
+
+    def request_options(self) -> dict[RequestOption, str]:
+        """Return what of it travels beside the body.
+
+        Raises:
+            ValueError: A value the service would refuse.
+        """
+        given = {name: getattr(self, name) for name in _TRAVELS}
+        return {_TRAVELS[name]: _TRAVELS[name].encode(name, v) for name, v in given.items() if v is not None}
 
     def tag_suffix(self) -> str | None:
         """Return a fresh suffix for one request's tags, so that no text can close them; None without tags."""

@@ -1,53 +1,175 @@
-"""What the chat model and the completion model share: settings, model resolution, the request of a call."""
+"""What models and knowledge bases are configured with, and what follows from it: the connection, and the
+options of each call.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
 
 from langchain_core.utils import secret_from_env
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
-from llama_bedrock.choices import ImportFormat, Latency, PromptFormat, SpecialTokens
+from llama_bedrock.catalog import ResolvedModel, resolve_model, warn_lifecycle
+from llama_bedrock.choices import ImportFormat, Latency, PromptFormat, ServiceTier, SpecialTokens
 from llama_bedrock.guardrails import Guardrails
-from llama_bedrock.transport.connection import Timeout, TransportSettings
+from llama_bedrock.transport.connection import Timeout, TransportSettings, without_password
+from llama_bedrock.transport.request import RequestOption, write_metadata
+from llama_bedrock.unknown_arguments import STRICT, StrictArguments, refuse_unknown
 
 # What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
 if TYPE_CHECKING:
-    from llama_bedrock.catalog import ResolvedModel
     from llama_bedrock.fallbacks import Candidate
     from llama_bedrock.transport.aio import AsyncTransport
-    from llama_bedrock.transport.request import InvokeRequest
     from llama_bedrock.transport.sync import SyncTransport
 
+    Secret = SecretStr | str | None
+else:
+    Secret = SecretStr | None
 
 MODEL_PROVIDER = "llama_bedrock"
 
-_CALL_SETTINGS = frozenset(
-    {
-        "model",
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "guardrails",
-        "latency",
-        "service_tier",
-        "request_metadata",
-        "special_tokens",
-    }
-)
+_SAMPLING = {"model", "temperature", "top_p", "max_tokens", "stop", "guardrails", "special_tokens"}
 _CALL_ALIASES = {"max_gen_len": "max_tokens", "model_id": "model", "stop_sequences": "stop"}
+# LangChain's own, which every model is given: the last two only name a schema in traces.
+_LANGCHAIN_ARGUMENTS = {"stream", "ls_structured_output_format", "structured_output_format"}
+
+# Settings that change how a call is made, but not what is answered.
+_NO_PART_IN_THE_ANSWER = frozenset({
+    "name", "cache", "verbose", "callbacks", "tags", "metadata", "custom_get_token_ids", "rate_limiter",
+    "disable_streaming", "profile", "aws_access_key_id", "aws_secret_access_key", "aws_session_token",
+    "api_key", "client", "config", "timeout", "max_retries", "model_ready_timeout", "max_connections",
+    "max_response_mb", "limiter", "streaming", "request_metadata",
+})  # fmt: skip
+
+
+class _Transports:
+    """The transports of one model, each with the settings it was made from.
+
+    A setting that changes leads to another transport, and a copy of a model begins with none: no key and no
+    connection is ever shared.
+    """
+
+    def __init__(self) -> None:
+        self._sync: dict[TransportSettings, SyncTransport] = {}
+        self._async: dict[TransportSettings, AsyncTransport] = {}
+
+    def of_sync(self, settings: TransportSettings) -> SyncTransport:
+        if settings not in self._sync:
+            from llama_bedrock.transport.sync import SyncTransport
+
+            self._sync[settings] = SyncTransport(settings)
+        return self._sync[settings]
+
+    def of_async(self, settings: TransportSettings) -> AsyncTransport:
+        if settings not in self._async:
+            from llama_bedrock.transport.aio import AsyncTransport
+
+            self._async[settings] = AsyncTransport(settings)
+        return self._async[settings]
+
+    async def aclose(self) -> None:
+        for transport in list(self._async.values()):
+            await transport.aclose()
+
+    def __copy__(self) -> _Transports:
+        return _Transports()
+
+    def __deepcopy__(self, memo: object) -> _Transports:
+        return _Transports()
+
+    def __reduce__(self) -> tuple[type[_Transports], tuple[()]]:
+        return _Transports, ()
+
+
+class BedrockConnection(StrictArguments):
+    """How to reach Bedrock, named as in langchain-aws.
+
+    Args:
+        region_name: AWS region; else the ARN's, ``AWS_REGION``, ``AWS_DEFAULT_REGION`` or the profile's.
+        endpoint_url: Another endpoint, such as a VPC endpoint or the local one.
+        credentials_profile_name: Profile of the AWS configuration files.
+        aws_access_key_id: With `aws_secret_access_key`, static credentials; else boto3's credential chain.
+        aws_secret_access_key: See `aws_access_key_id`.
+        aws_session_token: Session token of temporary credentials.
+        api_key: Bedrock API key (bearer token) of this instance, default ``AWS_BEARER_TOKEN_BEDROCK``. It is
+            never put into the environment.
+        client: A boto3 client of your own, for synchronous calls: ``bedrock-runtime`` for models,
+            ``bedrock-agent-runtime`` for knowledge bases.
+        config: A botocore ``Config`` of your own.
+        timeout: Seconds for the whole call, or a `Timeout` with a bound for each phase.
+        max_retries: Most retries of a call that failed in a way worth repeating. Default: what `config` or
+            the AWS configuration says, else 4.
+        max_response_mb: Megabytes of the longest answer that is read; default 64.
+    """
+
+    region_name: str | None = None
+    endpoint_url: str | None = None
+    credentials_profile_name: str | None = None
+    aws_access_key_id: Secret = None
+    aws_secret_access_key: Secret = None
+    aws_session_token: Secret = None
+    api_key: Secret = Field(default_factory=secret_from_env("AWS_BEARER_TOKEN_BEDROCK", default=None))
+    client: Any = Field(default=None, exclude=True)
+    config: Any = Field(default=None, exclude=True)
+    timeout: float | Timeout | None = None
+    max_retries: int | None = Field(default=None, ge=0)
+    max_response_mb: float = Field(default=64.0, gt=0)
+
+    _transports: _Transports = PrivateAttr(default_factory=_Transports)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Hand on to LangChain's own hook, which pydantic's for private attributes would replace."""
+        super().model_post_init(context)
+
+    @model_validator(mode="after")
+    def _check_credentials(self) -> Self:
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
+            raise ValueError(
+                "aws_access_key_id and aws_secret_access_key belong together: give both or neither"
+            )
+        return self
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied._transports = _Transports()
+        return copied
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, without_password(value) if name == "endpoint_url" and value else value
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections; later calls open new ones."""
+        await self._transports.aclose()
+
+    def _transport_settings(self, region: str | None = None) -> TransportSettings:
+        """Return the transport's settings, for a region or for that of the settings."""
+        client = self.client
+        if client is not None and region not in (None, str(client.meta.region_name)):
+            client = None
+        return TransportSettings(
+            region_name=region or self.region_name,
+            endpoint_url=self.endpoint_url,
+            credentials_profile_name=self.credentials_profile_name,
+            aws_access_key_id=_plain(self.aws_access_key_id),
+            aws_secret_access_key=_plain(self.aws_secret_access_key),
+            aws_session_token=_plain(self.aws_session_token),
+            api_key=_plain(self.api_key),
+            config=self.config,
+            client=client,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            max_response_mb=self.max_response_mb,
+        )
+
+    def _sync_transport(self, region: str | None = None) -> SyncTransport:
+        return self._transports.of_sync(self._transport_settings(region))
+
+    def _async_transport(self, region: str | None = None) -> AsyncTransport:
+        return self._transports.of_async(self._transport_settings(region))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +183,11 @@ class CallOptions:
     max_tokens: int | None
     stop: tuple[str, ...]
     guardrails: Guardrails | None
-    latency: Latency | None
-    service_tier: str | None
-    request_metadata: Mapping[str, str] | None
     special_tokens: SpecialTokens
+    request_options: Mapping[RequestOption, str]
 
 
-class BedrockLlama(BaseModel):
+class BedrockLlama(BedrockConnection):
     """Settings of a Llama on Amazon Bedrock.
 
     Args:
@@ -75,23 +195,10 @@ class BedrockLlama(BaseModel):
             ARN. Alias: `model_id`.
         prompt_format: Prompt format of the model, needed only where an ARN hides the family.
         import_format: Body format of an imported model; Bedrock chooses by the fields of the body.
-        region_name: AWS region; else the ARN's, ``AWS_REGION``, ``AWS_DEFAULT_REGION`` or the profile's.
-        endpoint_url: Another endpoint, such as a VPC endpoint or the local one.
-        credentials_profile_name: Profile of the AWS configuration files.
-        aws_access_key_id: With `aws_secret_access_key`, static credentials; else boto3's credential chain.
-        aws_secret_access_key: See `aws_access_key_id`.
-        aws_session_token: Session token of temporary credentials.
-        api_key: Bedrock API key (bearer token) of this instance, default ``AWS_BEARER_TOKEN_BEDROCK``. It is
-            never put into the environment.
-        client: A boto3 ``bedrock-runtime`` client of your own, for synchronous calls.
-        config: A botocore ``Config`` of your own.
         temperature: 0 to 1; the service's default is 0.5.
         top_p: 0 to 1; the service's default is 0.9.
         max_tokens: Most tokens to generate; the service's default is 512. Alias: `max_gen_len`.
         stop: Strings that end the answer; applied here, because Llama on Bedrock has no stop field.
-        timeout: Seconds for the whole call, or a `Timeout` with a bound for each phase.
-        max_retries: Most retries of a call that failed in a way worth repeating. Default: what `config` or
-            the AWS configuration says, else 4.
         model_ready_timeout: Seconds to keep trying while an imported model is being loaded.
         max_connections: Most connections of a pool, one pool per event loop and one for all threads.
         guardrails: A Bedrock guardrail, as `Guardrails` or a dict of its fields.
@@ -106,29 +213,17 @@ class BedrockLlama(BaseModel):
         limiter: Concurrency limiter that adapts to throttling; share one among models of one quota.
     """
 
-    model_config = ConfigDict(
-        arbitrary_types_allowed=True,
-        extra="forbid",
-        populate_by_name=True,
-        protected_namespaces=(),
-        defer_build=True,  # pydantic builds validators with the first instance: imports stay cheap
-    )
+    model_config = ConfigDict(**STRICT, defer_build=True)  # validators are built with the first instance
 
-    model: str = Field(validation_alias=AliasChoices("model", "model_id"))
+    if TYPE_CHECKING:  # type checkers cannot see aliases
+        model: str = ""
+        model_id: str = ""
+        max_gen_len: int | None = None
+        stop_sequences: list[str] | str | None = None
+    else:
+        model: str = Field(validation_alias=AliasChoices("model", "model_id"))
     prompt_format: PromptFormat | None = None
     import_format: ImportFormat = "bedrock"
-
-    region_name: str | None = None
-    endpoint_url: str | None = None
-    credentials_profile_name: str | None = None
-    aws_access_key_id: SecretStr | None = None
-    aws_secret_access_key: SecretStr | None = None
-    aws_session_token: SecretStr | None = None
-    api_key: SecretStr | None = Field(
-        default_factory=secret_from_env("AWS_BEARER_TOKEN_BEDROCK", default=None)
-    )
-    client: Any = Field(default=None, exclude=True)
-    config: Any = Field(default=None, exclude=True)
 
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_p: float | None = Field(default=None, ge=0, le=1)
@@ -138,45 +233,45 @@ class BedrockLlama(BaseModel):
     stop: list[str] | str | None = Field(
         default=None, validation_alias=AliasChoices("stop", "stop_sequences")
     )
-    timeout: float | Timeout | None = None
-    max_retries: int | None = Field(default=None, ge=0)
     model_ready_timeout: float = Field(default=300.0, ge=0)
     max_connections: int = Field(default=1000, ge=1)
 
     guardrails: Guardrails | dict[str, Any] | None = None
     trace: bool | None = None
-    latency: Latency | None = None
-    service_tier: str | None = None
-    request_metadata: dict[str, str] | None = None
+    latency: Annotated[
+        Latency | None,
+        RequestOption(
+            "X-Amzn-Bedrock-PerformanceConfig-Latency", "performanceConfigLatency", get_args(Latency)
+        ),
+    ] = None
+    service_tier: Annotated[
+        ServiceTier | None,
+        RequestOption("X-Amzn-Bedrock-Service-Tier", "serviceTier", get_args(ServiceTier)),
+    ] = None
+    request_metadata: Annotated[
+        dict[str, str] | None,
+        RequestOption("X-Amzn-Bedrock-Request-Metadata", "requestMetadata", write=write_metadata),
+    ] = None
     special_tokens: SpecialTokens = "escape"
     fallback_models: list[str] = Field(default_factory=list)
     fallback_regions: list[str] = Field(default_factory=list)
     limiter: Any = Field(default=None, exclude=True)
 
-    _resolved: dict[str, ResolvedModel] = PrivateAttr(default_factory=dict)
-    _sync: dict[str | None, SyncTransport] = PrivateAttr(default_factory=dict)
-    _async: dict[str | None, AsyncTransport] = PrivateAttr(default_factory=dict)
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Hand on to LangChain's own hook, which pydantic's for private attributes would replace."""
-        super().model_post_init(context)
+    _resolved: dict[tuple[str | None, ...], ResolvedModel] = PrivateAttr(default_factory=dict)
 
     @field_validator("guardrails", mode="plain")
     @classmethod
     def _read_guardrails(cls, value: Any) -> Guardrails | None:
         return Guardrails.from_value(value)
 
-    @model_validator(mode="after")
-    def _check_llama_settings(self) -> Self:
-        """Refuse what no call could succeed with, as early as it can be known without AWS settings."""
-        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
-            raise ValueError(
-                "aws_access_key_id and aws_secret_access_key belong together: give both or neither"
-            )
-        from llama_bedrock.catalog import warn_lifecycle
+    @field_validator("stop", mode="after")
+    @classmethod
+    def _list_stop(cls, value: list[str] | str | None) -> list[str] | None:
+        return [value] if isinstance(value, str) else value
 
-        if isinstance(self.stop, str):
-            self.stop = [self.stop]
+    @model_validator(mode="after")
+    def _check_model(self) -> Self:
+        """Refuse what no call could succeed with, as early as it can be known without AWS settings."""
         resolved = self.resolve(region=self.region_name)
         for region in self.fallback_regions:
             for model in (None, *self.fallback_models):
@@ -184,6 +279,19 @@ class BedrockLlama(BaseModel):
         warn_lifecycle(resolved)
         self._warn_long_output(self.max_tokens, resolved)
         return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        old = self.__dict__.get("profile")
+        derived = (
+            old is not None and name in ("model", "model_id", "prompt_format") and old == self._profile()
+        )
+        super().__setattr__(name, value)
+        self.__dict__.pop("_serialized", None)  # LangChain keeps what traces show
+        if derived:
+            super().__setattr__("profile", self._profile())
+
+    def _profile(self) -> Any:
+        return None
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -195,7 +303,31 @@ class BedrockLlama(BaseModel):
             "api_key": "AWS_BEARER_TOKEN_BEDROCK",
         }
 
-    def call_options(
+    def bind(self, **kwargs: Any) -> Any:
+        """Return the model with arguments of its calls bound.
+
+        Raises:
+            UnknownArgumentError: A call takes no such argument.
+        """
+        refuse_unknown(f"a call of {type(self).__name__}", kwargs, self._call_arguments())
+        return super().bind(**kwargs)  # type: ignore[misc]  # of the LangChain base beside this one
+
+    @classmethod
+    def _call_arguments(cls) -> frozenset[str]:
+        """Return what a call takes, aliases included."""
+        return frozenset({*_SAMPLING, *_CALL_ALIASES, *cls._request_options(), *_LANGCHAIN_ARGUMENTS})
+
+    @classmethod
+    def _request_options(cls) -> dict[str, RequestOption]:
+        """Return the settings that travel beside the body: those whose field says how."""
+        return {
+            name: option
+            for name, info in cls.model_fields.items()
+            for option in info.metadata
+            if isinstance(option, RequestOption)
+        }
+
+    def _call_options(
         self, stop: Sequence[str] | None, overrides: Mapping[str, Any], region: str | None = None
     ) -> CallOptions:
         """Merge the model's settings with those of one call.
@@ -206,90 +338,83 @@ class BedrockLlama(BaseModel):
             region: Region the call goes to; None leaves the model id as it is.
 
         Raises:
-            TypeError: A setting is unknown; nothing is dropped silently.
+            UnknownArgumentError: A setting is unknown; nothing is dropped silently.
             ValueError: A value is out of range, or the model is unknown.
         """
+        refuse_unknown(f"a call of {type(self).__name__}", overrides, self._call_arguments())
         given = {_CALL_ALIASES.get(key, key): value for key, value in overrides.items() if value is not None}
-        given_stop = given.pop("stop", None) if stop is None else stop
-        unknown = sorted(set(given) - _CALL_SETTINGS)
-        if unknown:
-            raise TypeError(
-                f"{', '.join(unknown)}: no setting of Llama on Bedrock; "
-                f"a call takes {', '.join(sorted(_CALL_SETTINGS | {'stop'}))}"
-            )
-        resolved = self.resolve(given.get("model"), region)
-        max_tokens = given.get("max_tokens", self.max_tokens)
+        settings = {name: getattr(self, name) for name in (*_SAMPLING, *self._request_options())} | given
+        resolved = self.resolve(settings["model"], region)
         if "max_tokens" in given:
-            self._warn_long_output(max_tokens, resolved)
-        guardrails = Guardrails.from_value(given.get("guardrails", self.guardrails))
+            self._warn_long_output(given["max_tokens"], resolved)
+        guardrails = Guardrails.from_value(settings["guardrails"])
         if guardrails is not None and guardrails.trace is None and self.trace is not None:
             guardrails = replace(guardrails, trace="ENABLED" if self.trace else "DISABLED")
-        stops = self.stop if given_stop is None else given_stop
+        stops = settings["stop"] if stop is None else stop
+        if settings["special_tokens"] not in get_args(SpecialTokens):
+            choices = ", ".join(get_args(SpecialTokens))
+            raise ValueError(f"special_tokens={settings['special_tokens']!r}: one of {choices}")
+        options = {
+            option: option.encode(name, settings[name])
+            for name, option in self._request_options().items()
+            if settings[name] is not None
+        }
         return CallOptions(
             model=resolved,
             region=region,
-            temperature=_in_range("temperature", given.get("temperature", self.temperature), 0, 1),
-            top_p=_in_range("top_p", given.get("top_p", self.top_p), 0, 1),
-            max_tokens=_in_range("max_tokens", max_tokens, 1, None),
+            temperature=_in_range("temperature", settings["temperature"], 0, 1),
+            top_p=_in_range("top_p", settings["top_p"], 0, 1),
+            max_tokens=_in_range("max_tokens", settings["max_tokens"], 1, None),
             stop=(stops,) if isinstance(stops, str) else tuple(stops or ()),
             guardrails=guardrails,
-            latency=given.get("latency", self.latency),
-            service_tier=given.get("service_tier", self.service_tier),
-            request_metadata=given.get("request_metadata", self.request_metadata),
-            special_tokens=given.get("special_tokens", self.special_tokens),
+            special_tokens=settings["special_tokens"],
+            request_options=options | (guardrails.request_options() if guardrails else {}),
         )
 
-    def options_for(
+    def _options_for(
         self, candidate: Candidate, stop: Sequence[str] | None, overrides: Mapping[str, Any]
     ) -> CallOptions:
         """Merge the settings of one call: the model's own, the call's, and the candidate's."""
-        given = {key: value for key, value in overrides.items() if key != "stream"}
+        given = {key: value for key, value in overrides.items() if key not in _LANGCHAIN_ARGUMENTS}
         if candidate.model is not None:
             given["model"] = candidate.model
-        return self.call_options(stop, given, self.region(candidate))
+            given.pop("model_id", None)
+        return self._call_options(stop, given, self._region(candidate))
 
-    def identifying_settings(self) -> dict[str, Any]:
-        """Return the settings that change what the model answers, for caches and traces."""
-        names = ("model", "prompt_format", "temperature", "top_p", "max_tokens", "stop", "special_tokens")
-        return {name: getattr(self, name) for name in names}
+    def _answer_settings(self) -> dict[str, Any]:
+        """Return the settings that change what is answered, for caches and traces."""
+        names = [name for name in type(self).model_fields if name not in _NO_PART_IN_THE_ANSWER]
+        settings = {name: getattr(self, name) for name in names}
+        settings["guardrails"] = asdict(self.guardrails) if isinstance(self.guardrails, Guardrails) else None
+        connection = self._transport_settings()
+        meta = getattr(self.client, "meta", None)
+        settings["region_name"] = getattr(meta, "region_name", None) or connection.region()
+        settings["endpoint_url"] = getattr(meta, "endpoint_url", None) or self.endpoint_url
+        if settings["endpoint_url"]:
+            settings["endpoint_url"] = without_password(settings["endpoint_url"])
+        return settings
 
     def resolve(self, model: str | None = None, region: str | None = None) -> ResolvedModel:
-        """Return what the catalogue knows of the model, and the id to call in the region."""
-        from llama_bedrock.catalog import resolve_model
+        """Return what the catalogue knows of the model, and the id to call in the region.
 
+        Args:
+            model: Model id or ARN; None for that of the settings.
+            region: AWS region; None leaves the id as it is.
+        """
         model = model or self.model
-        key = f"{region} {model}"
+        own_format = self.prompt_format if model == self.model or model.startswith("arn:") else None
+        key = (model, region, own_format)
         if key not in self._resolved:
-            own_format = self.prompt_format if model == self.model or model.startswith("arn:") else None
             self._resolved[key] = resolve_model(model, region, prompt_format=own_format)
         return self._resolved[key]
 
-    def invoke_request(self, body: dict[str, Any], options: CallOptions, suffix: str | None) -> InvokeRequest:
-        """Build the request of a body; `suffix` is that of the guardrail tags in its prompt."""
-        from llama_bedrock.transport.request import InvokeRequest
-
-        guardrails = options.guardrails
-        if guardrails is not None and (config := guardrails.body_config(suffix)):
-            body["amazon-bedrock-guardrailConfig"] = config
-        return InvokeRequest(
-            model_id=options.model.model_id,
-            body=body,
-            guardrail_id=guardrails.id if guardrails else None,
-            guardrail_version=guardrails.version if guardrails else None,
-            trace=guardrails.trace if guardrails else None,
-            latency=options.latency,
-            service_tier=options.service_tier,
-            request_metadata=options.request_metadata,
-            import_format=self.import_format,
-        )
-
-    def candidates(self, model: str | None = None) -> Iterator[Candidate]:
+    def _candidates(self, model: str | None = None) -> Iterator[Candidate]:
         """Yield who may take a call: the model itself, then each fallback."""
         from llama_bedrock.fallbacks import candidates
 
         return candidates(model, self.fallback_models, self.fallback_regions)
 
-    def region(self, candidate: Candidate) -> str:
+    def _region(self, candidate: Candidate) -> str:
         """Return the region a candidate is called in.
 
         Raises:
@@ -297,51 +422,15 @@ class BedrockLlama(BaseModel):
         """
         model = candidate.model or self.model
         of_arn = self.resolve(model).region if model.startswith("arn:") else None
-        return candidate.region or of_arn or self.sync_transport(None).region
+        return candidate.region or of_arn or self._sync_transport().region
 
-    def settings(self, region: str | None) -> TransportSettings:
-        """Return the transport's settings for a region."""
-        return TransportSettings(
-            region_name=region or self.region_name,
-            endpoint_url=self.endpoint_url,
-            credentials_profile_name=self.credentials_profile_name,
-            aws_access_key_id=_plain(self.aws_access_key_id),
-            aws_secret_access_key=_plain(self.aws_secret_access_key),
-            aws_session_token=_plain(self.aws_session_token),
-            api_key=_plain(self.api_key),
-            config=self.config,
-            client=self.client if region in (None, self._client_region) else None,
-            timeout=self.timeout,
-            max_retries=self.max_retries,
+    def _transport_settings(self, region: str | None = None) -> TransportSettings:
+        return replace(
+            super()._transport_settings(region),
             max_connections=self.max_connections,
             model_ready_timeout=self.model_ready_timeout,
             limiter=self.limiter,
         )
-
-    @property
-    def _client_region(self) -> str | None:
-        return None if self.client is None else str(self.client.meta.region_name)
-
-    def sync_transport(self, region: str | None) -> SyncTransport:
-        """Return the transport for synchronous calls, made when first needed."""
-        if region not in self._sync:
-            from llama_bedrock.transport.sync import SyncTransport
-
-            self._sync[region] = SyncTransport(self.settings(region))
-        return self._sync[region]
-
-    def async_transport(self, region: str | None) -> AsyncTransport:
-        """Return the transport for asynchronous calls, made when first needed."""
-        if region not in self._async:
-            from llama_bedrock.transport.aio import AsyncTransport
-
-            self._async[region] = AsyncTransport(self.settings(region))
-        return self._async[region]
-
-    async def aclose(self) -> None:
-        """Close this event loop's connections; the model stays usable and opens new ones."""
-        for transport in self._async.values():
-            await transport.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -366,5 +455,5 @@ def _in_range(name: str, value: Any, low: float, high: float | None) -> Any:
     raise ValueError(f"{name}={value!r}: Llama on Bedrock takes {bounds}")
 
 
-def _plain(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
+def _plain(secret: SecretStr | str | None) -> str | None:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.exceptions import OutputParserException
@@ -24,6 +24,7 @@ from langchain_core.messages.utils import convert_to_messages, message_chunk_to_
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 
+from llama_bedrock.choices import StructuredOutputMethod
 from llama_bedrock.tools.events import with_errors
 from llama_bedrock.tools.json_answer import (
     JsonContent,
@@ -37,14 +38,12 @@ from llama_bedrock.tools.parser.tool_call_parser import CUT_REASONS
 
 __all__ = [
     "JsonContent",
-    "Method",
     "OutputSchema",
     "ResponseFormat",
     "build_structured_runnable",
     "read_response_format",
 ]
 
-Method = Literal["json_schema", "function_calling", "json_mode"]
 
 _METHODS = ("json_schema", "function_calling", "json_mode")
 
@@ -53,7 +52,7 @@ def build_structured_runnable(
     llm: BaseChatModel,
     schema: Any,
     *,
-    method: Method = "json_schema",
+    method: StructuredOutputMethod = "json_schema",
     include_raw: bool = False,
     strict: bool | None = None,
     max_repairs: int = 1,
@@ -103,7 +102,7 @@ def build_structured_runnable(
     return StructuredOutput(bound, output, include_raw=include_raw, max_repairs=max_repairs)
 
 
-def _response_format(output: OutputSchema, method: Method) -> dict[str, Any]:
+def _response_format(output: OutputSchema, method: StructuredOutputMethod) -> dict[str, Any]:
     if method == "json_mode":
         return {"type": "json_object", "name": output.name, "schema": output.parameters}
     return {

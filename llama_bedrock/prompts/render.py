@@ -25,6 +25,7 @@ from llama_bedrock.prompts.content import TextPart
 from llama_bedrock.prompts.conversation import Conversation, Turn
 from llama_bedrock.prompts.images import fit
 from llama_bedrock.prompts.llama2 import render_llama2
+from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
 from llama_bedrock.prompts.special_tokens import Policy, neutralise
 
 if TYPE_CHECKING:
@@ -32,19 +33,6 @@ if TYPE_CHECKING:
 
 GUARD_TAG = "amazon-bedrock-guardrails-guardContent_"
 """The start of the name of the tags around text that a guardrail is to evaluate (Bedrock user guide)."""
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedPrompt:
-    """Exactly what is sent.
-
-    Attributes:
-        text: The prompt, control tokens included.
-        images: Raw base64, one for each ``<|image|>`` of the prompt, in order.
-    """
-
-    text: str
-    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

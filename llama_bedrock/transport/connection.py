@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +79,11 @@ class TransportSettings:
         model_ready_timeout: Seconds to keep trying while an imported model is loading
             (`ModelNotReadyException`).
         limiter: Bounds the calls in flight by what the service takes without throttling.
+        max_response_mb: Megabytes of the longest answer that is read; a longer one is an error.
     """
 
     region_name: str | None = None
-    endpoint_url: str | None = None
+    endpoint_url: str | None = field(default=None, repr=False)
     credentials_profile_name: str | None = None
     aws_access_key_id: str | None = field(default=None, repr=False)
     aws_secret_access_key: str | None = field(default=None, repr=False)
@@ -94,6 +96,7 @@ class TransportSettings:
     max_connections: int = 1000
     model_ready_timeout: float = 300.0
     limiter: AdaptiveConcurrency | None = None
+    max_response_mb: float = 64.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timeout", Timeout.of(self.timeout))
@@ -107,6 +110,8 @@ class TransportSettings:
             raise ValueError(f"max_connections={self.max_connections}: 1 or more")
         if self.model_ready_timeout < 0:
             raise ValueError(f"model_ready_timeout={self.model_ready_timeout}: seconds, 0 or more")
+        if not self.max_response_mb > 0:
+            raise ValueError(f"max_response_mb={self.max_response_mb}: megabytes greater than 0")
 
     @property
     def deadlines(self) -> Timeout:
@@ -131,6 +136,11 @@ class TransportSettings:
         return (
             self.region_name or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
         )
+
+
+def without_password(url: str) -> str:
+    """Return a URL without the password in it, for whatever is shown, logged or raised."""
+    return re.sub(r"(?<=://)[^/?#@]*@", "***@", url) if "@" in url else url
 
 
 def missing_region() -> ValueError:

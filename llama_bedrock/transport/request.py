@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
 from urllib.parse import quote
 
 from llama_bedrock.choices import ImportFormat
 
-IMPORT_FORMATS: tuple[ImportFormat, ...] = ("bedrock", "openai-completion", "openai-chat")
+IMPORT_FORMATS = get_args(ImportFormat)
 
 # botocore's service model of bedrock-runtime (1.43.117): shapes Body, RequestMetadataJson, RequestMetadata.
 MAX_BODY_BYTES = 25_000_000
@@ -20,22 +20,28 @@ MAX_METADATA_ENTRIES = 16
 _METADATA_KEY = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
 _METADATA_VALUE = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
 
-_CHOICES = {
-    "trace": ("ENABLED", "DISABLED", "ENABLED_FULL"),
-    "latency": ("standard", "optimized"),
-    "service_tier": ("priority", "default", "flex", "reserved"),
-    "import_format": IMPORT_FORMATS,
-}
-_GUARDRAIL_VERSION = re.compile(r"[1-9][0-9]{0,7}|DRAFT")
 
-# Name of the field here, HTTP header, name of the argument of boto3's method.
-_OPTIONS = (
-    ("guardrail_id", "X-Amzn-Bedrock-GuardrailIdentifier", "guardrailIdentifier"),
-    ("guardrail_version", "X-Amzn-Bedrock-GuardrailVersion", "guardrailVersion"),
-    ("trace", "X-Amzn-Bedrock-Trace", "trace"),
-    ("latency", "X-Amzn-Bedrock-PerformanceConfig-Latency", "performanceConfigLatency"),
-    ("service_tier", "X-Amzn-Bedrock-Service-Tier", "serviceTier"),
-)
+@dataclass(frozen=True, slots=True)
+class RequestOption:
+    """A setting of a call that travels beside the body.
+
+    Args:
+        header: The HTTP header.
+        argument: The argument of boto3's `invoke_model…` methods.
+        choices: The values that the service knows; empty where `write` decides.
+        write: Returns the header's value, or raises ValueError for what the service is known to refuse.
+    """
+
+    header: str
+    argument: str
+    choices: tuple[str, ...] = ()
+    write: Callable[[Any], str] = str
+
+    def encode(self, name: str, value: Any) -> str:
+        """Return the header's value; `name` is that of the setting, for the error."""
+        if self.choices and value not in self.choices:
+            raise ValueError(f"{name}={value!r}: one of {', '.join(self.choices)}")
+        return self.write(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,43 +51,19 @@ class InvokeRequest:
     Args:
         model_id: Model id, inference profile id or ARN.
         body: The model's own body; `build_body` makes it.
-        guardrail_id: Id or ARN of a guardrail.
-        guardrail_version: Its version, a number or `DRAFT`; needed with `guardrail_id`.
-        trace: `ENABLED`, `DISABLED` or `ENABLED_FULL`: whether the guardrail's assessment comes with the
-            answer.
-        latency: `standard` or `optimized`; the answer says what was served.
-        service_tier: `default`, `priority`, `flex` or `reserved`; Bedrock serves Llama in `default` only.
-        request_metadata: At most 16 pairs of at most 256 characters, for Bedrock's invocation logs.
-        import_format: How the body is written and the answer read. Anything but `bedrock` is for imported
-            models.
+        options: What travels beside it, encoded.
 
     Raises:
-        ValueError: A value the service is known to refuse; the message names it.
+        ValueError: The model id is empty.
     """
 
     model_id: str
     body: Mapping[str, Any]
-    guardrail_id: str | None = None
-    guardrail_version: str | None = None
-    trace: str | None = None
-    latency: str | None = None
-    service_tier: str | None = None
-    request_metadata: Mapping[str, str] | None = None
-    import_format: ImportFormat = "bedrock"
+    options: Mapping[RequestOption, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.model_id:
             raise ValueError("model_id is empty: give a model id, an inference profile id or an ARN")
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                raise ValueError(f"{name}={value!r}: one of {', '.join(choices)}")
-        if (self.guardrail_id is None) != (self.guardrail_version is None):
-            raise ValueError("a guardrail needs both its id and its version (a number, or 'DRAFT')")
-        if self.guardrail_version is not None and not _GUARDRAIL_VERSION.fullmatch(self.guardrail_version):
-            raise ValueError(f"guardrail version {self.guardrail_version!r}: a number from 1, or 'DRAFT'")
-        if self.request_metadata is not None:
-            _check_metadata(self.request_metadata)
 
     @property
     def method(self) -> str:
@@ -97,29 +79,18 @@ class InvokeRequest:
         """Return the headers, without those of authentication."""
         headers = {"Content-Type": "application/json"}
         headers["X-Amzn-Bedrock-Accept" if stream else "Accept"] = "application/json"
-        for name, header, _ in _OPTIONS:
-            value = getattr(self, name)
-            if value is not None:
-                headers[header] = value
-        if self.request_metadata:
-            headers["X-Amzn-Bedrock-Request-Metadata"] = json.dumps(dict(self.request_metadata))
-        return headers
+        return headers | {option.header: value for option, value in self.options.items()}
 
     def boto_arguments(self) -> dict[str, Any]:
         """Return the same request as keyword arguments of boto3's `invoke_model…` methods."""
-        arguments: dict[str, Any] = {
+        arguments = {option.argument: value for option, value in self.options.items()}
+        return {
             "modelId": self.model_id,
             "body": self.payload,
             "contentType": "application/json",
             "accept": "application/json",
+            **arguments,
         }
-        for name, _, argument in _OPTIONS:
-            value = getattr(self, name)
-            if value is not None:
-                arguments[argument] = value
-        if self.request_metadata:
-            arguments["requestMetadata"] = json.dumps(dict(self.request_metadata))
-        return arguments
 
     @property
     def payload(self) -> bytes:
@@ -199,7 +170,12 @@ def build_body(
     return body
 
 
-def _check_metadata(metadata: Mapping[str, str]) -> None:
+def write_metadata(metadata: Mapping[str, str]) -> str:
+    """Return the header's value of request metadata.
+
+    Raises:
+        ValueError: The service would refuse it.
+    """
     if len(metadata) > MAX_METADATA_ENTRIES:
         raise ValueError(
             f"request_metadata has {len(metadata)} entries; Bedrock takes {MAX_METADATA_ENTRIES}"
@@ -211,5 +187,7 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
             raise ValueError(
                 f"request_metadata[{key!r}]: at most 256 letters, digits, spaces and :_@$#=/+,.-"
             )
-    if len(json.dumps(dict(metadata))) > MAX_METADATA_BYTES:
+    written = json.dumps(dict(metadata))
+    if len(written) > MAX_METADATA_BYTES:
         raise ValueError(f"request_metadata is longer than {MAX_METADATA_BYTES} bytes of JSON")
+    return written

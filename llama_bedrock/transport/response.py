@@ -11,7 +11,7 @@ from __future__ import annotations
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json import JSONDecoder, loads
 from typing import Any
 
@@ -22,6 +22,12 @@ from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStr
 _METRICS = "amazon-bedrock-invocationMetrics"
 _ACTION = "amazon-bedrock-guardrailAction"
 _TRACE = "amazon-bedrock-trace"
+# What the headers say of the call, by its name in `response_metadata`.
+_REPORTED = {
+    "request_id": "x-amzn-requestid",
+    "latency": "x-amzn-bedrock-performanceconfig-latency",
+    "service_tier": "x-amzn-bedrock-service-tier",
+}
 _METRIC_HEADERS = {
     "inputTokenCount": "x-amzn-bedrock-input-token-count",
     "outputTokenCount": "x-amzn-bedrock-output-token-count",
@@ -34,21 +40,17 @@ _DAMAGE = (EventStreamDecodeError, Base64Error, ValueError, TypeError, LookupErr
 class GenerationChunk:
     """A piece of an answer; the whole answer when it is not streamed. Not changed once handed out.
 
-    Only `text`, the counts so far and `request_id` are set on every piece; what describes the whole call is
-    on the last one.
+    Each piece says all that is known of the call so far, so the latest one is enough to report it.
 
     Args:
         text: What the model wrote, exactly.
         prompt_tokens: Tokens of the prompt, as the service counts them, once it has said so.
         output_tokens: Tokens written so far.
-        stop_reason: `stop`, `length`, or what an imported model says.
-        metrics: `inputTokenCount`, `outputTokenCount`, `invocationLatency` and `firstByteLatency`
-            (milliseconds).
-        guardrail_action: `INTERVENED` or `NONE`, where a guardrail was asked for.
-        guardrail_trace: The guardrail's assessment, where the trace is on.
-        latency: The latency class that was really served: `standard` or `optimized`.
-        service_tier: The tier that was really served.
-        request_id: AWS's id of the call.
+        stop_reason: `stop`, `length`, or what an imported model says; on the last piece.
+        metadata: `request_id`, and the `latency` class and `service_tier` that were really served; on the
+            last piece also `invocation_metrics` (`inputTokenCount`, `outputTokenCount`, `invocationLatency`
+            and `firstByteLatency`, in milliseconds), `guardrail_action` and `guardrail_trace`. Each where
+            the service said so.
         last: Nothing follows.
     """
 
@@ -56,12 +58,7 @@ class GenerationChunk:
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     stop_reason: str | None = None
-    metrics: dict[str, Any] | None = None
-    guardrail_action: str | None = None
-    guardrail_trace: dict[str, Any] | None = None
-    latency: str | None = None
-    service_tier: str | None = None
-    request_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     last: bool = False
 
 
@@ -126,19 +123,23 @@ class _Tally:
             self.trace = trace.get("guardrail", trace)
 
     def closing_chunk(self, text: str, headers: Mapping[str, str]) -> GenerationChunk:
+        said = {
+            "invocation_metrics": self.metrics or _header_metrics(headers),
+            "guardrail_action": self.action,
+            "guardrail_trace": self.trace,
+        }
         return GenerationChunk(
             text=text,
             prompt_tokens=_or_header(self.prompt_tokens, headers, "x-amzn-bedrock-input-token-count"),
             output_tokens=_or_header(self.output_tokens, headers, "x-amzn-bedrock-output-token-count"),
             stop_reason=self.stop_reason,
-            metrics=self.metrics or _header_metrics(headers),
-            guardrail_action=self.action,
-            guardrail_trace=self.trace,
-            latency=headers.get("x-amzn-bedrock-performanceconfig-latency"),
-            service_tier=headers.get("x-amzn-bedrock-service-tier"),
-            request_id=headers.get("x-amzn-requestid"),
+            metadata=_reported(headers) | {name: value for name, value in said.items() if value is not None},
             last=True,
         )
+
+
+def _reported(headers: Mapping[str, str]) -> dict[str, Any]:
+    return {name: headers[header] for name, header in _REPORTED.items() if header in headers}
 
 
 def parse_body(body: bytes, headers: Mapping[str, str], context: CallContext) -> GenerationChunk:
@@ -182,7 +183,7 @@ class StreamParser:
         self._decoder = EventStreamDecoder()
         self._headers = headers
         self._context = context
-        self._request_id = headers.get("x-amzn-requestid")
+        self._reported = _reported(headers)
         self._tally = _Tally()
         self._texts: list[str] = []
         self._chunk_headers: Mapping[str, Any] | None = None
@@ -196,7 +197,6 @@ class StreamParser:
         """Take bytes, cut anywhere; return the pieces of text they complete."""
         chunks: list[GenerationChunk] = []
         tally, texts = self._tally, self._texts
-        request_id = self._request_id
         try:
             for headers, payload in self._decoder.feed(data):
                 # Equal headers are one object, so the usual frame costs one comparison.
@@ -206,7 +206,7 @@ class StreamParser:
                 if text:
                     texts.append(text)
                     counts = tally.prompt_tokens, tally.output_tokens
-                    chunks.append(GenerationChunk(text, *counts, request_id=request_id))
+                    chunks.append(GenerationChunk(text, *counts, None, self._reported))
         except LlamaBedrockError as error:
             self._fail(error)
         except _DAMAGE as error:
@@ -255,7 +255,7 @@ class StreamParser:
         """Put the answer so far on an error that ended it."""
         error.partial_text = self.text
         if error.request_id is None:
-            error.request_id = self._request_id
+            error.request_id = self._reported.get("request_id")
         return error
 
     def _is_chunk(self, headers: Mapping[str, Any], payload: bytes) -> bool:

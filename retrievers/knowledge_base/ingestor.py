@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from langchain_core.documents import Document
 from pydantic import Field, field_validator
 
-from llama_bedrock.retrievers.knowledge_base.kb_connection import STRICT, KnowledgeBaseConnection
+from llama_bedrock.retrievers.knowledge_base.kb_connection import KnowledgeBaseConnection
 from llama_bedrock.retrievers.knowledge_base.uploads import Upload, read_uploads, s3_objects, split_s3_uri
 
 AGENT_SERVICE = "bedrock-agent"
@@ -108,8 +108,6 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
     Raises:
         ValueError: A setting has no meaning.
     """
-
-    model_config = STRICT
 
     data_source_id: str = Field(pattern="^[0-9a-zA-Z]{10}$")
     s3_uri: str | None = None
@@ -253,7 +251,7 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
                 time.sleep(step.seconds)
                 answer = {}
             else:
-                transport = self._s3_transport() if step.service == "s3" else self.sync_transport()
+                transport = self._s3_transport() if step.service == "s3" else self._sync_transport()
                 answer = transport.call(step.service, step.operation, **step.arguments)
 
     async def _adrive(self, steps: _Steps) -> IngestReport:
@@ -271,7 +269,7 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
                 call = self._s3_transport().call
                 answer = await asyncio.to_thread(call, step.service, step.operation, **step.arguments)
             else:
-                answer = await self.async_transport().call(step.service, step.operation, **step.arguments)
+                answer = await self._async_transport().call(step.service, step.operation, **step.arguments)
 
     def _s3_transport(self) -> Any:
         from dataclasses import replace
@@ -280,7 +278,7 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
 
         # A Bedrock key does not open S3.
         return SyncTransport(
-            replace(self._settings(), endpoint_url=self.s3_endpoint_url, api_key=None, client=None)
+            replace(self._transport_settings(), endpoint_url=self.s3_endpoint_url, api_key=None, client=None)
         )
 
 

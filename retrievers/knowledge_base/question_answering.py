@@ -14,11 +14,7 @@ from pydantic import AliasChoices, Field, model_validator
 from llama_bedrock.errors import BedrockValidationError
 from llama_bedrock.grounding.answers import RagAnswer, RagAnswerChunk
 from llama_bedrock.retrievers.knowledge_base.kb_citations import AnswerReader
-from llama_bedrock.retrievers.knowledge_base.kb_connection import (
-    RUNTIME_SERVICE,
-    STRICT,
-    KnowledgeBaseConnection,
-)
+from llama_bedrock.retrievers.knowledge_base.kb_connection import RUNTIME_SERVICE, KnowledgeBaseConnection
 from llama_bedrock.retrievers.knowledge_base.search_options import (
     SEARCH_OPTIONS,
     ImplicitFilter,
@@ -93,7 +89,7 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
         LlamaBedrockError: The service refused or failed.
     """
 
-    model_config = STRICT
+    model_config = KnowledgeBaseConnection.model_config  # not the last base's, which ignores arguments
 
     model: str = Field(validation_alias=AliasChoices("model", "model_id"))
     k: int = Field(default=5, ge=1, le=100)
@@ -135,8 +131,8 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
         def answer(value: QAInput) -> RagAnswer:
             call = self._call(value, kwargs)
             with _advice():
-                arguments = self._arguments(call, self.region() if self._needs_region(call) else "")
-                response = self.sync_transport().call(RUNTIME_SERVICE, "retrieve_and_generate", **arguments)
+                arguments = self._arguments(call, self._region() if self._needs_region(call) else "")
+                response = self._sync_transport().call(RUNTIME_SERVICE, "retrieve_and_generate", **arguments)
             return _total(AnswerReader(call.question).response(response))
 
         return self._call_with_config(answer, input, config)
@@ -146,7 +142,7 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
 
         async def answer(value: QAInput) -> RagAnswer:
             call = self._call(value, kwargs)
-            transport = self.async_transport()
+            transport = self._async_transport()
             with _advice():
                 arguments = self._arguments(
                     call, await transport.region() if self._needs_region(call) else ""
@@ -189,8 +185,8 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
     def _events(self, call: _Question) -> Iterator[RagAnswerChunk]:
         reader = AnswerReader(call.question)
         with _advice():
-            arguments = self._arguments(call, self.region() if self._needs_region(call) else "")
-            stream = self.sync_transport().call_stream(RUNTIME_SERVICE, _STREAM, **arguments)
+            arguments = self._arguments(call, self._region() if self._needs_region(call) else "")
+            stream = self._sync_transport().call_stream(RUNTIME_SERVICE, _STREAM, **arguments)
             with closing(stream) as events:
                 session_id = next(events).get("sessionId")
                 for event in events:
@@ -200,7 +196,7 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
 
     async def _aevents(self, call: _Question) -> AsyncGenerator[RagAnswerChunk, None]:
         reader = AnswerReader(call.question)
-        transport = self.async_transport()
+        transport = self._async_transport()
         with _advice():
             arguments = self._arguments(call, await transport.region() if self._needs_region(call) else "")
             async with aclosing(transport.call_stream(RUNTIME_SERVICE, _STREAM, **arguments)) as events:

@@ -12,11 +12,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, model_validator
 
-from llama_bedrock.retrievers.knowledge_base.kb_connection import (
-    RUNTIME_SERVICE,
-    STRICT,
-    KnowledgeBaseConnection,
-)
+from llama_bedrock.retrievers.knowledge_base.kb_connection import RUNTIME_SERVICE, KnowledgeBaseConnection
 from llama_bedrock.retrievers.knowledge_base.results import to_documents
 from llama_bedrock.retrievers.knowledge_base.search_options import (
     SEARCH_OPTIONS,
@@ -79,7 +75,7 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
         LlamaBedrockError: The search failed, after retries where they make sense.
     """
 
-    model_config = STRICT
+    model_config = KnowledgeBaseConnection.model_config  # not the last base's, which ignores arguments
 
     k: int = Field(default=4, ge=1)
     filter: Any = None
@@ -111,8 +107,8 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
             LlamaBedrockError: The search failed.
         """
         plan = self._plan(query, options)
-        region = self.region() if plan.search.needs_region() else ""
-        transport = self.sync_transport()
+        region = self._region() if plan.search.needs_region() else ""
+        transport = self._sync_transport()
         arguments: dict[str, Any] | None = plan.first_request(region)
         while arguments is not None:
             arguments = plan.take(transport.call(RUNTIME_SERVICE, "retrieve", **arguments), arguments)
@@ -121,7 +117,7 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
     async def aretrieve(self, query: str, **options: Any) -> RetrievalResult:
         """Search without blocking the event loop; see `retrieve`."""
         plan = self._plan(query, options)
-        transport = self.async_transport()
+        transport = self._async_transport()
         region = await transport.region() if plan.search.needs_region() else ""
         arguments: dict[str, Any] | None = plan.first_request(region)
         while arguments is not None:

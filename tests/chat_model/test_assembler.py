@@ -53,8 +53,8 @@ def assemble(chunks, end_tokens=END, **settings):
 
 
 def chunks_of(text, size, **last):
-    pieces = [GenerationChunk(text[i : i + size]) for i in range(0, len(text), size)]
-    return [GenerationChunk("", prompt_tokens=7), *pieces, GenerationChunk("", last=True, **last)]
+    pieces = [GenerationChunk(text[i : i + size], prompt_tokens=7) for i in range(0, len(text), size)]
+    return [*pieces, GenerationChunk("", prompt_tokens=7, last=True, **last)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
@@ -105,7 +105,9 @@ def test_a_stop_string_of_the_caller_ends_the_answer_and_is_named(size):
 
 
 def test_a_guardrail_that_intervened_is_the_stop_reason():
-    message = assemble(chunks_of("Blocked.", 100, guardrail_action="INTERVENED", stop_reason="stop"))
+    message = assemble(
+        chunks_of("Blocked.", 100, metadata={"guardrail_action": "INTERVENED"}, stop_reason="stop")
+    )
     assert message.response_metadata["stop_reason"] == "guardrail_intervened"
     assert message.response_metadata["guardrail_action"] == "INTERVENED"
 

@@ -180,7 +180,7 @@ def test_secrets_do_not_show_in_representations():
         aws_secret_access_key="topsecret",
         api_key="bearer-secret",
     )
-    shown = f"{llm!r} {llm.settings(None)!r}"
+    shown = f"{llm!r} {llm._transport_settings()!r}"
     assert "topsecret" not in shown
     assert "bearer-secret" not in shown
 

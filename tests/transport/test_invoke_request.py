@@ -10,6 +10,7 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.transport.request import InvokeRequest, build_body
 
 MODELS = [
@@ -19,10 +20,9 @@ MODELS = [
     "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:application-inference-profile/a1b2c3d4e5f6",
     "arn:aws:bedrock:us-west-2:123456789012:provisioned-model/abcdefghijkl",
 ]
+LLM = ChatLlamaBedrock(model=MODELS[0])
 OPTIONS = {
-    "guardrail_id": "gr123",
-    "guardrail_version": "DRAFT",
-    "trace": "ENABLED_FULL",
+    "guardrails": {"id": "gr123", "version": "DRAFT", "trace": "ENABLED_FULL"},
     "latency": "optimized",
     "service_tier": "default",
     "request_metadata": {"team": "search", "cost": "a/b"},
@@ -63,7 +63,9 @@ def botocore_sends():
 @pytest.mark.parametrize("options", [{}, OPTIONS], ids=["plain", "all options"])
 @pytest.mark.parametrize("model", MODELS)
 def test_request_is_what_botocore_sends(model, options, stream, botocore_sends):
-    request = InvokeRequest(model, build_body(prompt="Größe?", max_tokens=5), **options)
+    travelling = LLM._call_options(None, options).request_options
+    assert len(travelling) == (6 if options else 0)
+    request = InvokeRequest(model, build_body(prompt="Größe?", max_tokens=5), travelling)
     theirs = botocore_sends(request, stream)
     assert theirs.method == request.method
     assert theirs.url.endswith(".amazonaws.com" + request.path(stream))
@@ -102,23 +104,26 @@ def test_a_body_that_is_too_long_says_its_size():
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"model_id": ""}, "model_id is empty"),
         ({"latency": "fast"}, "latency='fast': one of standard, optimized"),
-        ({"trace": "on"}, "trace='on'"),
+        ({"guardrails": {"id": "g", "trace": "on"}}, "trace='ON'"),
         ({"service_tier": "gold"}, "service_tier='gold'"),
-        ({"import_format": "llama"}, "import_format='llama'"),
-        ({"guardrail_id": "g"}, "both its id and its version"),
-        ({"guardrail_version": "1"}, "both its id and its version"),
-        ({"guardrail_id": "g", "guardrail_version": "v1"}, "guardrail version 'v1'"),
+        ({"guardrails": {"version": "1"}}, "the guardrail's id is missing"),
+        ({"guardrails": {"id": "g", "version": "v1"}}, "guardrail version 'v1'"),
         ({"request_metadata": {"a": 1}}, "keys and values are strings"),
         ({"request_metadata": {"a": "x" * 257}}, "at most 256"),
         ({"request_metadata": {"a": "x\r\nHost: evil!"}}, "at most 256"),
         ({"request_metadata": {str(i): "x" for i in range(17)}}, "17 entries"),
+        ({"special_tokens": "no"}, "special_tokens='no'"),
     ],
 )
 def test_what_the_service_would_refuse_is_refused_before(options, why):
     with pytest.raises(ValueError, match=why):
-        InvokeRequest(**{"model_id": "meta.x", "body": {}, **options})
+        LLM._call_options(None, options)
+
+
+def test_a_request_has_a_model():
+    with pytest.raises(ValueError, match="model_id is empty"):
+        InvokeRequest("", {})
 
 
 BODIES = [

@@ -102,7 +102,8 @@ def test_stream_of_each_shape(name):
     last = chunks[-1]
     assert last.last
     assert (last.text, last.stop_reason, last.prompt_tokens, last.output_tokens) == ("", "stop", 7, 2)
-    assert (last.request_id, last.latency, last.service_tier) == ("r-1", "optimized", "default")
+    reported = {"request_id": "r-1", "latency": "optimized", "service_tier": "default"}
+    assert all(reported.items() <= chunk.metadata.items() for chunk in chunks)
     assert all(not chunk.last and chunk.text for chunk in chunks[:-1])
 
 
@@ -118,13 +119,13 @@ def test_counts_grow_with_the_text():
     """A caller who stops early, at a stop string, knows what it has cost so far."""
     chunks = run(b"".join(event(body) for body in STREAMS["bedrock"]))
     assert [(c.prompt_tokens, c.output_tokens) for c in chunks] == [(7, 1), (7, 2), (7, 2)]
-    assert chunks[-1].metrics == METRICS
+    assert chunks[-1].metadata["invocation_metrics"] == METRICS
 
 
 def test_metrics_of_an_answer_that_hit_the_length_are_kept():
     body = bedrock("", None, 2, "length", **{"amazon-bedrock-invocationMetrics": METRICS})
     last = run(event(bedrock("Hello", 7, 1)) + event(body))[-1]
-    assert (last.stop_reason, last.metrics) == ("length", METRICS)
+    assert (last.stop_reason, last.metadata["invocation_metrics"]) == ("length", METRICS)
 
 
 def test_guardrail_of_the_last_chunk_is_on_the_last_chunk():
@@ -136,7 +137,7 @@ def test_guardrail_of_the_last_chunk_is_on_the_last_chunk():
         **{"amazon-bedrock-guardrailAction": "INTERVENED", "amazon-bedrock-trace": {"guardrail": {"x": 1}}},
     )
     last = run(event(bedrock("No.", 7, 1)) + event(body))[-1]
-    assert (last.guardrail_action, last.guardrail_trace) == ("INTERVENED", {"x": 1})
+    assert (last.metadata["guardrail_action"], last.metadata["guardrail_trace"]) == ("INTERVENED", {"x": 1})
 
 
 def test_frames_of_other_types_are_passed_over():
@@ -208,7 +209,8 @@ def test_whole_answer_of_each_shape(name):
         7,
         2,
     )
-    assert (chunk.last, chunk.request_id, chunk.latency) == (True, "r-1", "optimized")
+    assert chunk.last
+    assert (chunk.metadata["request_id"], chunk.metadata["latency"]) == ("r-1", "optimized")
 
 
 def test_whole_answer_without_counts_takes_them_from_the_headers():
@@ -219,7 +221,7 @@ def test_whole_answer_without_counts_takes_them_from_the_headers():
 
 def test_whole_answer_with_a_guardrail():
     body = {**bedrock("No.", 7, 2, "stop"), "amazon-bedrock-guardrailAction": "INTERVENED"}
-    assert parse_body(json.dumps(body).encode(), {}, CONTEXT).guardrail_action == "INTERVENED"
+    assert parse_body(json.dumps(body).encode(), {}, CONTEXT).metadata["guardrail_action"] == "INTERVENED"
 
 
 @pytest.mark.parametrize(

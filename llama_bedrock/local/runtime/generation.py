@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from contextlib import aclosing
 from typing import Any
 
+from llama_bedrock.assembler import StopFilter
 from llama_bedrock.local.engines.interface import Engine, EngineError, EngineRequest, StopReason
 from llama_bedrock.local.runtime.frames import ServiceError
 from llama_bedrock.usage import estimate_tokens
@@ -152,24 +153,17 @@ async def _from_thread(
 
 async def _until_stop(pieces: AsyncGenerator[str, None], stop: tuple[str, ...]) -> AsyncGenerator[str, None]:
     """End the text before the first stop string, also where one lies across pieces."""
-    held = ""
-    keep = max(len(s) for s in stop) - 1
+    stop_filter = StopFilter(stop)
     async with aclosing(pieces):
         async for piece in pieces:
             if isinstance(piece, StopReason):
-                yield held
+                yield stop_filter.close()
                 yield piece
                 return
-            held += piece
-            found = [at for s in stop if (at := held.find(s)) >= 0]
-            if found:
-                yield held[: min(found)]
+            yield stop_filter.feed(piece)
+            if stop_filter.matched is not None:
                 return
-            if len(held) > keep:
-                safe = len(held) - keep
-                yield held[:safe]
-                held = held[safe:]
-    yield held
+    yield stop_filter.close()
 
 
 def _count(piece: str) -> int:

@@ -135,7 +135,7 @@ def test_wrong_options_are_refused_before_anything_is_sent(service, canned, sear
         ({"k": 0}, "greater than or equal to 1"),
         ({"filter": {"a": {"$near": 1}}}, "unknown filter operator"),
         ({"kind": "managed", "search_type": "hybrid"}, "for vector knowledge bases"),
-        ({"unknown": 1}, "Extra inputs"),
+        ({"unknown": 1}, "takes no .unknown."),
     ],
 )
 def test_wrong_settings_are_refused_when_the_retriever_is_made(canned, arguments, text):

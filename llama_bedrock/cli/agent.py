@@ -172,6 +172,7 @@ def _graph_maker(
 
 def _middleware(plan: _Plan, tools: list[BaseTool]) -> list[AgentMiddleware[Any, Any, Any]]:
     from llama_bedrock.agents import BudgetGuard
+    from llama_bedrock.cli.output import note
     from llama_bedrock.cli.session.agent_tools import is_read_only
     from llama_bedrock.cli.session.approval import approval_middleware
 
@@ -180,6 +181,8 @@ def _middleware(plan: _Plan, tools: list[BaseTool]) -> list[AgentMiddleware[Any,
         if name not in names:
             raise ValueError(f"--allow {name}: there is no such tool; there are {', '.join(names) or 'none'}")
     asked = [t.name for t in tools if not (plan.yes or is_read_only(t) or t.name in plan.allowed)]
+    if unasked := [name for name in names if name not in asked]:
+        note(f"run without asking: {', '.join(unasked)}")
     budget = [] if plan.max_usd is None else [BudgetGuard(max_usd=plan.max_usd)]
     return [*budget, *approval_middleware(asked)]
 

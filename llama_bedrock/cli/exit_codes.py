@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import traceback
 
+from llama_bedrock.cli.output import printable
+
 SERVICE_FAILURE = 1
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -40,7 +42,7 @@ def report(error: BaseException, *, debug: bool) -> int:
         traceback.print_exception(error, file=sys.stderr)
     line = one_line(error)
     if line:  # the error of a call without arguments has shown the help instead
-        print(f"llama-bedrock: {line}", file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
+        print(f"llama-bedrock: {printable(line)}", file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
     return exit_code(error)
 
 

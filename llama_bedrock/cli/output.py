@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 _PIPE_WIDTH = 240  # columns of a table that nobody looks at in a terminal: nothing is cut
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters, which drive a terminal, and those that change the direction of the text around
+# them, with which a line reads as something that it is not ("Trojan Source", CVE-2021-42574).
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def stdout() -> Console:
@@ -36,7 +39,7 @@ def note(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """A text without the control characters by which it could drive a terminal; they come from elsewhere."""
+    """A text without the characters by which it could drive a terminal or turn the line around."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r", ""))
 
 
@@ -74,6 +77,14 @@ def write(text: str) -> None:
 
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
+    from rich.segment import Segment
+
+    class PrintableConsole(Console):
+        """Rich's, but what a file name, a document or a model says cannot drive the terminal."""
+
+        def render(self, *arguments: Any, **options: Any) -> Iterator[Segment]:
+            for text, style, control in super().render(*arguments, **options):
+                yield Segment(text if control else printable(text), style, control)
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _PIPE_WIDTH)
+    return PrintableConsole(stderr=stderr, width=None if stream.isatty() else _PIPE_WIDTH)

@@ -139,6 +139,31 @@ class TestApproval:
         assert sent.read_text().count("\n") == 3
         assert "declined" in server.engine.requests[1].prompt
 
+    def test_what_is_shown_at_the_question_is_what_runs(self, llama, terminal, at_prompt, folder):
+        """No letter can hide, turn the line around or look like another, and no long value hides its end."""
+        address = "amaru@example.org\u202e\u200b\n" + "x" * 2_000 + "; rm -rf ~"
+        llama(call("send_mail", to=address), "No.")
+        child = terminal("agent", "--tools", MAIL)
+        at_prompt(child)
+        child.sendline("Mail Amaru.")
+        child.expect_exact("may write.")
+        shown = child.before.rsplit("send_mail(", 1)[1]
+        assert '"amaru@example.org\\u202e\\u200b\\nxxx' in shown
+        assert "; rm -rf ~" in shown
+        assert " of 2,0" in shown
+        child.expect_exact("Run it? yes, always, no [y/a/N]")
+        child.sendline("n")
+        assert "No." in at_prompt(child)
+
+    @pytest.mark.usefixtures("folder")
+    def test_tools_that_run_unasked_are_listed_once(self, llama):
+        llama("Fine.")
+        options = ["--tools", MAIL, "--tools", "farm_tools:herd_size", "--allow", "send_mail"]
+        result = run("agent", "How are you?", *options)
+        listed = [line for line in result.stderr.splitlines() if line.startswith("run without asking")]
+        assert len(listed) == 1
+        assert "send_mail" in listed[0]
+
     def test_ctrl_c_at_the_question_runs_nothing(self, llama, terminal, at_prompt, folder):
         llama(SEND, "As you like.")
         child = terminal("agent", "--tools", MAIL)

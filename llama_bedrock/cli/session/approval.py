@@ -52,11 +52,5 @@ def approval_middleware(names: Collection[str]) -> list[AgentMiddleware[Any, Any
     if not names:
         return []
     from langchain.agents.middleware import HumanInTheLoopMiddleware
-    from langchain.agents.middleware.types import AgentMiddleware
 
-    class ApprovalMiddleware(HumanInTheLoopMiddleware[Any, Any, Any]):
-        """LangChain's, run in a thread: before Python 3.11 `interrupt` does not find its run in a task."""
-
-        aafter_model = AgentMiddleware.aafter_model
-
-    return [ApprovalMiddleware({name: {"allowed_decisions": ["approve", "reject"]} for name in names})]
+    return [HumanInTheLoopMiddleware({name: {"allowed_decisions": ["approve", "reject"]} for name in names})]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llama_bedrock.grounding.answers import RagAnswerChunk
 
 _LONGEST_CALL = 400
+_LONGEST_VALUE = 600
 _LONGEST_RESULT = 160
 
 
@@ -161,8 +162,25 @@ def _result(message: ToolMessage) -> str:
 
 
 def call_text(name: str, arguments: Mapping[str, Any]) -> str:
-    """A tool call for people, on one line."""
-    return f"{name}({json.dumps(arguments, ensure_ascii=False, default=str)})"
+    """A tool call for the person who decides about it: on one line, in ASCII, with nothing left out unsaid.
+
+    Whatever is not ASCII is escaped, so that no look-alike, invisible or turned-around letter can stand for
+    something else; of a long value the beginning, the end and the length are shown.
+    """
+    shown = ", ".join(f"{_ascii(key)}={_value_text(value)}" for key, value in arguments.items())
+    return f"{_ascii(name)}({shown})"
+
+
+def _value_text(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    head, tail = text[: _LONGEST_VALUE * 2 // 3], text[-(_LONGEST_VALUE // 3) :]
+    return f"{head} … {len(text) - len(head) - len(tail):,} of {len(text):,} characters … {tail}"
+
+
+def _ascii(name: str) -> str:
+    return json.dumps(name)[1:-1]
 
 
 def shortened(text: str, longest: int) -> str:

@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from llama_bedrock.cli.session.screen import call_text
-
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
@@ -34,5 +32,7 @@ def _markdown(message: BaseMessage) -> str:
     name = _SPEAKERS.get(message.type) or f"Result of {message.name or message.type}"
     calls = message.tool_calls if isinstance(message, AIMessage) else []
     parts = [str(message.text)] if message.text else []
-    parts += [f"`{call_text(call['name'], call['args'])}`" for call in calls]
+    parts += [
+        f"`{call['name']}({json.dumps(call['args'], ensure_ascii=False, default=str)})`" for call in calls
+    ]
     return f"## {name}\n\n" + "\n\n".join(parts) + "\n"

@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any
 from llama_bedrock.assembler import ResponseAssembler
 from llama_bedrock.prompts.content import TextPart
 from llama_bedrock.prompts.conversation import Conversation, Turn, build_conversation
+from llama_bedrock.prompts.formats import format_of
 from llama_bedrock.prompts.render import render, with_instructions
 from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
-from llama_bedrock.prompts.special_tokens import END_TOKENS
 from llama_bedrock.settings import MODEL_PROVIDER, BedrockLlama, CallOptions
 from llama_bedrock.tools.expected_answer import ExpectedAnswer
 from llama_bedrock.transport.request import InvokeRequest, build_body
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
-
-# A model that opens a turn of its own has ended the one it was asked for.
-# The header of another generation is text: an answer about prompts may quote it.
-_HEADER_TOKENS = {"llama2": None, "llama4": ("<|header_start|>", "<|header_end|>")}
-_HEADER_TOKENS_OF_LLAMA3 = ("<|start_header_id|>", "<|end_header_id|>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +73,16 @@ def prepare(
     rendered = render_messages(messages, options, expected, suffix)
     chat = _chat_messages(messages, options, expected) if llm.import_format == "openai-chat" else None
     continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
-    header = _HEADER_TOKENS.get(options.model.prompt_format, _HEADER_TOKENS_OF_LLAMA3)
+    generation = format_of(options.model.prompt_format)
+    header = generation.header
     parser = expected.parser(prefilled=chat is None)
     assembler = ResponseAssembler(
         prompt=rendered.text,
         stops=options.stop,
-        # The parser of calls reads these tokens itself: within an argument they are data, and after one that
-        # ends a message another call may follow.
-        end_tokens=() if parser else (*END_TOKENS[options.model.prompt_format], *(header or ())[:1]),
+        # A model that opens a turn of its own has ended the one it was asked for; the header of another
+        # generation is text: an answer about prompts may quote it. The parser of calls reads all these tokens
+        # itself: within an argument they are data, and after one that ends a message another call may follow.
+        end_tokens=() if parser else (*generation.end_tokens, *(header or ())[:1]),
         parser=parser,
         json_content=expected.json_content(prefilled=chat is None),
         strip_leading=not continues,
@@ -117,8 +114,8 @@ def prepare_completion(llm: BedrockLlama, prompt: str, options: CallOptions) -> 
         ValueError: The prompt is empty, or holds control tokens that `special_tokens` forbids.
     """
     model = options.model
-    begin = "<s>" if model.prompt_format == "llama2" else "<|begin_of_text|>"
-    text = prompt.removeprefix(begin)
+    generation = format_of(model.prompt_format)
+    text = prompt.removeprefix(generation.begin)
     if not text:
         raise ValueError("the prompt is empty; give the text that the model is to continue")
     suffix = options.guardrails.tag_suffix() if options.guardrails else None
@@ -133,7 +130,7 @@ def prepare_completion(llm: BedrockLlama, prompt: str, options: CallOptions) -> 
     assembler = ResponseAssembler(
         prompt=rendered.text,
         stops=options.stop,
-        end_tokens=END_TOKENS[model.prompt_format],
+        end_tokens=generation.end_tokens,
         strip_leading=False,
         metadata=_metadata(options),
     )

@@ -19,6 +19,7 @@ from pydantic import model_validator
 
 from llama_bedrock.catalog import model_profile
 from llama_bedrock.choices import Dialect, StructuredOutputMethod
+from llama_bedrock.prompts.formats import format_of
 from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
 from llama_bedrock.settings import BedrockLlama
 from llama_bedrock.version import __version__
@@ -51,7 +52,8 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
 
     Args:
         streaming: Stream also where `invoke` is called.
-        tool_dialect: How tools are asked for: ``"pythonic"`` (``[f(a=1)]``, the most accurate) or ``"json"``.
+        tool_dialect: How tools are asked for: ``"pythonic"`` (``[f(a=1)]``) or ``"json"``; by default what
+            the generation follows best, which is pythonic for all so far.
 
     `help` shows all arguments, those of `BedrockLlama` and `BedrockConnection` too; any other is refused.
     temperature, top_p, max_tokens, stop, model, guardrails, latency, service_tier, request_metadata and
@@ -61,7 +63,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
     model_config = BedrockLlama.model_config  # LangChain's, which ignores what it does not know, would win
 
     streaming: bool = False
-    tool_dialect: Dialect = "pythonic"
+    tool_dialect: Dialect | None = None
 
     @model_validator(mode="after")
     def _set_llama_bedrock_version(self) -> Self:
@@ -234,7 +236,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         from llama_bedrock.tools.expected_answer import ExpectedAnswer
 
         given = {**kwargs, "tools": tools, "tool_choice": tool_choice}
-        expected = ExpectedAnswer.take_from(given, self.tool_dialect)
+        expected = ExpectedAnswer.take_from(given, self._dialect(given))
         options = self._call_options(None, given)
         return render_messages(self._convert_input(messages).to_messages(), options, expected)
 
@@ -296,6 +298,9 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
     def _call_arguments(cls) -> frozenset[str]:
         return super()._call_arguments() | _ANSWER_FORM
 
+    def _dialect(self, overrides: dict[str, Any]) -> Dialect:
+        return self.tool_dialect or format_of(self.resolve(overrides.get("model")).prompt_format).dialect
+
     # -- one call ------------------------------------------------------------------------------------------
 
     def _prepare(
@@ -309,7 +314,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         from llama_bedrock.tools.expected_answer import ExpectedAnswer
 
         overrides = dict(kwargs)
-        expected = ExpectedAnswer.take_from(overrides, self.tool_dialect)
+        expected = ExpectedAnswer.take_from(overrides, self._dialect(overrides))
         return prepare(self, messages, self._options_for(candidate, stop, overrides), expected)
 
 

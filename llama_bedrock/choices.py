@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-PromptFormat = Literal["llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4"]
-"""A generation of Llama; it decides the prompt text."""
-
 Dialect = Literal["pythonic", "json"]
 """How a tool call is written: ``[f(a=1)]`` or ``{"name": "f", "parameters": {"a": 1}}``."""
 

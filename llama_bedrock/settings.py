@@ -13,8 +13,9 @@ from langchain_core.utils import secret_from_env
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from llama_bedrock.catalog import ResolvedModel, resolve_model, warn_lifecycle
-from llama_bedrock.choices import ImportFormat, Latency, PromptFormat, ServiceTier, SpecialTokens
+from llama_bedrock.choices import ImportFormat, Latency, ServiceTier, SpecialTokens
 from llama_bedrock.guardrails import Guardrails
+from llama_bedrock.prompts.formats import PromptFormat
 from llama_bedrock.transport.connection import Timeout, TransportSettings, without_password
 from llama_bedrock.transport.request import RequestOption, write_metadata
 from llama_bedrock.unknown_arguments import STRICT, StrictArguments, refuse_unknown

@@ -15,10 +15,12 @@ from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING
 
+from llama_bedrock.prompts.formats import FORMATS, PromptFormat, format_of
+
 if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
 
-    from llama_bedrock.catalog import ModelInfo, PromptFormat
+    from llama_bedrock.catalog import ModelInfo
 
 # The cut of Llama 3's tokenizer, except that scripts counted by character (see _TOKENS_PER_CHARACTER) are
 # pieces of their own, and that a control token is one piece.
@@ -168,35 +170,21 @@ def _punctuation_tokens(run: str) -> float:
 def estimate_image_tokens(width: int, height: int, prompt_format: PromptFormat) -> int:
     """Tokens that an image takes in the prompt.
 
-    Llama 3.2: 1,601 for each of up to 2 x 2 tiles of 560 px
-    (https://docs.aws.amazon.com/bedrock/latest/userguide/model-customization-prepare.html).
-    Llama 4: 144 for each of up to 16 tiles of 336 px and for the overview, plus separators (chat_format.py of
-    meta-llama/llama-models).
-
     Args:
         width: Pixels.
         height: Pixels.
-        prompt_format: ``"llama3.2"`` or ``"llama4"``.
+        prompt_format: A generation that reads images.
 
     Raises:
         ValueError: The size is not positive, or that generation reads no images.
     """
     if width < 1 or height < 1:
         raise ValueError(f"an image of {width} x {height} pixels has no tokens")
-    if prompt_format == "llama3.2":
-        return min(2, max(height // 560, 1)) * min(2, max(width // 560, 1)) * 1601
-    if prompt_format != "llama4":
-        raise ValueError(f"{prompt_format} models read no images; llama3.2 and llama4 do")
-    columns, rows = math.ceil(width / 336), math.ceil(height / 336)
-    if columns * rows > 16:  # scaled down to at most 16 tiles, in the same proportions
-        scale = math.sqrt(16 / (columns * rows))
-        columns = min(16, max(1, math.floor(columns * scale)))
-        rows = min(16 // columns, max(1, math.floor(rows * scale)))
-    tiles = columns * rows
-    overview = (
-        0 if tiles == 1 else 144 + tiles
-    )  # every tile but the last of a row, and every row, ends in a separator
-    return tiles * 144 + overview + 3
+    count = format_of(prompt_format).image_tokens
+    if count is None:
+        readers = " and ".join(name for name, generation in FORMATS.items() if generation.reads_images)
+        raise ValueError(f"{prompt_format} models read no images; {readers} do")
+    return count(width, height)
 
 
 def usage_metadata(prompt_tokens: int, output_tokens: int) -> UsageMetadata:

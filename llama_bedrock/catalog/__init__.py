@@ -7,7 +7,7 @@ from llama_bedrock.catalog.load import CATALOG
 from llama_bedrock.catalog.model_info import PROMPT_FORMATS, ModelInfo, Parameter, Price
 from llama_bedrock.catalog.profile import model_profile
 from llama_bedrock.catalog.resolve import ResolvedModel, resolve_model
-from llama_bedrock.choices import PromptFormat
+from llama_bedrock.prompts.formats import PromptFormat
 
 __all__ = [
     "CATALOG",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, get_args
+from typing import Literal
 
-from llama_bedrock.choices import PromptFormat
+from llama_bedrock.prompts.formats import FORMATS, PromptFormat
 
-PROMPT_FORMATS: tuple[PromptFormat, ...] = get_args(PromptFormat)
+PROMPT_FORMATS: tuple[PromptFormat, ...] = tuple(FORMATS)
 
 Variant = Literal["chat", "instruct", "base"]
 Lifecycle = Literal["active", "legacy", "ended"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 
 from llama_bedrock.catalog.arn import ModelArn, parse_model_arn
 from llama_bedrock.catalog.load import CATALOG
-from llama_bedrock.catalog.model_info import PROMPT_FORMATS, ModelInfo
-from llama_bedrock.choices import PromptFormat
+from llama_bedrock.catalog.model_info import ModelInfo
+from llama_bedrock.prompts.formats import FORMATS, PromptFormat, format_of
 
 _logger = logging.getLogger("llama_bedrock.catalog")
 
@@ -42,12 +43,12 @@ class ResolvedModel:
         """True if the model reads images; for a hidden model, if one of its generation does."""
         if self.info is not None:
             return self.info.accepts_images
-        return any(info.accepts_images for info in _generation(self.prompt_format))
+        return format_of(self.prompt_format).reads_images
 
     @property
     def accepts_tools(self) -> bool:
         """True for chat models from Llama 3 on: earlier ones and base models never learnt to call."""
-        return self.prompt_format != "llama2" and not self.base
+        return format_of(self.prompt_format).knows_tools and not self.base
 
     @property
     def max_input_tokens(self) -> int:
@@ -84,8 +85,8 @@ def resolve_model(
     """
     if not isinstance(id_or_arn, str):
         raise TypeError(f"a model is given as id or ARN (str), not {type(id_or_arn).__name__}")
-    if prompt_format is not None and prompt_format not in PROMPT_FORMATS:
-        raise ValueError(f"unknown prompt_format {prompt_format!r}; known: {_listed(PROMPT_FORMATS)}")
+    if prompt_format is not None:
+        format_of(prompt_format)  # refuses what it does not know
     if not id_or_arn.startswith("arn:"):
         return _resolve_id(id_or_arn, id_or_arn, region, prompt_format)
     arn = parse_model_arn(id_or_arn)
@@ -140,7 +141,7 @@ def _resolve_customised(arn: ModelArn, fmt: PromptFormat | None) -> ResolvedMode
         if fmt is None:
             raise ValueError(
                 f"{arn.text!r} does not say which Llama it is; "
-                f"pass prompt_format= with its generation, one of {_listed(PROMPT_FORMATS)}"
+                f"pass prompt_format= with its generation, one of {_listed(FORMATS)}"
             )
         return ResolvedModel(arn.text, arn.text, arn.region, fmt)
     info = CATALOG.get(arn.named_model)
@@ -219,8 +220,10 @@ def _generation_and_size(model_id: str) -> str:
 
 
 def _generation(prompt_format: PromptFormat) -> list[ModelInfo]:
-    return [info for info in CATALOG.values() if info.generation == prompt_format]
+    """The models of a generation; all models for one of which none is in the catalogue."""
+    own = [info for info in CATALOG.values() if info.generation == prompt_format]
+    return own or list(CATALOG.values())
 
 
-def _listed(values: tuple[str, ...]) -> str:
+def _listed(values: Iterable[str]) -> str:
     return ", ".join(repr(value) for value in values)

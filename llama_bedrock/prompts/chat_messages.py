@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llama_bedrock.choices import SpecialTokens
 from llama_bedrock.prompts.conversation import Conversation, Turn
 from llama_bedrock.prompts.images import fit
 from llama_bedrock.prompts.render import with_instructions
-from llama_bedrock.prompts.special_tokens import Policy, neutralise
+from llama_bedrock.prompts.special_tokens import neutralise
 
 if TYPE_CHECKING:
     from llama_bedrock.catalog import PromptFormat
@@ -20,7 +21,7 @@ def to_chat_messages(
     conversation: Conversation,
     prompt_format: PromptFormat,
     *,
-    special_tokens: Policy = "escape",
+    special_tokens: SpecialTokens = "escape",
     tool_instructions: str | None = None,
 ) -> list[dict[str, Any]]:
     """Write a conversation as chat messages.
@@ -43,7 +44,7 @@ def to_chat_messages(
     return [_message(turn, prompt_format, special_tokens) for turn in turns]
 
 
-def _message(turn: Turn, prompt_format: PromptFormat, policy: Policy) -> dict[str, Any]:
+def _message(turn: Turn, prompt_format: PromptFormat, policy: SpecialTokens) -> dict[str, Any]:
     text = neutralise(turn.text, prompt_format, policy, f"the text of a {turn.role} turn")
     role = "user" if turn.role == "tool" else turn.role
     if not turn.images:

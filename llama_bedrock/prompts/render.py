@@ -19,59 +19,30 @@ Llama 2 ``chat_completion`` of meta-llama/llama):
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from llama_bedrock.choices import SpecialTokens
 from llama_bedrock.prompts.content import TextPart
 from llama_bedrock.prompts.conversation import Conversation, Turn
+from llama_bedrock.prompts.formats import LlamaFormat, PromptFormat, format_of
 from llama_bedrock.prompts.images import fit
 from llama_bedrock.prompts.llama2 import render_llama2
 from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
-from llama_bedrock.prompts.special_tokens import Policy, neutralise
-
-if TYPE_CHECKING:
-    from llama_bedrock.catalog import PromptFormat
+from llama_bedrock.prompts.special_tokens import neutralise
 
 GUARD_TAG = "amazon-bedrock-guardrails-guardContent_"
 """The start of the name of the tags around text that a guardrail is to evaluate (Bedrock user guide)."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Markup:
-    """The control tokens that a generation frames turns with."""
-
-    begin: str
-    header_start: str
-    header_end: str
-    end_of_turn: str
-
-    def header(self, role: str) -> str:
-        return f"{self.header_start}{role}{self.header_end}\n\n"
-
-
-_BEGIN = "<|begin_of_text|>"
-_LLAMA3 = _Markup(_BEGIN, "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
-_LLAMA4 = _Markup(_BEGIN, "<|header_start|>", "<|header_end|>", "<|eot|>")
-_MARKUP = {
-    "llama3": _LLAMA3,
-    "llama3.1": _LLAMA3,
-    "llama3.2": _LLAMA3,
-    "llama3.3": _LLAMA3,
-    "llama4": _LLAMA4,
-}
-_ROLES = {"system": "system", "user": "user", "assistant": "assistant", "tool": "ipython"}
-_IMAGE = "<|image|>"
-
-
-@dataclass(frozen=True, slots=True)
 class _Writer:
     """Makes the text of a turn safe. What it returns goes between control tokens unchanged."""
 
-    prompt_format: PromptFormat
-    policy: Policy
+    generation: LlamaFormat
+    policy: SpecialTokens
     guard_suffix: str | None
 
     def text(self, text: str, role: str) -> str:
-        safe = neutralise(text, self.prompt_format, self.policy, f"the text of a {role} turn")
+        safe = neutralise(text, self.generation.name, self.policy, f"the text of a {role} turn")
         if self.guard_suffix is None:
             return safe
         tag = f"{GUARD_TAG}{self.guard_suffix}"
@@ -85,7 +56,7 @@ def render(
     *,
     base: bool = False,
     vision: bool = False,
-    special_tokens: Policy = "escape",
+    special_tokens: SpecialTokens = "escape",
     tool_instructions: str | None = None,
     prefill: str = "",
     guard_suffix: str | None = None,
@@ -107,25 +78,22 @@ def render(
     """
     if not conversation.turns:
         raise ValueError("the conversation has no turns; pass at least one message")
-    if prompt_format != "llama2" and prompt_format not in _MARKUP:
-        raise ValueError(f"unknown prompt_format {prompt_format!r}; known: llama2, {', '.join(_MARKUP)}")
-    if conversation.images and not (vision and prompt_format in ("llama3.2", "llama4")):
+    generation = format_of(prompt_format)
+    if conversation.images and not (vision and generation.reads_images):
         raise ValueError(
             "the messages hold an image and this model reads text only; "
             "Llama 3.2 11B and 90B, Llama 4 Scout and Maverick take images"
         )
-    if tool_instructions and (base or prompt_format == "llama2"):
+    if tool_instructions and (base or not generation.knows_tools):
         kind = "Base models" if base else "Llama 2 models"
         raise ValueError(f"{kind} know no tools; use an instruct model of Llama 3 or later")
-    write = _Writer(prompt_format, special_tokens, guard_suffix)
+    write = _Writer(generation, special_tokens, guard_suffix)
     if base:
         text = _render_base(conversation, write, prefill)
-    elif prompt_format == "llama2":
+    elif generation.header is None:
         text = render_llama2(conversation, write.text, prefill)
     else:
-        text = _render_turns(
-            with_instructions(conversation, tool_instructions), _MARKUP[prompt_format], write, prefill
-        )
+        text = _render_turns(with_instructions(conversation, tool_instructions), write, prefill)
     return RenderedPrompt(text, tuple(fit(image).data for image in conversation.images))
 
 
@@ -140,15 +108,16 @@ def with_instructions(conversation: Conversation, instructions: str | None) -> C
     return Conversation((replace(first, parts=(*first.parts, TextPart(gap + instructions))), *rest))
 
 
-def _render_turns(conversation: Conversation, markup: _Markup, write: _Writer, prefill: str) -> str:
-    pieces = [markup.begin]
+def _render_turns(conversation: Conversation, write: _Writer, prefill: str) -> str:
+    generation = write.generation
+    pieces = [generation.begin]
     *turns, last = conversation.turns
     continued = last.role == "assistant" and not last.has_calls
     for turn in turns if continued else (*turns, last):
-        body = _IMAGE * len(turn.images) + write.text(turn.text, turn.role)
-        pieces += [markup.header(_ROLES[turn.role]), body, markup.end_of_turn]
+        body = generation.image * len(turn.images) + write.text(turn.text, turn.role)
+        pieces += [generation.write_header(turn.role), body, generation.end_of_turn]
     opening = last.text if continued else ""
-    pieces += [markup.header("assistant"), write.text(opening + prefill, "assistant")]
+    pieces += [generation.write_header("assistant"), write.text(opening + prefill, "assistant")]
     return "".join(pieces)
 
 
@@ -156,5 +125,5 @@ def _render_base(conversation: Conversation, write: _Writer, prefill: str) -> st
     if any(turn.role == "tool" or turn.has_calls for turn in conversation.turns):
         raise ValueError("base models know no tools; leave tool calls and their results out of the messages")
     text = "\n\n".join(turn.text for turn in conversation.turns) + prefill
-    begin = "<s>" if write.prompt_format == "llama2" else _BEGIN
-    return begin + _IMAGE * len(conversation.images) + write.text(text, "user")
+    generation = write.generation
+    return generation.begin + generation.image * len(conversation.images) + write.text(text, "user")

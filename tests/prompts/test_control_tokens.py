@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from llama_bedrock.prompts.conversation import build_conversation
+from llama_bedrock.prompts.formats import FORMATS
 from llama_bedrock.prompts.render import render
-from llama_bedrock.prompts.special_tokens import CONTROL_TOKENS, END_TOKENS, escape, find
+from llama_bedrock.prompts.special_tokens import escape, find
 
-FORMATS = list(CONTROL_TOKENS)
 NUMBERED = {
     "llama2": [],
     "llama4": [
@@ -21,7 +21,7 @@ NUMBERED = {
 }
 for name in ("llama3", "llama3.1", "llama3.2", "llama3.3"):
     NUMBERED[name] = [f"<|reserved_special_token_{n}|>" for n in (0, 9, 10, 199, 250)]
-ALL = {name: sorted(tokens) + NUMBERED[name] for name, tokens in CONTROL_TOKENS.items()}
+ALL = {name: sorted(generation.control_tokens) + NUMBERED[name] for name, generation in FORMATS.items()}
 CASES = [(name, token) for name, tokens in ALL.items() for token in tokens]
 
 
@@ -78,7 +78,8 @@ def test_an_unknown_policy_is_an_error():
 
 @pytest.mark.parametrize("prompt_format", FORMATS)
 def test_end_tokens_are_control_tokens(prompt_format):
-    assert set(END_TOKENS[prompt_format]) <= CONTROL_TOKENS[prompt_format]
+    generation = FORMATS[prompt_format]
+    assert set(generation.end_tokens) <= generation.control_tokens
 
 
 def hostile_text(prompt_format):

@@ -12,11 +12,12 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from PIL import Image
 
 from llama_bedrock.prompts.conversation import build_conversation
+from llama_bedrock.prompts.formats import FORMATS
 from llama_bedrock.prompts.parse_back import ParsedTurn, parse_prompt
 from llama_bedrock.prompts.render import render
-from llama_bedrock.prompts.special_tokens import CONTROL_TOKENS, escape
+from llama_bedrock.prompts.special_tokens import escape
 
-HEADED = [name for name in CONTROL_TOKENS if name != "llama2"]
+HEADED = [name for name, generation in FORMATS.items() if generation.header]
 SLOT = st.text(max_size=30) | st.sampled_from(["<|eot_id|>", "\n\nx", " y ", "[INST]", "</s>", "<|eot|>"])
 
 

@@ -137,11 +137,36 @@ def test_the_model_is_told_what_is_wrong_and_asked_again(model_that_answers, bro
     assert "cannot be used" in second.prompt or "Error from Joke" in second.prompt
 
 
-def test_the_complaint_names_the_field(model_that_answers):
+HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n"
+
+
+def test_the_request_to_repair_an_answer(model_that_answers):
     with model_that_answers('"setup": "Why?"}', BODY) as (llm, engine):
         llm.with_structured_output(Joke).invoke("Tell a joke.")
-    assert "punchline: Field required" in engine.requests[1].prompt
-    assert '{"setup": "Why?"}' in engine.requests[1].prompt
+    first, second = (request.prompt for request in engine.requests)
+    assert second == (
+        first.removesuffix("{")
+        + '{"setup": "Why?"}<|eot_id|>'
+        + HEADER.format("user")
+        + "This answer cannot be used: punchline: Field required. Give it again, corrected, with nothing else."
+        + "<|eot_id|>"
+        + HEADER.format("assistant")
+        + "{"
+    )
+
+
+def test_the_request_to_repair_a_call(model_that_answers):
+    with model_that_answers('setup="Why?")]', CALL) as (llm, engine):
+        llm.with_structured_output(Joke, method="function_calling").invoke("Tell a joke.")
+    first, second = (request.prompt for request in engine.requests)
+    assert second == (
+        first.removesuffix("[Joke(")
+        + '[Joke(setup="Why?")]<|eot_id|>'
+        + HEADER.format("ipython")
+        + "Error from Joke: punchline: Field required<|eot_id|>"
+        + HEADER.format("assistant")
+        + "[Joke("
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)

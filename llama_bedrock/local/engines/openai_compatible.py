@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.local.engines.completions import OLLAMA, OPENAI, Wire, broken, parse_event, refusal
 from llama_bedrock.local.engines.interface import EngineError, EngineRequest, StopReason
-from llama_bedrock.prompts.special_tokens import END_TOKENS
+from llama_bedrock.prompts.formats import FORMATS, format_of
 
 if TYPE_CHECKING:
     import aiohttp
 
-_ALL_END_TOKENS = sorted({token for tokens in END_TOKENS.values() for token in tokens})
+_ALL_END_TOKENS = sorted({token for generation in FORMATS.values() for token in generation.end_tokens})
 _LONGEST_LINE = 1 << 20
 
 
@@ -105,7 +105,7 @@ class OpenAIEngine:
     async def _ask(
         self, session: aiohttp.ClientSession, wire: Wire, request: EngineRequest
     ) -> AsyncGenerator[str, None]:
-        stops = END_TOKENS[request.prompt_format] if request.prompt_format else _ALL_END_TOKENS
+        stops = format_of(request.prompt_format).end_tokens if request.prompt_format else _ALL_END_TOKENS
         body = {**wire.body(request, self._model or request.model_id, stops), **self._extra_body}
         url = f"{self.base_url}/completions" if wire is OPENAI else self._root + wire.path
         async with session.post(url, json=body) as response:

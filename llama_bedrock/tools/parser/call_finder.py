@@ -11,24 +11,13 @@ from llama_bedrock.tools.parser.function_tags import read_function
 from llama_bedrock.tools.parser.json_calls import read_objects
 from llama_bedrock.tools.parser.json_repair import repair
 from llama_bedrock.tools.parser.markers import (
-    AFTER_TOKENS,
-    CALL_TOKEN,
-    CALL_TOKENS,
     CLOSING_TAGS,
-    END_TOKEN,
     FUNCTION_TAG,
-    HEADER_TOKENS,
     INTERPRETERS,
-    LAST_TOKEN,
     LIST_MARKER,
-    MARKERS,
-    MESSAGE_END,
     OPENING_TAGS,
-    OWN_ROLE,
-    ROLES,
-    TOKEN_BEGINNING,
-    TURN_END,
     is_example,
+    markers,
 )
 from llama_bedrock.tools.parser.pythonic_calls import (
     NotACall,
@@ -78,6 +67,7 @@ class GroupReader:
 
     def __init__(self, source: Source, text: TextWriter, writer: CallWriter, prefix: str) -> None:
         self._source, self._text, self._writer = source, text, writer
+        self._markers = markers()
         self._forced = prefix.endswith(("(", "{"))
         self._repairs = self._lists = 0
         self.prefix = prefix
@@ -185,12 +175,12 @@ class GroupReader:
         self._source.unmark()
         self._writer.discard()
         # What was read may hold tokens, or begin one that the next text completes.
-        if (last := LAST_TOKEN.search(raw)) is not None:
+        if (last := self._markers.last.search(raw)) is not None:
             raw, self.stopped = raw[: last.start()], True
-        elif (begun := TOKEN_BEGINNING.search(raw)) is not None and begun.start() > 0:
-            self._source.prepend(raw[begun.start() :])
-            raw = raw[: begun.start()]
-        if raw := CALL_TOKEN.sub("", self.own(raw)):
+        elif 0 < (begun := self._markers.begun(raw)) < len(raw):
+            self._source.prepend(raw[begun:])
+            raw = raw[:begun]
+        if raw := self._markers.around_calls.sub("", self.own(raw)):
             self._text.release(raw)
 
     def _broken(self, error: Unreadable, place: Position, *, python: bool) -> Reading[None]:
@@ -207,7 +197,7 @@ class GroupReader:
         if not python and not source.cut and self._repair(error):
             yield from self.accept()
         elif self._is_call(error, place):
-            end = END_TOKEN.search(source.text, source.pos)
+            end = self._markers.end.search(source.text, source.pos)
             raw = source.text[source.pos : end.start() if end else len(source.text)].rstrip()
             source.pos = len(source.text)
             writer.fail(raw, self._explain(error), name=error.name)
@@ -275,8 +265,6 @@ _SPACE = re.compile(r"\s+")
 _BARE_FUNCTION = "function="
 _INVISIBLE = "\ufeff\u200b\u2060"
 _BEFORE_INLINE = frozenset(":.!?;>)*")
-_BEGINNINGS = frozenset(marker[:end] for marker in MARKERS for end in range(1, len(marker) + 1))
-_MARKERS = frozenset(MARKERS)
 
 
 class CallFinder:
@@ -291,6 +279,7 @@ class CallFinder:
 
     def __init__(self, source: Source, text: TextWriter, writer: CallWriter, prefix: str) -> None:
         self._source, self._text, self._writer = source, text, writer
+        self._markers = markers()
         self._groups = GroupReader(source, text, writer, prefix)
 
     @property
@@ -315,7 +304,7 @@ class CallFinder:
                 yield from self._read_backticks()
             elif self._text.after_call and char in ";,":
                 source.pos += 1
-            elif self._text.after_call and (yield from source.starts_with(OWN_ROLE)):
+            elif self._text.after_call and (yield from source.starts_with(self._markers.own_role)):
                 self._groups.stopped = True
             elif self._text.line_start and not self._text.nesting and (yield from self._read_bare(char)):
                 pass
@@ -345,13 +334,13 @@ class CallFinder:
                 self._read_space()
             elif char and (char.isspace() or char in _INVISIBLE):
                 source.pos += 1
-            elif char == "<" and (token := (yield from self._match_marker())) in HEADER_TOKENS:
+            elif char == "<" and (token := (yield from self._match_marker())) in self._markers.header_tokens:
                 source.pos += len(token)
                 header = True
-            elif header and (yield from source.starts_with(ROLES)):
+            elif header and (yield from source.starts_with(self._markers.roles)):
                 self._groups.stopped = True
                 return
-            elif (yield from source.starts_with(OWN_ROLE)):
+            elif (yield from source.starts_with(self._markers.own_role)):
                 source.pos += len("assistant")
                 header = True
             else:
@@ -463,15 +452,15 @@ class CallFinder:
         """Read a control token or a tag; or a less-than sign."""
         source = self._source
         marker = yield from self._match_marker()
-        if marker in TURN_END:
+        if marker in self._markers.turn_end:
             self._groups.stopped = True
-        elif marker in MESSAGE_END:
+        elif marker in self._markers.message_end:
             source.pos += len(marker)
             yield from skip_space(source)
-            self._groups.stopped = not (yield from source.starts_with("<|python_"))
-        elif marker in AFTER_TOKENS:
+            self._groups.stopped = not (yield from source.starts_with(self._markers.call_tokens))
+        elif marker in self._markers.after_tokens:
             source.pos += len(marker)
-        elif marker in CALL_TOKENS:
+        elif marker in self._markers.call_tokens:
             source.pos += len(marker)
             self._groups.announced = True
             yield from self._read_code()
@@ -495,9 +484,9 @@ class CallFinder:
             if not (yield from self._source.fill(length)):
                 return found
             ahead = self._source.text[self._source.pos : self._source.pos + length]
-            if ahead not in _BEGINNINGS:
+            if ahead not in self._markers.beginnings:
                 return found
-            if ahead in _MARKERS:
+            if ahead in self._markers.all:
                 found = ahead
             length += 1
 
@@ -535,7 +524,7 @@ class CallFinder:
             source.pos = len(source.text)
             yield
         source.to_mark()
-        end = END_TOKEN.search(source.text, source.pos)
+        end = self._markers.end.search(source.text, source.pos)
         code = source.text[source.pos : end.start() if end else len(source.text)].rstrip()
         source.pos = end.start() if end else len(source.text)
         writer.begin_group(eager=True)
@@ -574,4 +563,4 @@ class CallFinder:
             self._write(part)
             if (yield from self._source.peek()) == "<" and not reader.closed:
                 marker = yield from self._match_marker()
-                self._groups.stopped = marker in TURN_END or marker in MESSAGE_END
+                self._groups.stopped = marker in self._markers.turn_end or marker in self._markers.message_end

@@ -3,40 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
-CALL_TOKENS = ("<|python_tag|>", "<|python_start|>")
-"""What follows is meant for a tool."""
-
-AFTER_TOKENS = ("<|python_end|>",)
-"""A call ended here; the token says nothing more."""
-
-MESSAGE_END = ("<|eom_id|>", "<|eom|>")
-"""The message ended, the turn may go on with another call."""
-
-HEADER_TOKENS = (
-    "<|begin_of_text|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|header_start|>",
-    "<|header_end|>",
-)
-"""Some models repeat these, or a few of them, before they answer."""
-
-TURN_END = (
-    "<|eot_id|>",
-    "<|eot|>",
-    "<|end_of_text|>",
-    "<|finetune_right_pad_id|>",
-    "<|finetune_right_pad|>",
-    *HEADER_TOKENS,
-)
-"""The turn ended: what follows was made up by a model that ran on."""
-
-ROLES = tuple(f"{role}<|" for role in ("user", "system", "ipython", "tool"))
-"""Headers of other turns than the assistant's."""
-
-OWN_ROLE = ("assistant\n\n", "assistant<|")
-"""What a header leaves behind when its tokens are not shown, or leads up to its last one."""
+from llama_bedrock.prompts.formats import FORMATS, LlamaFormat
 
 _TAG_NAMES = ("call", "calls", "use", "code", "call_begin")
 OPENING_TAGS = (
@@ -60,13 +31,94 @@ FUNCTION_TAG = "<function"
 LIST_MARKER = "[TOOL_CALLS]"
 """Mistral's token, before a list."""
 
-TOKENS = (*CALL_TOKENS, *AFTER_TOKENS, *MESSAGE_END, *TURN_END)
-MARKERS = (*TOKENS, *OPENING_TAGS, *CLOSING_TAGS, FUNCTION_TAG)
 
-CALL_TOKEN = re.compile("|".join(map(re.escape, (*CALL_TOKENS, *AFTER_TOKENS))))
-LAST_TOKEN = re.compile("|".join(map(re.escape, (*MESSAGE_END, *TURN_END))))
-TOKEN_BEGINNING = re.compile(r"<(?:\|[a-z_]{0,24}(?:\|)?)?\Z")
-END_TOKEN = re.compile("|".join(map(re.escape, (*MESSAGE_END, *TURN_END, *AFTER_TOKENS))))
+@dataclass(frozen=True, eq=False)
+class Markers:
+    """The markers of an answer, for a set of generations: a Llama also writes what others have taught it.
+
+    Attributes:
+        call_tokens: What follows is meant for a tool.
+        after_tokens: A call ended here; the token says nothing more.
+        message_end: The message ended, the turn may go on with another call.
+        header_tokens: Some models repeat these, or a few of them, before they answer.
+        turn_end: The turn ended: what follows was made up by a model that ran on.
+        roles: Headers of other turns than the assistant's, without the token before.
+        own_role: What a header leaves behind when its tokens are not shown, or leads up to its last one.
+    """
+
+    call_tokens: tuple[str, ...]
+    after_tokens: tuple[str, ...]
+    message_end: tuple[str, ...]
+    header_tokens: tuple[str, ...]
+    turn_end: tuple[str, ...]
+    roles: tuple[str, ...]
+    own_role: tuple[str, ...]
+
+    @cached_property
+    def all(self) -> frozenset[str]:
+        """All tokens and tags."""
+        tokens = (*self.call_tokens, *self.after_tokens, *self.message_end, *self.turn_end)
+        return frozenset((*tokens, *OPENING_TAGS, *CLOSING_TAGS, FUNCTION_TAG))
+
+    @cached_property
+    def beginnings(self) -> frozenset[str]:
+        """What a marker may begin with, whole ones included."""
+        return frozenset(marker[:end] for marker in self.all for end in range(1, len(marker) + 1))
+
+    @cached_property
+    def around_calls(self) -> re.Pattern[str]:
+        """Finds tokens that only frame calls."""
+        return _any_of(*self.call_tokens, *self.after_tokens)
+
+    @cached_property
+    def last(self) -> re.Pattern[str]:
+        """Finds what ends a message or a turn."""
+        return _any_of(*self.message_end, *self.turn_end)
+
+    @cached_property
+    def end(self) -> re.Pattern[str]:
+        """Finds what ends a message, a turn or a call."""
+        return _any_of(*self.message_end, *self.turn_end, *self.after_tokens)
+
+    def begun(self, text: str) -> int:
+        """Return where a marker begins that the text does not hold whole; its length if none does."""
+        longest = max(map(len, self.all))
+        for start in range(max(0, len(text) - longest + 1), len(text)):
+            if text[start:] in self.beginnings:
+                return start
+        return len(text)
+
+
+def markers() -> Markers:
+    """Return the markers of all generations."""
+    return _markers(tuple(FORMATS.values()))
+
+
+@lru_cache(maxsize=8)
+def _markers(generations: tuple[LlamaFormat, ...]) -> Markers:
+    chats = [generation for generation in generations if generation.header]
+    headers = _distinct((generation.begin, *(generation.header or ())) for generation in chats)
+    closers = _distinct((generation.header or ("", ""))[1:] for generation in chats)
+    ends = ((chat.end_of_turn, chat.end_of_text, *chat.padding) for chat in chats)
+    others = {role for chat in chats for own, role in chat.roles.items() if own != "assistant"} | {"tool"}
+    return Markers(
+        call_tokens=_distinct(chat.call_start for chat in chats),
+        after_tokens=_distinct(chat.call_end for chat in chats),
+        message_end=_distinct((chat.end_of_message,) for chat in chats),
+        header_tokens=headers,
+        turn_end=(*_distinct(ends), *headers),
+        roles=tuple(f"{role}{closer}" for role in sorted(others) for closer in closers),
+        own_role=("assistant\n\n", *(f"assistant{closer}" for closer in closers)),
+    )
+
+
+def _distinct(groups: Iterable[Iterable[str | None]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(token for group in groups for token in group if token))
+
+
+def _any_of(*tokens: str) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, tokens)))
+
 
 INTERPRETERS = ("code_interpreter", "python", "python_interpreter", "ipython")
 """Tools that get what follows ``<|python_tag|>`` as code."""

@@ -10,18 +10,20 @@ Rules, each with a test:
 * ``HumanMessage.name`` is written before the text as ``name: ``; names of other messages are not shown,
   except that tool results carry the name of their tool.
 * Past tool calls follow the text of their turn on a new line, in the dialect of the model's instructions.
-  Calls found only as Anthropic ``tool_use`` blocks count; calls that stand in both places count once.
-* Results that follow a turn with calls are put into the order of the calls, since the prompt has no ids.
+  Calls found only in the content count; calls that stand in both places, or in three, count once. A call that
+  could not be read is shown as it was written.
+* Results that follow turns with calls are put into the order of the calls, since the prompt has no ids.
   Results whose call is not there come after them and are kept.
+* What another provider's model wrote is never refused; `content` says what becomes of it.
 * Llama takes images in user turns only. Images a tool returned follow its result in a user turn that says so.
-* An image in a system or assistant message is refused.
+* An image in a system message is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from langchain_core.messages import (
     AIMessage,
@@ -29,6 +31,7 @@ from langchain_core.messages import (
     ChatMessage,
     FunctionMessage,
     HumanMessage,
+    InvalidToolCall,
     SystemMessage,
     ToolCall,
     ToolMessage,
@@ -121,15 +124,21 @@ class _Builder:
         self._dialect: Dialect = dialect
         self._turns: list[Turn] = []
         self._calls: list[ToolCall] = []
+        self._names: dict[str, str] = {}  # of all tools called so far, by the id of the call
         self._results: list[ToolResult] = []
 
     def add(self, message: BaseMessage, where: str) -> None:
         role = _role(message, where)
-        content = read_content(message.content, where, is_tool=role == "tool")
+        content = read_content(_content_of(message), where, speaker=role)
         if role == "tool":
             self._results.append(_tool_result(message, content))
             return
-        self._results.extend(content.results)
+        if content.calls and role != "assistant":
+            raise ValueError(
+                f"{where} holds a tool call; calls belong into assistant messages, with their results"
+            )
+        if role != "assistant":
+            self._results.extend(content.results)
         if content.results and role == "user" and not content.parts:
             return  # an Anthropic message that only brings results
         self._flush_results()
@@ -157,35 +166,31 @@ class _Builder:
         self._turns.append(Turn("user", (*name, *content.parts)))
 
     def _add_assistant(self, message: BaseMessage, content: Content, where: str) -> None:
-        _refuse_images(content, where)
-        calls = list(message.tool_calls) if isinstance(message, AIMessage) else []
-        known = {call["id"] for call in calls}
-        calls += [call for call in content.calls if call["id"] not in known]
-        legacy = message.additional_kwargs.get("function_call")
-        if legacy and not calls:  # OpenAI's form, before there were tools
-            calls.append(read_call(legacy, where))
-        parts = list(content.parts)
+        calls, unreadable = _calls_of(message, content, where)
+        parts = [*content.parts, *_text_beside(message, content)]
         written = [render_calls(calls, self._dialect)] if calls else []
-        if isinstance(message, AIMessage):
-            invalid = with_errors(message).invalid_tool_calls  # as the model wrote them
-            written += [_unreadable(call["name"], call["args"]) for call in invalid]
+        written += [_unreadable(call["name"], call["args"]) for call in unreadable]
         if written:
             before = "\n" if any(isinstance(part, TextPart) and part.text for part in parts) else ""
             parts.append(TextPart(before + "\n".join(written)))
         self._turns.append(Turn("assistant", tuple(parts), has_calls=bool(written)))
-        self._calls = calls
+        self._calls += calls
+        self._names |= {call["id"]: call["name"] for call in calls if call["id"]}
+        # Results of what the provider ran itself are left out with their calls.
+        self._results += [
+            result for result in content.results if result.call_id not in content.provider_calls
+        ]
 
     def _flush_results(self) -> None:
         """Write the results that came since the last turn, in the order of its calls; then their images."""
         if not self._results:
             return
         order = {call["id"]: at for at, call in enumerate(self._calls) if call["id"]}
-        names = {call["id"]: call["name"] for call in self._calls if call["id"]}
         results = sorted(self._results, key=lambda result: order.get(result.call_id or "", len(order)))
         images: list[ImagePart] = []
         sources: list[str] = []
         for result in results:
-            name = result.name or names.get(result.call_id or "")
+            name = result.name or self._names.get(result.call_id or "")
             mine = [part for part in result.parts if isinstance(part, ImagePart)]
             text = "".join(part.text for part in result.parts if isinstance(part, TextPart))
             if mine and not text:
@@ -219,10 +224,65 @@ def _role(message: BaseMessage, where: str) -> Role:
     return role
 
 
+def _content_of(message: BaseMessage) -> Any:
+    """The content; OpenAI's computer tool returns its picture as the URL alone."""
+    if message.additional_kwargs.get("type") == "computer_call_output" and isinstance(message.content, str):
+        return [{"type": "input_image", "image_url": message.content}]
+    return message.content
+
+
 def _tool_result(message: BaseMessage, content: Content) -> ToolResult:
     call_id = message.tool_call_id if isinstance(message, ToolMessage) else None
     status = message.status if isinstance(message, ToolMessage) else "success"
-    return ToolResult(tuple(content.parts), call_id, message.name, status)
+    parts = [*content.parts, *(part for result in content.results for part in result.parts)]
+    if any(result.status == "error" for result in content.results):
+        status = "error"
+    return ToolResult(tuple(parts), call_id, message.name, status)
+
+
+def _calls_of(
+    message: BaseMessage, content: Content, where: str
+) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """The calls of an assistant's message, and those that could not be read, each once.
+
+    Providers write a call into ``tool_calls``, into the content and into ``additional_kwargs``.
+    """
+    calls: list[ToolCall] = []
+    unreadable: list[InvalidToolCall] = []
+    if isinstance(message, AIMessage):
+        calls += message.tool_calls
+        unreadable += with_errors(message).invalid_tool_calls  # as the model wrote them
+    twins = [(call["name"], call["args"]) for call in calls]
+    known = {call["id"] for call in [*calls, *unreadable] if call["id"]}
+    for call in content.calls:
+        if call["id"] in known:
+            continue
+        if not call["id"] and (call["name"], call["args"]) in twins:  # Gemini's blocks have no ids
+            twins.remove((call["name"], call["args"]))
+            continue
+        calls.append(call)
+    bare = [(call["name"], call["args"]) for call in unreadable]
+    unreadable += [
+        call
+        for call in content.unreadable
+        if call["id"] not in known and (call["id"] or (call["name"], call["args"]) not in bare)
+    ]
+    legacy = message.additional_kwargs.get("function_call")
+    if legacy and not calls and not unreadable:  # OpenAI's form, before there were tools
+        calls.append(read_call(legacy, where))
+    return calls, unreadable
+
+
+def _text_beside(message: BaseMessage, content: Content) -> list[TextPart]:
+    """What langchain-openai keeps beside an empty content: a refusal, the words of an answer in sound."""
+    if any(isinstance(part, TextPart) and part.text for part in content.parts):
+        return []
+    audio = message.additional_kwargs.get("audio")
+    told = (
+        message.additional_kwargs.get("refusal"),
+        audio.get("transcript") if isinstance(audio, dict) else None,
+    )
+    return [TextPart(text) for text in told if isinstance(text, str) and text]
 
 
 def _refuse_images(content: Content, where: str) -> None:

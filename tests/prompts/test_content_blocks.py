@@ -193,4 +193,4 @@ def test_no_message_ever_puts_a_python_repr_into_the_prompt():
 
 def test_data_that_json_cannot_hold_is_refused():
     with pytest.raises(ValueError, match="neither text nor JSON"):
-        read_content([{"value": {1, 2}}], "message 1", is_tool=True)
+        read_content([{"value": {1, 2}}], "message 1", speaker="tool")

@@ -212,10 +212,13 @@ def test_images_stand_before_all_text_of_their_turn_in_order():
     assert rendered.images == (first["base64"], second["base64"])
 
 
-@pytest.mark.parametrize("message", [SystemMessage, AIMessage])
-def test_an_image_outside_a_human_message_is_refused(message):
+def test_an_image_in_a_system_message_is_refused():
     with pytest.raises(ValueError, match=r"message 1 .*human messages only"):
-        build_conversation([message([png_block()])])
+        build_conversation([SystemMessage([png_block()])])
+
+
+def test_an_image_that_another_model_made_stands_as_a_note():
+    assert turns([AIMessage(["Here: ", png_block()])]) == [("assistant", "Here: [image]")]
 
 
 @pytest.mark.parametrize(

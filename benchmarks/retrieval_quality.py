@@ -41,7 +41,7 @@ from langchain_core.documents import Document
 from minilm import MiniLMEmbeddings, is_installed
 
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, LSAEmbeddings, index_folder
-from llama_bedrock.retrievers.analysis import searchable_text
+from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.indexing.index_folder import IndexReport
 from llama_bedrock.retrievers.search.fusion import fuse
 

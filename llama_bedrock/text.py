@@ -1,31 +1,275 @@
-"""Words, numbers and sentences of a text, with their places in it: what packing and citations compare by."""
+"""Words, sentences, stop words and stems: the one home of all of them.
+
+Three things are made of a text here, and none of them imports anything heavy:
+
+- `words` and `content_words`, with their places: what packing and citations compare by;
+- `sentences`, with their places: what is quoted;
+- `terms`: what BM25 and LSA index, of prose and source code alike.
+
+All three fold a word the same way before they compare it (`folded`), take stop words from `stop_words` and
+stems from `stem`: Snowball's, of the language that `language_of` tells. snowballstemmer runs in plain Python,
+and uses PyStemmer, which gives the same stems forty times as fast, where it is installed (extra ``local``).
+"""
 
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import chain
+from typing import Any
 
-_STOP_WORDS = """
-a about above after again all also am an and any are as at be because been before being below
-between both but by can could did do does doing down during each few for from further had has have
-having he her here hers him his how i if in into is it its itself just me more most
-my now of off on once only or other our out over own per same she should so some such than that the
-their them then there these they this those through to too under until up very via was we were what
-when where which while who whom why will with would you your yes according passage passages document
-documents source sources states mentions says
-der die das den dem des ein eine einen einem einer und oder ist sind war wird werden wurde hat haben
-im am zum zur von mit für auf aus bei nach pro es er sie sich als auch
-le la les un une des du de et ou est sont été au aux dans par sur pour avec il elle ils elles ce cette
-el los las una unos y o es son fue en con por para del al se su que qui
-il lo gli uno e è di da nel della dei os um uma é são no na do dos
+TERMS_VERSION = 3
+"""Saved with every index: terms of another version do not match."""
+
+# ---------------------------------------------------------------------------------------------- languages
+
+_SNOWBALL = {
+    "en": "english", "de": "german", "fr": "french", "it": "italian", "pt": "portuguese", "es": "spanish",
+    "hi": "hindi", "ru": "russian", "el": "greek", "ar": "arabic", "ta": "tamil",
+}  # fmt: skip
+_TOLD = tuple(_SNOWBALL)
+_SCRIPTS = (
+    (re.compile(r"[\u0400-\u04ff]"), "ru"),
+    (re.compile(r"[\u0370-\u03ff]"), "el"),
+    (re.compile(r"[\u0600-\u06ff]"), "ar"),
+    (re.compile(r"[\u0900-\u097f]"), "hi"),
+    (re.compile(r"[\u0b80-\u0bff]"), "ta"),
+)
+"""Scripts that tell the language, or nearly: their words are stemmed so in a text of any language."""
+
+# The kept lists have 1,300 English words, among them "index", "page", "information" and "microsoft"; without
+# them nothing is found in documentation. This is NLTK's list, as far as it has whole words.
+_ENGLISH = """
+a about above after again all also am an and any are as at be because been before being below between both but
+by can could did do does doing down during each few for from further had has have having he her here hers
+herself him himself his how i if in into is it its itself just me more most my myself no nor not now of off on
+once only or other our ours ourselves out over own same she should so some such than that the their theirs
+them themselves then there these they this those through to too under until up very was we were what when
+where which while who whom why will with would you your yours yourself yourselves
 """
-STOP_WORDS = frozenset(_STOP_WORDS.split())
-"""Words that carry no fact by themselves, of the languages of Llama that are written with them; those of the
-last English line are what an answer uses to speak of its sources.
-"""
+STOP_WORDS = frozenset(_ENGLISH.split())
+"""English words that carry no fact by themselves; `stop_words` has those of other languages."""
+
+_TELLING_WORDS = 150  # at the beginning of a text, that are looked at to tell its language
+_TELLING_CHARACTERS = 4_000
+_SHORT = 20  # words, of which one tells the language; in longer texts it takes more
+_SURE = 3.0
+
+
+@cache
+def stop_words(language: str) -> frozenset[str]:
+    """Words of a language that carry no fact by themselves, in lower case.
+
+    Args:
+        language: ISO 639-1 code. English has a list of its own, the others those of the package stop-words;
+            a language without one has no stop words.
+    """
+    if language == "en":
+        return STOP_WORDS
+    from stop_words import safe_get_stop_words
+
+    return frozenset(unicodedata.normalize("NFC", word) for word in safe_get_stop_words(language))
+
+
+def language_of(text: str) -> str:
+    """The language a text is written in, as its ISO 639-1 code; ``"en"`` where nothing tells.
+
+    It is told by its function words, of which a question has two or three; a word that several languages have
+    counts a part for each. Languages without spaces or without a stemmer count as English.
+    """
+    return _language_of_words(_found(text[:_TELLING_CHARACTERS]))
+
+
+def _language_of_words(found: Sequence[str]) -> str:
+    telling = _telling()
+    known = [telling[word] for word in {word.lower() for word in found[:_TELLING_WORDS]} & telling.keys()]
+    if not known:
+        return "en"
+    scores = [sum(column) for column in zip(*known, strict=True)]
+    best = scores.index(max(scores))  # English among equals
+    # A question has few words; in source code, two or three are always some language's.
+    return _TOLD[best] if scores[best] >= _SURE or len(found) < _SHORT else "en"
+
+
+@cache
+def _telling() -> dict[str, tuple[float, ...]]:
+    """Function words, each with its weight for every language that can be told."""
+    lists = [stop_words(language) for language in _TOLD]
+    weights = {}
+    for word in frozenset().union(*lists):
+        if len(word) > 1 and _MARKED_WORD.fullmatch(word):
+            holders = [word in words for words in lists]
+            weights[word] = tuple(holds / sum(holders) for holds in holders)
+    return weights
+
+
+# ---------------------------------------------------------------------------------------- forms of a word
+
+_INVISIBLE = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff"
+"""Soft hyphens, zero-width characters, marks of direction, variation selectors: no part of any word."""
+_HIDDEN = re.compile(f"[{_INVISIBLE}]+")
+# Vowel signs and accents that stand beside their letter, which `\w` leaves out: of the Latin, Cyrillic,
+# Hebrew, Arabic, Indic and South-East Asian scripts.
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0eff"
+    "\u0f18-\u0f84\u1000-\u109f\u1780-\u17d3"
+)
+# Scripts written without spaces between words (Thai, Lao, Burmese, Khmer, Chinese, Japanese), or with
+# particles joined to them (Korean): pairs of characters stand in for words.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff"
+_UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
+_LATIN_ACCENTS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f]+")
+_POINTS = re.compile(r"[\u0591-\u05c7\u064b-\u065f\u0670]")  # vowels that Hebrew and Arabic may leave out
+_LETTERS = str.maketrans({
+    "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d",
+    "Đ": "D", "ı": "i",
+})  # fmt: skip
+
+_stemmers = threading.local()  # a PyStemmer object is not thread-safe
+
+
+def folded(word: str) -> str:
+    """The word in the one form that all its spellings share: without accents on Latin letters and optional
+    vowel points, ligatures and full-width letters resolved, nothing invisible in it.
+    """
+    if word.isascii():
+        return word
+    plain = _LATIN_ACCENTS.sub("", unicodedata.normalize("NFKD", _HIDDEN.sub("", word)))
+    return _POINTS.sub("", unicodedata.normalize("NFC", plain).translate(_LETTERS))
+
+
+def stem(word: str, language: str = "en") -> str:
+    """The Snowball stem of a word in lower case, folded; it need not be a word.
+
+    Args:
+        word: As it is written: some stemmers know a suffix by its accents.
+        language: ISO 639-1 code of the text it is from; a word in a script of its own is stemmed as that
+            script's language. A language that Snowball does not have leaves the word as it is.
+    """
+    if not word.isascii():
+        word = unicodedata.normalize("NFKC", _HIDDEN.sub("", word))
+        language = next((own for script, own in _SCRIPTS if script.match(word)), language)
+    stemmer = _stemmer(language)
+    return folded(word if stemmer is None else stemmer.stemWord(word))
+
+
+def _stemmer(language: str) -> Any:
+    stemmer: Any = getattr(_stemmers, language, None)
+    if stemmer is None and language in _SNOWBALL:
+        import snowballstemmer
+
+        stemmer = snowballstemmer.stemmer(_SNOWBALL[language])
+        setattr(_stemmers, language, stemmer)
+    return stemmer
+
+
+# ----------------------------------------------------------------------------------------- terms of search
+
+_ASCII_WORD = re.compile(r"\w+(?:\+\+|#)?")
+_MARKED_WORD = re.compile(rf"[\w{_MARKS}]+(?:\+\+|#)?")
+# Parts of an identifier: HTTPServer → HTTP, Server; getUserName → get, User, Name; utf8 → utf, 8.
+_PART = re.compile(rf"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|(?:[^\W\dA-Za-z_]|[{_MARKS}])+")
+_LINE_END_HYPHEN = re.compile(r"(?<![^\W\d_])([^\W\d_]+)[-\u2010][ \t]*\r?\n[ \t]*(?=[^\W\d_A-Z])([^\W\d_]+)")
+_CACHED = 1 << 17
+
+
+def terms(text: str, language: str | None = None) -> list[str]:
+    """The index terms of a text: stemmed lower-case words without stop words, in their order.
+
+    An identifier (``getUserName``, ``max_tokens``) gives itself and its parts, so that both the exact name
+    and a question in plain words find it; a word broken at the end of a line gives itself and its parts too.
+    ``C++`` and ``C#`` are words. Chinese, Japanese, Korean and Thai are cut into pairs of characters.
+
+    Args:
+        text: Any text.
+        language: ISO 639-1 code; default: what `language_of` tells.
+    """
+    if "\n" in text and ("-" in text or "\u2010" in text):
+        text = _LINE_END_HYPHEN.sub(r"\1\2 \1 \2", text)
+    found = _found(text)
+    known = _terms_of(language or _language_of_words(found))
+    return list(chain.from_iterable(map(known.__getitem__, found)))
+
+
+def _found(text: str) -> list[str]:
+    return _ASCII_WORD.findall(text) if text.isascii() else _MARKED_WORD.findall(_HIDDEN.sub("", text))
+
+
+def query_terms(text: str, languages: Sequence[str]) -> list[list[str]]:
+    """The terms of a question, once for every language of the texts that are searched.
+
+    Words are stemmed as in each of these languages, because a few words rarely tell their own; what is left
+    out are the stop words of the question's language, if it tells, and else of the texts'.
+    """
+    own = language_of(text)
+    wordings = [terms(text, language) for language in languages if language != own]
+    return [terms(text, own), *wordings]
+
+
+def is_lone_character(term: str) -> bool:
+    """True for one character of a script that is cut into pairs: in longer words, only pairs hold it."""
+    return len(term) == 1 and _UNSPACED_RUN.match(term) is not None
+
+
+class _Terms(dict[str, tuple[str, ...]]):
+    """Terms of the words of one language, as they are asked for; of a bounded number."""
+
+    def __init__(self, language: str) -> None:
+        super().__init__()
+        self._language = language
+        self._stop_words = stop_words(language)
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        if len(self) >= _CACHED:
+            self.clear()
+        found = tuple(stem(part, self._language) for part in self._parts(word))
+        self[word] = found
+        return found
+
+    def _parts(self, word: str) -> tuple[str, ...]:
+        if word.endswith(("++", "#")):
+            bare = word.rstrip("+#")
+            if len(bare) == 1 and (bare.isupper() or bare in "cfg"):  # C++, C#, F#, g++; not i++
+                return (word.lower(),)
+            return self._parts(bare)
+        if _UNSPACED_RUN.search(word):
+            return tuple(_pairs(unicodedata.normalize("NFKC", word)))
+        if not word.isascii():
+            word = unicodedata.normalize("NFKC", word)
+        whole = word.lower()
+        if whole in self._stop_words:
+            return ()
+        if word.isalpha() and (word.islower() or word.isupper() or word.istitle()):
+            return (whole,)
+        parts = [part.lower() for part in _PART.findall(word)]
+        whole = whole.strip("_")
+        if len(parts) < 2:
+            return (whole,) if whole else ()
+        return (whole, *(part for part in parts if part not in self._stop_words))
+
+
+@cache
+def _terms_of(language: str) -> _Terms:
+    return _Terms(language)
+
+
+def _pairs(word: str) -> Iterator[str]:
+    position = 0
+    for run in _UNSPACED_RUN.finditer(word):
+        if run.start() > position:
+            yield word[position : run.start()].lower()
+        text = run.group()
+        yield from (text[i : i + 2] for i in range(max(len(text) - 1, 1)))
+        position = run.end()
+    if position < len(word):
+        yield word[position:].lower()
+
+
+# ------------------------------------------------------------------------------- words with their places
 
 _SMALL = (
     "zero _ two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -45,40 +289,21 @@ _MONTHS = _MONTH_NAMES.split()
 _SHORT_MONTHS = {month[:3]: month for month in _MONTHS if month not in ("may", "march")} | {
     "sept": "september"
 }
-_UNSPACED = "぀-ヿ㐀-鿿豈-﫿가-힣\u0e00-\u0e7f"  # scripts written without spaces, or with particles
 _SPACES = " \u00a0\u2009\u202f"
+_LETTER = rf"(?:[^\W\d_{_UNSPACED}]|[{_MARKS}{_INVISIBLE}])"
 _WORD = re.compile(
     r"(?P<date>\b[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])\b)"
     rf"|(?P<number>(?:(?<![\w.)\]-])[-−])?\d+(?:[{_SPACES[1:]}]\d{{3}}(?!\d)|[.,]\d+|['’_]\d{{3}}(?!\d))*"
     r"(?:[kKmMbB]\b|[ \u00a0-](?:thousand|million|billion)\b)?)"
     rf"|(?P<run>[{_UNSPACED}]+)"
     rf"|(?:{_TENS.replace(' ', '|')})-(?:{'|'.join(_SMALL.split()[2:10])}|one)\b"
-    rf"|[^\W\d_{_UNSPACED}]+(?:['’][^\W\d_]+)?",
+    rf"|[^\W\d_{_UNSPACED}](?:\+\+|#)(?!\w)"
+    rf"|[^\W\d_{_UNSPACED}]{_LETTER}*"
+    rf"(?:[-\u2010][ \t]*\r?\n[ \t]*(?-i:(?=[^\W\d_A-Z])){_LETTER}+)?(?:['’]{_LETTER}+)?",
     re.IGNORECASE,
 )
 _NUMBER_PARTS = re.compile(r"([-−]?)([\d.,]+)(\D*)")
-_SUFFIXES = ("ations", "ation", "ingly", "ings", "ing", "edly", "ies", "ied", "ed", "es", "ly", "s", "e")
-_IRREGULAR_LINES = """
-be was were been; begin began begun; bring brought; build built; buy bought; choose chose chosen; come came;
-cut cutting; draw drew drawn; drive drove driven; fall fell fallen; find found; get got gotten getting; give
-gave given; go went gone; grow grew grown; hold held; keep kept; know knew known; lead led; leave left; lose
-lost; make made; mean meant; meet met; pay paid; put putting; read; rise rose risen; run ran running; say
-said; see saw seen; sell sold; send sent; set setting; show shown; speak spoke spoken; spend spent; stop
-stopped stopping; take took taken; teach taught; tell told; think thought; understand understood; win won
-winning; write wrote written writing; child children; man men; woman women; person people; foot feet;
-index indices; datum data; plan planned planning
-"""
-_IRREGULAR = {
-    form: line.split()[0]
-    for line in _IRREGULAR_LINES.split(";")
-    for form in line.split()[1:]
-    if form not in STOP_WORDS
-}
-_SENTENCE_END = re.compile(
-    r"[.!?…]+[\"”’')\]]*(?=\s)|[。！？]+|\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•|#>]|\d+[.)]\s))"
-)
-_INITIAL = re.compile(r"\b(?:[A-Z]|e\.g|i\.e|vs|Dr|Mrs?|Ms|St|Inc|No|approx|bzw|z\.B)\.$")
-_MAX_SENTENCE = 600  # characters; longer ones (tables, code, minified text) are cut at line ends
+_BROKEN = re.compile(r"[-\u2010][ \t]*\r?\n[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +320,32 @@ class Word:
         return self.form.lstrip("-")[:1].isdecimal()
 
 
-def words(text: str) -> list[Word]:
-    """The words of a text: lower case, without light suffixes, numbers in one spelling (``128K``:
-    ``128000``), dates as month, day and year, scripts without spaces as pairs of characters.
+def words(text: str, language: str | None = None) -> list[Word]:
+    """The words of a text: stems, numbers in one spelling (``128K``: ``128000``), dates as month, day and
+    year, scripts without spaces as pairs of characters; a word broken at the end of a line is one.
+
+    Args:
+        text: Any text.
+        language: ISO 639-1 code; default: what `language_of` tells. Where words of two texts are compared,
+            give both the language of the longer one.
     """
-    return [word for match in _WORD.finditer(text) for word in _words_of(match)]
+    language = language or language_of(text)
+    return [word for match in _WORD.finditer(text) for word in _words_of(match, language)]
 
 
-def content_words(text: str) -> list[Word]:
-    """The words without stop words."""
+def content_words(text: str, language: str | None = None) -> list[Word]:
+    """The words without stop words; see `words`."""
+    language = language or language_of(text)
+    stopped = stop_words(language)
     return [
         word
         for match in _WORD.finditer(text)
-        if match[0].lower().replace("’", "'").removesuffix("'s") not in STOP_WORDS
-        for word in _words_of(match)
+        if match[0].lower().replace("’", "'").removesuffix("'s") not in stopped
+        for word in _words_of(match, language)
     ]
 
 
-def _words_of(match: re.Match[str]) -> Iterator[Word]:
+def _words_of(match: re.Match[str], language: str) -> Iterator[Word]:
     start, end = match.span()
     if match["run"]:
         for at in range(start, max(end - 1, start + 1)):
@@ -120,58 +353,23 @@ def _words_of(match: re.Match[str]) -> Iterator[Word]:
     elif match["date"]:
         year, month, day = match[0].split("-")
         for form in (_MONTHS[int(month) - 1], str(int(day)), year):
-            yield Word(_form(form), start, end)
+            yield Word(_form(form, language), start, end)
     else:
-        yield Word(_form(match[0]), start, end)
-
-
-def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each sentence, list item or table row; blank ones are left out."""
-    start = 0
-    for match in _SENTENCE_END.finditer(text):
-        if match[0][0] == "." and _INITIAL.search(text, max(start, match.end() - 8), match.end()):
-            continue
-        yield from _trimmed(text, start, match.end())
-        start = match.end()
-    yield from _trimmed(text, start, len(text))
-
-
-def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The span without white space around it, in pieces of at most _MAX_SENTENCE characters."""
-    while end - start > _MAX_SENTENCE:
-        cut = text.rfind("\n", start + 1, start + _MAX_SENTENCE)
-        if cut < 0:
-            cut = text.rfind(" ", start + 1, start + _MAX_SENTENCE)
-        if cut < 0:
-            cut = start + _MAX_SENTENCE
-        yield from _trimmed(text, start, cut)
-        start = cut
-    piece = text[start:end]
-    stripped = piece.strip()
-    if stripped:
-        start += len(piece) - len(piece.lstrip())
-        yield start, start + len(stripped)
+        yield Word(_form(match[0], language), start, end)
 
 
 @lru_cache(maxsize=50_000)
-def _form(word: str) -> str:
+def _form(word: str, language: str) -> str:
     if word.lstrip("-−")[:1].isdecimal():
         return _number(word)
-    form = word.lower().replace("’", "'")
+    form = _BROKEN.sub("", word).lower().replace("’", "'")
     if form in _NUMBER_WORDS:
         return str(_NUMBER_WORDS[form])
     tens, _, units = form.partition("-")
     if units:  # "twenty-five"; no other word has a hyphen
         return str(_NUMBER_WORDS[tens] + _NUMBER_WORDS.get(units, 1))
     form = form.removesuffix("'s")
-    form = _SHORT_MONTHS.get(form, form)
-    if form in _IRREGULAR:
-        form = _IRREGULAR[form]
-    for suffix in _SUFFIXES:
-        if form.endswith(suffix) and len(form) - len(suffix) >= 3:
-            stem = form[: -len(suffix)]
-            return stem + "y" if suffix in ("ies", "ied") else stem
-    return form
+    return stem(_SHORT_MONTHS.get(form, form), language)
 
 
 def _number(word: str) -> str:
@@ -199,3 +397,66 @@ def _number(word: str) -> str:
     if scale == 1:
         return sign + (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
     return f"{sign}{round(float(digits) * scale)}"
+
+
+# ---------------------------------------------------------------------------------------------- sentences
+
+_SENTENCE_END = re.compile(
+    r"[.!?…]+[\"”’')\]]*(?=\s)|[。！？।॥]+[」』）]?|\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•|#>]|\d+[.)]\s))"
+)
+_NEXT = re.compile(r"\s*[\"'“‘(\[*_`]*(.)", re.DOTALL)
+_LAST_WORD = re.compile(r"[\"'“‘(\[]*([^\s\"'“‘(\[]+)\Z")
+_LONGEST_ABBREVIATION = 12
+_ABBREVIATED = """
+al approx art assn ave bzw ca cf co corp dept dr ed eds eg e.g est etc fig figs gen gov hon ie i.e inc jan feb
+mar apr jun jul aug sep sept oct nov dec jr lt ltd max min mr mrs ms mt no nos nr op p pp ph.d prof rep rev
+sec sen sr st tel u.a u.k u.s u.s.a usw v vol vs z.b
+"""
+_ABBREVIATIONS = frozenset(_ABBREVIATED.split())
+_MAX_SENTENCE = 600  # characters; longer ones (tables, code, minified text) are cut at line ends
+
+
+def sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each sentence, list item or table row; blank ones are left out.
+
+    Abbreviations, initials, decimals, file names and the numbers of list items end none.
+    """
+    start = 0
+    for match in _SENTENCE_END.finditer(text):
+        if match[0][0] == "." and not _ends_sentence(text, start, match.start(), match.end()):
+            continue
+        yield from _trimmed(text, start, match.end())
+        start = match.end()
+    yield from _trimmed(text, start, len(text))
+
+
+def _ends_sentence(text: str, start: int, stop: int, end: int) -> bool:
+    """Whether the full stop at ``stop`` ends the sentence that began at ``start``."""
+    following = _NEXT.match(text, end)
+    if following is None:
+        return True
+    last = _LAST_WORD.search(text, max(start, stop - _LONGEST_ABBREVIATION), stop)
+    if last is None or text[stop : stop + 2] == "..":
+        return True
+    word = last[1]
+    if word.lower() in _ABBREVIATIONS or (len(word) == 1 and word.isupper()):
+        return False
+    is_item = word.isdigit() and len(word) <= 2 and not text[start : last.start()].strip()
+    return not is_item and not following[1].islower()
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The span without white space around it, in pieces of at most _MAX_SENTENCE characters."""
+    while end - start > _MAX_SENTENCE:
+        cut = text.rfind("\n", start + 1, start + _MAX_SENTENCE)
+        if cut < 0:
+            cut = text.rfind(" ", start + 1, start + _MAX_SENTENCE)
+        if cut < 0:
+            cut = start + _MAX_SENTENCE
+        yield from _trimmed(text, start, cut)
+        start = cut
+    piece = text[start:end]
+    stripped = piece.strip()
+    if stripped:
+        start += len(piece) - len(piece.lstrip())
+        yield start, start + len(stripped)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from langchain_core.documents import Document
 
 from llama_bedrock.grounding.answers import Citation, document_id, document_source, positive_int
+from llama_bedrock.grounding.claim_words import content_words
 from llama_bedrock.grounding.marks import Mark, MarkReader
 from llama_bedrock.grounding.support import DocumentIndex, Support, find_support
 from llama_bedrock.prompts.passages import NO_ANSWER
-from llama_bedrock.text import content_words
 
 _BOUNDARY = re.compile(r"[.!?…]+[\"”’')*_\]]*(?=\s)|[。！？]+|\n")
 _ABBREVIATION = re.compile(

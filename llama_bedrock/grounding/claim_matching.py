@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from llama_bedrock.grounding.claim_parts import Part, holds_literal
+from llama_bedrock.grounding.claim_words import content_words
 from llama_bedrock.grounding.clauses import Clause, ClauseIndex
 from llama_bedrock.grounding.contradictions import Place, contradicts
 from llama_bedrock.grounding.meaning import synonyms
 from llama_bedrock.grounding.quantities import Quantity, quantities
-from llama_bedrock.text import content_words
 
 _CANDIDATES = 8  # places that are looked at closely
 _NEAR = 2  # sentences beside a clause that may go on about the same

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from llama_bedrock.grounding.claim_words import Word, content_words, words
 from llama_bedrock.grounding.clauses import leading_name, names_in, split_clauses, subject_of
 from llama_bedrock.grounding.meaning import NEGATING, Polarity, bounds, denied, is_general, polarity
 from llama_bedrock.grounding.quantities import Quantity, is_unit, quantities
-from llama_bedrock.text import Word, content_words, words
 
 _NUMBER_WEIGHT = 2.0
 _GENERAL_WEIGHT = 0.4

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from llama_bedrock.grounding.claim_words import STOP_WORDS, Word, content_words, sentences, words
 from llama_bedrock.grounding.meaning import Polarity, bounds, denied, polarity
 from llama_bedrock.grounding.quantities import Quantity, quantities
-from llama_bedrock.text import STOP_WORDS, Word, content_words, sentences, words
 
 _AUXILIARY = (
     r"(?:is|are|was|were|has|have|had|does|do|did|can|cannot|could|will|would|should|must|may|might)\b"

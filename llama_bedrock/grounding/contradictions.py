@@ -13,10 +13,10 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 
 from llama_bedrock.grounding.claim_parts import Part
+from llama_bedrock.grounding.claim_words import STOP_WORDS, content_words
 from llama_bedrock.grounding.clauses import Clause
 from llama_bedrock.grounding.meaning import NEGATING, bounds_differ, is_ordered, is_swapped, opposites
 from llama_bedrock.grounding.quantities import Quantity, quantities
-from llama_bedrock.text import STOP_WORDS, content_words
 
 _EXCHANGED = 0.5  # share of a part's words from which on it repeats a clause
 _DETERMINER_WORDS = """

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from llama_bedrock.text import words
+from llama_bedrock.grounding.claim_words import words
 
 _LIMITS = r"(?:more|less|fewer|later|earlier|longer|larger|greater|higher|older|bigger|smaller) than"
 _NEGATION = re.compile(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llama_bedrock.text import STOP_WORDS, Word, words
+from llama_bedrock.grounding.claim_words import STOP_WORDS, Word, words
 
 _UNITS = """
 time 0.001 ms msec millisecond milliseconds

@@ -24,10 +24,10 @@ from langchain_core.documents import Document
 
 from llama_bedrock.grounding.claim_matching import Context, Finding, look_for
 from llama_bedrock.grounding.claim_parts import Part, read_parts
+from llama_bedrock.grounding.claim_words import Word, content_words, sentences, words
 from llama_bedrock.grounding.clauses import ClauseIndex, split_clauses
 from llama_bedrock.grounding.meaning import polarity
 from llama_bedrock.grounding.quantities import quantities
-from llama_bedrock.text import Word, content_words, sentences, words
 
 SUPPORTED = 0.5  # share of the weighted content words of a statement
 _SUPPORTED_SHORT = 0.6  # of one of few words

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, searchable_text, terms
 from llama_bedrock.retrievers.arrays import Floats, np, read_arrays, write_arrays
+from llama_bedrock.retrievers.documents.searchable_text import searchable_text
+from llama_bedrock.text import TERMS_VERSION, terms
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -158,7 +159,7 @@ class LSAEmbeddings(Embeddings):
 
     def _digest(self) -> str:
         digest = hashlib.sha256(
-            json.dumps([_FORMAT, ANALYZER_VERSION, self._average_length, list(self._vocabulary)]).encode()
+            json.dumps([_FORMAT, TERMS_VERSION, self._average_length, list(self._vocabulary)]).encode()
         )
         digest.update(self._idf.tobytes())  # type: ignore[union-attr]
         digest.update(self._components.tobytes())  # type: ignore[union-attr]
@@ -195,7 +196,7 @@ class LSAEmbeddings(Embeddings):
         folder.mkdir(parents=True, exist_ok=True)
         about = {
             "format": _FORMAT,
-            "analyzer": ANALYZER_VERSION,
+            "analyzer": TERMS_VERSION,
             "dimensions": self.dimensions,
             "documents": self.fitted_documents,
             "average_length": self._average_length,
@@ -216,7 +217,7 @@ class LSAEmbeddings(Embeddings):
         """
         folder = Path(folder)
         about = json.loads((folder / "lsa.json").read_text(encoding="utf-8"))
-        if (about.get("format"), about.get("analyzer")) != (_FORMAT, ANALYZER_VERSION):
+        if (about.get("format"), about.get("analyzer")) != (_FORMAT, TERMS_VERSION):
             raise ValueError(
                 f"{folder / 'lsa.json'} is of another version of llama-bedrock: index the documents again"
             )

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers.analysis import searchable_text
 from llama_bedrock.retrievers.documents.load import FileProblem, find_files
+from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.search.lexical import text_digest
 
 _FORMAT = 1

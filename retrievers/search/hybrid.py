@@ -16,8 +16,8 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
-from llama_bedrock.retrievers.analysis import searchable_text
 from llama_bedrock.retrievers.arrays import np
+from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.search.fusion import Fusion, fuse
 from llama_bedrock.retrievers.search.lexical_side import (

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, is_lone_character, terms
 from llama_bedrock.retrievers.arrays import Floats, Integers, np, read_arrays, write_arrays
+from llama_bedrock.text import TERMS_VERSION, is_lone_character, terms
 
 K1 = 1.5
 B = 0.75
@@ -145,7 +145,7 @@ class BM25Index(LexicalIndex):
         with self._lock:
             about = {
                 "format": _FORMAT,
-                "analyzer": ANALYZER_VERSION,
+                "analyzer": TERMS_VERSION,
                 "vocabulary": list(self._vocabulary),
                 "digests": dict(self._digests),
             }
@@ -160,7 +160,7 @@ class BM25Index(LexicalIndex):
     def load(cls, folder: Path) -> BM25Index:
         """Read what `save` wrote."""
         about = json.loads((folder / "lexical.json").read_text(encoding="utf-8"))
-        if (about.get("format"), about.get("analyzer")) != (_FORMAT, ANALYZER_VERSION):
+        if (about.get("format"), about.get("analyzer")) != (_FORMAT, TERMS_VERSION):
             raise ValueError(f"{folder / 'lexical.json'} is of another version of llama-bedrock")
         index = cls()
         numbers, lengths = read_arrays(folder / "lexical.npz", "terms", "lengths")

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
-from llama_bedrock.retrievers.analysis import searchable_text
+from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.filters import parse_filter
 from llama_bedrock.retrievers.search.lexical import BM25Index, LexicalIndex, text_digest
 

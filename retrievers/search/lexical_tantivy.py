@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.analysis import ANALYZER_VERSION, is_lone_character, terms
 from llama_bedrock.retrievers.search.lexical import MAX_QUERY_TERMS, PAIR_WEIGHT, LexicalIndex, text_digest
+from llama_bedrock.text import TERMS_VERSION, is_lone_character, terms
 
 _ANALYZER = "terms"  # the texts come as terms, with a space between
 _HEAP_BYTES = 64_000_000
@@ -115,7 +115,7 @@ class TantivyIndex(LexicalIndex):
         """Write ``lexical.json`` and the folder ``tantivy``."""
         folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            about = {"format": _FORMAT, "analyzer": ANALYZER_VERSION, "digests": self._digests}
+            about = {"format": _FORMAT, "analyzer": TERMS_VERSION, "digests": self._digests}
             (folder / "lexical.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
             shutil.rmtree(folder / "tantivy", ignore_errors=True)
             shutil.copytree(self._folder, folder / "tantivy", ignore=shutil.ignore_patterns("*.lock"))
@@ -124,7 +124,7 @@ class TantivyIndex(LexicalIndex):
     def load(cls, folder: Path) -> TantivyIndex:
         """Read what `save` wrote."""
         about = json.loads((folder / "lexical.json").read_text(encoding="utf-8"))
-        if (about.get("format"), about.get("analyzer")) != (_FORMAT, ANALYZER_VERSION):
+        if (about.get("format"), about.get("analyzer")) != (_FORMAT, TERMS_VERSION):
             raise ValueError(f"{folder / 'lexical.json'} is of another version of llama-bedrock")
         index = cls()
         shutil.rmtree(index._folder)

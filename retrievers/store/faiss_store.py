@@ -14,8 +14,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
-from llama_bedrock.retrievers.analysis import with_context
 from llama_bedrock.retrievers.arrays import Floats
+from llama_bedrock.retrievers.documents.searchable_text import with_context
 from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array, embed_batches
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.filters import parse_filter

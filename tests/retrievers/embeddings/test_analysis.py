@@ -1,7 +1,8 @@
 import pytest
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers.analysis import searchable_text, terms
+from llama_bedrock.retrievers.documents.searchable_text import searchable_text
+from llama_bedrock.text import terms
 
 
 @pytest.mark.parametrize(

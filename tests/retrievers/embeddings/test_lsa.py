@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama_bedrock.retrievers import LSAEmbeddings
-from llama_bedrock.retrievers.analysis import terms
+from llama_bedrock.text import terms
 
 CORPUS = [
     "A llama is a domesticated animal of the Andes.",

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import chain
@@ -154,7 +154,9 @@ def stem(word: str, language: str = "en") -> str:
         word = unicodedata.normalize("NFKC", _HIDDEN.sub("", word))
         language = next((own for script, own in _SCRIPTS if script.match(word)), language)
     stemmer = _stemmer(language)
-    return folded(word if stemmer is None else stemmer.stemWord(word))
+    if stemmer is None or language == "en":  # English has no accents, and "café" is "cafe" to its stemmer
+        word = folded(word)
+    return word if stemmer is None else folded(stemmer.stemWord(word))
 
 
 def _stemmer(language: str) -> Any:
@@ -188,26 +190,39 @@ def terms(text: str, language: str | None = None) -> list[str]:
         text: Any text.
         language: ISO 639-1 code; default: what `language_of` tells.
     """
-    if "\n" in text and ("-" in text or "\u2010" in text):
-        text = _LINE_END_HYPHEN.sub(r"\1\2 \1 \2", text)
     found = _found(text)
     known = _terms_of(language or _language_of_words(found))
     return list(chain.from_iterable(map(known.__getitem__, found)))
 
 
-def _found(text: str) -> list[str]:
-    return _ASCII_WORD.findall(text) if text.isascii() else _MARKED_WORD.findall(_HIDDEN.sub("", text))
+def analysed(text: str) -> tuple[list[str], str]:
+    """The terms of a text, and the language that it was found to be in."""
+    found = _found(text)
+    language = _language_of_words(found)
+    return list(chain.from_iterable(map(_terms_of(language).__getitem__, found))), language
 
 
-def query_terms(text: str, languages: Sequence[str]) -> list[list[str]]:
+def query_terms(text: str, languages: Iterable[str]) -> list[list[str]]:
     """The terms of a question, once for every language of the texts that are searched.
 
-    Words are stemmed as in each of these languages, because a few words rarely tell their own; what is left
-    out are the stop words of the question's language, if it tells, and else of the texts'.
+    A few words rarely tell their language, so they are stemmed as in each of these; stop words are left out
+    as of the question's language and of the texts'.
     """
-    own = language_of(text)
-    wordings = [terms(text, language) for language in languages if language != own]
-    return [terms(text, own), *wordings]
+    found = _found(text)
+    stopped = stop_words(_language_of_words(found))
+    found = [word for word in found if word.lower() not in stopped]
+    wordings = [
+        list(chain.from_iterable(map(_terms_of(language).__getitem__, found)))
+        for language in sorted(languages)
+    ]
+    return [wording for number, wording in enumerate(wordings) if wording not in wordings[:number]]
+
+
+def _found(text: str) -> list[str]:
+    """The words of a text as they are written."""
+    if "\n" in text and ("-" in text or "\u2010" in text):
+        text = _LINE_END_HYPHEN.sub(r"\1\2 \1 \2", text)
+    return _ASCII_WORD.findall(text) if text.isascii() else _MARKED_WORD.findall(_HIDDEN.sub("", text))
 
 
 def is_lone_character(term: str) -> bool:

@@ -9,9 +9,11 @@ import json
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from importlib.util import find_spec
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from langchain_core.embeddings import Embeddings
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.arrays import Floats, np, read_arrays, write_arrays
 from llama_bedrock.retrievers.documents.searchable_text import searchable_text
-from llama_bedrock.text import TERMS_VERSION, terms
+from llama_bedrock.text import TERMS_VERSION, analysed, query_terms, terms
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -66,6 +68,7 @@ class LSAEmbeddings(Embeddings):
         self.fitted_documents = 0
         self.kept = 1.0
         self._vocabulary: dict[str, int] = {}
+        self._languages: set[str] = set()
         self._average_length = 1.0
         self._idf: Floats | None = None
         self._components: Floats | None = None
@@ -82,7 +85,7 @@ class LSAEmbeddings(Embeddings):
         Raises:
             ValueError: There is no text with a word in it.
         """
-        self._fit(_count(texts, {}))
+        self._fit(_count(self._analysed(texts), {}))
         return self
 
     def fit_array(self, texts: Iterable[str]) -> Floats:
@@ -91,7 +94,15 @@ class LSAEmbeddings(Embeddings):
         Raises:
             ValueError: There is no text with a word in it.
         """
-        return self._vectors(self._fit(_count(texts, {})))
+        return self._vectors(self._fit(_count(self._analysed(texts), {})))
+
+    def _analysed(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The terms of the texts to be fitted on, whose languages are noted."""
+        self._languages = set()
+        for text in texts:
+            words, language = analysed(text)
+            self._languages.add(language)
+            yield words
 
     def _fit(self, counts: _Counts) -> _Counts:
         """Fit, and return the counts with the terms numbered as they are from now on."""
@@ -172,13 +183,20 @@ class LSAEmbeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """Unit vector of a text; zeros if it holds no word of the corpus."""
-        return self.embed_documents([text])[0]
+        self._check_fitted()
+        wordings = query_terms(text, self._languages)
+        words = list(reduce(or_, map(Counter, wordings)).elements())
+        vector: list[float] = self._vectors(_count([words], self._vocabulary, grow=False))[0].tolist()
+        return vector
 
     def embed_array(self, texts: Sequence[str]) -> Floats:
         """As :meth:`embed_documents`, as one ``len(texts) × dimensions`` array."""
+        self._check_fitted()
+        return self._vectors(_count(map(terms, texts), self._vocabulary, grow=False))
+
+    def _check_fitted(self) -> None:
         if self._components is None:
             raise ValueError("LSAEmbeddings is not fitted: call fit(texts) first, or load a fitted one")
-        return self._vectors(_count(texts, self._vocabulary, grow=False))
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """As :meth:`embed_documents`: it computes, so there is nothing to wait for."""
@@ -201,6 +219,7 @@ class LSAEmbeddings(Embeddings):
             "documents": self.fitted_documents,
             "average_length": self._average_length,
             "kept": self.kept,
+            "languages": sorted(self._languages),
             "fingerprint": self._fingerprint,
             "vocabulary": list(self._vocabulary),
         }
@@ -226,6 +245,7 @@ class LSAEmbeddings(Embeddings):
         embeddings._vocabulary = {term: number for number, term in enumerate(about["vocabulary"])}
         embeddings.fitted_documents, embeddings._average_length = about["documents"], about["average_length"]
         embeddings.kept = about["kept"]
+        embeddings._languages = set(about["languages"])
         embeddings._fingerprint = embeddings._digest()
         if embeddings._fingerprint != about["fingerprint"]:
             raise ValueError(f"{folder / 'lsa.npz'} is damaged: its checksum does not match")
@@ -260,11 +280,10 @@ class _Counts:
         return _Counts(terms[stays], self.values[stays], ends, self.lengths, vocabulary)
 
 
-def _count(texts: Iterable[str], vocabulary: dict[str, int], *, grow: bool = True) -> _Counts:
-    """Count terms; those that the vocabulary does not hold are entered, or else left out."""
+def _count(texts: Iterable[Collection[str]], vocabulary: dict[str, int], *, grow: bool = True) -> _Counts:
+    """Count the terms of texts; those that the vocabulary does not hold are entered, or else left out."""
     numbers, values, ends, lengths = array("i"), array("f"), array("q", [0]), array("f")
-    for text in texts:
-        words = terms(text)
+    for words in texts:
         lengths.append(len(words))
         if grow:
             found = Counter([vocabulary.setdefault(word, len(vocabulary)) for word in words])

@@ -20,7 +20,7 @@ from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.indexing.backends import IndexEngine
 from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, Manifest
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
-from llama_bedrock.retrievers.search.lexical_side import lexical_side_of
+from llama_bedrock.retrievers.search.lexical import lexical_side_of
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.generations import StoreChangedError, StoreLockedError, current_name
 from llama_bedrock.retrievers.store.locks import FileLock

@@ -20,7 +20,7 @@ from llama_bedrock.retrievers.arrays import np
 from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.search.fusion import Fusion, fuse
-from llama_bedrock.retrievers.search.lexical_side import (
+from llama_bedrock.retrievers.search.lexical import (
     DocumentsLexicalSide,
     StoreLexicalSide,
     lexical_side_of,

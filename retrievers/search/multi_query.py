@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict, Field
 
 from llama_bedrock.retrievers.search.fusion import fuse
-from llama_bedrock.retrievers.search.lexical_side import document_key
+from llama_bedrock.retrievers.search.lexical import document_key
 
 _INSTRUCTIONS = (
     "Write {count} other wordings of the user's question, to search a collection of documents with. "

@@ -9,8 +9,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, LSAEmbeddings
-from llama_bedrock.retrievers.search.lexical import BM25Index
-from llama_bedrock.retrievers.search.lexical_side import SIDECAR
+from llama_bedrock.retrievers.search.lexical import SIDECAR, BM25Index
 
 DOCUMENTS = [
     Document(id="wool", page_content="Llamas have soft wool.", metadata={"kind": "animal", "year": 2020}),

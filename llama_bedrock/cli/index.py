@@ -110,3 +110,26 @@ def migrate(
         return
     write(f"{to}: collection {name!r} holds {counted(copied, 'passage')}\n")
     note(f"Queries need the same embeddings: FAISSStore.load({str(store.folder)!r}).embeddings")
+
+
+@app.command("import")
+def import_store(
+    path: Annotated[Path, typer.Argument(help="Folder that langchain-community's FAISS.save_local wrote.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder for the FAISSStore; it must hold none yet.")],
+    index_name: Annotated[str, typer.Option("--index-name", help="As in save_local.")] = "index",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Turn a store of langchain-community into a FAISSStore, vectors included: nothing is embedded again."""
+    from llama_bedrock.cli.output import counted, note, print_json, write
+    from llama_bedrock.retrievers import FAISSStore
+
+    if (to / "CURRENT").exists():
+        raise ValueError(f"{to} holds a FAISSStore already; choose another folder with --to")
+    store = FAISSStore.from_langchain(path, index_name=index_name)
+    store.save(to)
+    if as_json:
+        facts = {"passages": len(store), "dimension": store.dimension, "metric": store.metric}
+        print_json({"source": str(path), "folder": str(to), **facts})
+        return
+    write(f"{to}: {counted(len(store), 'passage')} of {store.dimension} dimensions, by {store.metric}\n")
+    note(f"Queries need the embeddings they were made with: FAISSStore.load({str(to)!r}, embedding)")

@@ -27,6 +27,11 @@ from llama_bedrock.retrievers.store.entries import (
     check_arguments,
     last_vectors,
 )
+from llama_bedrock.retrievers.store.langchain_import import (
+    INDEX_NAME,
+    holds_langchain_store,
+    read_langchain_store,
+)
 from llama_bedrock.retrievers.store.saved_store import SavedStore, open_store, write_store
 from llama_bedrock.retrievers.store.search_queue import SearchQueue
 from llama_bedrock.retrievers.store.slots import FilterLike
@@ -188,6 +193,41 @@ class FAISSStore(VectorStore):
         return cls.from_documents(documents, embedding, ids=ids, **kwargs)
 
     @classmethod
+    def from_langchain(
+        cls,
+        path_or_store: Any,
+        embedding: Embeddings | None = None,
+        *,
+        index_name: str = INDEX_NAME,
+        **settings: Any,
+    ) -> Self:
+        """A new store with what is in one of langchain-community's FAISS; nothing is embedded again.
+
+        The metric stays what it was. Scores of ``"l2"`` are distances here and squared distances there; see
+        docs/coming-from-langchain-aws.md. Documents that are added later are embedded as there, without their
+        titles (``contextual=False``).
+
+        Args:
+            path_or_store: The folder that ``FAISS.save_local`` wrote, or the ``FAISS`` object. The folder's
+                pickle is read by `langchain_import`, which knows documents and refuses anything else.
+            embedding: The embeddings it was made with; None: those of the object. A folder does not say them:
+                without, the store is searched by vector, or saved, and given them when it is loaded.
+            index_name: As in ``FAISS.save_local``.
+            **settings: The constructor's.
+
+        Raises:
+            FileNotFoundError: There is no such store in the folder.
+            ValueError: It is none, or holds something else than documents.
+        """
+        found = read_langchain_store(path_or_store, index_name)
+        given = {"metric": found.metric, "contextual": False, **settings}
+        store = cls(embedding if embedding is not None else found.embedding, **given)
+        for start in range(0, len(found.documents), ADDED_AT_ONCE):
+            part = slice(start, start + ADDED_AT_ONCE)
+            store.add_documents(found.documents[part], vectors=found.vectors[part])
+        return store
+
+    @classmethod
     def load(
         cls,
         folder: str | Path,
@@ -214,9 +254,17 @@ class FAISSStore(VectorStore):
             StoreDamagedError: A file is missing, truncated, changed or foreign.
             ValueError: It was made with another embedding model, or needs ``embedding``.
         """
-        saved, collection, embedding = open_store(
-            Path(folder), embedding, embedding_id, mapped=mmap, verify=verify
-        )
+        try:
+            saved, collection, embedding = open_store(
+                Path(folder), embedding, embedding_id, mapped=mmap, verify=verify
+            )
+        except FileNotFoundError:
+            if not holds_langchain_store(Path(folder)):
+                raise
+            raise FileNotFoundError(
+                f"{folder} holds a store of langchain-community: FAISSStore.from_langchain({str(folder)!r}, "
+                "embedding) takes it over without embedding anything again; save it into another folder"
+            ) from None
         store = cls.__new__(cls)
         store._embedding_id = embedding_id
         store._contextual = saved.generation.manifest["contextual"]

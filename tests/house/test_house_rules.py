@@ -46,11 +46,14 @@ def test_nothing_is_pickled_or_evaluated():
     unsafe = re.compile(
         r"\b(import pickle|pickle\.(?:load|dump)|allow_pickle=True|eval\(|exec\(|literal_eval)"
     )
+    # It reads stores of langchain-community with an unpickler that knows three classes, tested to refuse others.
+    reader = ROOT / "retrievers" / "store" / "langchain_import.py"
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in PRODUCT
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if unsafe.search(line) and not line.lstrip().startswith("#") and "re.compile" not in line
+        if not (path == reader and line == "import pickle")
     ]
     assert not found
 

@@ -26,7 +26,7 @@ _MARKS: dict[State, tuple[str, str]] = {
 }
 _EXTRAS = {
     "local": (
-        ("faiss", "bm25s", "sklearn", "pypdf", "docx", "bs4"),
+        ("faiss", "bm25s", "sklearn", "pypdf", "docx", "lxml", "openpyxl", "pptx"),
         "ask and index: retrieval with nothing to download",
     ),
     "aws": (("langchain_aws",), "Bedrock embeddings and rerank"),

@@ -1,8 +1,8 @@
 """Load files and folders into LangChain documents.
 
 ``load_documents`` is the way in. It finds the files (:func:`find_files`), reads each with the reader of its
-format (``readers.py``) and reports what it could not read instead of failing on it. Splitting is
-``splitting.py``.
+format (``readers/by_format.py``) and reports what it could not read instead of failing on it. Splitting is
+``split.py``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,22 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llama_bedrock.retrievers.documents.readers.by_format import SUPPORTED_FORMATS, has_reader, read_file
-from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES, ReadSettings
+from llama_bedrock.retrievers.documents.readers.by_format import (
+    SUPPORTED_FORMATS,
+    has_reader,
+    read_file,
+    unreadable_reason,
+)
+from llama_bedrock.retrievers.documents.readers.file_content import (
+    MAX_FILE_BYTES,
+    CustomReader,
+    ReadSettings,
+)
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -48,34 +57,43 @@ def load_documents(
     on_error: Callable[[FileProblem], None] | None = None,
     encoding: str | None = None,
     max_file_bytes: int = MAX_FILE_BYTES,
+    readers: Mapping[str, CustomReader] | None = None,
+    follow_links_outside: bool = False,
 ) -> list[Document]:
     """Read a file, or every readable file of a folder, into documents.
 
-    PDF gives one document per page, PPTX one per slide; CSV, XLSX, JSON lines and JSON arrays of objects
-    give one per row; every other format one per file. HTML and DOCX become Markdown-like text, so that
-    their headings survive. Metadata: ``source`` (path as given, joined with the path inside the folder),
-    ``document_id``, ``format`` and, where known, ``title``, ``page`` (or slide, from 1), ``line`` (from
-    1), ``language`` (source code). A row in BEIR's form (``_id``, ``title``, ``text``) keeps its id and
-    title.
+    PDF gives one document per page, PPTX one per slide, EPUB one per chapter, MBOX one per message; CSV,
+    XLSX, ODS, JSON lines and JSON lists of objects give one per row; every other format one per file. HTML
+    and word processors' files become Markdown-like text, so that their headings survive. Metadata:
+    ``source`` (path as given, joined with the path inside the folder), ``document_id``, ``format`` and, where
+    known, ``title``, ``page`` (or slide, from 1), ``line`` (from 1), ``language`` (source code). A row in
+    BEIR's form (``_id``, ``title``, ``text``) keeps its id and title. docs/retrieval.md tells what is read of
+    each format.
 
     A folder is walked in sorted order. Hidden files and folders, ``node_modules``, Python environments and
     saved FAISSStores are left out; folder links are followed once, so a loop of links ends. Files of unknown
-    name are read if their content is text.
+    name are read if their content is text. Links that lead out of the folder are reported and not followed:
+    a folder that somebody else made could hold one to a file of yours.
 
     Args:
         path: File or folder.
-        on_error: Called for each file (or row) that cannot be read, which is then skipped;
-            ``problems.append`` collects them. Default: a warning in the log.
-        encoding: Encoding of text files. Default: the byte order mark, else UTF-8, else Windows-1252.
+        on_error: Called for each file (or page, or row) that cannot be read, which is then skipped, with what
+            to do about it; ``problems.append`` collects them. Default: a warning in the log.
+        encoding: Encoding of text files, by any name the web knows it by. Default: the byte order mark, else
+            what the file declares, else UTF-8, else what it looks like.
         max_file_bytes: Larger text files are reported, not read; PDF, Office's formats and mail, which hold
             images too, may be eight times as large. Default 32 MiB.
+        readers: Functions that read files of a suffix, before ours: ``{".xyz": function}``. A function takes
+            the path, and returns Markdown, or an iterable of Markdown texts or documents. Packages register
+            theirs as entry points of the group ``llama_bedrock.readers``, named by the suffix.
+        follow_links_outside: Read also what links that lead out of the folder lead to.
 
     Returns:
         The documents, in the order of their files.
 
     Raises:
         FileNotFoundError: There is no such file or folder.
-        ValueError: It holds nothing that can be read; the message says why.
+        ValueError: It holds nothing that can be read, or a suffix is none; the message says why.
     """
     problems: list[FileProblem] = []
 
@@ -83,20 +101,38 @@ def load_documents(
         problems.append(problem)
         (on_error or _log_problem)(problem)
 
-    settings = ReadSettings(encoding=encoding, max_file_bytes=max_file_bytes)
+    settings = ReadSettings(encoding, max_file_bytes, check_readers(readers))
     root = check_path(path)
     documents: list[Document] = []
     ignored: Counter[str] = Counter()
     read = 0
-    for file, source in find_files(path, report):
-        if not root.is_file() and not has_reader(file):
+    for file, source in find_files(path, report, follow_links_outside=follow_links_outside):
+        if not root.is_file() and not has_reader(file, settings):
             ignored[file.suffix.lower() or file.name] += 1
+            if reason := unreadable_reason(file):
+                report(FileProblem(source, reason))
             continue
         documents.extend(read_reported(file, source, settings, report))
         read += 1
     if not documents:
         raise ValueError(nothing_found(path, problems, ignored, read))
     return documents
+
+
+def check_readers(readers: Mapping[str, CustomReader] | None) -> dict[str, CustomReader]:
+    """Readers by suffix in lower case, with its dot.
+
+    Raises:
+        ValueError: A suffix is none, or a reader cannot be called.
+    """
+    checked = {}
+    for suffix, reader in (readers or {}).items():
+        if not suffix.strip(".") or "/" in suffix or not callable(reader):
+            raise ValueError(
+                f'readers takes functions by suffix, as in {{".xyz": f}}; got {suffix!r}: {reader!r}'
+            )
+        checked[f".{suffix.lstrip('.').lower()}"] = reader
+    return checked
 
 
 def check_path(path: str | os.PathLike[str]) -> Path:
@@ -116,18 +152,23 @@ def check_path(path: str | os.PathLike[str]) -> Path:
 
 
 def find_files(
-    path: str | os.PathLike[str], report: Callable[[FileProblem], None]
+    path: str | os.PathLike[str],
+    report: Callable[[FileProblem], None],
+    *,
+    follow_links_outside: bool = False,
 ) -> Iterator[tuple[Path, str]]:
     """The files under a path with their source names, in a fixed order.
 
     Args:
         path: File or folder.
-        report: Called for each folder that cannot be listed.
+        report: Called for each folder that cannot be listed, and for each link that leads out of the path.
+        follow_links_outside: Follow links that lead out of the path, too.
     """
     root = Path(path)
     if not root.is_dir():
         yield root, os.fspath(path)
         return
+    bounds = None if follow_links_outside else os.path.realpath(path)
     # Folders are told apart by device and inode, so that a link back up the tree ends the walk there.
     seen: set[tuple[int, int]] = set()
     pending = [os.fspath(path)]
@@ -147,12 +188,26 @@ def find_files(
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if _is_folder(entry):
+            if bounds is not None and _leads_out(entry, bounds):
+                report(FileProblem(entry.path, _OUTSIDE))
+            elif _is_folder(entry):
                 if not _is_skipped(entry):
                     folders.append(entry.path)
             else:
                 yield Path(entry.path), entry.path
         pending.extend(reversed(folders))
+
+
+_OUTSIDE = "a link that leads out of the folder (follow_links_outside=True of load_documents follows it)"
+
+
+def _leads_out(entry: os.DirEntry[str], root: str) -> bool:
+    if not (
+        entry.is_symlink() or entry.is_junction() if hasattr(entry, "is_junction") else entry.is_symlink()
+    ):
+        return False
+    target = os.path.realpath(entry.path)
+    return target != root and not target.startswith(root.rstrip(os.sep) + os.sep)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -172,11 +227,23 @@ def _is_skipped(entry: os.DirEntry[str]) -> bool:
 
 
 def read_reported(
-    file: Path, source: str, settings: ReadSettings, report: Callable[[FileProblem], None]
+    file: Path,
+    source: str,
+    settings: ReadSettings,
+    report: Callable[[FileProblem], None],
+    use: Callable[[Iterator[Document]], list[Document]] = list,
 ) -> list[Document]:
-    """The documents of one file; nothing, and a report, if it cannot be read."""
+    """The documents of one file; nothing, and a report, if it cannot be read.
+
+    Args:
+        file: The file.
+        source: What its documents give as their source.
+        settings: How to read it.
+        report: Called for the file, or each part of it, that cannot be read.
+        use: What to make of the documents while they are read, so that a large file is not held twice.
+    """
     try:
-        return list(read_file(file, source, settings, lambda reason: report(FileProblem(source, reason))))
+        return use(read_file(file, source, settings, lambda reason: report(FileProblem(source, reason))))
     except ImportError:
         raise  # a missing extra concerns every file of the format: the caller has to install it
     except Exception as error:  # a damaged file raises whatever its parser runs into
@@ -193,6 +260,8 @@ def describe_error(error: Exception) -> str:
         return "it is gone, or a link to nothing"
     if isinstance(error, OSError):
         return error.strerror or str(error)
+    if isinstance(error, MemoryError):
+        return "reading it takes more memory than there is; split the file"
     if isinstance(error, RecursionError):
         return "damaged, or nested too deeply"
     message = " ".join(str(error).split())
@@ -215,13 +284,13 @@ def nothing_found(
         read: Number of files that were read, and held nothing.
     """
     name = os.fspath(path)
+    if ignored and not read:
+        found = ", ".join(f"{count} × {suffix}" for suffix, count in ignored.most_common(5))
+        return f"no supported documents in {name} (found {found}); supported: {SUPPORTED_FORMATS}"
     if len(problems) == 1:
         return (
             f"nothing to read in {name}: {problems[0].reason if problems[0].source == name else problems[0]}"
         )
     if problems:
         return f"nothing to read in {name}: {len(problems)} files cannot be read, the first is {problems[0]}"
-    if ignored:
-        found = ", ".join(f"{count} × {suffix}" for suffix, count in ignored.most_common(5))
-        return f"no supported documents in {name} (found {found}); supported: {SUPPORTED_FORMATS}"
     return f"{'no text in the files of' if read else 'no files in'} {name}; supported: {SUPPORTED_FORMATS}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -18,6 +18,9 @@ from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile, known_file
 
+_READERS = 2
+"""Raised when readers or the splitter make other text of the same files: indexes are then made anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
@@ -26,6 +29,10 @@ class ReadOptions:
     settings: ReadSettings
     chunk_size: int
     chunk_overlap: int
+
+    def key(self) -> list[Any]:
+        """The same as JSON-able values."""
+        return [_READERS, *self.settings.key(), self.chunk_size, self.chunk_overlap]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +56,15 @@ def read_chunks(found: FoundFile, options: ReadOptions) -> ReadFile:
     """Read and split one file."""
     # The digest comes first: if the file changes meanwhile, it is read again next time.
     result = ReadFile(found, known_file(found))
-    documents = read_reported(found.path, found.source, options.settings, result.problems.append)
+
+    def split(documents: Iterator[Document]) -> list[Document]:
+        return split_documents(documents, chunk_size=options.chunk_size, chunk_overlap=options.chunk_overlap)
+
     result.chunks.extend(
-        split_documents(documents, chunk_size=options.chunk_size, chunk_overlap=options.chunk_overlap)
+        read_reported(found.path, found.source, options.settings, result.problems.append, split)
     )
-    if not documents and result.problems:
+    result.known.notes.extend(problem.reason for problem in result.problems)
+    if not result.chunks and result.problems:
         result.known.problem = result.problems[0].reason
     return result
 

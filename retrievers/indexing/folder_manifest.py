@@ -57,6 +57,7 @@ class KnownFile:
         chunks: Its chunks in the store.
         duplicates: Content digests of chunks that are in the store for another file.
         problem: Why it could not be read.
+        notes: Each reason, if there are several, and what could not be read of a file that was.
     """
 
     size: int
@@ -65,6 +66,7 @@ class KnownFile:
     chunks: list[Chunk] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     problem: str | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -136,12 +138,12 @@ class Manifest:
 def _encoded(file: KnownFile) -> list[Any]:
     # Lists: keys would be most of the bytes, and of the time.
     chunks = [[chunk.id, chunk.content, chunk.vector] for chunk in file.chunks]
-    return [file.size, file.modified_ns, file.digest, chunks, file.duplicates, file.problem]
+    return [file.size, file.modified_ns, file.digest, chunks, file.duplicates, file.problem, file.notes]
 
 
 def _decoded(facts: list[Any]) -> KnownFile:
-    size, modified_ns, digest, chunks, duplicates, problem = facts
-    return KnownFile(size, modified_ns, digest, [Chunk(*chunk) for chunk in chunks], duplicates, problem)
+    size, modified_ns, digest, chunks, *rest = facts
+    return KnownFile(size, modified_ns, digest, [Chunk(*chunk) for chunk in chunks], *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +178,17 @@ class Changes:
 Report: TypeAlias = Callable[[FileProblem], None]
 
 
-def scan(path: str | os.PathLike[str], report: Report, on_file: Callable[[int], None]) -> list[FoundFile]:
+def scan(
+    path: str | os.PathLike[str],
+    report: Report,
+    on_file: Callable[[int], None],
+    *,
+    follow_links_outside: bool = False,
+) -> list[FoundFile]:
     """All files under a path with size and time, in the order in which they are read."""
     found = []
-    for number, (file, source) in enumerate(find_files(path, report), 1):
+    files = find_files(path, report, follow_links_outside=follow_links_outside)
+    for number, (file, source) in enumerate(files, 1):
         try:
             status = file.stat()
         except OSError:

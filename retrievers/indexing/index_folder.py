@@ -7,17 +7,21 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
-from llama_bedrock.retrievers.documents.load import FileProblem, check_path, nothing_found
-from llama_bedrock.retrievers.documents.readers.by_format import has_reader
-from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES, ReadSettings
+from llama_bedrock.retrievers.documents.load import FileProblem, check_path, check_readers, nothing_found
+from llama_bedrock.retrievers.documents.readers.by_format import has_reader, unreadable_reason
+from llama_bedrock.retrievers.documents.readers.file_content import (
+    MAX_FILE_BYTES,
+    CustomReader,
+    ReadSettings,
+)
 from llama_bedrock.retrievers.documents.split import CHUNK_OVERLAP, CHUNK_SIZE
 from llama_bedrock.retrievers.indexing.backends import IndexEngine, LocalEngine, ReadFile, ReadOptions
 from llama_bedrock.retrievers.indexing.folder_manifest import (
@@ -79,6 +83,8 @@ def index_folder(
     on_error: Callable[[FileProblem], None] | None = None,
     encoding: str | None = None,
     max_file_bytes: int = MAX_FILE_BYTES,
+    readers: Mapping[str, CustomReader] | None = None,
+    follow_links_outside: bool = False,
     chunk_size: int = CHUNK_SIZE,
     chunk_overlap: int = CHUNK_OVERLAP,
     batch_size: int = BATCH_SIZE,
@@ -113,6 +119,8 @@ def index_folder(
         on_error: Called for each file that cannot be read. Default: a warning in the log.
         encoding: As in `load_documents`.
         max_file_bytes: As in `load_documents`.
+        readers: As in `load_documents`. With other readers all files are read again.
+        follow_links_outside: As in `load_documents`.
         chunk_size: As in `split_documents`. With another size all files are read again.
         chunk_overlap: As in `split_documents`.
         batch_size: Texts in one call of the embedding model. Default 128.
@@ -145,11 +153,13 @@ def index_folder(
         raise ValueError(f"index_folder needs state=…, a folder for its notes, with a {type(store).__name__}")
     else:
         target = ForeignTarget(store, Path(state))
-    options = ReadOptions(ReadSettings(encoding, max_file_bytes), chunk_size, chunk_overlap)
+    options = ReadOptions(
+        ReadSettings(encoding, max_file_bytes, check_readers(readers)), chunk_size, chunk_overlap
+    )
     worker = _engine(engine)
     try:
         with target.open():
-            run = _Run(os.fspath(path), target, worker, options, on_progress, on_error)
+            run = _Run(os.fspath(path), target, worker, options, on_progress, on_error, follow_links_outside)
             return run.run()
     finally:
         worker.close()
@@ -175,6 +185,7 @@ class _Run:
     options: ReadOptions
     on_progress: Progress | None
     on_error: Callable[[FileProblem], None] | None
+    follow_links_outside: bool = False
     problems: list[FileProblem] = field(default_factory=list)
     embedded: int = 0
 
@@ -183,9 +194,14 @@ class _Run:
         started = time.perf_counter()
         root = os.path.abspath(self.path)
         before, strays = self._before(root)
-        found = scan(self.path, self._report, lambda done: self._tell("scan", done, 0))
-        is_file = os.path.isfile(self.path)
-        changes = compare(before, found, lambda file: is_file or has_reader(file.path))
+        found = scan(
+            self.path,
+            self._report,
+            lambda done: self._tell("scan", done, 0),
+            follow_links_outside=self.follow_links_outside,
+        )
+        changes = compare(before, found, self._is_ours)
+        self._report_known(before, changes)
         after = Folder(before.settings, dict(before.files))
         for file in changes.touched:
             after.files[file.source] = replace(before.files[file.source], modified_ns=file.remembered_time())
@@ -199,11 +215,25 @@ class _Run:
             refitted = self._keep(root, before, after, strays)
         return self._report_of(before, after, changes, refitted=refitted, started=started)
 
+    def _is_ours(self, file: FoundFile) -> bool:
+        if os.path.isfile(self.path) or has_reader(file.path, self.options.settings):
+            return True
+        if reason := unreadable_reason(file.path):
+            self._report(FileProblem(file.source, reason))
+        return False
+
+    def _report_known(self, before: Folder, changes: Changes) -> None:
+        """Name what could not be read of files that are not read again now."""
+        again = {file.source for file in changes.read} | set(changes.removed)
+        for source, file in before.files.items():
+            for reason in () if source in again else file.notes:
+                self._report(FileProblem(source, reason))
+
     def _before(self, root: str) -> tuple[Folder, set[str]]:
         """What is known of the folder, and ids of its chunks that are in the store although nothing is
         known.
         """
-        settings = json.dumps([self.path, asdict(self.options)], sort_keys=True)
+        settings = json.dumps([self.path, *self.options.key()])
         folder = self.target.manifest.folders.get(root)
         if folder is None:
             return Folder(settings), self.target.strays(self.path)

@@ -1,64 +1,229 @@
-"""ZIP archives of XML parts that refer to each other, as Office writes them."""
+"""ZIP archives of XML parts (Office, OpenDocument, EPUB), opened so that no small one takes all memory."""
 
 from __future__ import annotations
 
 import io
-import posixpath
+import re
 import zipfile
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
+import zlib
+from collections.abc import Iterator
+from typing import Any
 
-from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES
+from llama_bedrock._extras import require
+from llama_bedrock.retrievers.documents.readers.file_content import (
+    MAX_FILE_BYTES,
+    FileContent,
+    ReadLimitError,
+)
 
-_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _MAX_UNPACKED = 4 * MAX_FILE_BYTES
+_MAX_MEDIA = 1 << 30
+_MAX_PARTS = 20_000
+# An element or attribute takes about 120 bytes of libxml2's memory: 3 million are 360 MB.
+_MAX_NODES = 3_000_000
+_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
+_PASSWORD = "encrypted: save it without its password"
+# Encodings in which markup is ASCII, so that a search for it finds it all.
+_PLAIN_ENCODINGS = re.compile(
+    r"(?i)utf-?8|us-ascii|ascii|iso-?8859-\d+|latin-?1|windows-125\d|cp125\d|koi8-[ru]"
+)
+_XML_ENCODING = re.compile(rb"""^<\?xml[^>]{0,200}?encoding\s{0,9}=\s{0,9}["']([\w.-]{1,40})["']""")
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]{1,40})/([A-Za-z]{1,40})")
+_STRICT_NAMES = {b"extendedProperties": b"extended-properties", b"customProperties": b"custom-properties"}
 
 
-class Package:
-    """An archive of XML parts that refer to each other by relation ids."""
+def open_archive(content: FileContent, kind: str) -> zipfile.ZipFile:
+    """The archive, if its directory is sound.
 
-    def __init__(self, data: bytes, kind: str) -> None:
-        try:
-            self._archive = zipfile.ZipFile(io.BytesIO(data))
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"not a readable {kind} ({error}); is it encrypted?") from error
-        unpacked = sum(
-            e.file_size for e in self._archive.infolist() if e.filename.endswith((".xml", ".rels"))
-        )
-        if unpacked > _MAX_UNPACKED:
-            raise ValueError(f"its text unpacks to {unpacked / 1e6:.0f} MB, over the limit")
-        self._kind = kind
+    Raises:
+        ValueError: It is none, or encrypted; the message says which.
+        ReadLimitError: It has more parts than any document.
+    """
+    if content.data.startswith(_OLE):
+        if "EncryptedPackage".encode("utf-16-le") in content.data:
+            raise ValueError(_PASSWORD)
+        raise ValueError(f"not a {kind} but Office's format of before 2007: open it and save it as {kind}")
+    if content.data.count(b"PK\x01\x02") > _MAX_PARTS:
+        raise ReadLimitError(f"it holds more than {_MAX_PARTS:,} parts")
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content.data))
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ValueError(f"not a readable {kind} ({error})") from error
+    if any(entry.flag_bits & 1 for entry in archive.infolist()):
+        raise ValueError(_PASSWORD)
+    return archive
 
-    def part(self, name: str) -> Element:
-        """The root of a part."""
-        try:
-            return ElementTree.fromstring(self._archive.read(name))
-        except (KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
-            raise ValueError(f"not a readable {self._kind} ({error})") from error
+
+class Parts:
+    """The XML parts of an archive: their sizes are counted, and DTDs refused.
+
+    Args:
+        content: The file.
+        kind: What it is, for messages.
+        as_trees: Whether all of it is to be held as trees, which take many times the memory of their text.
+    """
+
+    def __init__(self, content: FileContent, kind: str, *, as_trees: bool = True) -> None:
+        self.archive = open_archive(content, kind)
+        self._kind, self._content, self._as_trees = kind, content, as_trees
+        self._unpacked = self._nodes = 0
+        entries = self.archive.infolist()
+        media = sum(entry.file_size for entry in entries if not _is_text_name(entry.filename))
+        if media > _MAX_MEDIA:
+            content.report(f"images and other parts that unpack to {media / 1e9:.1f} GB are left out")
+        text = sum(entry.file_size for entry in entries if _is_text_name(entry.filename))
+        if text > _MAX_UNPACKED:
+            raise ReadLimitError(f"its text unpacks to {text / 1e6:.0f} MB, over the limit")
+
+    def names(self) -> list[str]:
+        """Names of the parts, in the order of the archive."""
+        return self.archive.namelist()
 
     def has(self, name: str) -> bool:
         """True if there is such a part."""
-        return name in self._archive.NameToInfo
+        return name in self.archive.NameToInfo
 
-    def related(self, name: str) -> dict[str, tuple[str, str]]:
-        """What a part refers to: by relation id, the last word of its type, and the part's name."""
-        folder, file = posixpath.split(name)
-        relations = f"{folder}/_rels/{file}.rels"
-        if not self.has(relations):
-            return {}
-        return {
-            relation.get("Id", ""): (
-                relation.get("Type", "").rsplit("/", 1)[-1],
-                posixpath.normpath(posixpath.join("/", folder, relation.get("Target", ""))).lstrip("/"),
-            )
-            for relation in self.part(relations)
-            if relation.get("TargetMode") != "External"
-        }
+    def read(self, name: str) -> bytes:
+        """The bytes of a part.
 
-    def title(self) -> str | None:
-        """The title in its properties."""
-        if not self.has("docProps/core.xml"):
-            return None
-        title = self.part("docProps/core.xml").findtext("{http://purl.org/dc/elements/1.1/}title")
-        return title.strip() if title else None
+        Raises:
+            ValueError: There is no such part, or it is damaged.
+            ReadLimitError: The parts read so far unpack to more than they may.
+        """
+        self._content.budget.check_time()
+        try:
+            size = self.archive.getinfo(name).file_size
+            self._unpacked += size
+            if self._unpacked > _MAX_UNPACKED:
+                raise ReadLimitError(f"its text unpacks to {self._unpacked / 1e6:.0f} MB, over the limit")
+            return self.archive.read(name)
+        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise ValueError(f"not a readable {self._kind} ({error})") from error
+
+    def xml(self, name: str) -> bytes:
+        """The bytes of an XML part, checked.
+
+        Raises:
+            ValueError: It is missing or damaged, or holds a DTD.
+            ReadLimitError: It holds more than it may.
+        """
+        data = checked_xml(self.read(name))
+        if self._as_trees:
+            self._nodes += data.count(b"<") + data.count(b"=")
+            if self._nodes > _MAX_NODES:
+                raise ReadLimitError(f"it holds more than {_MAX_NODES:,} elements and attributes")
+        return data
+
+    def tree(self, name: str) -> Any:
+        """The root of an XML part, as lxml's element."""
+        return parse_xml(self.xml(name), self._kind)
+
+    def office_file(self) -> io.BytesIO:
+        """The archive with its text alone, in the form that the libraries for Office's files take.
+
+        They would unpack every image, refuse templates and files with macros, and not know the namespaces
+        that "Strict Open XML" files have.
+        """
+        lean = io.BytesIO()
+        with zipfile.ZipFile(lean, "w") as archive:
+            for entry in self._unique_entries():
+                archive.writestr(entry.filename, self._office_part(entry))
+        lean.seek(0)
+        return lean
+
+    def _unique_entries(self) -> Iterator[zipfile.ZipInfo]:
+        return iter(self.archive.NameToInfo.values())  # of equal names the last counts, as everywhere
+
+    def _office_part(self, entry: zipfile.ZipInfo) -> bytes:
+        if entry.is_dir() or not self._begins_like_xml(entry):
+            return b""
+        data = self.xml(entry.filename)
+        if entry.filename == "[Content_Types].xml":
+            for kind, plain in _PLAIN_TYPES:
+                data = kind.sub(plain, data)
+        return _STRICT.sub(_transitional, data) if b"purl.oclc.org" in data else data
+
+    def _begins_like_xml(self, entry: zipfile.ZipInfo) -> bool:
+        try:
+            with self.archive.open(entry) as part:
+                head = part.read(64)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
+            return False
+        return head.lstrip(b"\xef\xbb\xbf\xfe\xff \t\r\n\0").startswith(b"<")
+
+
+def _is_text_name(name: str) -> bool:
+    return name.lower().endswith((".xml", ".rels", ".html", ".xhtml", ".htm", ".opf", ".ncx", ".css"))
+
+
+def _transitional(match: re.Match[bytes]) -> bytes:
+    family, name = match[1], _STRICT_NAMES.get(match[2], match[2])
+    return b"http://schemas.openxmlformats.org/%s/2006/%s" % (family, name)
+
+
+_PLAIN_TYPES = tuple(
+    (re.compile(pattern), b"application/vnd.openxmlformats-officedocument." + plain + b".main+xml")
+    for pattern, plain in (
+        (
+            rb"application/vnd\.(?:ms-word\.(?:document|template)\.macroEnabled(?:Template)?"
+            rb"|openxmlformats-officedocument\.wordprocessingml\.template)\.main\+xml",
+            b"wordprocessingml.document",
+        ),
+        (
+            rb"application/vnd\.(?:ms-powerpoint\.(?:presentation|slideshow|template)\.macroEnabled"
+            rb"|openxmlformats-officedocument\.presentationml\.(?:template|slideshow))\.main\+xml",
+            b"presentationml.presentation",
+        ),
+    )
+)
+
+
+def checked_xml(data: bytes) -> bytes:
+    """XML without a DTD, in an encoding in which one would have been seen.
+
+    Raises:
+        ValueError: It has one: no office program writes them, and entities can unpack to gigabytes.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or data[:4].count(b"\0") >= 1:
+        try:
+            text = data.decode("utf-16" if data[:1] in (b"\xff", b"\xfe") else _wide(data))
+        except UnicodeError as error:
+            raise ValueError(f"damaged XML ({error})") from error
+        text = re.sub(r"^\ufeff?<\?xml[^>]{0,300}\?>", "", text)
+        data = text.encode("utf-8", "replace")
+    declared = _XML_ENCODING.match(data.lstrip(b"\xef\xbb\xbf \r\n\t")[:300])
+    if declared and not _PLAIN_ENCODINGS.fullmatch(declared[1].decode("ascii", "replace")):
+        raise ValueError(f"XML in an encoding that is not read ({declared[1].decode('ascii', 'replace')})")
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise ValueError("its XML has a DTD, which is refused: entities can unpack to gigabytes")
+    return data
+
+
+def _wide(data: bytes) -> str:
+    return "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+
+
+def parse_xml(data: bytes, kind: str) -> Any:
+    """The root of XML that was checked, as lxml's element.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    etree = require("lxml.etree", "local")
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True,
+        huge_tree=True,
+    )  # fmt: skip
+    try:
+        root = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        raise ValueError(f"not a readable {kind} ({error})") from error
+    if root is None:
+        raise ValueError(f"not a readable {kind} (an empty part)")
+    return root
+
+
+def local_name(element: Any) -> str:
+    """An element's name without its namespace; empty for a comment or instruction."""
+    tag = element.tag
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""

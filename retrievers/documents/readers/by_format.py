@@ -1,19 +1,24 @@
 """Choose the reader of a file by its name, or else by its content.
 
 A reader is a function of a :class:`FileContent` that yields documents, and raises ``ValueError`` with the
-reason when it cannot. Each format family has a module of its name beside this one.
+reason when it cannot. Each format family has a module of its name beside this one. Readers of users come
+first: those given, then those that installed packages register as entry points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.documents.readers.encodings import SNIFFED_BYTES, is_binary
 from llama_bedrock.retrievers.documents.readers.file_content import (
+    Budget,
+    CustomReader,
     FileContent,
     Reader,
     ReadSettings,
@@ -26,52 +31,79 @@ from llama_bedrock.retrievers.documents.readers.plain_text import (
     TEXT,
     read_text,
 )
+from llama_bedrock.retrievers.documents.readers.unreadable import is_no_document, why_unreadable
+
+ENTRY_POINTS = "llama_bedrock.readers"
+"""Group of entry points of readers: the name is the suffix (``xyz``), the value the function."""
 
 _CONTAINER_FACTOR = 8  # mostly images and attachments: the text in them is a small part
 
 SUPPORTED_FORMATS = (
-    ".txt .md .rst .html .pdf .docx .pptx .xlsx .csv .tsv .json .jsonl .ipynb .eml and source code"
+    ".txt .md .rst .html .pdf .docx .pptx .xlsx .odt .ods .odp .rtf .epub .csv .tsv .json .jsonl .ipynb .eml "
+    ".mbox .mhtml and source code"
 )
 
 # Formats whose reader is loaded when a file of it is met: module and function.
 _READERS = {
-    ".html": ("html", "read_html"),
-    ".htm": ("html", "read_html"),
-    ".xhtml": ("html", "read_html"),
-    ".pdf": ("pdf", "read_pdf"),
-    ".docx": ("docx", "read_docx"),
-    ".pptx": ("pptx", "read_pptx"),
-    ".xlsx": ("xlsx", "read_xlsx"),
-    ".eml": ("mail", "read_mail"),
-    ".csv": ("csv", "read_csv"),
-    ".tsv": ("csv", "read_csv"),
-    ".json": ("json", "read_json"),
-    ".jsonl": ("json", "read_json_lines"),
-    ".ndjson": ("json", "read_json_lines"),
-    ".ipynb": ("notebook", "read_notebook"),
+    suffix: (module, function)
+    for module, function, suffixes in (
+        ("html", "read_html", ".html .htm .xhtml .shtml .svg"),
+        ("pdf", "read_pdf", ".pdf"),
+        ("docx", "read_docx", ".docx .docm .dotx .dotm"),
+        ("pptx", "read_pptx", ".pptx .pptm .ppsx .ppsm .potx .potm"),
+        ("xlsx", "read_xlsx", ".xlsx .xlsm .xltx .xltm"),
+        ("odt", "read_odt", ".odt .ott .odp .otp .fodt .fodp"),
+        ("odt", "read_ods", ".ods .ots .fods"),
+        ("epub", "read_epub", ".epub"),
+        ("rtf", "read_rtf", ".rtf"),
+        ("mail", "read_mail", ".eml"),
+        ("mail", "read_mbox", ".mbox .mbx"),
+        ("mail", "read_mhtml", ".mhtml .mht"),
+        ("csv", "read_csv", ".csv .tsv .tab"),
+        ("json", "read_json", ".json .geojson .jsonld"),
+        ("json", "read_json_lines", ".jsonl .ndjson"),
+        ("notebook", "read_notebook", ".ipynb"),
+    )
+    for suffix in suffixes.split()
 }
-_CONTAINERS = {".pdf", ".docx", ".pptx", ".xlsx", ".eml"}
-_MEDIA = {
-    ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".ico", ".tif", ".tiff", ".svg", ".heic", ".avif",
-    ".mp3", ".mp4", ".mov", ".avi", ".mkv", ".wav", ".flac", ".ogg", ".webm", ".zip", ".gz", ".bz2",
-    ".xz", ".zst", ".tar", ".7z", ".rar", ".whl", ".jar", ".exe", ".dll", ".so", ".dylib", ".o", ".a",
-    ".class", ".pyc", ".woff", ".woff2", ".ttf", ".otf", ".eot", ".doc", ".xls", ".ppt",
-    ".odt", ".parquet", ".npy", ".npz", ".db", ".sqlite", ".sqlite3", ".bin", ".dat", ".faiss", ".pt",
-    ".onnx", ".safetensors", ".gguf",
-}  # fmt: skip
+_TEXT_READERS = {"html", "csv", "json", "notebook"}
+_CONTAINERS = {suffix for suffix, (module, _) in _READERS.items() if module not in _TEXT_READERS}
+_KNOWN = {*MARKDOWN, *RST, *TEXT, *CODE_LANGUAGES, *_READERS}
 
 
-def has_reader(path: Path) -> bool:
+@cache
+def _installed_readers() -> dict[str, CustomReader]:
+    """The readers that installed packages bring, by suffix."""
+    return {f".{point.name.lstrip('.').lower()}": point.load() for point in entry_points(group=ENTRY_POINTS)}
+
+
+def custom_reader(path: Path, settings: ReadSettings) -> CustomReader | None:
+    """The reader of a user's own for a file, if there is one."""
+    suffix = path.suffix.lower()
+    return settings.readers.get(suffix) or _installed_readers().get(suffix)
+
+
+def has_reader(path: Path, settings: ReadSettings) -> bool:
     """True if the file's name, or else its content, is one we read."""
     suffix = path.suffix.lower()
-    if suffix in _MEDIA:
-        return False
+    if suffix in _KNOWN or custom_reader(path, settings):
+        return True
     # What is no file (a pipe would block whoever opens it, a link may lead nowhere) is reported when it is
     # read.
-    return suffix in _KNOWN or not path.is_file() or _content_suffix(path) is not None
+    if why_unreadable(suffix) is not None or is_no_document(suffix):
+        return not path.is_file()
+    return not path.is_file() or _content_suffix(path) is not None
 
 
-_KNOWN = {*MARKDOWN, *RST, *TEXT, *CODE_LANGUAGES, *_READERS}
+def unreadable_reason(path: Path) -> str | None:
+    """Why a file has no reader, and what to do; None if nobody would look for text in it."""
+    suffix = path.suffix.lower()
+    if is_no_document(suffix):
+        return None
+    return f"no reader for {suffix or 'this kind of file'}: {why_unreadable(suffix) or _NOT_TEXT}"
+
+
+_NOT_TEXT = "its content is not text; readers={…} of load_documents takes one of your own"
 
 
 def _content_suffix(path: Path) -> str | None:
@@ -81,9 +113,13 @@ def _content_suffix(path: Path) -> str | None:
             head = file.read(SNIFFED_BYTES)
     except OSError:
         return ".txt"  # reading it will fail with the reason
-    if head.startswith(b"%PDF-"):
-        return ".pdf"
+    for start, suffix in _FIRST_BYTES.items():
+        if head.startswith(start):
+            return suffix
     return None if is_binary(head) else ".txt"
+
+
+_FIRST_BYTES = {b"%PDF-": ".pdf", b"{\\rtf1": ".rtf"}
 
 
 def read_file(
@@ -94,7 +130,7 @@ def read_file(
     Args:
         path: The file.
         source: What its documents give as their source.
-        settings: Encoding and size bound.
+        settings: Encoding, size bound and readers.
         report: Called with the reason for each part (a row, a page) that is left out.
 
     Raises:
@@ -104,13 +140,30 @@ def read_file(
     if not path.is_file():
         path.stat()  # a link to nothing raises its own error
         raise ValueError("not a regular file")
+    if reader := custom_reader(path, settings):
+        yield from _read_custom(reader, path, source, settings)
+        return
     suffix = path.suffix.lower()
     if suffix not in _KNOWN:
-        found = None if suffix in _MEDIA else _content_suffix(path)
+        found = None if why_unreadable(suffix) or is_no_document(suffix) else _content_suffix(path)
         if found is None:
-            raise ValueError(f"no reader for {suffix or 'this kind of file'}; supported: {SUPPORTED_FORMATS}")
+            reason = unreadable_reason(path) or f"no reader for {suffix}"
+            raise ValueError(f"{reason}; supported: {SUPPORTED_FORMATS}")
         suffix = found
-    limit = settings.max_file_bytes * (_CONTAINER_FACTOR if suffix in _CONTAINERS else 1)
+    data = _bytes_of(path, suffix, settings.max_file_bytes)
+    if not data.strip():
+        if suffix in CODE_LANGUAGES or suffix != path.suffix.lower():
+            return  # an empty __init__.py or py.typed is no accident
+        raise ValueError("the file is empty")
+    # A name that is not UTF-8 comes with surrogates in it.
+    content = FileContent(
+        encodable(source), suffix, data, settings.encoding, report, Budget(settings.max_file_bytes, len(data))
+    )
+    yield from reader_of(suffix)(content)
+
+
+def _bytes_of(path: Path, suffix: str, max_file_bytes: int) -> bytes:
+    limit = max_file_bytes * (_CONTAINER_FACTOR if suffix in _CONTAINERS else 1)
     with path.open("rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
@@ -119,19 +172,37 @@ def read_file(
             f"{size / 1e6:.1f} MB is over the limit of {limit / 1e6:.1f} MB; "
             "split the file, or raise max_file_bytes (on the command line: index --max-file-mb)"
         )
-    if not data.strip():
-        if suffix in CODE_LANGUAGES or suffix != path.suffix.lower():
-            return  # an empty __init__.py or py.typed is no accident
-        raise ValueError("the file is empty")
-    # A name that is not UTF-8 comes with surrogates in it.
-    yield from _reader_of(suffix)(FileContent(encodable(source), suffix, data, settings.encoding, report))
+    return data
 
 
-def _reader_of(suffix: str) -> Reader:
+def _read_custom(reader: CustomReader, path: Path, source: str, settings: ReadSettings) -> Iterator[Document]:
+    content = FileContent(encodable(source), path.suffix.lower(), b"", budget=Budget(settings.max_file_bytes))
+    content.budget.allow(float("inf"))  # how long an OCR may take is its owner's business
+    result = reader(path)
+    for number, part in enumerate([result] if isinstance(result, str) else result, 1):
+        if isinstance(part, str):
+            if part.strip():
+                yield content.document(part, format="markdown", part=str(number))
+            continue
+        known = {key: value for key, value in part.metadata.items() if key not in ("source", "document_id")}
+        yield content.document(
+            part.page_content,
+            part=str(number),
+            document_id=part.id,
+            **{"format": "markdown", **known},
+        )
+
+
+def reader_of(suffix: str) -> Reader:
+    """The reader of a suffix that has one; plain text's for any other."""
     if suffix in _READERS:
         module, function = _READERS[suffix]
-        reader: Reader = getattr(
-            import_module(f"llama_bedrock.retrievers.documents.readers.{module}"), function
-        )
+        found = import_module(f"llama_bedrock.retrievers.documents.readers.{module}")
+        reader: Reader = getattr(found, function)
         return reader
     return read_text
+
+
+def is_readable(suffix: str) -> bool:
+    """True if files with this suffix have a reader of ours."""
+    return suffix in _KNOWN

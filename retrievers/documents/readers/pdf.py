@@ -1,40 +1,90 @@
-"""Reader of PDF."""
+"""Reader of PDF, with pypdf."""
 
 from __future__ import annotations
 
 import io
+import logging
+import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.documents.readers.file_content import FileContent
+from llama_bedrock.retrievers.documents.readers.file_content import FileContent, ReadLimitError
+
+_SECONDS_PER_PAGE = 4.0
+_PACE = 0.2  # seconds by which the time for a file grows with each page that was read
+_LISTED_PAGES = 10
+# Of the characters of a page; text in a font without meaning is nearly all of this kind, a formula or a
+# bullet here and there is not.
+_MOST_UNMAPPED = 0.3
+# Names that fonts give their glyphs where nothing says which letters they are: /g12, /uni0A03, (cid:7).
+_GLYPH_NAMES = re.compile(r"/[A-Za-z]{1,4}\d{1,5}\b|/uni[0-9A-Fa-f]{4}|/[A-Za-z]\d+_\d+|\(cid:\d+\)")
+_UNMAPPED = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]|[\U000f0000-\U0010ffff]")
+_LINE_END = re.compile(r"([^\W\d_]{1,60})[-\u2010\u00ad]\n[ \t]{0,20}([^\W\d_]{1,60})")
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_SPACED = re.compile(r"(?:[^\W\d_] ){4,}[^\W\d_](?= |$)")
+
+# pypdf tells about every oddity of a file; without a handler, Python prints that to the terminal.
+logging.getLogger("pypdf").addHandler(logging.NullHandler())
+
+
+class _TooSlowError(Exception):
+    """A page takes too long."""
 
 
 def read_pdf(content: FileContent) -> Iterator[Document]:
-    """One document a page that holds text."""
+    """One document per page that holds text: what is printed, what was filled into forms, and comments."""
     pypdf = require("pypdf", "local")
     try:
         reader = pypdf.PdfReader(io.BytesIO(content.data))
         if reader.is_encrypted and not reader.decrypt(""):
             raise ValueError("encrypted; save it without its password")
         page_count = len(reader.pages)
+    except pypdf.errors.DependencyError as error:
+        raise ValueError("encrypted with AES: pip install cryptography, or save it unencrypted") from error
     except pypdf.errors.PyPdfError as error:
         raise ValueError(f"not a readable PDF ({error})") from error
     title = _pdf_title(reader)
     found = False
+    unread: list[int] = []
+    pictures: list[int] = []
     for number in range(1, page_count + 1):
+        content.budget.check_time()
         try:
-            text = reader.pages[number - 1].extract_text()
+            page = reader.pages[number - 1]
+            printed = _printed(page)
+            text = "\n\n".join(part for part in (printed, *_filled_in(page)) if part.strip())
+        except (ReadLimitError, MemoryError):
+            raise
+        except _TooSlowError:
+            content.report(f"page {number} takes too long to read, and is left out")
+            continue
         except Exception as error:  # noqa: BLE001  one damaged page must not hide the others
             content.report(f"page {number} cannot be read ({type(error).__name__}: {error})")
             continue
-        if text.strip():
+        content.budget.allow(_PACE)
+        if is_unmapped(text):
+            unread.append(number)
+        elif text:
             found = True
             yield content.document(text, format="pdf", part=str(number), page=number, title=title)
-    if not found:
+        if not printed.strip() and _has_image(page):
+            pictures.append(number)
+    if unread:
+        content.report(f"{_pages(unread)}: the fonts do not say which letters they show; OCR the file first")
+    if pictures and found:
+        content.report(f"{_pages(pictures)}: images without text, which need OCR first")
+    if not found and not unread:
         raise ValueError(f"no text in its {page_count} pages (scanned images need OCR first)")
+
+
+def _pages(numbers: list[int]) -> str:
+    listed = ", ".join(map(str, numbers[:_LISTED_PAGES]))
+    more = f" and {len(numbers) - _LISTED_PAGES} more" if len(numbers) > _LISTED_PAGES else ""
+    return f"{'page' if len(numbers) == 1 else 'pages'} {listed}{more}"
 
 
 def _pdf_title(reader: Any) -> str | None:
@@ -43,3 +93,101 @@ def _pdf_title(reader: Any) -> str | None:
     except Exception:  # noqa: BLE001  damaged document information is no reason to skip the pages
         return None
     return title.strip() if isinstance(title, str) else None
+
+
+def _printed(page: Any) -> str:
+    """The text of a page's content, mended."""
+    deadline = time.thread_time() + _SECONDS_PER_PAGE
+
+    def check(*_: Any) -> None:
+        if time.thread_time() > deadline:
+            raise _TooSlowError
+
+    text = page.extract_text(visitor_operand_before=check)
+    # Inside forms, pypdf passes over exceptions; the page ends all the same, with what came before.
+    if time.thread_time() > deadline:
+        raise _TooSlowError
+    return mended(text)
+
+
+def mended(text: str) -> str:
+    """The text of a page with the words whole that were set in two lines or letter by letter.
+
+    A word is joined without the hyphen of its line's end, unless the page has it with a hyphen elsewhere.
+    """
+    whole = set(_WORD.findall(text.lower())) if "-\n" in text or "\u2010\n" in text else set()
+
+    def joined(match: re.Match[str]) -> str:
+        first, second = match[1], match[2]
+        if not second[0].islower():
+            return match[0] if first[-1].isupper() or second[0].isupper() else f"{first}{second}"
+        hyphenated = f"{first}-{second}".lower() in whole and f"{first}{second}".lower() not in whole
+        return f"{first}-{second}" if hyphenated else f"{first}{second}"
+
+    text = _LINE_END.sub(joined, text)
+    text = _SPACED.sub(lambda match: match[0].replace(" ", ""), text)
+    return re.sub(r"(?<=\S)[ \t]{2,}(?=\S)", " ", text) if "  " in text else text
+
+
+def is_unmapped(text: str) -> bool:
+    """True for text of a font that does not say which letters it shows: names of glyphs, or no characters."""
+    letters = sum(not character.isspace() for character in text)
+    if not letters:
+        return False
+    unmapped = len(_UNMAPPED.findall(text)) + sum(map(len, _GLYPH_NAMES.findall(text)))
+    return unmapped > _MOST_UNMAPPED * letters
+
+
+# What was filled in
+
+
+def _filled_in(page: Any) -> Iterator[str]:
+    """Values of form fields, and comments."""
+    annotations = page.get("/Annots")
+    lines: dict[str, None] = {}
+    for reference in annotations.get_object() if annotations is not None else ():
+        annotation = reference.get_object()
+        kind = annotation.get("/Subtype") if hasattr(annotation, "get") else None
+        if kind == "/Widget":
+            name, value = _field(annotation)
+            if value:
+                lines[f"{name}: {value}" if name else value] = None
+        elif kind not in ("/Link", "/Popup", None) and (text := _string(annotation.get("/Contents"))):
+            lines[text] = None
+    yield "\n".join(lines)
+
+
+def _field(widget: Any) -> tuple[str, str]:
+    """A form field's name, for people where there is one, and its value; both may be a parent's."""
+    name, value, node = "", "", widget
+    for _ in range(10):
+        name = name or _string(node.get("/TU")) or _string(node.get("/T"))
+        value = value or _value(node.get("/V"))
+        parent = node.get("/Parent")
+        if parent is None or (name and value):
+            break
+        node = parent.get_object()
+    return name, value
+
+
+def _value(value: Any) -> str:
+    value = value.get_object() if hasattr(value, "get_object") else value
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(_string, value)))
+    text = _string(value)
+    return "" if text == "/Off" else text.removeprefix("/")
+
+
+def _string(value: Any) -> str:
+    value = value.get_object() if hasattr(value, "get_object") else value
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    return value.replace("\r\n", "\n").replace("\r", "\n").strip() if isinstance(value, str) else ""
+
+
+def _has_image(page: Any) -> bool:
+    try:
+        objects = page["/Resources"].get_object()["/XObject"].get_object().values()
+        return any(o.get_object().get("/Subtype") == "/Image" for o in objects)
+    except Exception:  # noqa: BLE001  damaged resources: nothing to tell about
+        return False

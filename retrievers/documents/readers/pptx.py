@@ -1,80 +1,126 @@
-"""Reader of PPTX."""
+"""Reader of PowerPoint's files: PPTX, PPTM, PPSX, POTX.
+
+python-pptx opens the package and tells the order of the slides. Shapes are read as elements: it knows neither
+SmartArt nor what stands in an old and a new form.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from xml.etree.ElementTree import Element
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers.documents.readers.archive import Package
-from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES, FileContent
+from llama_bedrock._extras import require
+from llama_bedrock.retrievers.documents.readers.archive import Parts, checked_xml, local_name, parse_xml
+from llama_bedrock.retrievers.documents.readers.drawing import (
+    DRAWING,
+    chart_text,
+    chosen,
+    paragraphs,
+    smart_art_text,
+    table_rows,
+)
+from llama_bedrock.retrievers.documents.readers.file_content import FileContent, ReadLimitError
 
-_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_MAX_UNPACKED = 4 * MAX_FILE_BYTES
+_R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
 
 def read_pptx(content: FileContent) -> Iterator[Document]:
-    """One document a slide that holds text: its title as heading, its paragraphs and tables, its notes."""
-    package = Package(content.data, "PPTX")
-    name = "ppt/presentation.xml"
-    related = package.related(name)
-    ids = [slide.get(_RELATION, "") for slide in package.part(name).iterfind(".//{*}sldIdLst/{*}sldId")]
-    title = package.title()
+    """One document per slide that holds text: its title as heading, paragraphs, tables, charts, SmartArt,
+    notes, comments.
+    """
+    pptx = require("pptx", "local")
+    file = Parts(content, "PPTX").office_file()
+    try:
+        deck = pptx.Presentation(file)
+        slides = list(deck.slides)
+    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, SyntaxError) as error:
+        raise ValueError(f"not a readable PPTX ({error})") from error
+    title = deck.core_properties.title
     found = False
-    for number, (_, slide) in enumerate((related[id_] for id_ in ids if id_ in related), 1):
+    for number, slide in enumerate(slides, 1):
         try:
-            text = _slide_text(package, slide)
-        except ValueError as error:
+            text = "\n\n".join(_slide(slide.part))
+        except ReadLimitError:
+            raise
+        except Exception as error:  # noqa: BLE001  one damaged slide must not hide the others
             content.report(f"slide {number} cannot be read ({error})")
             continue
         if text:
             found = True
             yield content.document(text, format="markdown", part=str(number), page=number, title=title)
     if not found:
-        raise ValueError(f"no text in its {len(ids)} slides")
+        raise ValueError(f"no text in its {len(slides)} slides")
 
 
-def _slide_text(package: Package, name: str) -> str:
-    blocks = [block for shape in package.part(name).iterfind(".//{*}spTree/*") for block in _shape(shape)]
-    blocks.sort(key=lambda block: not block.startswith("# "))
-    for kind, notes in package.related(name).values():
+def _slide(part: Any) -> Iterator[str]:
+    blocks = list(_shapes(_root(part).find("{*}cSld/{*}spTree"), part))
+    yield from sorted(blocks, key=lambda block: not block.startswith("# "))
+    for relation in part.rels.values():
+        if relation.is_external:
+            continue
+        kind = relation.reltype.rpartition("/")[2]
         if kind == "notesSlide":
-            blocks += [
-                block
-                for shape in package.part(notes).iterfind(".//{*}sp")
-                if _placeholder(shape) == "body"
-                for block in _paragraphs(shape)
-            ]
-    return "\n\n".join(blocks)
+            for shape in _root(relation.target_part).iter("{*}sp"):
+                if _placeholder(shape) == "body":
+                    yield from paragraphs(shape)
+        elif kind == "comments":
+            yield from _comments(_root(relation.target_part))
 
 
-def _shape(shape: Element) -> Iterator[str]:
-    tables = list(shape.iter(f"{_DRAWING}tbl"))
-    if tables:
-        for table in tables:
-            rows = table.iterfind("{*}tr")
-            cells = ([" ".join(_paragraphs(cell)) for cell in row.iterfind("{*}tc")] for row in rows)
-            yield "\n".join("| " + " | ".join(row) + " |" for row in cells)
-    elif _placeholder(shape) in ("title", "ctrTitle"):
-        if title := " ".join(_paragraphs(shape)):
-            yield f"# {title}"
-    else:
-        yield from _paragraphs(shape)
+def _comments(root: Any) -> Iterator[str]:
+    """Comments of both kinds: plain text in older files, paragraphs in newer ones."""
+    for comment in root:
+        text = " ".join(paragraphs(comment)) or " ".join(e.text or "" for e in comment.iter("{*}text"))
+        if text.strip():
+            yield f"Comment: {text.strip()}"
 
 
-def _placeholder(shape: Element) -> str | None:
+def _shapes(tree: Any, part: Any) -> Iterator[str]:
+    for shape in tree if tree is not None else ():
+        name = local_name(shape)
+        if name in ("grpSp", "AlternateContent"):
+            yield from _shapes(chosen(shape) if name == "AlternateContent" else shape, part)
+        elif name in ("Choice", "Fallback"):
+            yield from _shapes(shape, part)
+        elif name == "graphicFrame":
+            yield from _graphic(shape, part)
+        elif name == "sp" and _placeholder(shape) in ("title", "ctrTitle"):
+            if title := " ".join(paragraphs(shape)):
+                yield f"# {title}"
+        elif name == "pic":
+            about = shape.find("{*}nvPicPr/{*}cNvPr")
+            if about is not None and (described := " ".join((about.get("descr") or "").split())):
+                yield f"[{described}]"
+        else:
+            yield from paragraphs(shape)
+
+
+def _graphic(frame: Any, part: Any) -> Iterator[str]:
+    for table in frame.iter(f"{DRAWING}tbl"):
+        if rows := list(table_rows(table)):
+            yield "\n".join(rows)
+    readers: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+        ("{*}chart", "id", chart_text),
+        ("{*}relIds", "dm", smart_art_text),
+    )
+    for tag, attribute, read in readers:
+        for reference in frame.iter(tag):
+            relation = part.rels.get(reference.get(f"{_R}{attribute}", ""))
+            if relation is None or relation.is_external:
+                continue
+            if text := read(_root(relation.target_part)):
+                yield text
+
+
+def _placeholder(shape: Any) -> str | None:
     found = shape.find("{*}nvSpPr/{*}nvPr/{*}ph")
-    return None if found is None else found.get("type", "body")
+    return None if found is None else str(found.get("type", "body"))
 
 
-def _paragraphs(element: Element) -> Iterator[str]:
-    for paragraph in element.iter(f"{_DRAWING}p"):
-        parts = (
-            " " if part.tag == f"{_DRAWING}br" else part.text or ""
-            for part in paragraph.iter()
-            if part.tag in (f"{_DRAWING}t", f"{_DRAWING}br")
-        )
-        if text := " ".join("".join(parts).split()):
-            yield text
+def _root(part: Any) -> Any:
+    """The root element of a part, whether python-pptx has parsed it or not."""
+    found = getattr(part, "_element", None)
+    return found if found is not None else parse_xml(checked_xml(part.blob), "PPTX")

@@ -1,123 +1,124 @@
-"""Reader of XLSX."""
+"""Reader of Excel's files: XLSX, XLSM, XLTX. Cells are read by openpyxl in its read-only mode."""
 
 from __future__ import annotations
 
-import re
+import warnings
+import zipfile
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from xml.etree.ElementTree import Element
+from typing import Any
 
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers.documents.readers.archive import Package
-from llama_bedrock.retrievers.documents.readers.csv import row_records
-from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES, FileContent
+from llama_bedrock._extras import require
+from llama_bedrock.retrievers.documents.readers.archive import Parts, parse_xml
+from llama_bedrock.retrievers.documents.readers.drawing import chart_text, paragraphs, smart_art_text
+from llama_bedrock.retrievers.documents.readers.file_content import FileContent, ReadLimitError
+from llama_bedrock.retrievers.documents.readers.number_format import shown
+from llama_bedrock.retrievers.documents.readers.table_rows import Row, row_records
 
-_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_MAX_UNPACKED = 4 * MAX_FILE_BYTES
-_MAX_COLUMNS = 16_384  # Excel's own
-# Formats of numbers that are dates: those built in, and those of the file's own that hold a date's letters.
-_DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
-_NO_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|General', re.IGNORECASE)
+_WITHOUT_RESULT = (b"</f></c>", b"</f><v/></c>", b"</f><v></v></c>", b"</f><v /></c>")
 
 
 def read_xlsx(content: FileContent) -> Iterator[Document]:
-    """One document a row, as ``column: value`` lines, sheet after sheet, each under its sheet's name. The
-    first row of a sheet names the columns; of formulas the saved results are read.
+    """One document per row, as ``column: value`` lines, sheet after sheet, each under its sheet's name; then
+    comments, text boxes and charts. Numbers and dates are as shown; of formulas the saved results are read.
     """
-    package = Package(content.data, "XLSX")
-    name = "xl/workbook.xml"
-    workbook, related = package.part(name), package.related(name)
-    reader = _CellReader(package, workbook)
+    openpyxl = require("openpyxl", "local")
+    parts = Parts(content, "XLSX", as_trees=False)
+    file = parts.office_file()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of extensions that it does not know, and need not
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, SyntaxError) as error:
+        raise ValueError(f"not a readable XLSX ({error})") from error
     found = False
-    for sheet in workbook.iterfind("{*}sheets/{*}sheet"):
-        kind, part = related.get(sheet.get(_RELATION, ""), ("", ""))
-        if kind != "worksheet":
-            continue
-        title = sheet.get("name", part)
-        for row, record in row_records(reader.rows(package.part(part))):
+    try:
+        for document in _sheets(book, content):
             found = True
-            yield content.document(record, format="record", part=f"{title}\0{row}", row=row, heading=title)
+            yield document
+    finally:
+        book.close()
+    for name, text in _beside_cells(file):
+        found = True
+        yield content.document(text, format="record", part=name, heading=name)
+    _report_formulas(file, content)
     if not found:
         raise ValueError("tables without rows")
 
 
-class _CellReader:
-    """Values of cells as text."""
-
-    def __init__(self, package: Package, workbook: Element) -> None:
-        related = dict(package.related("xl/workbook.xml").values())
-        self._shared: list[str] = []
-        if "sharedStrings" in related:
-            self._shared = [_rich(item) for item in package.part(related["sharedStrings"]).iterfind("{*}si")]
-        self._dates: set[int] = set()
-        if "styles" in related:
-            self._dates = _date_styles(package.part(related["styles"]))
-        properties = workbook.find("{*}workbookPr")
-        since_1904 = properties is not None and properties.get("date1904") in ("1", "true")
-        self._epoch = datetime(1904, 1, 1) if since_1904 else datetime(1899, 12, 30)
-
-    def rows(self, sheet: Element) -> Iterator[tuple[int, list[str]]]:
-        """Number and cells of each row."""
-        for count, row in enumerate(sheet.iterfind("{*}sheetData/{*}row"), 1):
-            cells: list[str] = []
-            for cell in row.iterfind("{*}c"):
-                column = _column(cell.get("r", ""))
-                if column is not None and len(cells) < column < _MAX_COLUMNS:
-                    cells += [""] * (column - len(cells))
-                cells.append(self._text(cell))
-            yield int(row.get("r") or count), cells
-
-    def _text(self, cell: Element) -> str:
-        kind, value = cell.get("t", "n"), cell.findtext("{*}v") or ""
-        if kind == "inlineStr":
-            inline = cell.find("{*}is")
-            return "" if inline is None else _rich(inline)
-        if kind == "s":
-            return self._shared[int(value)] if value.isdigit() and int(value) < len(self._shared) else ""
-        if kind == "b":
-            return {"1": "TRUE", "0": "FALSE"}.get(value, value)
-        if kind != "n" or not value:
-            return value
-        return self._number(value, is_date=int(cell.get("s") or 0) in self._dates)
-
-    def _number(self, value: str, *, is_date: bool) -> str:
+def _sheets(book: Any, content: FileContent) -> Iterator[Document]:
+    read: dict[str, str] = {}
+    for sheet in book.worksheets:
+        title = sheet.title
+        part = getattr(sheet, "_worksheet_path", title)
+        if part in read:
+            content.report(f"sheet {title!r} is the same as {read[part]!r}; it is read once")
+            continue
+        read[part] = title
         try:
-            number = float(value)
-            if not is_date:
-                return f"{number:.15g}"
-            moment = self._epoch + timedelta(seconds=round(number * 86_400))
-        except (ValueError, OverflowError):
-            return value
-        if number < 1:
-            return moment.strftime("%H:%M:%S")
-        return moment.date().isoformat() if number == int(number) else moment.isoformat(sep=" ")
+            sheet.reset_dimensions()  # what a file claims about its size is often wrong
+            for row, record in row_records(_rows(sheet), content.budget):
+                yield content.document(
+                    record, format="record", part=f"{title}\0{row}", row=row, heading=title
+                )
+        except ReadLimitError:
+            raise
+        except Exception as error:  # noqa: BLE001  one damaged sheet must not hide the others
+            content.report(f"sheet {title!r} cannot be read to its end ({type(error).__name__}: {error})")
 
 
-def _rich(item: Element) -> str:
-    """The text of a string that may be in several formats; readings of Japanese words are left out."""
-    runs = item.iterfind("{*}r/{*}t") if item.find("{*}r") is not None else item.iterfind("{*}t")
-    return "".join(run.text or "" for run in runs)
+def _rows(sheet: Any) -> Iterator[Row]:
+    for number, cells in enumerate(sheet.iter_rows(), 1):
+        yield number, [_cell(cell) for cell in cells]
 
 
-def _date_styles(styles: Element) -> set[int]:
-    """Numbers of the cell styles that show a number as a date or time."""
-    own = {
-        int(format.get("numFmtId", "0"))
-        for format in styles.iterfind("{*}numFmts/{*}numFmt")
-        if re.search("[ymdhs]", _NO_DATE.sub("", format.get("formatCode", "")), re.IGNORECASE)
-    }
-    formats = (int(style.get("numFmtId") or 0) for style in styles.iterfind("{*}cellXfs/{*}xf"))
-    return {number for number, format in enumerate(formats) if format in _DATE_FORMATS or format in own}
+def _cell(cell: Any) -> str:
+    value = cell.value
+    if value is None or isinstance(value, str):
+        return value or ""
+    return shown(value, cell.number_format or "General")
 
 
-def _column(reference: str) -> int | None:
-    """The column of a cell's name, from 0: ``"AB7"`` gives 27."""
-    letters = re.match("[A-Z]{1,3}", reference)
-    if letters is None:
-        return None
-    number = 0
-    for letter in letters[0]:
-        number = 26 * number + ord(letter) - 64
-    return number - 1
+def _beside_cells(file: Any) -> Iterator[tuple[str, str]]:
+    """The words of comments, drawings, charts and diagrams, with a name for each kind."""
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            folder, _, base = name.removeprefix("xl/").rpartition("/")
+            kind = folder.rpartition("/")[2] or base.rstrip("0123456789.xml")
+            if name.endswith(".rels") or not name.startswith("xl/") or "/_rels" in folder:
+                continue
+            if kind in ("comments", "threadedComments"):
+                text = "\n".join(_comments(parse_xml(archive.read(name), "XLSX")))
+            elif kind == "drawings" and base.endswith(".xml"):
+                text = "\n".join(paragraphs(parse_xml(archive.read(name), "XLSX")))
+            elif kind == "charts" and base.startswith("chart"):
+                text = chart_text(parse_xml(archive.read(name), "XLSX"))
+            elif kind == "diagrams" and base.startswith("data"):
+                text = smart_art_text(parse_xml(archive.read(name), "XLSX"))
+            else:
+                continue
+            if text:
+                yield kind, text
+
+
+def _comments(root: Any) -> Iterator[str]:
+    for comment in root.iter("{*}comment", "{*}threadedComment"):
+        text = "".join(part.text or "" for part in comment.iter("{*}t", "{*}text"))
+        if text.strip():
+            yield f"Comment on {comment.get('ref', 'a cell')}: {' '.join(text.split())}"
+
+
+def _report_formulas(file: Any, content: FileContent) -> None:
+    """Programs save formulas with their results; libraries may save them without."""
+    count = 0
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            if name.startswith("xl/worksheets/"):
+                data = archive.read(name)
+                count += sum(data.count(end) for end in _WITHOUT_RESULT)
+    if count:
+        content.report(
+            f"{count:,} formulas are saved without results, and left out; "
+            "open the file in Excel or LibreOffice and save it"
+        )

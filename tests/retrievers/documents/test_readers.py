@@ -205,7 +205,7 @@ def test_beir_rows_keep_id_title_and_simple_fields(tmp_path):
     ]
     documents = load(tmp_path, "corpus.jsonl", "\n".join(map(json.dumps, rows)))
     assert [(d.id, d.page_content) for d in documents] == [
-        ("d1", "Wings\n\nIn a slipstream."),
+        ("d1", "Wings\n\nIn a slipstream.\n\nmetadata.author: b\nmetadata.refs: 1\nyear: 1958"),
         ("d2", "Plates in a flow."),
         ("3", "No title."),
     ]

@@ -175,7 +175,6 @@ SYSTEMS: dict[str, Any] = {
     "FAISSStore flat": lambda: Ours(kind="flat"),
     "FAISSStore hnsw": lambda: Ours(kind="hnsw"),
     "FAISSStore hnsw sq8": lambda: Ours(kind="hnsw", storage="sq8"),
-    "FAISSStore ivf": lambda: Ours(kind="ivf"),
     "community FAISS flat": lambda: Community(),
     "community FAISS hnsw": lambda: Community(graph=True),
     "InMemoryVectorStore": lambda: InMemory(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 else:
     np = require("numpy", "local")
 
-__all__ = ["Bits", "Floats", "Integers", "Mask", "Slots", "np", "read_arrays", "write_arrays"]
+__all__ = ["Bits", "Floats", "Integers", "Mask", "Slots", "np", "read_array", "read_arrays", "write_arrays"]
 
 Floats: TypeAlias = "np.typing.NDArray[np.float32]"
 """Vectors (one per row), one vector, or scores."""
@@ -30,17 +32,51 @@ def write_arrays(path: Path, **arrays: Any) -> None:
     np.savez(path, **arrays)
 
 
+def read_array(path: Path, kind: str) -> Any:
+    """Read one row of numbers from a ``.npy`` file.
+
+    Args:
+        path: The file.
+        kind: Their type, such as ``"<i8"``.
+
+    Raises:
+        ValueError: It is damaged, or holds other numbers.
+    """
+    array = _array(path.read_bytes(), path)
+    if array.dtype != np.dtype(kind) or array.ndim != 1:
+        raise ValueError(f"{path} holds {array.dtype.str} of {array.ndim} dimensions, not one row of {kind}")
+    return array
+
+
 def read_arrays(path: Path, *names: str) -> list[Any]:
-    """Read named arrays of a ``.npz`` file; nothing is unpickled.
+    """Read named arrays of a ``.npz`` file; nothing is unpickled or unpacked.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or holds what would have to be unpickled.
+        ValueError: It is damaged, or not as `write_arrays` writes it.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return [arrays[name] for name in names]
+        with zipfile.ZipFile(path) as archive:
+            members = [archive.getinfo(f"{name}.npy") for name in names]
+            # A packed member of a kilobyte may hold a gigabyte: ours are stored as they are.
+            if any(m.compress_type != zipfile.ZIP_STORED or m.file_size != m.compress_size for m in members):
+                raise ValueError("its arrays are packed")
+            return [_array(archive.read(member), path) for member in members]
     except FileNotFoundError:
         raise
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, TypeError) as error:
+    except (zipfile.BadZipFile, ValueError, LookupError, EOFError, OSError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged ({error}): index the documents again") from error
+
+
+def _array(content: bytes, path: Path) -> Any:
+    """The array that a ``.npy`` file holds; numpy itself would believe any size that its header tells."""
+    file = io.BytesIO(content)
+    try:
+        np.lib.format.read_magic(file)
+        shape, is_fortran, kind = np.lib.format.read_array_header_1_0(file)
+    except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{path} is damaged ({error})") from error
+    size = kind.itemsize * math.prod(shape)
+    if kind.hasobject or is_fortran or min(shape, default=0) < 0 or size != len(content) - file.tell():
+        raise ValueError(f"{path} is damaged: its header tells of another size or kind of numbers")
+    return np.frombuffer(content, kind, offset=file.tell()).reshape(shape)

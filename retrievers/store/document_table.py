@@ -1,5 +1,8 @@
 """Documents and metadata of a FAISSStore in one SQLite file, with the metadata ready for filters.
 
+The file may come from a stranger: it must have exactly our tables, which leaves no views or triggers to run,
+and every statement has limits (https://sqlite.org/security.html).
+
 Every document has a key, an integer that grows with every insertion and is never used again. Scalars of its
 metadata are also rows of ``fields`` (`metadata_fields.py`), clustered by tag and value: a comparison is one
 range of that table.
@@ -7,21 +10,25 @@ range of that table.
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
-import shutil
 import sqlite3
-import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from llama_bedrock.retrievers.arrays import Slots, np
 from llama_bedrock.retrievers.filters import Comparison
+from llama_bedrock.retrievers.store.generations import StoreDamagedError
 from llama_bedrock.retrievers.store.metadata_fields import TAGS, conditions, field_rows
+from llama_bedrock.retrievers.store.working_folder import WorkingFolder
 
 Row: TypeAlias = tuple[int, str, str, str]
 """Key, id, text, metadata as JSON."""
@@ -33,6 +40,12 @@ CREATE TABLE documents (
 CREATE TABLE field_names (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE fields (tag INTEGER, value, key INTEGER, PRIMARY KEY (tag, value, key)) WITHOUT ROWID;
 """
+_READING_SECONDS, _WRITING_SECONDS = 60.0, 600.0
+"""What a statement may take, before it counts as one that a damaged file keeps from ending."""
+_LONGEST = 2**28
+"""Bytes of a text, or of the list of keys that a comparison finds: a damaged file may tell of any length."""
+_STEPS = 100_000
+"""Steps of SQLite's machine between two looks at the clock: some milliseconds."""
 _VARIABLES = 500
 """Parameters in one statement; SQLite's own limit is 999 in old builds."""
 
@@ -44,6 +57,53 @@ class Entry(NamedTuple):
     text: str
     metadata: Mapping[str, Any]
     encoded: str
+
+
+class _Clock:
+    """Stops what takes too long."""
+
+    def __init__(self) -> None:
+        self._end = math.inf
+
+    def start(self, seconds: float) -> None:
+        """Count anew."""
+        self._end = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        """Whether the time has passed: SQLite asks, and gives up the statement then."""
+        return time.monotonic() > self._end
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that trusts neither the schema nor the sizes in its file."""
+
+    clock: _Clock
+
+    def prepare(self, *, writable: bool) -> None:
+        """Set the limits; a working file's journal is light, as nobody else reads it."""
+        self.clock = _Clock()
+        self.set_progress_handler(self.clock.is_over, _STEPS)
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        self.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        self.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
+        self.execute("PRAGMA trusted_schema=OFF")
+        self.execute("PRAGMA cell_size_check=ON")
+        self.execute("PRAGMA mmap_size=0")
+        if writable:
+            # The working file is private to this process and is copied, with fsync, when the store is saved.
+            self.execute("PRAGMA journal_mode=WAL")
+            self.execute("PRAGMA synchronous=OFF")
+
+
+_inherited: list[_Connection] = []
+_TABLES = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+
+
+@cache
+def _our_tables() -> set[tuple[Any, ...]]:
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(_SCHEMA)
+        return set(fresh.execute(_TABLES))
 
 
 class DocumentTable:
@@ -61,49 +121,83 @@ class DocumentTable:
         self.writable = writable
         self._owner = self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[_Connection] = []
         self._finalizer = weakref.finalize(self, _close_all, self._idle)
+        self._folder: WorkingFolder | None = None
 
     @classmethod
     def temporary(cls, source: DocumentTable | None = None) -> DocumentTable:
         """A writable table in a temporary folder, empty or a copy; the folder goes with the object."""
-        path = Path(tempfile.mkdtemp(prefix="llama-bedrock-")) / "documents.sqlite"
+        folder = WorkingFolder()
+        path = folder.path / "documents.sqlite"
         if source is not None:
             source.copy_to(path)
         table = cls(path, writable=True)
+        table._folder = folder
         table._finalizer.detach()
-        table._finalizer = weakref.finalize(table, _close_all, table._idle, path.parent, os.getpid())
+        table._finalizer = weakref.finalize(table, _close_all, table._idle, folder)
         if source is None:
             with table._connection() as connection:
                 connection.executescript(_SCHEMA)
         return table
 
-    def _connect(self) -> sqlite3.Connection:
+    def check(self) -> None:
+        """Refuse a file with other tables than ours, or with anything besides tables.
+
+        Raises:
+            StoreDamagedError: It is one, or no database.
+        """
+        with self._connection() as connection:
+            found = set(connection.execute(_TABLES).fetchall())
+            [encoding] = connection.execute("PRAGMA encoding").fetchone()
+            if found != _our_tables() or encoding != "UTF-8":
+                raise StoreDamagedError(f"{self.path} does not have exactly the tables of a FAISSStore")
+
+    def _connect(self) -> _Connection:
         query = "mode=rwc" if self.writable else "mode=ro&immutable=1"
         uri = f"{self.path.absolute().as_uri()}?{query}"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        if self.writable:
-            # The working file is private to this process and is copied, with fsync, when the store is saved.
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=OFF")
-        return connection
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            if self._pid != os.getpid():
-                # After a fork, SQLite's connections belong to the parent.
-                self._idle.clear()
-                self._pid = os.getpid()
-            connection = self._idle.pop() if self._idle else None
-        connection = connection or self._connect()
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, factory=_Connection
+        )
         try:
-            yield connection
+            connection.prepare(writable=self.writable)
         except BaseException:
             connection.close()
             raise
+        return connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[_Connection]:
+        with self._lock:
+            if self._pid != os.getpid():
+                # After a fork, SQLite's connections belong to the parent: they are neither used nor closed.
+                _inherited.extend(self._idle)
+                self._idle.clear()
+                self._pid = os.getpid()
+            connection = self._idle.pop() if self._idle else None
+        try:
+            connection = connection or self._connect()
+            connection.clock.start(_READING_SECONDS)
+            yield connection
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._explained(error) from error
+            raise
         with self._lock:
             self._idle.append(connection)
+
+    def _explained(self, error: sqlite3.Error) -> Exception:
+        """A full or failing disk is one thing, a damaged file another."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        if self.writable and code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            return OSError(errno.EIO, str(error), str(self.path))
+        if isinstance(error, sqlite3.ProgrammingError):
+            return error
+        return StoreDamagedError(f"{self.path} is damaged ({error}): restore the store, or save it again")
 
     @property
     def is_own(self) -> bool:
@@ -156,7 +250,7 @@ class DocumentTable:
             if not rows:
                 return
             for last, metadata in rows:
-                yield last, json.loads(metadata)
+                yield last, read_metadata(metadata)
 
     def matching(self, comparison: Comparison, bound: Comparison | None = None) -> Slots:
         """Keys that satisfy a comparison, or a range, and perhaps keys of deleted documents.
@@ -180,9 +274,11 @@ class DocumentTable:
             connection.execute("PRAGMA cache_size=-16000")  # KiB; scattered rows of fields stay in reach
             connection.execute("BEGIN IMMEDIATE")
             transaction = Transaction(connection)
+            connection.clock.start(_WRITING_SECONDS)
             try:
                 yield transaction
             finally:
+                connection.clock.start(_WRITING_SECONDS)
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 connection.execute("PRAGMA cache_size=-2000")
@@ -191,24 +287,33 @@ class DocumentTable:
     def copy_to(self, path: Path) -> None:
         """Write a compact copy that readers can open without locks; the caller syncs it to the disk."""
         path.unlink(missing_ok=True)
-        with self._connection() as connection:
-            target = sqlite3.connect(path, isolation_level=None)
-            try:
-                target.execute("PRAGMA synchronous=OFF")
-                connection.backup(target, pages=-1)
-                target.execute("PRAGMA journal_mode=DELETE")
-            finally:
-                target.close()
+        with self._connection() as connection, closing(sqlite3.connect(path, isolation_level=None)) as target:
+            target.execute("PRAGMA synchronous=OFF")
+            connection.backup(target, pages=-1)
+            target.execute("PRAGMA journal_mode=DELETE")
+
+
+def read_metadata(encoded: str) -> dict[str, Any]:
+    """Metadata as it was before `encode_metadata`.
+
+    Raises:
+        StoreDamagedError: It is no JSON object.
+    """
+    try:
+        return dict(json.loads(encoded))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreDamagedError(f"metadata of a document is damaged ({error}): restore the store") from None
 
 
 class Transaction:
     """An open change of a `DocumentTable`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
     def commit(self) -> None:
         """Make the change visible to readers."""
+        self._connection.clock.start(_WRITING_SECONDS)
         self._connection.execute("COMMIT")
 
     def delete(self, keys: Iterable[int]) -> None:
@@ -246,23 +351,25 @@ class Transaction:
         }
 
 
-def _keys(connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> Slots:
+def _keys(connection: _Connection, where: str, parameters: Sequence[Any]) -> Slots:
     # One text with all keys is read three times faster than as many rows.
-    [joined] = connection.execute(
-        f"SELECT group_concat(key) FROM fields WHERE {where}", parameters
+    joined, count = connection.execute(
+        f"SELECT group_concat(key), count(*) FROM fields WHERE {where}", parameters
     ).fetchone()
     keys: Slots = np.fromstring(joined or "", dtype=np.int64, sep=",")
+    if len(keys) != count:
+        raise sqlite3.DatabaseError("a key is no number")
     return keys
 
 
-def _in_batches(connection: sqlite3.Connection, statement: str, values: list[Any]) -> Iterator[Any]:
+def _in_batches(connection: _Connection, statement: str, values: list[Any]) -> Iterator[Any]:
     for start in range(0, len(values), _VARIABLES):
         part = values[start : start + _VARIABLES]
         yield from connection.execute(statement.format(",".join("?" * len(part))), part)
 
 
-def _close_all(connections: list[sqlite3.Connection], folder: Path | None = None, owner: int = 0) -> None:
+def _close_all(connections: list[_Connection], folder: WorkingFolder | None = None) -> None:
     while connections:
         connections.pop().close()
-    if folder is not None and os.getpid() == owner:  # a forked child must not take the parent's files away
-        shutil.rmtree(folder, ignore_errors=True)
+    if folder is not None:
+        folder.delete()

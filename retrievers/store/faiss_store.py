@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,15 +17,16 @@ from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.documents.searchable_text import with_context
 from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array, embed_batches
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
-from llama_bedrock.retrievers.filters import parse_filter
+from llama_bedrock.retrievers.filters import parse_filter, shown
 from llama_bedrock.retrievers.store.collection import Collection, Hit
-from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, Row
+from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, Row, read_metadata
 from llama_bedrock.retrievers.store.entries import (
     as_documents,
     as_entries,
     check_arguments,
     last_vectors,
 )
+from llama_bedrock.retrievers.store.generations import StoreDamagedError
 from llama_bedrock.retrievers.store.langchain_import import (
     INDEX_NAME,
     holds_langchain_store,
@@ -100,17 +100,14 @@ class FAISSStore(VectorStore):
             added.
         metric: ``"cosine"`` (default), ``"inner_product"`` or ``"l2"`` (Euclidean distance).
         kind: ``"flat"`` compares with every vector; ``"fastscan"`` scans short codes of all vectors and
-            compares with the nearest of them (`fast_scan.py`); ``"hnsw"`` walks a graph; ``"ivf"`` looks into
-            the nearest of many cells. ``"auto"`` (default) is flat up to 50,000 documents and fastscan above,
-            and changes as the store grows.
+            compares with the nearest of them (`fast_scan.py`); ``"hnsw"`` walks a graph. ``"auto"`` (default)
+            is flat up to 50,000 documents and fastscan above, and changes as the store grows.
         storage: ``"float32"`` (default), ``"fp16"`` (half the memory, recall .999) or ``"sq8"`` (a quarter,
             recall about .98). Exact means exact for the vectors as they are stored.
         neighbors: Links of a vector in the HNSW graph; default 32.
         ef_construction: Candidates looked at for each vector that enters the graph; default 40.
         ef_search: Candidates looked at in a search of the graph; default 128 up to 100,000 vectors, growing
             to 320 at 1,000,000: recall@10 about .98 and .96.
-        nlist: Cells of IVF; default: about 3.2 √n.
-        nprobe: Cells searched; default: 2 √nlist.
         candidates: Vectors that a fastscan compares with; default 320 up to 100,000 vectors, growing to 800
             at 1,000,000, and at least 8 × k: recall@10 .999 and .99.
         contextual: Embed a document with the ``title`` and ``heading`` of its metadata, where it has them, in
@@ -131,15 +128,11 @@ class FAISSStore(VectorStore):
         neighbors: int = 32,
         ef_construction: int = 40,
         ef_search: int | None = None,
-        nlist: int | None = None,
-        nprobe: int | None = None,
         candidates: int | None = None,
         contextual: bool = True,
         embedding_id: str | None = None,
     ) -> None:
-        settings = IndexSettings(
-            metric, kind, storage, neighbors, ef_construction, ef_search, nlist, nprobe, candidates
-        )
+        settings = IndexSettings(metric, kind, storage, neighbors, ef_construction, ef_search, candidates)
         self._embedding_id = embedding_id
         self._saved: SavedStore | None = None
         self._sidecars: dict[str, Callable[[Path], None]] = {}
@@ -336,7 +329,7 @@ class FAISSStore(VectorStore):
 
     @property
     def kind(self) -> str:
-        """The kind of index in use now: ``flat``, ``fastscan``, ``hnsw`` or ``ivf``."""
+        """The kind of index in use now: ``flat``, ``fastscan`` or ``hnsw``."""
         collection = self._contents.collection
         structure = (
             collection.settings.structure(0) if collection.index is None else collection.index.structure
@@ -707,7 +700,10 @@ def _diverse(
 def as_document(row: Row) -> Document:
     """The document of a row."""
     _, id_, text, metadata = row
-    return Document(page_content=text, metadata=json.loads(metadata), id=id_)
+    try:
+        return Document(page_content=text, metadata=read_metadata(metadata), id=id_)
+    except ValueError as error:
+        raise StoreDamagedError(f"the document {shown(id_)} is damaged: restore the store") from error
 
 
 def _documents(hits: Sequence[Hit]) -> list[Document]:

@@ -52,7 +52,7 @@ def new_index(dimension: int, metric: int, exact: Any, count: int) -> Any:
         exact: An empty index that keeps vectors.
         count: About how many vectors there will be.
     """
-    codes = faiss.IndexPQFastScan(dimension, _groups(dimension, count), 4, metric)
+    codes = faiss.IndexPQFastScan(dimension, groups(dimension, count), 4, metric)
     codes.pq.cp.niter = _ITERATIONS
     index = faiss.IndexRefine(codes, exact)
     for part in (codes, exact):
@@ -87,7 +87,8 @@ def train(index: Any, sample: Floats, *, unit: bool) -> None:
         codes.metric_type = faiss.METRIC_L2
 
 
-def _groups(dimension: int, count: int) -> int:
+def groups(dimension: int, count: int) -> int:
+    """Groups of dimensions that have a code, for vectors of this length and about this number of them."""
     sizes = _FINE if count < _COARSE_FROM else _COARSE
     size = next(size for size in sizes if dimension % size == 0) if dimension >= _SHORT else 1
     return dimension // size

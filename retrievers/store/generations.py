@@ -11,6 +11,10 @@
 A save writes a new generation, syncs it to the disk, and renames a new CURRENT over the old one: whatever
 moment the process dies at, CURRENT names a whole generation. Older generations are deleted at the next save
 once no process has them open.
+
+A folder may come from a stranger, who can make the checksums fit. So no name leads out of it and no link is
+followed (`private_files.py`), what the manifest says is checked before it is used, and only files that it
+names are opened.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -29,7 +34,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llama_bedrock.retrievers.filters import shown
 from llama_bedrock.retrievers.store.locks import FileLock
+from llama_bedrock.retrievers.store.private_files import (
+    ForeignFileError,
+    check_file,
+    delete_unfinished,
+    is_real_folder,
+    make_folder,
+    make_private,
+    read_file,
+    replace_file,
+    sync_folder,
+    write_file,
+)
 
 FORMAT = 1
 _POINTER = "CURRENT"
@@ -37,6 +55,9 @@ _MANIFEST = "manifest.json"
 _IN_USE = "in-use.lock"
 _WRITER = "writer.lock"
 _PREFIX = "generation-"
+_NAME = re.compile(r"generation-[0-9]{6,18}")
+_POINTER_BYTES, _MANIFEST_BYTES = 4096, 2**24
+_MOST_FILES = 1000
 _PARALLEL = 2
 _held = threading.local()
 
@@ -76,6 +97,29 @@ class Generation:
         """The folder's name."""
         return self.path.name
 
+    def file(self, name: str) -> Path:
+        """A file that the manifest names; others are not opened.
+
+        Raises:
+            StoreDamagedError: It names no such file.
+        """
+        if name not in self.manifest["files"]:
+            raise StoreDamagedError(f"{self.path / _MANIFEST} names no {name}: the store is damaged")
+        return self.path / name
+
+    def folder(self, name: str) -> Path:
+        """A folder all of whose files the manifest names.
+
+        Raises:
+            StoreDamagedError: It holds another one.
+        """
+        path = self.path / name
+        if is_real_folder(path):
+            for found in path.rglob("*"):
+                if found.is_symlink() or not found.is_dir():
+                    self.file(found.relative_to(self.path).as_posix())
+        return path
+
 
 def current_name(folder: Path) -> str | None:
     """Name of the generation that CURRENT names; None if there is no store.
@@ -107,12 +151,14 @@ def open_generation(folder: Path, *, verify: bool | None = None) -> Generation:
             )
         name, checksum = pointer
         path = folder / name
+        if path.is_symlink():
+            raise StoreDamagedError(f"{path} is a link: it is not followed; copy the whole store")
         try:
             lock = _lock_generation(path)
         except BlockingIOError:
             time.sleep(0.01)  # it is being deleted, so there is a newer one
             continue
-        manifest = _read_bytes(path / _MANIFEST)
+        manifest = _read(path / _MANIFEST, _MANIFEST_BYTES)
         if manifest is None:
             if _read_pointer(folder) != pointer:
                 continue  # it was replaced and deleted between the two steps
@@ -135,8 +181,10 @@ def check_files(generation: Generation, *, verify: bool | None) -> None:
     for name, facts in generation.manifest["files"].items():
         path = generation.path / name
         try:
-            found = path.stat()
-        except FileNotFoundError:
+            found = check_file(generation.path, name)
+        except ForeignFileError as error:
+            raise StoreDamagedError(f"{error}: the store is damaged, or not ours") from None
+        except (FileNotFoundError, NotADirectoryError):
             raise StoreDamagedError(f"{path} is missing: the store is damaged; save it again") from None
         if found.st_size != facts["size"]:
             raise StoreDamagedError(
@@ -159,7 +207,7 @@ def writing(folder: Path, *, timeout: float = 10.0) -> Iterator[None]:
     Raises:
         StoreLockedError: Another process (or thread) is, for longer than the timeout in seconds.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     held: set[str] = _held.__dict__.setdefault("folders", set())
     name = str(folder.resolve())
     if name in held:
@@ -167,6 +215,8 @@ def writing(folder: Path, *, timeout: float = 10.0) -> Iterator[None]:
         return
     try:
         lock = FileLock(folder / _WRITER, timeout=timeout)
+    except ForeignFileError as error:
+        raise StoreDamagedError(str(error)) from None
     except BlockingIOError:
         raise StoreLockedError(
             f"another process is writing to {folder}; wait for it to end, or use another folder"
@@ -189,51 +239,83 @@ def write_generation(
         write: Writes the files into the folder it is given; returns what the manifest is to say of them.
         known: Facts of files that are sealed already, or are hard links to an older generation's.
     """
-    before = current_name(folder)
     delete_unused(folder)
-    number = int(before.removeprefix(_PREFIX)) + 1 if before else 1
-    path = folder / f"{_PREFIX}{number:06}"
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
-    (path / _IN_USE).touch()
+    path = _new_generation(folder, current_name(folder))
     lock = FileLock(path / _IN_USE, shared=True)
-    facts = {**write(path), "format": FORMAT}
-    facts["files"] = _seal(path, known or {})
-    encoded = json.dumps(facts, indent=1, sort_keys=True).encode()
-    _write_synced(path / _MANIFEST, encoded)
-    for directory in (path, *(found for found in path.rglob("*") if found.is_dir())):
-        _sync_directory(directory)
-    pointer = json.dumps({"generation": path.name, "sha256": hashlib.sha256(encoded).hexdigest()}).encode()
-    temporary = folder / f"{_POINTER}.new"
-    _write_synced(temporary, pointer)
-    _sync_directory(folder)
-    os.replace(temporary, folder / _POINTER)
-    _sync_directory(folder)
+    try:
+        facts = {**write(path), "format": FORMAT}
+        facts["files"] = _seal(path, known or {})
+        encoded = json.dumps(facts, indent=1, sort_keys=True).encode()
+        write_file(path / _MANIFEST, encoded)
+        for directory in (path, *(found for found in path.rglob("*") if found.is_dir())):
+            make_private(directory)
+            sync_folder(directory)
+        sync_folder(folder)
+        pointer = {"generation": path.name, "sha256": hashlib.sha256(encoded).hexdigest()}
+        replace_file(folder / _POINTER, json.dumps(pointer).encode())
+    except BaseException:
+        if current_name(folder) != path.name:  # a full disk is not filled further
+            lock.release()
+            shutil.rmtree(path, ignore_errors=True)
+        raise
     return Generation(path, facts, lock)
 
 
+def _new_generation(folder: Path, current: str | None) -> Path:
+    """A folder that was not there before."""
+    number = int(current.removeprefix(_PREFIX)) if current else 0
+    while True:
+        number += 1
+        path = folder / f"{_PREFIX}{number:06}"
+        with suppress(FileExistsError):  # a stranger's, or one that cannot be deleted
+            path.mkdir(mode=0o700)
+            write_file(path / _IN_USE, b"")
+            return path
+
+
+def _read(path: Path, most: int) -> bytes | None:
+    try:
+        return read_file(path, most)
+    except ForeignFileError as error:
+        raise StoreDamagedError(f"{error}: it was not written by FAISSStore") from None
+
+
 def _read_pointer(folder: Path) -> tuple[str, str] | None:
-    encoded = _read_bytes(folder / _POINTER)
+    encoded = _read(folder / _POINTER, _POINTER_BYTES)
     if encoded is None:
         return None
     try:
         pointer = json.loads(encoded)
         name, checksum = pointer["generation"], pointer["sha256"]
-        if not name.startswith(_PREFIX) or not name.removeprefix(_PREFIX).isdecimal():
+        if not _NAME.fullmatch(name):
             raise ValueError(name)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreDamagedError(f"{folder / _POINTER} was not written by FAISSStore, or is damaged") from None
     return name, checksum
 
 
 def _parse_manifest(encoded: bytes, path: Path) -> dict[str, Any]:
-    manifest = json.loads(encoded)
+    try:
+        manifest = dict(json.loads(encoded))
+    except (ValueError, TypeError, RecursionError):
+        raise StoreDamagedError(f"{path / _MANIFEST} was not written by FAISSStore") from None
     if manifest.get("format") != FORMAT:
         raise StoreError(
-            f"{path} has format {manifest.get('format')} and this version of llama-bedrock reads {FORMAT}: "
-            "index the documents again, or install the version that wrote it"
+            f"{path} has format {shown(manifest.get('format'))} and this version of llama-bedrock reads "
+            f"{FORMAT}: index the documents again, or install the version that wrote it"
         )
-    return dict(manifest)
+    files = manifest.get("files")
+    if not isinstance(files, dict) or len(files) > _MOST_FILES or not all(map(_is_facts, files.values())):
+        raise StoreDamagedError(f"{path / _MANIFEST} names no files, or wrong ones")
+    return manifest
+
+
+def _is_facts(facts: object) -> bool:
+    return (
+        isinstance(facts, dict)
+        and all(type(facts.get(name)) is int for name in ("size", "modified_ns"))
+        and isinstance(facts.get("sha256"), str)
+    )
 
 
 def _lock_generation(path: Path) -> FileLock | None:
@@ -241,6 +323,8 @@ def _lock_generation(path: Path) -> FileLock | None:
         return FileLock(path / _IN_USE, shared=True)
     except BlockingIOError:
         raise
+    except ForeignFileError as error:
+        raise StoreDamagedError(str(error)) from None
     except OSError:
         # A copy of the folder without locks, a file system that has none, or a generation just deleted (its
         # manifest is missing too).
@@ -250,11 +334,12 @@ def _lock_generation(path: Path) -> FileLock | None:
 def delete_unused(folder: Path) -> None:
     """Delete the generations that are neither current nor open anywhere. Call it within `writing`."""
     keep = current_name(folder)
+    delete_unfinished(folder / _POINTER)
     for path in folder.glob(f"{_PREFIX}*"):
-        if path.name == keep:
+        if path.name == keep or not _NAME.fullmatch(path.name) or not is_real_folder(path):
             continue
         # The manifest goes first: a reader that comes meanwhile sees that the generation is gone.
-        with suppress(OSError):
+        with suppress(OSError, ForeignFileError):
             lock = FileLock(path / _IN_USE)
             (path / _MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(path, ignore_errors=True)
@@ -278,6 +363,7 @@ def seal_file(path: Path) -> dict[str, Any]:
 
     The time is set back by a second with random nanoseconds: a change of the file, however soon, shows in it.
     """
+    make_private(path)
     modified_ns = time.time_ns() - 10**9 - secrets.randbelow(10**8)
     os.utime(path, ns=(modified_ns, modified_ns))
     with path.open("r+b") as file, ThreadPoolExecutor(1) as pool:
@@ -294,27 +380,3 @@ def _checksum(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "nt":
-        return  # directories cannot be opened there; NTFS journals renames
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None

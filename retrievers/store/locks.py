@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from llama_bedrock.retrievers.store.private_files import open_file
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -36,13 +38,13 @@ class FileLock:
 
     Raises:
         BlockingIOError: Others hold it.
+        ForeignFileError: It is a link or a pipe.
         OSError: The file system has no locks.
         FileNotFoundError: A shared lock's file is missing.
     """
 
     def __init__(self, path: Path, *, shared: bool = False, timeout: float = 0) -> None:
-        flags = os.O_RDONLY if shared else os.O_RDWR | os.O_CREAT
-        descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+        descriptor = open_file(path, os.O_RDONLY if shared else os.O_RDWR | os.O_CREAT)
         self._finalizer = weakref.finalize(self, os.close, descriptor)
         deadline = time.monotonic() + timeout
         while True:

@@ -32,6 +32,7 @@ from llama_bedrock.retrievers.store.generations import (
     write_generation,
     writing,
 )
+from llama_bedrock.retrievers.store.private_files import is_plain_name
 from llama_bedrock.retrievers.store.slots import SlotTable
 from llama_bedrock.retrievers.store.vector_index import IndexSettings, Structure, VectorIndex
 
@@ -42,6 +43,12 @@ _SLOTS = "slots.npy"
 _DOCUMENTS = "documents.sqlite"
 _EMBEDDING = "embedding"
 _SIDECARS = "sidecars"
+_COUNTS = ("documents", "next_key", "version")
+_MOST_DIMENSIONS = 2**20
+_MALFORMED = (
+    ValueError, TypeError, LookupError, AttributeError, OSError, ArithmeticError, RecursionError, MemoryError
+)  # fmt: skip
+"""What reading a file that somebody made up can raise."""
 
 
 class EmbeddingMismatchError(StoreError):
@@ -90,7 +97,7 @@ class SavedStore:
         """Folder of side files that were saved with this version of the store."""
         if self.generation.manifest["version"] != version or name not in self.generation.manifest["sidecars"]:
             return None
-        return self.generation.path / _SIDECARS / name
+        return self.generation.folder(f"{_SIDECARS}/{name}")
 
 
 def open_store(
@@ -99,23 +106,63 @@ def open_store(
     """Open the current generation of a folder, with the embeddings it belongs to; see `FAISSStore.load`."""
     generation = open_generation(folder, verify=verify)
     path, manifest = generation.path, generation.manifest
-    embedding = _matching_embedding(generation, embedding, embedding_id)
-    settings = IndexSettings(**manifest["settings"])
     try:
-        slots = SlotTable.read(path / _SLOTS, manifest["next_key"])
+        _check_manifest(manifest)
+        settings = _read_settings(manifest["settings"])
+        slots = SlotTable.read(generation.file(_SLOTS), manifest["next_key"])
         index = None
         if manifest["dimension"] is not None:
-            structure = Structure(**manifest["structure"])
-            index = VectorIndex.read(
-                path / _VECTORS, manifest["dimension"], settings, structure, mapped=mapped
-            )
-    except (ValueError, OSError) as error:
-        raise StoreDamagedError(f"{path} cannot be read: {error}") from error
-    if index is not None and len(index) != slots.count:
-        raise StoreDamagedError(f"{path}: the index has {len(index)} vectors and the slots {slots.count}")
-    documents = DocumentTable(path / _DOCUMENTS, writable=False)
+            index = _read_index(generation, settings, slots.count, mapped=mapped)
+        elif slots.count:
+            raise ValueError("it has documents and no vectors")
+        if slots.alive_count != manifest["documents"]:
+            raise ValueError("its manifest tells another number of documents than it has")
+        saved_embedding = _read_embedding(generation) if embedding is None else None
+        documents = DocumentTable(generation.file(_DOCUMENTS), writable=False)
+        documents.check()
+    except (StoreError, FileNotFoundError):
+        raise
+    except _MALFORMED as error:
+        raise StoreDamagedError(
+            f"{path} cannot be read ({error}): the store is damaged; save it again"
+        ) from error
+    embedding = saved_embedding or _matching_embedding(manifest["embedding"], embedding, embedding_id)
     collection = Collection(documents, settings, index, slots, manifest["version"])
     return SavedStore.of(folder, generation, collection, generation), collection, embedding
+
+
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Refuse values of a wrong type, before they are compared or put into a message."""
+    embedding, dimension = manifest["embedding"], manifest["dimension"]
+    is_known = (
+        isinstance(embedding["id"], str | None)
+        and type(embedding["saved"]) is bool
+        and type(manifest["contextual"]) is bool
+        and all(type(manifest[name]) is int and 0 <= manifest[name] < 2**62 for name in _COUNTS)
+        and (dimension is None or (type(dimension) is int and 0 < dimension <= _MOST_DIMENSIONS))
+        and isinstance(manifest["sidecars"], list)
+        and all(map(is_plain_name, manifest["sidecars"]))
+    )
+    if not is_known:
+        raise ValueError("its manifest holds a value of a wrong type")
+
+
+def _read_settings(facts: dict[str, Any]) -> IndexSettings:
+    facts = dict(facts)
+    if facts["kind"] == "ivf":  # until version 0.1
+        facts["kind"] = "auto"
+    for name in ("nlist", "nprobe"):
+        facts.pop(name, None)
+    return IndexSettings(**facts)
+
+
+def _read_index(generation: Generation, settings: IndexSettings, count: int, *, mapped: bool) -> VectorIndex:
+    path, dimension = generation.file(_VECTORS), generation.manifest["dimension"]
+    facts = dict(generation.manifest["structure"])
+    facts.pop("nlist", None)
+    if facts["kind"] == "ivf":
+        return VectorIndex.from_cells(path, dimension, count, settings, facts["storage"])
+    return VectorIndex.read(path, dimension, count, settings, Structure(**facts), mapped=mapped)
 
 
 def write_store(
@@ -237,13 +284,21 @@ def _write_embedding(path: Path, embedding: Embeddings | None, embedding_id: str
     return {"id": embedding_id or identity(embedding), "saved": saved}
 
 
+def _read_embedding(generation: Generation) -> Embeddings | None:
+    """The embeddings that were saved with the store, if any."""
+    if not generation.manifest["embedding"]["saved"]:
+        return None
+    folder = generation.folder(_EMBEDDING)
+    for name in ("lsa.json", "lsa.npz"):
+        generation.file(f"{_EMBEDDING}/{name}")
+    return LSAEmbeddings.load(folder)
+
+
 def _matching_embedding(
-    generation: Generation, embedding: Embeddings | None, embedding_id: str | None
+    facts: Mapping[str, Any], embedding: Embeddings | None, embedding_id: str | None
 ) -> Embeddings | None:
-    facts = generation.manifest["embedding"]
+    """The given embeddings, if they are the ones that the store was made with."""
     if embedding is None:
-        if facts["saved"]:
-            return LSAEmbeddings.load(generation.path / _EMBEDDING)
         if facts["id"] is None:
             return None
         raise EmbeddingMismatchError(

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from llama_bedrock.retrievers.arrays import Bits, Mask, Slots, np
+from llama_bedrock.retrievers.arrays import Bits, Mask, Slots, np, read_array
 from llama_bedrock.retrievers.filters import And, Comparison, Filter, Not, Or, kind_of, parse_filter
 from llama_bedrock.retrievers.store.document_table import DocumentTable
 
@@ -91,8 +91,16 @@ class SlotTable:
 
     @classmethod
     def read(cls, path: Path, next_key: int) -> SlotTable:
-        """Read what `write` wrote."""
-        table = cls(np.load(path, allow_pickle=False))
+        """Read what `write` wrote.
+
+        Raises:
+            ValueError: It is no such file, or holds no such keys.
+        """
+        keys = read_array(path, "<i8")
+        magnitudes = np.abs(keys)
+        if len(keys) and (magnitudes[0] < 1 or (np.diff(magnitudes) < 1).any() or magnitudes[-1] >= 2**62):
+            raise ValueError(f"{path} does not hold rising keys")
+        table = cls(keys)
         table.next_key = max(table.next_key, next_key)
         return table
 

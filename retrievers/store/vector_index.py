@@ -7,23 +7,21 @@ the number of vectors; a change of structure builds a new one from the old one's
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
-from llama_bedrock.retrievers.store import fast_scan
+from llama_bedrock.retrievers.store import faiss_file, fast_scan
 from llama_bedrock.retrievers.store.faiss_threads import cores, openmp_threads, search_in_parts
-from llama_bedrock.retrievers.store.system_memory import read_ahead
 
 faiss = require("faiss", "local")
 
 if TYPE_CHECKING:
     from llama_bedrock.retrievers.store.slots import Selection
 
-Kind: TypeAlias = Literal["auto", "flat", "fastscan", "hnsw", "ivf"]
+Kind: TypeAlias = Literal["auto", "flat", "fastscan", "hnsw"]
 Storage: TypeAlias = Literal["float32", "fp16", "sq8"]
 Metric: TypeAlias = Literal["cosine", "inner_product", "l2"]
 
@@ -32,7 +30,6 @@ FLAT_LIMIT = 50_000
 TRAINING_MINIMUM = 1_000
 """Vectors needed to learn the ranges of ``sq8`` or the codes of ``fastscan``; fewer are kept as float32 and
 compared one by one."""
-_IVF_MINIMUM = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +46,6 @@ class IndexSettings:
     neighbors: int = 32
     ef_construction: int = 40
     ef_search: int | None = None
-    nlist: int | None = None
-    nprobe: int | None = None
     candidates: int | None = None
 
     def __post_init__(self) -> None:
@@ -58,19 +53,18 @@ class IndexSettings:
             if getattr(self, name) not in get_args(choices):
                 known = ", ".join(get_args(choices))
                 raise ValueError(f"{name} must be one of {known}; got {getattr(self, name)!r}")
-        for name in ("neighbors", "ef_construction", "ef_search", "nlist", "nprobe", "candidates"):
+        for name in ("neighbors", "ef_construction", "ef_search", "candidates"):
             value = getattr(self, name)
-            if value is not None and (
-                not isinstance(value, int) or value < (2 if name == "neighbors" else 1)
-            ):
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+            least, most = (2, 1024) if name == "neighbors" else (1, 2**30)
+            if value is not None and (type(value) is not int or not least <= value <= most):
+                raise ValueError(f"{name} must be an integer from {least} to {most:,}, got {value!r}")
 
     def structure(self, count: int, current: Structure | None = None) -> Structure:
         """The structure for this many vectors; the current one where it still serves."""
         kind = self._kind(count, current)
         storage = self.storage
         if storage == "sq8" and count < TRAINING_MINIMUM:
-            kind, storage = ("flat" if kind == "ivf" else kind), "float32"
+            storage = "float32"
         if kind in ("flat", "hnsw"):
             return Structure(kind, storage)
         if (
@@ -79,19 +73,13 @@ class IndexSettings:
             and current.trained_on / 4 < count < 4 * current.trained_on
         ):
             return current
-        if kind == "fastscan":
-            return Structure(kind, storage, trained_on=count)
-        # About 3.2 √n cells: 1,024 at 100,000 vectors, measured at recall@10 .964 with 64 probed.
-        nlist = self.nlist or 2 ** round(math.log2(3.2 * math.sqrt(count)))
-        return Structure(kind, storage, nlist, count)
+        return Structure(kind, storage, count)
 
-    def _kind(self, count: int, current: Structure | None) -> Literal["flat", "fastscan", "hnsw", "ivf"]:
+    def _kind(self, count: int, current: Structure | None) -> Literal["flat", "fastscan", "hnsw"]:
         if self.kind == "auto":
             # A store that shrinks keeps its codes down to half the limit: no rebuilding back and forth.
             limit = FLAT_LIMIT if current is None or current.kind == "flat" else FLAT_LIMIT // 2
             return "flat" if count <= limit else "fastscan"
-        if self.kind == "ivf" and count < (self.nlist or 0) * 39 + _IVF_MINIMUM * (self.nlist is None):
-            return "flat"
         if self.kind == "fastscan" and count < TRAINING_MINIMUM:
             return "flat"
         return self.kind
@@ -103,16 +91,19 @@ class Structure:
 
     Attributes:
         kind: ``flat`` compares with every vector, ``fastscan`` with those whose short codes are near,
-            ``hnsw`` walks a graph, ``ivf`` looks into the cells nearest to the query.
+            ``hnsw`` walks a graph.
         storage: How a vector is stored.
-        nlist: Cells of ``ivf``.
-        trained_on: Number of vectors when the cells of ``ivf`` or the codes of ``fastscan`` were learnt.
+        trained_on: Number of vectors when the codes of ``fastscan`` were learnt.
     """
 
-    kind: Literal["flat", "fastscan", "hnsw", "ivf"]
+    kind: Literal["flat", "fastscan", "hnsw"]
     storage: Storage
-    nlist: int = 0
     trained_on: int = 0
+
+    def __post_init__(self) -> None:
+        is_known = self.kind in ("flat", "fastscan", "hnsw") and self.storage in get_args(Storage)
+        if not is_known or type(self.trained_on) is not int or not 0 <= self.trained_on < 2**40:
+            raise ValueError(f"there is no structure {self.kind!r} of {self.storage!r}")
 
 
 _COPIED_AT_ONCE = 16_384
@@ -124,12 +115,10 @@ dimensions, both in proportion to them. At 100,000 vectors a tenth of them costs
 _COMPARED = 320
 """Vectors compared after a scan of the codes, up to 100,000 vectors; at least this many for each wanted:"""
 _COMPARED_FOR_EACH = 8
-_TRAINING_SAMPLE = 64
-"""Vectors per IVF cell that k-means sees; FAISS asks for 39 at least and uses 256 at most."""
 
 
 class VectorIndex:
-    """Vectors in slots, searched one by one, by their codes, through a graph, or in cells.
+    """Vectors in slots, searched one by one, by their codes, or through a graph.
 
     Not thread-safe for changes: the collection holds its lock around `add` and `truncate`.
 
@@ -148,7 +137,6 @@ class VectorIndex:
         self.structure = structure or settings.structure(0)
         self._index = _build(dimension, settings, self.structure) if index is None else index
         self._mapped_from: Path | None = None
-        self._mapping = threading.Lock()
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -168,8 +156,6 @@ class VectorIndex:
         if self.structure.kind in ("hnsw", "fastscan"):
             return False
         self._own()
-        if self.structure.kind == "ivf":
-            self._index.set_direct_map_type(faiss.DirectMap.NoMap)
         self._index.remove_ids(faiss.IDSelectorRange(count, len(self)))
         return True
 
@@ -186,14 +172,14 @@ class VectorIndex:
 
     def _train(self, other: VectorIndex, slots: Slots) -> None:
         """Learn what the structure needs to know from the vectors in slots of another index."""
-        codes = self.structure.kind == "fastscan"
-        wanted = fast_scan.TRAINING_SAMPLE if codes else _TRAINING_SAMPLE * self.structure.nlist
-        sample = other.vectors(slots[:: max(1, len(slots) // max(TRAINING_MINIMUM, wanted))])
-        # Learning codes is many short steps, in which OpenMP's threads wait for each other.
-        with openmp_threads(1 if codes else cores()):
-            if codes:
+        wanted = fast_scan.TRAINING_SAMPLE if self.structure.kind == "fastscan" else TRAINING_MINIMUM
+        sample = other.vectors(slots[:: max(1, len(slots) // wanted)])
+        if self.structure.kind == "fastscan":
+            # Many short steps, in which OpenMP's threads would wait for each other.
+            with openmp_threads(1):
                 fast_scan.train(self._index, sample, unit=self.settings.metric == "cosine")
-            else:
+        else:
+            with openmp_threads(cores()):
                 self._index.train(sample)
 
     def wanted_structure(self, count: int) -> Structure:
@@ -225,9 +211,6 @@ class VectorIndex:
 
     def vectors(self, slots: Slots) -> Floats:
         """The stored vectors of slots (what is left of them after ``fp16`` or ``sq8``)."""
-        if self.structure.kind == "ivf":
-            with self._mapping:
-                self._index.make_direct_map()
         vectors: Floats = self._index.reconstruct_batch(np.ascontiguousarray(slots, dtype=np.int64))
         return vectors
 
@@ -250,7 +233,7 @@ class VectorIndex:
             return self._scan_codes(queries, k, selection)
         scores, slots = self._index.search(queries, k, params=self._parameters(k, selection))
         if self.structure.kind != "flat" and (slots < 0).any():
-            # The graph or the probed cells did not reach k vectors that exist.
+            # The graph did not reach k vectors that exist.
             return self._scan(queries, k, selection)
         return scores, slots
 
@@ -272,7 +255,7 @@ class VectorIndex:
         return selection.count <= max(k, _SCANNED_PER_CANDIDATE * candidates)
 
     def _effort(self, selection: Selection | None) -> float:
-        """How many times more candidates (or cells) to look at when few vectors are selected.
+        """How many times more candidates to look at when few vectors are selected.
 
         Measured at 100,000 × 384: with ef_search / √share, recall@10 stays above .98 from a share of 1 % on;
         with a constant 128 it falls to .71 there, and to .14 at 0.1 %.
@@ -283,20 +266,12 @@ class VectorIndex:
         chosen = {} if selection is None else {"sel": faiss.IDSelectorBitmap(selection.bitmap)}
         effort = self._effort(selection)
         if self.structure.kind == "hnsw":
-            candidates = math.ceil(max(self.ef_search, k) * effort)
+            candidates = min(math.ceil(max(self.ef_search, k) * effort), max(k, len(self)))
             return faiss.SearchParametersHNSW(efSearch=candidates, **chosen)
-        if self.structure.kind == "ivf":
-            nprobe = math.ceil((self.settings.nprobe or 2 * math.sqrt(self.structure.nlist)) * effort)
-            return faiss.SearchParametersIVF(nprobe=min(nprobe, self.structure.nlist), **chosen)
         return faiss.SearchParameters(**chosen) if chosen else None
 
     def _scan(self, queries: Floats, k: int, selection: Selection | None) -> tuple[Floats, Slots]:
         """Compare with every selected vector: the true nearest (of the stored vectors)."""
-        if self.structure.kind == "ivf":
-            chosen = {} if selection is None else {"sel": faiss.IDSelectorBitmap(selection.bitmap)}
-            parameters = faiss.SearchParametersIVF(nprobe=self.structure.nlist, **chosen)
-            scores, slots = self._index.search(queries, k, params=parameters)
-            return scores, slots
         flat = self._exact()
         if selection is None:
             scores, slots = flat.search(queries, k)
@@ -328,20 +303,37 @@ class VectorIndex:
 
     @classmethod
     def read(
-        cls, path: Path, dimension: int, settings: IndexSettings, structure: Structure, *, mapped: bool
+        cls,
+        path: Path,
+        dimension: int,
+        count: int,
+        settings: IndexSettings,
+        structure: Structure,
+        *,
+        mapped: bool,
     ) -> VectorIndex:
         """Open what `write` wrote; mapped shares the pages of the file with other processes.
 
         Raises:
-            ValueError: It is not such a file.
+            ValueError: It is no such file, or one of other vectors.
         """
-        if mapped and structure.kind in ("hnsw", "fastscan"):
-            read_ahead(path)  # they are read here and there, which a disk does slowly
+        faiss_file.check(path, dimension, count, settings, structure)
         found, was_mapped = _read(path, mapped=mapped)
         index = cls(dimension, settings, structure, found)
         index._mapped_from = path if was_mapped else None
-        if found.d != dimension or found.metric_type != _faiss_metric(settings.metric):
-            raise ValueError(f"{path} holds vectors of another dimension or metric than its manifest says")
+        return index
+
+    @classmethod
+    def from_cells(
+        cls, path: Path, dimension: int, count: int, settings: IndexSettings, storage: str
+    ) -> VectorIndex:
+        """The vectors of an index in cells (IVF), which older versions wrote, to be compared one by one.
+
+        Raises:
+            ValueError: It is no such file.
+        """
+        index = cls(dimension, settings, Structure("flat", "float32"))
+        index.add(faiss_file.vectors_in_cells(path, dimension, count, storage))
         return index
 
     @property
@@ -363,12 +355,8 @@ def normalised(vectors: Floats) -> Floats:
     return result
 
 
-def _faiss_metric(metric: Metric) -> int:
-    return int(faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
-
-
 def _build(dimension: int, settings: IndexSettings, structure: Structure) -> Any:
-    metric = _faiss_metric(settings.metric)
+    metric = faiss_file.metric_number(settings.metric)
     quantizer = {
         "float32": None,
         "fp16": faiss.ScalarQuantizer.QT_fp16,
@@ -389,15 +377,6 @@ def _build(dimension: int, settings: IndexSettings, structure: Structure) -> Any
             else:
                 index = faiss.IndexHNSWSQ(dimension, quantizer, settings.neighbors, metric)
             index.hnsw.efConstruction = settings.ef_construction
-            return index
-        case "ivf":
-            cells = faiss.IndexFlat(dimension, metric)
-            if quantizer is None:
-                index = faiss.IndexIVFFlat(cells, dimension, structure.nlist, metric)
-            else:
-                index = faiss.IndexIVFScalarQuantizer(cells, dimension, structure.nlist, quantizer, metric)
-            cells.this.disown()
-            index.own_fields = True
             return index
 
 

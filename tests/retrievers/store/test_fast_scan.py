@@ -15,7 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock.retrievers.filters import gte
-from llama_bedrock.retrievers.store import fast_scan, index_settings
+from llama_bedrock.retrievers.store import fast_scan, vector_index
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.vector_index import VectorIndex
 
@@ -179,14 +179,14 @@ def test_what_is_being_added_is_not_found_yet(filter_: Any) -> None:
     ],
 )
 def test_groups_divide_the_dimension(dimension: int, fine: int, coarse: int) -> None:
-    assert fast_scan._groups(dimension, 100_000) == fine
-    assert fast_scan._groups(dimension, 1_000_000) == coarse
+    assert fast_scan.groups(dimension, 100_000) == fine
+    assert fast_scan.groups(dimension, 1_000_000) == coarse
 
 
 def test_a_graph_saved_by_auto_before_it_knew_codes_is_read_and_replaced_by_the_next_change(
     make_store: Make, embedding: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(index_settings, "FLAT_LIMIT", 1000)
+    monkeypatch.setattr(vector_index, "FLAT_LIMIT", 1000)
     make_store(1500, kind="hnsw").save(tmp_path)
     [manifest] = tmp_path.glob("generation-*/manifest.json")
     facts = json.loads(manifest.read_text())

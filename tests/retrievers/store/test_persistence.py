@@ -55,7 +55,6 @@ def current(folder: Path) -> Path:
         {"kind": "flat"},
         {"kind": "fastscan"},
         {"kind": "hnsw"},
-        {"kind": "ivf", "nlist": 4},
         {"metric": "l2"},
         {"storage": "fp16"},
         {"storage": "sq8"},
@@ -280,13 +279,13 @@ def test_a_save_that_fails_leaves_the_old_state(
         raise OSError(28, "No space left on device")
 
     for place in (
-        "persistence._seal",
-        "persistence._write_synced",
-        "persistence.os.replace",
-        "store_files._facts",
+        "generations._seal",
+        "generations.write_file",
+        "private_files.os.replace",
+        "saved_store._facts",
     ):
         with monkeypatch.context() as patched:
-            patched.setattr(f"llama_bedrock.retrievers.{place}", full)
+            patched.setattr(f"llama_bedrock.retrievers.store.{place}", full)
             with pytest.raises(OSError, match="No space left"):
                 store.save()
         assert contents(FAISSStore.load(tmp_path, embedding, verify=True)) == before

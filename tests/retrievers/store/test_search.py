@@ -15,7 +15,7 @@ import pytest
 from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.filters import gte
-from llama_bedrock.retrievers.store import index_settings
+from llama_bedrock.retrievers.store import vector_index
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.vector_index import VectorIndex
 
@@ -87,7 +87,7 @@ def test_a_text_of_unknown_words_has_relevance_0_and_no_nan() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"kind": "flat"}, {"kind": "fastscan"}, {"kind": "hnsw"}, {"kind": "ivf"}, {"storage": "fp16"}],
+    [{"kind": "flat"}, {"kind": "fastscan"}, {"kind": "hnsw"}, {"storage": "fp16"}],
 )
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5])
 def test_k_documents_come_back_and_a_selective_filter_is_exact(settings: Any, share: float) -> None:
@@ -124,9 +124,6 @@ def test_k_documents_come_back_and_a_selective_filter_is_exact(settings: Any, sh
         {"kind": "hnsw", "storage": "float32"},
         {"kind": "hnsw", "storage": "fp16"},
         {"kind": "hnsw", "storage": "sq8"},
-        {"kind": "ivf", "storage": "float32"},
-        {"kind": "ivf", "storage": "fp16"},
-        {"kind": "ivf", "storage": "sq8"},
     ],
 )
 def test_recall_of_every_kind_and_storage(settings: Any) -> None:
@@ -142,7 +139,7 @@ def test_recall_of_every_kind_and_storage(settings: Any) -> None:
 
 
 def test_auto_scans_codes_as_it_grows_and_flat_again_as_it_shrinks(monkeypatch: Any) -> None:
-    monkeypatch.setattr(index_settings, "FLAT_LIMIT", 1000)
+    monkeypatch.setattr(vector_index, "FLAT_LIMIT", 1000)
     vectors = clustered(2500)
     store = filled(vectors[:900])
     assert store.kind == "flat"
@@ -164,7 +161,7 @@ def test_auto_scans_codes_as_it_grows_and_flat_again_as_it_shrinks(monkeypatch: 
     assert len(store.similarity_search_by_vector(query, k=500)) == 400
 
 
-@pytest.mark.parametrize("kind", ["flat", "fastscan", "hnsw", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "fastscan", "hnsw"])
 def test_deleted_documents_are_never_found_and_compaction_loses_nothing(kind: Any) -> None:
     vectors = clustered(6000)
     store = filled(vectors, kind=kind)
@@ -412,7 +409,7 @@ def test_a_forked_process_searches_and_changes_a_store_of_its_own(make_store: Ma
     assert store.similarity_search("mine", k=1)[0].id == "mine"
 
 
-@pytest.mark.parametrize("kind", ["ivf", "fastscan"])
+@pytest.mark.parametrize("kind", ["fastscan"])
 def test_cells_and_codes_are_learnt_again_only_when_the_store_has_grown_or_shrunk_much(
     monkeypatch: Any, kind: Any
 ) -> None:

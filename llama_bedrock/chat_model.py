@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -292,7 +292,9 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         return model_profile(self.resolve())
 
     def _profile(self) -> ModelProfile | None:
-        return self._resolve_model_profile()
+        with suppress(ValueError):  # an ARN without a format yet: a call would say so
+            return self._resolve_model_profile()
+        return None
 
     @classmethod
     def _call_arguments(cls) -> frozenset[str]:

@@ -9,6 +9,7 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
@@ -54,6 +55,30 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     def _set_llama_bedrock_llm_version(self) -> Self:
         self._add_version("llama-bedrock", __version__)
         return self
+
+    def generate(
+        self, prompts: list[str], stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any
+    ) -> LLMResult:
+        """Complete prompts; see LangChain's `BaseLLM.generate`."""
+        llm, rest = self._for_cache(kwargs)
+        return super(LlamaBedrock, llm).generate(prompts, stop, callbacks, **rest)
+
+    async def agenerate(
+        self, prompts: list[str], stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any
+    ) -> LLMResult:
+        """Complete prompts without blocking the event loop; see LangChain's `BaseLLM.agenerate`."""
+        llm, rest = self._for_cache(kwargs)
+        return await super(LlamaBedrock, llm).agenerate(prompts, stop, callbacks, **rest)
+
+    def _for_cache(self, kwargs: dict[str, Any]) -> tuple[LlamaBedrock, dict[str, Any]]:
+        """Make a call's settings those of a model where there is a cache: its key knows the model's alone."""
+        settings = self._call_arguments() & self._argument_names().keys()
+        given = {name: value for name, value in kwargs.items() if name in settings}
+        if not given or self.cache is False or (self.cache is None and get_llm_cache() is None):
+            return self, kwargs
+        llm = self.model_copy(update={name: value for name, value in given.items() if value is not None})
+        llm._transports = self._transports
+        return llm, {name: value for name, value in kwargs.items() if name not in given}
 
     def _generate(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
 
 from langchain_core.utils import secret_from_env
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
@@ -18,7 +18,7 @@ from llama_bedrock.guardrails import Guardrails
 from llama_bedrock.prompts.formats import PromptFormat
 from llama_bedrock.transport.connection import Timeout, TransportSettings, without_password
 from llama_bedrock.transport.request import RequestOption, write_metadata
-from llama_bedrock.unknown_arguments import STRICT, StrictArguments, refuse_unknown
+from llama_bedrock.unknown_arguments import MODEL_HINTS, STRICT, StrictArguments, refuse_unknown
 
 # What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
 if TYPE_CHECKING:
@@ -75,15 +75,6 @@ class _Transports:
         for transport in list(self._async.values()):
             await transport.aclose()
 
-    def __copy__(self) -> _Transports:
-        return _Transports()
-
-    def __deepcopy__(self, memo: object) -> _Transports:
-        return _Transports()
-
-    def __reduce__(self) -> tuple[type[_Transports], tuple[()]]:
-        return _Transports, ()
-
 
 class BedrockConnection(StrictArguments):
     """How to reach Bedrock, named as in langchain-aws.
@@ -119,6 +110,7 @@ class BedrockConnection(StrictArguments):
     max_retries: int | None = Field(default=None, ge=0)
     max_response_mb: float = Field(default=64.0, gt=0)
 
+    _own: ClassVar[tuple[str, ...]] = ("_transports",)
     _transports: _Transports = PrivateAttr(default_factory=_Transports)
 
     def model_post_init(self, context: Any, /) -> None:
@@ -133,10 +125,14 @@ class BedrockConnection(StrictArguments):
             )
         return self
 
-    def __copy__(self) -> Self:
-        copied = super().__copy__()
-        copied._transports = _Transports()
-        return copied
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # Clients cannot be copied, and a limiter bounds all that share a quota.
+        kept = (self.client, self.config, getattr(self, "limiter", None))
+        return super().__deepcopy__({**(memo or {}), **{id(value): value for value in kept}})
+
+    @classmethod
+    def _hints(cls) -> Mapping[str, str]:
+        return MODEL_HINTS
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
@@ -282,12 +278,11 @@ class BedrockLlama(BedrockConnection):
         return self
 
     def __setattr__(self, name: str, value: Any) -> None:
-        old = self.__dict__.get("profile")
-        derived = (
-            old is not None and name in ("model", "model_id", "prompt_format") and old == self._profile()
-        )
+        # LangChain keeps the profile, and what traces show, as they were when the model was made.
+        of_model = name in ("model", "model_id", "prompt_format") and "profile" in self.__dict__
+        derived = of_model and self.__dict__["profile"] == self._profile()
         super().__setattr__(name, value)
-        self.__dict__.pop("_serialized", None)  # LangChain keeps what traces show
+        self.__dict__.pop("_serialized", None)
         if derived:
             super().__setattr__("profile", self._profile())
 
@@ -310,8 +305,11 @@ class BedrockLlama(BedrockConnection):
         Raises:
             UnknownArgumentError: A call takes no such argument.
         """
-        refuse_unknown(f"a call of {type(self).__name__}", kwargs, self._call_arguments())
+        self._refuse_unknown_in_call(kwargs)
         return super().bind(**kwargs)  # type: ignore[misc]  # of the LangChain base beside this one
+
+    def _refuse_unknown_in_call(self, given: Mapping[str, Any]) -> None:
+        refuse_unknown(f"a call of {type(self).__name__}", given, self._call_arguments(), self._hints())
 
     @classmethod
     def _call_arguments(cls) -> frozenset[str]:
@@ -342,7 +340,7 @@ class BedrockLlama(BedrockConnection):
             UnknownArgumentError: A setting is unknown; nothing is dropped silently.
             ValueError: A value is out of range, or the model is unknown.
         """
-        refuse_unknown(f"a call of {type(self).__name__}", overrides, self._call_arguments())
+        self._refuse_unknown_in_call(overrides)
         given = {_CALL_ALIASES.get(key, key): value for key, value in overrides.items() if value is not None}
         settings = {name: getattr(self, name) for name in (*_SAMPLING, *self._request_options())} | given
         resolved = self.resolve(settings["model"], region)
@@ -386,6 +384,7 @@ class BedrockLlama(BedrockConnection):
         """Return the settings that change what is answered, for caches and traces."""
         names = [name for name in type(self).model_fields if name not in _NO_PART_IN_THE_ANSWER]
         settings = {name: getattr(self, name) for name in names}
+        settings["stop_sequences"] = settings.pop("stop")  # LangChain puts the call's own under "stop"
         settings["guardrails"] = asdict(self.guardrails) if isinstance(self.guardrails, Guardrails) else None
         connection = self._transport_settings()
         meta = getattr(self.client, "meta", None)

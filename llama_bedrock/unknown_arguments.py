@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from inspect import cleandoc
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, SecretStr, model_validator
 
@@ -89,7 +89,7 @@ class UnknownArgumentError(TypeError, ValueError):
 
 
 def refuse_unknown(
-    owner: str, given: Iterable[str], known: Collection[str], hints: Mapping[str, str] = MODEL_HINTS
+    owner: str, given: Iterable[str], known: Collection[str], hints: Mapping[str, str] | None = None
 ) -> None:
     """Refuse names that are not known.
 
@@ -97,7 +97,7 @@ def refuse_unknown(
         owner: Who was given them, for the error.
         given: The names given.
         known: The names there are.
-        hints: What to do about names of other libraries.
+        hints: What to do about names of other libraries; None for none.
 
     Raises:
         UnknownArgumentError: One is not known; the text has a line for each.
@@ -105,7 +105,7 @@ def refuse_unknown(
     unknown = [name for name in given if name not in known]
     if not unknown:
         return
-    lines = [f"{owner} takes no {name!r}: {_advice(name, known, hints)}" for name in unknown]
+    lines = [f"{owner} takes no {name!r}: {_advice(name, known, hints or {})}" for name in unknown]
     raise UnknownArgumentError("\n".join(lines))
 
 
@@ -140,9 +140,16 @@ def _inherit_texts(cls: type[BaseModel]) -> None:
 
 
 class StrictArguments(BaseModel):
-    """Refuses arguments it does not know, when it is made, copied with changes, or assigned to."""
+    """Refuses arguments it does not know, when it is made, copied with changes, or assigned to.
+
+    What it has made of its settings (clients, indexes, locks) is its own: a copy, deep or pickled, makes it
+    anew, and an assignment makes it anew where `_follows` names it.
+    """
 
     model_config = STRICT
+
+    _own: ClassVar[tuple[str, ...]] = ()
+    _follows: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -177,7 +184,8 @@ class StrictArguments(BaseModel):
 
     @classmethod
     def _hints(cls) -> Mapping[str, str]:
-        return MODEL_HINTS
+        """Return what to do about names of other libraries."""
+        return {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         names = type(self)._argument_names()
@@ -187,6 +195,35 @@ class StrictArguments(BaseModel):
             if isinstance(value, str) and "SecretStr" in str(type(self).model_fields[name].annotation):
                 value = SecretStr(value)  # a plain string would be shown by repr
         super().__setattr__(name, value)
+        if not name.startswith("_"):
+            self._renew(self._follows)
+
+    def _renew(self, names: Iterable[str]) -> None:
+        for name in names:
+            private: Any = self.__private_attributes__[name]
+            setattr(self, name, private.default_factory() if private.default_factory else private.default)
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied._renew(self._own)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        bare = super().__copy__()
+        object.__setattr__(bare, "__pydantic_private__", self.__getstate__()["__pydantic_private__"])
+        copied = super(StrictArguments, bare).__deepcopy__(memo)
+        copied._renew(self._own)
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        private = state.get("__pydantic_private__") or {}
+        kept = {name: value for name, value in private.items() if name not in self._own}
+        return {**state, "__pydantic_private__": kept}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self._renew(self._own)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with some settings changed.

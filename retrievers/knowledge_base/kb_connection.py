@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
+from typing import Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from llama_bedrock.settings import BedrockConnection
 from llama_bedrock.transport.clients import region_of
@@ -38,6 +40,7 @@ class KnowledgeBaseConnection(BedrockConnection):
     Args:
         knowledge_base_id: The 10 letters and digits of a knowledge base's id, or its ARN.
         endpoint_url: Another endpoint; else ``AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME``.
+        api_key: Not used, and reported: these services take AWS credentials only.
 
     The other settings are those of `BedrockConnection`.
     """
@@ -53,6 +56,18 @@ class KnowledgeBaseConnection(BedrockConnection):
                 "knowledge base; the Bedrock console shows it under Knowledge Bases"
             )
         return value
+
+    @model_validator(mode="after")
+    def _report_api_key(self) -> Self:
+        # bedrock-agent and bedrock-agent-runtime are signed only, says botocore's service model (1.43): a
+        # Bedrock API key opens neither.
+        if self.api_key is not None and "api_key" in self.model_fields_set:
+            warnings.warn(
+                f"{type(self).__name__}: api_key is not used, the services of Knowledge Bases take AWS "
+                "credentials only: aws_access_key_id and aws_secret_access_key, a profile or boto3's chain",
+                stacklevel=2,
+            )
+        return self
 
     @classmethod
     def _hints(cls) -> Mapping[str, str]:

@@ -14,7 +14,11 @@ from pydantic import AliasChoices, Field, model_validator
 from llama_bedrock.errors import BedrockValidationError
 from llama_bedrock.grounding.answers import RagAnswer, RagAnswerChunk
 from llama_bedrock.retrievers.knowledge_base.kb_citations import AnswerReader
-from llama_bedrock.retrievers.knowledge_base.kb_connection import RUNTIME_SERVICE, KnowledgeBaseConnection
+from llama_bedrock.retrievers.knowledge_base.kb_connection import (
+    HINTS,
+    RUNTIME_SERVICE,
+    KnowledgeBaseConnection,
+)
 from llama_bedrock.retrievers.knowledge_base.search_options import (
     SEARCH_OPTIONS,
     ImplicitFilter,
@@ -22,6 +26,7 @@ from llama_bedrock.retrievers.knowledge_base.search_options import (
     SearchType,
     merge_search,
 )
+from llama_bedrock.unknown_arguments import refuse_unknown
 
 QAInput: TypeAlias = "str | Mapping[str, Any]"
 
@@ -217,9 +222,7 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
                 f"{MAX_QUESTION_CHARS:,}. Shorten it, or {_USE_THE_RETRIEVER}"
             )
         options = {**given, **kwargs}
-        unknown = sorted(set(options) - _CALL_OPTIONS)
-        if unknown:
-            raise ValueError(f"unknown options {unknown}; a question takes {sorted(_CALL_OPTIONS)}")
+        refuse_unknown("a question to a Knowledge Base", options, _CALL_OPTIONS, HINTS)
         search = merge_search(self, options, "vector")
         return _Question(question, search, options.get("session_id"), options.get("user_id", self.user_id))
 

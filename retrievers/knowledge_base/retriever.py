@@ -12,7 +12,11 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, model_validator
 
-from llama_bedrock.retrievers.knowledge_base.kb_connection import RUNTIME_SERVICE, KnowledgeBaseConnection
+from llama_bedrock.retrievers.knowledge_base.kb_connection import (
+    HINTS,
+    RUNTIME_SERVICE,
+    KnowledgeBaseConnection,
+)
 from llama_bedrock.retrievers.knowledge_base.results import to_documents
 from llama_bedrock.retrievers.knowledge_base.search_options import (
     SEARCH_OPTIONS,
@@ -23,6 +27,7 @@ from llama_bedrock.retrievers.knowledge_base.search_options import (
     merge_search,
     retrieval_query,
 )
+from llama_bedrock.unknown_arguments import refuse_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +140,7 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
         return (await self.aretrieve(query, **kwargs)).documents
 
     def _plan(self, query: str, options: Mapping[str, Any]) -> _Plan:
-        unknown = sorted(set(options) - _CALL_OPTIONS)
-        if unknown:
-            raise ValueError(f"unknown options {unknown}; a search takes {sorted(_CALL_OPTIONS)}")
+        refuse_unknown("a search of a Knowledge Base", options, _CALL_OPTIONS, HINTS)
         request: dict[str, Any] = {
             "knowledgeBaseId": self.knowledge_base_id,
             "retrievalQuery": retrieval_query(query, options.get("image")),

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -14,7 +14,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from llama_bedrock.retrievers.arrays import np
 from llama_bedrock.retrievers.documents.searchable_text import searchable_text
@@ -25,6 +25,7 @@ from llama_bedrock.retrievers.search.lexical import (
     StoreLexicalSide,
     lexical_side_of,
 )
+from llama_bedrock.unknown_arguments import STRICT, StrictArguments
 
 Scored: TypeAlias = "list[tuple[Document, float]]"
 _DenseQuery: TypeAlias = "str | list[float]"
@@ -63,7 +64,7 @@ class _Step:
     result: list[Document] | None = None
 
 
-class HybridRetriever(BaseRetriever):
+class HybridRetriever(StrictArguments, BaseRetriever):
     """Finds documents by their words (BM25) and by their vectors, and fuses the two rankings.
 
         retriever = HybridRetriever(store=store, k=4)
@@ -98,7 +99,7 @@ class HybridRetriever(BaseRetriever):
         ValueError: An option is out of range, or the store cannot list its documents and none are given.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = STRICT
 
     store: VectorStore
     k: int = Field(default=4, ge=1)
@@ -110,6 +111,8 @@ class HybridRetriever(BaseRetriever):
     feedback: int | None = Field(default=None, ge=0)
     documents: Sequence[Document] | None = Field(default=None, repr=False)
 
+    _own: ClassVar[tuple[str, ...]] = ("_lexical", "_lock")
+    _follows: ClassVar[tuple[str, ...]] = ("_lexical",)
     _lexical: StoreLexicalSide | DocumentsLexicalSide | None = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 

@@ -13,10 +13,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from llama_bedrock.retrievers.search.fusion import fuse
 from llama_bedrock.retrievers.search.lexical import document_key
+from llama_bedrock.unknown_arguments import STRICT, StrictArguments
 
 _INSTRUCTIONS = (
     "Write {count} other wordings of the user's question, to search a collection of documents with. "
@@ -26,7 +27,7 @@ _INSTRUCTIONS = (
 _MARK = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s+")
 
 
-class MultiQueryRetriever(BaseRetriever):
+class MultiQueryRetriever(StrictArguments, BaseRetriever):
     """Has a chat model word the question anew, searches with every wording, and fuses by reciprocal ranks.
 
     The question itself is always one of them, so the worst that a bad wording does is add candidates. One
@@ -39,7 +40,7 @@ class MultiQueryRetriever(BaseRetriever):
         k: How many documents to return. Default 4; per call too.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = STRICT
 
     retriever: BaseRetriever
     model: BaseChatModel

@@ -10,9 +10,10 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig
 from langchain_core.stores import BaseStore
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from llama_bedrock.retrievers.documents.split import split_documents
+from llama_bedrock.unknown_arguments import STRICT, StrictArguments
 
 PARENT_ID = "parent_id"
 """Metadata key of a chunk that names its parent."""
@@ -54,7 +55,7 @@ def split_with_parents(
     return parents, chunks
 
 
-class ParentDocumentRetriever(BaseRetriever):
+class ParentDocumentRetriever(StrictArguments, BaseRetriever):
     """Searches small chunks, which are found precisely, and returns their parents, which hold the context.
 
         parents, chunks = split_with_parents(load_documents("docs"))
@@ -73,7 +74,7 @@ class ParentDocumentRetriever(BaseRetriever):
         chunks_per_parent: How many chunks to look at for each parent wanted. Default 5.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = STRICT
 
     retriever: BaseRetriever
     parents: Mapping[str, Document] | BaseStore[str, Document] = Field(repr=False)

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -18,12 +18,13 @@ from langchain_core.callbacks import (
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables.config import run_in_executor
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.remote_calls import RemoteCalls
 from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.retry import RetryPolicy
+from llama_bedrock.unknown_arguments import STRICT, StrictArguments
 
 _MAX_SOURCES = 1000
 _MAX_CHARACTERS = 32_000
@@ -31,7 +32,7 @@ _MAX_CHARACTERS = 32_000
 _IN_FLIGHT = 4
 
 
-class BedrockReranker(BaseDocumentCompressor):
+class BedrockReranker(StrictArguments, BaseDocumentCompressor):
     """Orders documents by a reranker model on Bedrock (Cohere's or Amazon's), through langchain-aws.
 
     More than the 1,000 documents that one request takes go in several, side by side; the models score each
@@ -52,7 +53,7 @@ class BedrockReranker(BaseDocumentCompressor):
         ImportError: langchain-aws is not installed.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = STRICT
 
     model: str
     top_n: int | None = Field(default=None, ge=1)
@@ -62,6 +63,8 @@ class BedrockReranker(BaseDocumentCompressor):
     client: Any = Field(default=None, exclude=True, repr=False)
     max_retries: int = Field(default=4, ge=0)
 
+    _own: ClassVar[tuple[str, ...]] = ("_inner", "_lock")
+    _follows: ClassVar[tuple[str, ...]] = ("_inner",)
     _inner: Any = PrivateAttr(default=None)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
@@ -154,7 +157,7 @@ class BedrockReranker(BaseDocumentCompressor):
             return self._inner
 
 
-class RerankRetriever(BaseRetriever):
+class RerankRetriever(StrictArguments, BaseRetriever):
     """Has a retriever find many documents, and a compressor choose the best of them.
 
         compressor = BedrockReranker(model="amazon.rerank-v1:0")
@@ -168,7 +171,7 @@ class RerankRetriever(BaseRetriever):
         candidates: How many to choose from. Default 50; per call too.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = STRICT
 
     retriever: BaseRetriever
     compressor: BaseDocumentCompressor

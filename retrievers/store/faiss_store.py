@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
-from langchain_core.vectorstores import VectorStore
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.documents.searchable_text import with_context
@@ -36,6 +36,7 @@ from llama_bedrock.retrievers.store.saved_store import SavedStore, open_store, w
 from llama_bedrock.retrievers.store.search_queue import SearchQueue
 from llama_bedrock.retrievers.store.slots import FilterLike
 from llama_bedrock.retrievers.store.vector_index import IndexSettings, Kind, Metric, Storage
+from llama_bedrock.unknown_arguments import refuse_unknown
 
 if TYPE_CHECKING:
     Vector: TypeAlias = "Sequence[float] | Floats"
@@ -629,6 +630,20 @@ class FAISSStore(VectorStore):
     ) -> list[Document]:
         """As `max_marginal_relevance_search`, for a vector."""
         return _diverse(self._contents, embedding, k, fetch_k, lambda_mult, filter, kwargs)
+
+    def as_retriever(self, **kwargs: Any) -> VectorStoreRetriever:
+        """Return a retriever of this store.
+
+        Args:
+            **kwargs: ``search_type``, ``search_kwargs`` (what a search takes, as ``{"k": 10}``), ``tags``,
+                ``metadata`` and ``name``.
+
+        Raises:
+            UnknownArgumentError: Another was given.
+        """
+        hints = dict.fromkeys(("k", "filter", "fetch_k", "lambda_mult"), "use search_kwargs={…}")
+        refuse_unknown("as_retriever", kwargs, VectorStoreRetriever.model_fields, hints)
+        return super().as_retriever(**kwargs)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         """Scores as relevance in [0, 1], 1 being nearest; they keep the order of the scores.

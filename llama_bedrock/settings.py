@@ -385,7 +385,8 @@ class BedrockLlama(BedrockConnection):
         names = [name for name in type(self).model_fields if name not in _NO_PART_IN_THE_ANSWER]
         settings = {name: getattr(self, name) for name in names}
         settings["stop_sequences"] = settings.pop("stop")  # LangChain puts the call's own under "stop"
-        settings["guardrails"] = asdict(self.guardrails) if isinstance(self.guardrails, Guardrails) else None
+        guardrails = Guardrails.from_value(self.guardrails)
+        settings["guardrails"] = None if guardrails is None else asdict(guardrails)
         connection = self._transport_settings()
         meta = getattr(self.client, "meta", None)
         settings["region_name"] = getattr(meta, "region_name", None) or connection.region()

@@ -207,14 +207,14 @@ DIFFERENT = [
     {"stop": ["x"]},
     {"guardrails": {"id": "g1"}},
     {"trace": True, "guardrails": {"id": "g1"}},
-    {"model": "meta.llama3-8b-instruct-v1:0"},
+    {"model": "us.meta.llama3-1-8b-instruct-v1:0"},
     {"prompt_format": "llama3", "model": ARN},
     {"import_format": "openai-completion", "model": ARN, "prompt_format": "llama3"},
     {"region_name": "us-west-2"},
     {"latency": "optimized"},
     {"service_tier": "default"},
     {"special_tokens": "error"},
-    {"fallback_models": ["meta.llama3-8b-instruct-v1:0"]},
+    {"fallback_models": ["us.meta.llama3-1-8b-instruct-v1:0"]},
 ]
 
 
@@ -235,12 +235,11 @@ def test_the_cache_key_holds_everything_that_changes_the_answer(kind, ports):
         other.invoke("hi")
         other.invoke("hi")
         assert len(cache._cache) == number, changes
-    for changes in [{"temperature": 0.1}, {"max_tokens": 9}, {"model": ARN}]:
+    for changes in [{"temperature": 0.1}, {"max_tokens": 9}, {"model": "us.meta.llama3-1-70b-instruct-v1:0"}]:
         number += 1
-        call = base.model_copy(update={"prompt_format": "llama3"}) if "model" in changes else base
-        call.invoke("hi", **changes)
-        call.bind(**changes).invoke("hi")
-        asyncio.run(call.ainvoke("hi", **changes))
+        base.invoke("hi", **changes)
+        base.bind(**changes).invoke("hi")
+        asyncio.run(base.ainvoke("hi", **changes))
         assert len(cache._cache) == number, changes
     quiet = base.model_copy(update={"timeout": 30, "max_retries": 1, "api_key": "other", "streaming": True})
     assert sync_call(quiet)["key"] == "k"

@@ -1,0 +1,168 @@
+"""Nothing given is dropped: every public class, factory and call refuses a name it does not know."""
+
+import importlib
+import inspect
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.embeddings import DeterministicFakeEmbedding
+
+from llama_bedrock import ChatLlamaBedrock, LlamaBedrock
+from llama_bedrock.agents import create_rag_agent, create_tool_agent
+from llama_bedrock.retrievers import FAISSStore, HybridRetriever, KnowledgeBaseQA, KnowledgeBaseRetriever
+from llama_bedrock.unknown_arguments import MODEL_HINTS, UnknownArgumentError
+
+MODULES = ["", "agents", "grounding", "local", "retrievers", "testing"]
+NOT_MADE_BY_USERS = {"Engine", "EngineError", "Filter", "LlamaLifecycleWarning", "StopReason"}
+HAND_ON = {"create_rag_agent", "create_tool_agent"}  # to create_agent; see CALLS
+MODEL = "meta.llama3-3-70b-instruct-v1:0"
+REFUSED = (TypeError, ValueError)
+
+
+def public_callables():
+    for name in MODULES:
+        module = importlib.import_module(f"llama_bedrock.{name}".rstrip("."))
+        for public in getattr(module, "__all__", ()):
+            made = getattr(module, public)
+            if (
+                inspect.isfunction(made) or inspect.isclass(made)
+            ) and public not in NOT_MADE_BY_USERS | HAND_ON:
+                yield pytest.param(made, id=f"{name}.{public}")
+
+
+@pytest.mark.parametrize("made", public_callables())
+def test_an_unknown_argument_is_refused_by_name(made):
+    with pytest.raises(REFUSED, match="temprature"):
+        made(temprature=0.1)
+
+
+@pytest.fixture(scope="module")
+def store():
+    return FAISSStore.from_documents([Document("Llamas hum.")], DeterministicFakeEmbedding(size=8))
+
+
+MODELS = [kind(model=MODEL, region_name="us-east-2") for kind in (ChatLlamaBedrock, LlamaBedrock)]
+KNOWLEDGE_BASE = {"knowledge_base_id": "ABCDEFGHIJ", "region_name": "us-east-2"}
+CALLS = {
+    **{
+        f"{type(llm).__name__}.{name}": lambda _, llm=llm, name=name, **given: getattr(llm, name)(
+            "hi", **given
+        )
+        for llm in MODELS
+        for name in ("invoke", "batch")
+    },
+    **{f"{type(llm).__name__}.bind": lambda _, llm=llm, **given: llm.bind(**given) for llm in MODELS},
+    **{
+        f"{type(llm).__name__}.stream": lambda _, llm=llm, **given: list(llm.stream("hi", **given))
+        for llm in MODELS
+    },
+    **{
+        f"{type(llm).__name__}.model_copy": lambda _, llm=llm, **given: llm.model_copy(update=given)
+        for llm in MODELS
+    },
+    "create_tool_agent": lambda _, **given: create_tool_agent(MODELS[0], [], **given),
+    "create_rag_agent": lambda store, **given: create_rag_agent(
+        MODELS[0], HybridRetriever(store=store), **given
+    ),
+    "bind_tools": lambda _, **given: MODELS[0].bind_tools([], **given),
+    "with_structured_output": lambda _, **given: MODELS[0].with_structured_output(dict, **given),
+    "render_prompt": lambda _, **given: MODELS[0].render_prompt("hi", **given),
+    "KnowledgeBaseRetriever.invoke": lambda _, **given: KnowledgeBaseRetriever(**KNOWLEDGE_BASE).invoke(
+        "hi", **given
+    ),
+    "KnowledgeBaseQA.invoke": lambda _, **given: KnowledgeBaseQA(model=MODEL, **KNOWLEDGE_BASE).invoke(
+        "hi", **given
+    ),
+    "HybridRetriever.invoke": lambda store, **given: HybridRetriever(store=store).invoke("hi", **given),
+    "HybridRetriever.model_copy": lambda store, **given: HybridRetriever(store=store).model_copy(
+        update=given
+    ),
+    "FAISSStore.similarity_search": lambda store, **given: store.similarity_search("hi", **given),
+    "FAISSStore.max_marginal_relevance_search": lambda store, **given: store.max_marginal_relevance_search(
+        "hi", **given
+    ),
+    "FAISSStore.add_documents": lambda store, **given: store.add_documents([Document("x")], **given),
+    "FAISSStore.delete": lambda store, **given: store.delete(["x"], **given),
+    "FAISSStore.as_retriever": lambda store, **given: store.as_retriever(**given),
+    "FAISSStore.from_documents": lambda store, **given: FAISSStore.from_documents([Document("x")], **given),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_an_unknown_argument_of_a_call_is_refused_by_name(call, store):
+    with pytest.raises(REFUSED, match="temprature"):
+        CALLS[call](store, temprature=0.1)
+
+
+@pytest.mark.parametrize("llm", MODELS, ids=lambda llm: type(llm).__name__)
+def test_an_unknown_attribute_is_refused_by_name(llm):
+    with pytest.raises(UnknownArgumentError, match="takes no 'temprature': did you mean temperature"):
+        llm.temprature = 0.1
+
+
+@pytest.mark.parametrize("kind", [ChatLlamaBedrock, LlamaBedrock])
+@pytest.mark.parametrize(("name", "hint"), MODEL_HINTS.items())
+def test_names_of_other_libraries_are_known(kind, name, hint):
+    with pytest.raises(ValueError, match=f"takes no '{name}': ") as error:
+        kind(model=MODEL, **{name: "x"})
+    assert hint in str(error.value)
+    with pytest.raises(TypeError) as error:
+        kind(model=MODEL).bind(**{name: "x"})
+    assert hint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "here"),
+    [
+        ("guardrail_config", "guardrails="),
+        ("model_kwargs", "temperature="),
+        ("region", "region_name="),
+        ("bedrock_api_key", "api_key="),
+        ("base_url", "endpoint_url="),
+        ("performance_config", "latency="),
+        ("max_new_tokens", "max_tokens="),
+        ("max_completion_tokens", "max_tokens="),
+        ("provider", "prompt_format="),
+        ("base_model_id", "prompt_format="),
+        ("system", "SystemMessage"),
+        ("beta_use_converse_api", "leave it out"),
+        ("additional_model_request_fields", "leave it out"),
+        ("top_k", "no such setting"),
+        ("n", "batch"),
+    ],
+)
+def test_what_it_is_called_here(name, here):
+    assert here in MODEL_HINTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "here"),
+    [
+        ("retrieval_config", "k=…, filter=…, search_type=…"),
+        ("min_score_confidence", "min_score="),
+        ("number_of_results", "k="),
+        ("guardrail_config", "guardrail_id="),
+        ("region", "region_name="),
+    ],
+)
+def test_names_of_langchain_aws_for_a_knowledge_base(name, here):
+    with pytest.raises(ValueError, match=here):
+        KnowledgeBaseRetriever(**KNOWLEDGE_BASE, **{name: "x"})
+    with pytest.raises(ValueError, match=here):
+        KnowledgeBaseRetriever(**KNOWLEDGE_BASE).invoke("hi", **{name: "x"})
+
+
+def test_the_search_type_of_langchain_aws_is_refused_with_ours():
+    with pytest.raises(ValueError, match="'hybrid' or 'semantic'"):
+        KnowledgeBaseRetriever(**KNOWLEDGE_BASE, search_type="HYBRID")
+
+
+def test_two_names_of_one_setting_are_refused():
+    with pytest.raises(ValueError, match="max_tokens and max_gen_len are one setting"):
+        ChatLlamaBedrock(model=MODEL, max_tokens=5, max_gen_len=6)
+
+
+def test_a_refusal_shows_no_key():
+    with pytest.raises(ValueError, match="temprature") as error:
+        ChatLlamaBedrock(model=MODEL, api_key="geheim", temprature=0.1)
+    assert "geheim" not in str(error.value)

@@ -42,7 +42,7 @@ class CallDelta:
 
 @dataclass(frozen=True, slots=True)
 class InvalidCall:
-    """A call that must not be run: unknown tool, cut off, unreadable, or against the schema.
+    """A call that must not be run: cut off, unreadable, missing though one was forced, or against its schema.
 
     Attributes:
         index: Position of the call in the answer; the same as that of its deltas, if it had any.

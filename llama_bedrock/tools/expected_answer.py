@@ -99,7 +99,12 @@ class ExpectedAnswer:
             return None
         from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 
-        return ToolCallParser(self.specs, prefix=self.prefill if prefilled else "", strict=self.strict)
+        return ToolCallParser(
+            self.specs,
+            prefix=self.prefill if prefilled else "",
+            choice=self.choice,
+            strict=self.strict,
+        )
 
     def json_content(self, *, prefilled: bool) -> JsonContent | None:
         """Make the reader of the JSON in the answer's text; `prefilled` as for `parser`."""

@@ -1,9 +1,11 @@
 """Every form in which a Llama writes a call, every form that is not one, and each at every split point."""
 
 import pytest
-from parsing import TOOLS, read, splits, tool
+from parsing import TOOLS, answer, read, splits, tool
 
+from llama_bedrock.tools.events import InvalidCall
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
+from llama_bedrock.tools.spec import ToolChoice, ToolSpec
 
 PARIS = ("get_weather", {"city": "Paris"})
 SUM = ("add", {"a": 1, "b": 2})
@@ -217,6 +219,24 @@ CALLS = [
     ('[add(a=1, b=2)]<|eot_id|><|start_header_id|>ipython<|end_header_id|>\n\n{"name": "now"}', [SUM]),
 ]
 
+UNKNOWN = ("unknown", {"a": 1})
+UNKNOWN_TOOLS = [
+    ("[unknown(a=1)]", [UNKNOWN]),
+    ('{"name": "unknown", "parameters": {"a": 1}}', [UNKNOWN]),
+    ('{"type": "function", "function": {"name": "unknown", "arguments": "{\\"a\\": 1}"}}', [UNKNOWN]),
+    ('<|python_tag|>unknown.call(a=1)', [UNKNOWN]),
+    ("<|python_tag|>unknown(a=1)", [UNKNOWN]),
+    ('<function=unknown>{"a": 1}</function>', [UNKNOWN]),
+    ('```json\n{"name": "unknown", "parameters": {"a": 1}}\n```', [UNKNOWN]),
+    ("[unknown()]", [("unknown", {})]),
+    ("[Add(a=1, b=2)]", [("Add", {"a": 1, "b": 2})]),
+    ("[unknown(a=1), add(a=1, b=2)]", [UNKNOWN, SUM]),
+    ("[add(a=1, b=2), unknown(a=1)]", [SUM, UNKNOWN]),
+    ("[unknown(1, 'x')]", [("unknown", {"arg1": 1, "arg2": "x"})]),
+    ("[unknown('x', a=1)]", [("unknown", {"arg1": "x", "a": 1})]),
+    ("<tool_code>print(ada=1, b=2)</tool_code>", [("print", {"ada": 1, "b": 2})]),
+]  # fmt: skip
+
 WITH_WORDS = [
     ("Let me check.\n\n[add(a=1, b=2)]", "Let me check.", [SUM]),
     ("Sure! [add(a=1, b=2)]", "Sure!", [SUM]),
@@ -297,20 +317,9 @@ TEXTS = [
 ]
 
 INVALID = [
-    # a tool that was not offered
-    ("[unknown(a=1)]", "stop", [], ["unknown"]),
-    ('{"name": "unknown", "parameters": {"a": 1}}', "stop", [], ["unknown"]),
-    ('<|python_tag|>unknown.call(query="x")', "stop", [], ["unknown"]),
-    ("<function=unknown>{}</function>", "stop", [], ["unknown"]),
-    ("[Add(a=1, b=2)]", "stop", [], ["Add"]),
-    ("[unknown(a=1), add(a=1, b=2)]", "stop", [SUM], ["unknown"]),
-    ("[add(a=1, b=2), unknown(a=1)]", "stop", [SUM], ["unknown"]),
-    ("[unknown(1, 'x')]", "stop", [], ["unknown"]),
+    # no literals, of a tool that was not offered
     ("[unknown(x), add(a=1, b=2)]", "stop", [], ["unknown"]),
     ("[add(a, b)]", "stop", [], ["add"]),
-    ("<|python_tag|>unknown(a=1)", "stop", [], ["unknown"]),
-    ("<tool_code>print(ada=1, b=2)</tool_code>", "stop", [], ["print"]),
-    ('```json\n{"name": "unknown", "parameters": {"a": 1}}\n```', "stop", [], ["unknown"]),
     # what Python would not take either
     ("[add(a=1,000, b=2)]", "stop", [], ["add"]),
     ("[add(a=1, a=2)]", "stop", [], ["add"]),
@@ -348,7 +357,7 @@ INVALID = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "calls"), CALLS)
+@pytest.mark.parametrize(("text", "calls"), CALLS + UNKNOWN_TOOLS)
 def test_is_read_as_calls_and_nothing_else(text, calls):
     answer = read(text)
     assert answer.calls == calls
@@ -381,7 +390,8 @@ def test_is_reported_as_invalid_and_never_leaks_into_the_text(text, stop, calls,
 
 @pytest.mark.parametrize("stop", ["stop", "length"])
 @pytest.mark.parametrize(
-    "text", [c[0] for c in CALLS] + [c[0] for c in WITH_WORDS] + TEXTS + [c[0] for c in INVALID]
+    "text",
+    [c[0] for c in CALLS + UNKNOWN_TOOLS] + [c[0] for c in WITH_WORDS] + TEXTS + [c[0] for c in INVALID],
 )
 def test_pieces_make_no_difference(text, stop):
     whole = read(text, stop=stop)
@@ -452,24 +462,85 @@ def test_a_forced_call_goes_on_from_its_prefix(prefix, text, calls):
         assert not answer.text
 
 
+PREFIXES = ["[", "[get_weather(", '{"name": "', '{"name": "get_weather", "parameters": {']
+NO_CALLS = [
+    "I cannot do that.",
+    "",
+    "]",
+    "<|eot_id|>",
+    '{"name": "Lima", "description": "A city"}',
+    'Lima", "description": "A city"}',
+    'Lima", "description": "A ci',
+    "Lima)]",
+    "[1, 2, 3]",
+    "```\ncode\n```",
+    "\n\n",
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("text", NO_CALLS)
+def test_a_forced_call_is_never_missed_in_silence(prefix, text):
+    for stop in ("stop", "length"):
+        parser = ToolCallParser(TOOLS, prefix=prefix)
+        events = [*parser.feed(text), *parser.close(stop)]
+        summed = answer(events)
+        assert len(summed.calls) + len(summed.invalid) == 1
+        assert not summed.text
+        for event in events:  # what began the turn is not lost, nor is what followed
+            if isinstance(event, InvalidCall) and not event.announced:
+                assert event.raw.startswith(prefix) or event.raw == text
+        for pieces in splits(text):
+            assert read(pieces, prefix=prefix, stop=stop) == summed
+
+
+@pytest.mark.parametrize("text", ["I cannot do that.", '{"city": "Lima"}', ""])
+def test_a_forced_call_is_never_missed_without_a_prefix_either(text):
+    parser = ToolCallParser(TOOLS, choice=ToolChoice("tool", "add"))
+    [event] = [*parser.feed(text), *parser.close("stop")]
+    assert event.error == "a call of add was asked for, and the answer holds none"
+    assert event.raw == text
+
+
+@pytest.mark.parametrize("prefix", ["[now(", '{"name": "now", "parameters": {'])
+@pytest.mark.parametrize("text", ["", "]", ")]", "}", "}}", "\n", "<|eot_id|>", ")]<|eot_id|>"])
+def test_a_forced_call_without_arguments_may_be_nothing(prefix, text):
+    answer = read(text, prefix=prefix)
+    assert answer.calls == [NOW]
+    assert not answer.text
+    assert not read("", prefix=prefix, stop="length").calls
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize(
-    ("prefix", "text", "words"),
+    "text",
     [
-        ("[", "I cannot do that.", "I cannot do that."),
-        ("[", "", ""),
-        ("[", "1] is a footnote", "1] is a footnote"),
+        '[get_weather(city="Paris")]',
+        '{"name": "get_weather", "parameters": {"city": "Paris"}}',
+        '[{"name": "get_weather", "parameters": {"city": "Paris"}}]',
+        '<function=get_weather>{"city": "Paris"}</function>',
+        '<|python_tag|>{"name": "get_weather", "parameters": {"city": "Paris"}}',
+        '```json\n{"name": "get_weather", "parameters": {"city": "Paris"}}\n```',
+        'get_weather(city="Paris")',
     ],
 )
-def test_the_prefix_is_never_part_of_the_text(prefix, text, words):
-    answer = read(text, prefix=prefix)
-    assert answer.text == words
-    assert not answer.calls
+def test_a_forced_call_may_begin_anew(prefix, text):
+    for pieces in (text, *splits(text)):
+        answer = read(pieces, prefix=prefix)
+        assert answer.calls == [PARIS]
+        assert not answer.text
 
 
-def test_a_forced_call_that_is_not_made_is_reported():
-    answer = read("I cannot do that.", prefix="[get_weather(")
-    assert [name for name, _ in answer.invalid] == ["get_weather"]
-    assert not answer.text
+def test_an_argument_called_name_is_no_new_beginning():
+    city = ToolSpec("add_city", "", {"properties": {"name": {"type": "string"}, "description": {}}})
+    answer = read('{"name": "Lima", "description": "old"})]', [city], prefix="[add_city(")
+    assert answer.calls == [("add_city", {"name": "Lima", "description": "old"})]
+
+
+def test_words_before_a_forced_call_keep_what_began_them():
+    answer = read("Sure: [now()]", prefix="[")
+    assert answer.calls == [NOW]
+    assert answer.text == "[Sure:"
 
 
 def test_strict_reports_what_breaks_the_schema():

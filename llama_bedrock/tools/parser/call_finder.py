@@ -35,6 +35,8 @@ _CALL_OBJECT = re.compile(
     r"""["\[{\s]*\\?["']?(?:type\\?["']\s*:\s*\\?["']function\\?["']|"""
     r"""(?:name|function|tool|tool_name)\\?["']?\s*[:,=]\s*\\?["']?([\w$.\-/]+)(\Z)?)"""
 )
+_FORCED_NAME = re.compile(r'\[([^\s\[\](){}"]+)\(\Z|\{"name": "([^"]+)", "parameters": \{\Z')
+_MAX_CLOSERS = 64
 _MAX_REPAIRS = 32
 _MAX_LISTS = 8
 
@@ -72,13 +74,6 @@ class GroupReader:
         self._repairs = self._lists = 0
         self.prefix = prefix
         self.announced = self.stopped = False
-
-    def own(self, words: str) -> str:
-        """Return the words without what the model was given."""
-        given = min(len(words), len(self.prefix))
-        self.prefix = self.prefix[given:]
-        self.announced = False
-        return words[given:]
 
     def read(
         self,
@@ -180,8 +175,10 @@ class GroupReader:
         elif 0 < (begun := self._markers.begun(raw)) < len(raw):
             self._source.prepend(raw[begun:])
             raw = raw[:begun]
-        if raw := self._markers.around_calls.sub("", self.own(raw)):
-            self._text.release(raw)
+        given, self.prefix, self.announced = self.prefix, "", False
+        if raw := self._markers.around_calls.sub("", raw):
+            # A bracket that the model was given is no bracket of its own, which it would have to close.
+            (self._text.write if given else self._text.release)(raw)
 
     def _broken(self, error: Unreadable, place: Position, *, python: bool) -> Reading[None]:
         """A call that cannot be read: repair it when all of it is there, else report it."""
@@ -317,14 +314,50 @@ class CallFinder:
     def _begin(self) -> Reading[None]:
         """Skip a header the model repeats, and put in what it was given, unless it begins anew."""
         yield from self._skip_header()
-        source, prefix = self._source, self._groups.prefix
+        prefix = self._groups.prefix
         if not prefix or self._groups.stopped:
             return
-        for beginning in (prefix, prefix[1:], '{"name"', '[{"name"'):
-            if len(beginning) > 1 and (yield from source.starts_with(beginning)):
-                self._groups.prefix = prefix[:1] if beginning == prefix[1:] else ""
-                break
-        source.prepend(self._groups.prefix)
+        if (yield from self._source.starts_with(self._whole_calls())):
+            self._groups.prefix = ""
+            return
+        named = _FORCED_NAME.match(prefix)
+        name = self._writer.resolve(named[1] or named[2]) if named else None
+        if name is not None and (yield from self._gives_no_arguments(name)):
+            return
+        self._source.prepend(prefix)
+
+    def _whole_calls(self) -> tuple[str, ...]:
+        """What a model begins with that writes a whole call though the beginning of one was given."""
+        opened = [
+            opening.replace("'", quote) + name + quote
+            for name in self._writer.specs
+            for quote in "\"'"
+            for opening in ("{'name': '", "{'name':'", "{'type': 'function', 'name': '")
+        ]
+        called = [f"{name}(" for name in self._writer.specs]
+        tags = ("```", f"{FUNCTION_TAG}=", *OPENING_TAGS, *self._markers.call_tokens)
+        return (*opened, *called, *(f"[{text}" for text in (*opened, *called)), *tags)
+
+    def _gives_no_arguments(self, name: str) -> Reading[bool]:
+        """Take nothing, or only closers, as a whole call without arguments."""
+        source, writer = self._source, self._writer
+        at = 0
+        while (
+            at < _MAX_CLOSERS
+            and (char := (yield from source.ahead(at)))
+            and (char in ")]}" or char.isspace())
+        ):
+            at += 1
+        if char and not (char == "<" and (yield from source.ahead(at + 1)) == "|"):
+            return False
+        if not char and source.cut:
+            return False
+        source.mark()
+        source.pos += at
+        writer.begin_group(eager=True)
+        writer.write(name, {})
+        yield from self._groups.accept()
+        return True
 
     def _skip_header(self) -> Reading[None]:
         source, header = self._source, False
@@ -364,9 +397,8 @@ class CallFinder:
             text.nesting -= 1
 
     def _write(self, words: str) -> None:
-        """Write words, without what the model was given."""
-        if words := self._groups.own(words):
-            self._text.write(words)
+        self._groups.prefix, self._groups.announced = "", False
+        self._text.write(words)
 
     def _place(self) -> Position:
         if self._groups.announced or self._text.after_call or not self._text.prose:

@@ -237,10 +237,10 @@ class CallWriter:
             raise Unreadable("a closing bracket is missing, and it cannot be told where")
         self._call = None
         if call.spec is None and not self.any_name:
-            offered = ", ".join(self.specs)
-            error = f"no tool is named {call.name!r}; the tools are: {offered}"
-            written = [*call.unnamed, call.args] if call.unnamed else call.args
-            self._emit(InvalidCall(call.index, call.id, call.name, to_json(written), error))
+            # An ordinary call: whoever runs tools tells the model which there are, and it tries again.
+            numbered = {f"arg{number}": value for number, value in enumerate(call.unnamed, start=1)}
+            self._announce(call)
+            self._emit(CallDelta(call.index, None, None, to_json({**numbered, **call.args})[1:]))
             self.unknown += 1
             return
         self._announce(call)

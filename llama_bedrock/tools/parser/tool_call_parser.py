@@ -21,7 +21,7 @@ from llama_bedrock.tools.parser.event_writers import CallWriter, TextWriter
 from llama_bedrock.tools.parser.source import Source
 
 if TYPE_CHECKING:
-    from llama_bedrock.tools.spec import ToolSpec
+    from llama_bedrock.tools.spec import ToolChoice, ToolSpec
 
 __all__ = ["CallDelta", "Event", "InvalidCall", "TextDelta", "ToolCallParser", "parse"]
 
@@ -33,10 +33,12 @@ class ToolCallParser:
     """Reads one answer.
 
     Args:
-        specs: The tools offered. A call to another name is reported as invalid. With no tools at all any name
-            is taken for one, which is for looking at answers whose tools are not known.
-        prefix: Text that began the assistant's turn in the prompt, such as ``[get_weather(``: the calls are
-            read as if the model had written it, but it is never part of the text.
+        specs: The tools offered. A call to another name is a call too: whoever runs tools refuses it. With no
+            tools at all any name is taken for one as readily: for answers whose tools are not known.
+        prefix: Text that began the assistant's turn in the prompt, such as ``[get_weather(``: the answer is
+            read as if the model had written it.
+        choice: Where it forces a call, an answer without one is reported as an invalid call; so it is where a
+            `prefix` was given.
         strict: A call whose arguments break the schema is invalid, also where the tool's spec is not strict.
         new_id: Makes identifiers of calls.
 
@@ -56,13 +58,19 @@ class ToolCallParser:
         specs: Sequence[ToolSpec],
         *,
         prefix: str = "",
+        choice: ToolChoice | None = None,
         strict: bool = False,
         new_id: Callable[[], str] | None = None,
     ) -> None:
+        self._new_id = new_id or _new_id
+        self._prefix = prefix
+        self._asked = f"a call of {choice.name}" if choice and choice.name else "a call"
+        self._missing = bool(prefix) or (choice is not None and choice.forced)
+        self._words: list[str] = []
         self._events: list[Event] = []
         self._source = Source()
         self._text = TextWriter(self._events)
-        writer = CallWriter(specs, self._events, strict=strict, new_id=new_id or _new_id)
+        writer = CallWriter(specs, self._events, strict=strict, new_id=self._new_id)
         self._reader = CallFinder(self._source, self._text, writer, prefix)
         self._reading = self._reader.read()
         self._closed = False
@@ -95,12 +103,34 @@ class ToolCallParser:
         for _ in self._reading:
             pass
         self._text.close()
-        return self._take()
+        events = self._take()
+        if self._missing:
+            events.append(self._no_call(cut=self._source.cut))
+        return events
 
     def _take(self) -> list[Event]:
         events = self._events[:]
         self._events.clear()
-        return events
+        if not self._missing:
+            return events
+        # Words before a forced call are held: if none comes, they are what was written in place of it.
+        at = 0
+        while at < len(events) and isinstance(event := events[at], TextDelta):
+            self._words.append(event.text)
+            at += 1
+        if at == len(events):
+            return []
+        self._missing = False
+        words = "".join(self._words)
+        return [TextDelta(words), *events[at:]] if words else events
+
+    def _no_call(self, *, cut: bool) -> InvalidCall:
+        """Say that a forced call is missing."""
+        self._missing = False
+        words = "".join(self._words)
+        raw = words if words.startswith(self._prefix) else self._prefix + words
+        error = "the answer was cut off before it held one" if cut else "the answer holds none"
+        return InvalidCall(0, self._new_id(), None, raw, f"{self._asked} was asked for, and {error}")
 
 
 def parse(

@@ -13,6 +13,7 @@ from llama_bedrock.retrievers import FAISSStore, HybridRetriever, load_documents
 DOCUMENTS = Path(__file__).parent / "documents"
 QUESTION = "What ends a turn in the prompt of Llama 4?"
 FOLLOW_UP = "And in that of Llama 3?"
+VERDICTS = {True: "found in", False: "NOT backed by", None: "not decided, nearest in"}
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
         assert total is not None
         print("\n")
         for citation in total.citations:
-            verdict = "found in" if citation.supported else "NOT backed by"
+            verdict = VERDICTS[citation.supported]
             print(f"[{citation.number}] {verdict} {Path(citation.location).name}: {citation.quote[:70]!r}")
 
         history = [("user", QUESTION), ("assistant", total.text)]

@@ -12,6 +12,7 @@ from llama_bedrock.agents import create_rag_agent
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, load_documents, split_documents
 
 QUESTION = "Which Llama models read images, and when is the end of life of Llama 3.3 70B?"
+VERDICTS = {True: "found in", False: "NOT backed by", None: "not decided, nearest in"}
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
         answer = result["answer"]
         print(f"\n{answer.text}\n")
         for citation in answer.citations:
-            verdict = "found in" if citation.supported else "NOT backed by"
+            verdict = VERDICTS[citation.supported]
             print(f"[{citation.number}] {verdict} {Path(citation.location).name}")
 
 

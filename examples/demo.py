@@ -44,7 +44,7 @@ def is_in_its_document(citation: Citation) -> bool:
 
 def verified(answer: RagAnswer) -> int:
     """How many supported citations hold."""
-    return sum(citation.supported and is_in_its_document(citation) for citation in answer.citations)
+    return sum(citation.supported is True and is_in_its_document(citation) for citation in answer.citations)
 
 
 def main() -> int:

@@ -1,6 +1,8 @@
 """How well a model and a retriever answer questions about documents, in numbers.
 
-Works with any chat model, Bedrock or local, and needs no second model as a judge: everything is counted.
+Works with any chat model, Bedrock or local. What can be counted is counted; what needs judgement, whether a
+statement follows from what it cites, is asked of a verifier if one is given, and of none otherwise: the words
+that found a quote do not measure how good it is.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
+from types import NoneType
 from typing import Any
 
 from langchain_core.documents import Document
@@ -21,8 +24,11 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from llama_bedrock.agents.rag.chain import Model, Retriever, create_rag_chain
 from llama_bedrock.agents.rag.prompt import unwrap
 from llama_bedrock.catalog import resolve_model
-from llama_bedrock.grounding.answers import RagAnswer, RagAnswerChunk, document_source
-from llama_bedrock.grounding.support import DocumentIndex, overlap
+from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk, document_source
+from llama_bedrock.grounding.claims import Verifier
+from llama_bedrock.grounding.quotes import overlap
+from llama_bedrock.grounding.verify import NoVerifier
+from llama_bedrock.grounding.words import WordVerifier
 from llama_bedrock.text import content_words
 from llama_bedrock.usage import cost_usd
 
@@ -33,13 +39,21 @@ METRICS = {
     "recall": "share of the relevant documents among the first k",
     "mrr": "mean reciprocal rank of the first relevant document",
     "answer_in_context": "share of questions whose answer the model was shown",
-    "answered": "share of questions that got an answer",
-    "citation_precision": "share of citations that were found to be backed by their document",
-    "citation_recall": "share of the answers' statements with a backed citation",
-    "cites_relevant": "share of answers with a backed citation of a relevant document",
+    "answered": "share of answerable questions that got an answer",
+    "abstained_right": "share of unanswerable questions that were not answered, as is right",
+    "abstained_wrong": "share of answerable questions that were not answered",
+    "quotes_exact": "share of citations whose quote stands in its document at the place told",
+    "cites_relevant": "share of answers that quote a relevant document",
+    "judged_supported": "share of citations that the judge found to be supported",
+    "judged_unsupported": "share of citations that the judge found not to be supported",
+    "judged_undecided": "share of citations that the judge left open",
+    "grounded_fraction": "share of the answers' statements with a citation that the judge supports",
     "answer_recall": "share of the reference answer's words that the answer holds",
 }
 """What the metrics of a summary mean; each is between 0 and 1, and absent where the data do not allow it."""
+
+
+_OF_CITATIONS = {"quotes_exact", "judged_supported", "judged_unsupported", "judged_undecided"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +65,14 @@ class Question:
         text: The question.
         relevant: Gain (over 0) of each relevant document, by the document's ``metadata["source"]``.
         answer: A reference answer; None where the dataset has none.
+        unanswerable: The documents hold no answer: not to answer is right.
     """
 
     id: str
     text: str
     relevant: Mapping[str, float] = field(default_factory=dict)
     answer: str | None = None
+    unanswerable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +91,8 @@ class Outcome:
         question: The question.
         answer: The answer; None when the call failed.
         error: What failed; None when nothing did.
-        metrics: By the names of :data:`METRICS`, without those that cannot be told; ``citations`` and
-            ``backed`` are counts.
+        metrics: By the names of :data:`METRICS`, without those that cannot be told; ``citations`` is a
+            count.
         seconds: ``retrieve``, ``first_token`` (from the end of retrieval) and ``total``.
         usd: Price of the tokens by the catalogue; None where it knows none.
     """
@@ -105,20 +121,18 @@ class Evaluation:
     def summary(self) -> dict[str, float]:
         """The metrics over all questions.
 
-        Means over the questions that have the metric; citation precision over all citations. Then
-        ``questions``, ``errors``, seconds at the 50th and 95th percentile, tokens, and US dollars in all and
-        per question.
+        Means over the questions that have the metric; of quotes and the judge's verdicts over all citations.
+        Then ``questions``, ``errors``, seconds at the 50th and 95th percentile, tokens, and US dollars in all
+        and per question.
         """
         done = [outcome for outcome in self.outcomes if outcome.answer is not None]
         totals: dict[str, float] = {"questions": len(self.outcomes), "errors": len(self.outcomes) - len(done)}
         for name in METRICS:
-            values = [outcome.metrics[name] for outcome in done if name in outcome.metrics]
-            if values:
-                totals[name] = statistics.fmean(values)
-        citations = sum(outcome.metrics.get("citations", 0) for outcome in done)
-        if citations:
-            totals["citation_precision"] = sum(o.metrics["backed"] for o in done) / citations
-        totals["citations"] = citations
+            measured = [outcome.metrics for outcome in done if name in outcome.metrics]
+            weights = [m["citations"] if name in _OF_CITATIONS else 1.0 for m in measured]
+            if measured and sum(weights):
+                totals[name] = statistics.fmean((m[name] for m in measured), weights)
+        totals["citations"] = sum(outcome.metrics.get("citations", 0) for outcome in done)
         for step in ("retrieve", "first_token", "total"):
             times = sorted(outcome.seconds[step] for outcome in done if step in outcome.seconds)
             for share in (50, 95):
@@ -147,8 +161,8 @@ def load_dataset(folder: str | Path, *, limit: int | None = None) -> Dataset:
 
     Args:
         folder: With ``corpus.jsonl`` (``_id``, ``text``, ``title``), ``queries.jsonl`` (``_id``, ``text``,
-            and if there are reference answers ``answer``) and ``qrels.tsv`` (query, document, gain; may be
-            absent).
+            and if there are reference answers ``answer``; ``"unanswerable": true`` where the documents hold
+            none) and ``qrels.tsv`` (query, document, gain; may be absent).
         limit: Read only so many questions.
 
     Raises:
@@ -158,7 +172,13 @@ def load_dataset(folder: str | Path, *, limit: int | None = None) -> Dataset:
     documents = tuple(_document(row) for row in _rows(root / "corpus.jsonl"))
     relevant = _judgements(root / "qrels.tsv")
     questions = [
-        Question(str(row["_id"]), str(row["text"]), relevant.get(str(row["_id"]), {}), row.get("answer"))
+        Question(
+            str(row["_id"]),
+            str(row["text"]),
+            relevant.get(str(row["_id"]), {}),
+            row.get("answer"),
+            row.get("unanswerable") is True,
+        )
         for row in _rows(root / "queries.jsonl")
     ]
     return Dataset(documents, tuple(questions[:limit]))
@@ -173,9 +193,10 @@ def evaluate(
     max_concurrency: int = 1,
     on_outcome: Callable[[Outcome], None] | None = None,
     settings: Mapping[str, Any] | None = None,
+    verifier: Verifier | None = None,
     **chain_options: Any,
 ) -> Evaluation:
-    """Ask every question and measure retrieval, grounding, latency and cost.
+    """Ask every question and measure retrieval, answers and their quotes, latency and cost.
 
     Args:
         model: The chat model that answers.
@@ -185,11 +206,13 @@ def evaluate(
         max_concurrency: Questions asked at the same time; latencies are only comparable at 1.
         on_outcome: Called after each question, for progress.
         settings: Noted in the result, for the report.
+        verifier: A judge of the citations, such as :class:`~llama_bedrock.grounding.LlamaJudge`, whose
+            verdicts are reported. None: nothing is judged.
         **chain_options: Passed to :func:`~llama_bedrock.agents.create_rag_chain`.
     """
 
     def ask(question: Question) -> Outcome:
-        outcome = _ask(model, retriever, question, k, chain_options)
+        outcome = _ask(model, retriever, question, k, {"verifier": verifier, **chain_options})
         if on_outcome:
             on_outcome(outcome)
         return outcome
@@ -219,7 +242,8 @@ def _ask(
     seconds = {"retrieve": retrieved - started, "total": perf_counter() - started}
     if first_token is not None:
         seconds["first_token"] = first_token
-    metrics = {**retrieval_metrics(found, question, k), **answer_metrics(answer, question)}
+    judged = not isinstance(chain_options["verifier"], (NoneType, WordVerifier, NoVerifier))
+    metrics = {**retrieval_metrics(found, question, k), **answer_metrics(answer, question, judged=judged)}
     return Outcome(question, answer, None, metrics, seconds, _usd(model, answer))
 
 
@@ -238,35 +262,56 @@ def retrieval_metrics(found: Sequence[Document], question: Question, k: int) -> 
     }
 
 
-def answer_metrics(answer: RagAnswer, question: Question) -> dict[str, float]:
-    """Grounding of an answer, and how it compares with what the dataset knows."""
-    backed = [citation for citation in answer.citations if citation.supported]
-    metrics: dict[str, float] = {
-        "answered": float(not answer.no_answer),
-        "citations": len(answer.citations),
-        "backed": len(backed),
-    }
-    if not answer.no_answer:
-        metrics["citation_recall"] = answer.grounded_fraction
-        if answer.citations:
-            metrics["citation_precision"] = len(backed) / len(answer.citations)
-        if question.relevant:
-            metrics["cites_relevant"] = float(any(c.source in question.relevant for c in backed))
+def answer_metrics(answer: RagAnswer, question: Question, *, judged: bool = False) -> dict[str, float]:
+    """What an answer is like, and how it compares with what the dataset knows.
+
+    Args:
+        answer: The answer.
+        question: The question, with what the dataset knows of it.
+        judged: The citations were verified by something else than the words that found them.
+    """
+    metrics: dict[str, float] = {"citations": len(answer.citations)}
+    if question.unanswerable:
+        metrics["abstained_right"] = float(answer.no_answer)
+    else:
+        metrics["answered"] = float(not answer.no_answer)
+        metrics["abstained_wrong"] = float(answer.no_answer)
+    if answer.citations:
+        exact = sum(_is_exact(answer, citation) for citation in answer.citations)
+        metrics["quotes_exact"] = exact / len(answer.citations)
+    if judged and not answer.no_answer:
+        metrics["grounded_fraction"] = answer.grounded_fraction
+        for name, verdict in (("supported", True), ("unsupported", False), ("undecided", None)):
+            share = sum(citation.supported is verdict for citation in answer.citations)
+            if answer.citations:
+                metrics[f"judged_{name}"] = share / len(answer.citations)
+    if question.relevant and not answer.no_answer:
+        quoted = [citation for citation in answer.citations if citation.quote]
+        metrics["cites_relevant"] = float(any(c.source in question.relevant for c in quoted))
     shown = {document_source(document) for document in answer.documents}
     if question.answer:
-        indexes = [DocumentIndex(document) for document in answer.documents]
-        metrics["answer_in_context"] = float(any(_holds(index, question.answer) for index in indexes))
+        metrics["answer_in_context"] = float(any(_holds(d, question.answer) for d in answer.documents))
         metrics["answer_recall"] = _recall(question.answer, answer.text)
     elif question.relevant:
         metrics["answer_in_context"] = float(bool(shown & set(question.relevant)))
     return metrics
 
 
-def _holds(index: DocumentIndex, reference: str) -> bool:
-    """Whether a document holds a reference answer: half of its statements are backed by it."""
+def _is_exact(answer: RagAnswer, citation: Citation) -> bool:
+    """Whether a quote is verbatim what stands at its offsets; no quote is none."""
+    if not citation.quote or citation.offsets is None:
+        return False
+    document = answer.documents[citation.number - 1]
+    base = document.metadata.get("start_index")
+    start = citation.offsets[0] - (base if isinstance(base, int) else 0)
+    return document.page_content[start : start + len(citation.quote)] == citation.quote
+
+
+def _holds(document: Document, reference: str) -> bool:
+    """Whether a document holds a reference answer: it has half of the words of half of its statements."""
     statements = [part for part in reference.replace("! ", ". ").split(". ") if content_words(part)]
-    backed = sum(overlap(statement, index) >= _HELD for statement in statements)
-    return bool(statements) and 2 * backed >= len(statements)
+    held = sum(overlap(statement, document) >= _HELD for statement in statements)
+    return bool(statements) and 2 * held >= len(statements)
 
 
 def _recall(reference: str, text: str) -> float:

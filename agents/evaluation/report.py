@@ -8,15 +8,18 @@ from collections.abc import Iterable, Sequence
 from llama_bedrock.agents.evaluation.rag_evaluation import METRICS, Evaluation, Outcome
 
 _WIDTH, _BAR = 640, 26
+_CLASS = {True: "good", False: "bad", None: "open"}
+_SHOWN = {True: "supported", False: "not supported", None: "not decided"}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; } td, th { padding: .3rem .6rem; text-align: left; }
 td { border-top: 1px solid #8884; vertical-align: top; } td.number { text-align: right; white-space: nowrap; }
 svg { max-width: 100%; height: auto; } svg text { font: 13px system-ui, sans-serif; fill: currentColor; }
 .bar { fill: #3b82c4; } .rest { fill: #8883; } .good { color: #18794e; } .bad { color: #b42318; }
+.open { color: #8a6100; }
 details { margin: .4rem 0; } summary { cursor: pointer; } blockquote { margin: .2rem 1rem; opacity: .8; }
 @media (prefers-color-scheme: dark) { body { background: #151719; color: #e6e6e6; } .good { color: #4cc38a; }
-  .bad { color: #ff8b81; } }
+  .bad { color: #ff8b81; } .open { color: #e0b252; } }
 """
 
 
@@ -115,16 +118,20 @@ def _question(outcome: Outcome) -> str:
     if answer is None:
         head = f'<summary class="bad">{_e(outcome.question.text)}</summary>'
         return f"<details>{head}{_e(outcome.error)}</details>"
-    good = not answer.no_answer and all(citation.supported for citation in answer.citations)
+    abstained_right = bool(answer.no_answer and outcome.question.unanswerable)
+    verdicts = {citation.supported for citation in answer.citations}
+    wrong = (answer.no_answer or outcome.question.unanswerable) and not abstained_right
+    state = False if wrong or False in verdicts else None if None in verdicts else True
     citations = "".join(
-        f'<p class="{"good" if c.supported else "bad"}">[{c.number}] {_e(c.location)}</p>'
+        f'<p class="{_CLASS[c.supported]}">[{c.number}] {_e(c.location)}: {_SHOWN[c.supported]}'
+        f"{f' ({_e(c.reason)})' if c.reason else ''}</p>"
         f"<blockquote>{_e(c.quote)}</blockquote>"
         for c in answer.citations
     )
     reference = f"<p><b>Reference:</b> {_e(outcome.question.answer)}</p>" if outcome.question.answer else ""
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in outcome.metrics.items())
     return (
-        f'<details><summary class="{"good" if good else "bad"}">{_e(outcome.question.text)}</summary>'
+        f'<details><summary class="{_CLASS[state]}">{_e(outcome.question.text)}</summary>'
         f"<p>{_e(answer.text)}</p>{reference}{citations}<p><small>{_e(numbers)}</small></p></details>"
     )
 

@@ -10,7 +10,7 @@ from langchain.agents.middleware.types import AgentMiddleware, AgentState, OmitF
 from langchain.tools import ToolRuntime
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
-from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.channels.untracked_value import UntrackedValue
 from langgraph.runtime import Runtime
@@ -22,8 +22,10 @@ from llama_bedrock.agents.guards.loop_guard import LoopGuard
 from llama_bedrock.agents.rag.packing import Packed, as_passage, boundary_for, most_passages, pack
 from llama_bedrock.agents.rag.prompt import stop_reason_of
 from llama_bedrock.agents.tool_agent import with_defaults
-from llama_bedrock.grounding.answers import RagAnswer, document_id
+from llama_bedrock.grounding.answers import Citation, RagAnswer, document_id, sum_usage
 from llama_bedrock.grounding.citations import CitationReader
+from llama_bedrock.grounding.claims import Verifier
+from llama_bedrock.grounding.verify import arun_verifier, run_verifier
 from llama_bedrock.prompts.passages import NO_ANSWER, format_passages
 from llama_bedrock.usage import estimate_tokens
 
@@ -67,6 +69,7 @@ def create_rag_agent(
     max_passages_per_document: int | None = None,
     min_score: float | None = None,
     middleware: Sequence[AgentMiddleware[Any, Any, Any]] = (),
+    verifier: Verifier | None = None,
     count_tokens: Callable[[str], int] = estimate_tokens,
     name: str = "RagAgent",
     **options: Any,
@@ -88,6 +91,8 @@ def create_rag_agent(
         min_score: Documents with a lower ``metadata["score"]`` are not shown; None for no threshold.
         middleware: Added to LoopGuard, ContextGuard and InvalidCallGuard; one of the same class takes the
             place of a default.
+        verifier: Judges the statements that carry a citation, as in
+            :func:`~llama_bedrock.agents.create_rag_chain`; None for words alone.
         count_tokens: Counts the tokens of a text.
         name: Name of the agent in traces.
         **options: Passed to ``create_agent``: checkpointer, store, response_format, context_schema …
@@ -110,7 +115,7 @@ def create_rag_agent(
         model,
         [search, *tools],
         system_prompt=system,
-        middleware=[CheckedAnswer(), *guards],
+        middleware=[CheckedAnswer(verifier), *guards],
         name=name,
         **options,
     )
@@ -164,21 +169,34 @@ class CheckedAnswer(AgentMiddleware[RagState, Any, Any]):
 
     state_schema = RagState
 
+    def __init__(self, verifier: Verifier | None = None) -> None:
+        """Make it.
+
+        Args:
+            verifier: Judges the statements; None for words alone.
+        """
+        super().__init__()
+        self._verifier = verifier
+
     def after_agent(self, state: RagState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Read the answer; cut marks that name no document out of the message, too."""
-        answer = read_answer(state["messages"])
-        last = last_ai_message(state["messages"])
-        update: dict[str, Any] = {"answer": answer}
-        if last is not None and answer.removed_marks and last.text != answer.text:
-            update["messages"] = [last.model_copy(update={"content": answer.text})]
-        return update
+        return _update(state, read_answer(state["messages"], self._verifier))
 
     async def aafter_agent(self, state: RagState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Read the answer; cut marks that name no document out of the message, too."""
-        return self.after_agent(state, runtime)
+        reading = _Reading(state["messages"], self._verifier)
+        return _update(state, reading.answer(*await arun_verifier(reading.reader.parts)))
 
 
-def read_answer(messages: Sequence[AnyMessage]) -> RagAnswer:
+def _update(state: RagState, answer: RagAnswer) -> dict[str, Any]:
+    last = last_ai_message(state["messages"])
+    update: dict[str, Any] = {"answer": answer}
+    if last is not None and answer.removed_marks and last.text != answer.text:
+        update["messages"] = [last.model_copy(update={"content": answer.text})]
+    return update
+
+
+def read_answer(messages: Sequence[AnyMessage], verifier: Verifier | None = None) -> RagAnswer:
     """The answer of an agent's newest run, with citations checked against the documents its searches found.
 
     ``documents`` are those found in the whole conversation by number: the mark ``[n]`` means the document
@@ -186,31 +204,45 @@ def read_answer(messages: Sequence[AnyMessage]) -> RagAnswer:
 
     Args:
         messages: The agent's messages, from its result or its checkpointed state.
+        verifier: Judges the statements that carry a citation; None for words alone.
     """
-    numbered = _shown(messages)
-    run = current_run(messages)
-    final = last_ai_message(run)
-    reader = CitationReader(numbered)
-    reason = stop_reason_of(final) if final else None
-    reader.feed(final.text if final else "")
-    reader.close(cut=reason == "length")
-    usage: UsageMetadata | None = None
-    for message in run:
-        if isinstance(message, AIMessage) and message.usage_metadata:
-            usage = add_usage(usage, message.usage_metadata)
-    question = next((m.text for m in reversed(messages) if isinstance(m, HumanMessage)), "")
-    searched = any(isinstance(message, ToolMessage) for message in run)
-    return RagAnswer(
-        text=reader.text or NO_ANSWER,
-        citations=tuple(reader.citations),
-        documents=tuple(numbered.values()),
-        usage=usage,
-        grounded_fraction=reader.grounded_fraction,
-        no_answer=not reader.text or (searched and reader.says_no_answer),
-        removed_marks=reader.removed_marks,
-        question=question,
-        stop_reason=reason,
-    )
+    reading = _Reading(messages, verifier)
+    return reading.answer(*run_verifier(reading.reader.parts))
+
+
+class _Reading:
+    """An agent's answer and what its searches found: everything but the verifier's call."""
+
+    def __init__(self, messages: Sequence[AnyMessage], verifier: Verifier | None) -> None:
+        self._numbered = _shown(messages)
+        self._run = current_run(messages)
+        self._question = next((m.text for m in reversed(messages) if isinstance(m, HumanMessage)), "")
+        self._final = last_ai_message(self._run)
+        self._reason = stop_reason_of(self._final) if self._final else None
+        self.reader = CitationReader(self._numbered, verifier, question=self._question)
+        self.reader.feed(self._final.text if self._final else "")
+        self.reader.close(cut=self._reason == "length")
+
+    def answer(self, verified: tuple[Citation, ...], spent: UsageMetadata | None) -> RagAnswer:
+        """The answer with its verified citations."""
+        usage = spent
+        for message in self._run:
+            if isinstance(message, AIMessage):
+                usage = sum_usage(usage, message.usage_metadata)
+        searched = any(isinstance(message, ToolMessage) for message in self._run)
+        reader = self.reader
+        return RagAnswer(
+            text=reader.text or NO_ANSWER,
+            citations=verified or tuple(reader.citations),
+            documents=tuple(self._numbered.values()),
+            usage=usage,
+            grounded_fraction=reader.grounded_fraction,
+            undecided_fraction=reader.undecided_fraction,
+            no_answer=not reader.text or (searched and reader.says_no_answer),
+            removed_marks=reader.removed_marks,
+            question=self._question,
+            stop_reason=self._reason,
+        )
 
 
 def _numbered(packed: Packed, messages: Sequence[AnyMessage], reserved: int) -> tuple[str, list[Document]]:

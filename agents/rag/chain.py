@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage
-from langchain_core.messages.ai import AIMessage, UsageMetadata, add_usage
+from langchain_core.messages.ai import AIMessage, UsageMetadata
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, patch_config
 
@@ -26,8 +26,10 @@ from llama_bedrock.agents.rag.prompt import (
     stands_alone,
     stop_reason_of,
 )
-from llama_bedrock.grounding.answers import RagAnswer, RagAnswerChunk
+from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk, sum_usage
 from llama_bedrock.grounding.citations import CitationReader
+from llama_bedrock.grounding.claims import Verifier
+from llama_bedrock.grounding.verify import arun_verifier, run_verifier
 from llama_bedrock.prompts.passages import NO_ANSWER
 from llama_bedrock.usage import estimate_tokens
 
@@ -52,6 +54,7 @@ def create_rag_chain(
     max_passages_per_document: int | None = None,
     min_score: float | None = None,
     condense_model: Model | None = None,
+    verifier: Verifier | None = None,
     count_tokens: Callable[[str], int] = estimate_tokens,
     name: str = "RagChain",
 ) -> RagChain:
@@ -61,7 +64,7 @@ def create_rag_chain(
     return a :class:`~llama_bedrock.grounding.answers.RagAnswer`. ``stream`` and ``astream`` give
     :class:`~llama_bedrock.grounding.answers.RagAnswerChunk`: the documents first, then the answer as it is
     written, each citation when its statement is complete, and usage and timings at the end; the chunks add up
-    to the answer.
+    to the answer. The verdicts of a verifier that asks a model come when the answer is complete.
 
     Nothing found, or nothing above ``min_score``, is answered with NO_ANSWER without asking the model.
 
@@ -74,6 +77,9 @@ def create_rag_chain(
         max_passages_per_document: Most passages of one source document; None for no limit.
         min_score: Documents with a lower ``metadata["score"]`` are left out; None for no threshold.
         condense_model: A smaller model that makes follow-up questions stand alone; None for ``model``.
+        verifier: Judges the statements that carry a citation: any runnable from claims to verdicts, such as
+            :class:`~llama_bedrock.grounding.LlamaJudge`; None for
+            :class:`~llama_bedrock.grounding.WordVerifier`, which needs no model. What it raises is raised.
         count_tokens: Counts the tokens of a text; the default is an estimate that needs no tokenizer.
         name: Name of the runs in traces.
 
@@ -81,7 +87,8 @@ def create_rag_chain(
         TypeError: Model or retriever is not a runnable.
         ValueError: A limit is not positive.
     """
-    for argument, value in (("model", model), ("retriever", retriever)):
+    needed: list[tuple[str, object]] = [("model", model), ("retriever", retriever)]
+    for argument, value in [*needed, *([] if verifier is None else [("verifier", verifier)])]:
         if not isinstance(value, Runnable):
             raise TypeError(f"{argument} must be a LangChain runnable, not {type(value).__name__}")
     for argument, limit in (
@@ -98,6 +105,7 @@ def create_rag_chain(
         max_passages_per_document=max_passages_per_document,
         min_score=min_score,
         condense_model=condense_model or model,
+        verifier=verifier,
         count_tokens=count_tokens,
         name=name,
     )
@@ -116,6 +124,7 @@ class RagChain(Runnable[RagInput, RagAnswer]):
         max_passages_per_document: int | None,
         min_score: float | None,
         condense_model: Model,
+        verifier: Verifier | None,
         count_tokens: Callable[[str], int],
         name: str,
     ) -> None:
@@ -126,6 +135,7 @@ class RagChain(Runnable[RagInput, RagAnswer]):
         self.max_passages_per_document = max_passages_per_document
         self.min_score = min_score
         self.condense_model = condense_model
+        self.verifier = verifier
         self.count_tokens = count_tokens
         self.name = name
 
@@ -213,7 +223,9 @@ class RagChain(Runnable[RagInput, RagAnswer]):
             except ContextOverflowError:
                 if not run.shrink():
                     raise
-        yield from run.finish()
+        yield from run.end()
+        run.verified(*run_verifier(run.reader.parts, config))
+        yield run.last()
 
     async def _aanswer(
         self, value: RagInput, config: RunnableConfig, kwargs: dict[str, Any], *, streamed: bool
@@ -238,8 +250,10 @@ class RagChain(Runnable[RagInput, RagAnswer]):
             except ContextOverflowError:
                 if not run.shrink():
                     raise
-        for chunk in run.finish():
+        for chunk in run.end():
             yield chunk
+        run.verified(*await arun_verifier(run.reader.parts, config))
+        yield run.last()
 
 
 class _Run:
@@ -251,7 +265,8 @@ class _Run:
         self._started = self._step = perf_counter()
         self._timings: dict[str, float] = {}
         self._usage: UsageMetadata | None = None
-        self._reader = CitationReader({})
+        self.reader = CitationReader({}, chain.verifier)
+        self._verified: tuple[Citation, ...] = ()
         self._stop_reason: str | None = None
         self._guardrail_action: str | None = None
         self._found: list[Document] = []
@@ -301,7 +316,8 @@ class _Run:
             max_per_document=chain.max_passages_per_document,
             min_score=chain.min_score,
         )
-        self._reader = CitationReader(dict(enumerate(packed.documents, start=1)))
+        numbered = dict(enumerate(packed.documents, start=1))
+        self.reader = CitationReader(numbered, chain.verifier, question=self.question)
         self.messages = []
         if packed.documents:
             self.messages = answer_messages(self.question, packed, chain.instructions)
@@ -322,33 +338,44 @@ class _Run:
         if written and "first_token" not in self._timings:
             self._timings["first_token"] = perf_counter() - self._step
         if isinstance(message, AIMessage) and message.usage_metadata:
-            self._usage = add_usage(self._usage, message.usage_metadata)
+            self._usage = sum_usage(self._usage, message.usage_metadata)
         self._stop_reason = stop_reason_of(message) or self._stop_reason
         self._guardrail_action = message.response_metadata.get("guardrail_action") or self._guardrail_action
-        text, citations = self._reader.feed(written)
+        text, citations = self.reader.feed(written)
         if text or citations:
             yield RagAnswerChunk(text=text, citations=citations)
 
-    def finish(self) -> Iterator[RagAnswerChunk]:
-        """Take the end of the answer."""
+    def end(self) -> Iterator[RagAnswerChunk]:
+        """Take the end of the model's answer; gives the rest of the text and its citations."""
         yield from self._show()
-        text, citations = self._reader.close(cut=self._stop_reason == "length")
-        refused = not self.messages or self._reader.says_no_answer
-        if not self._reader.text:  # nothing to ask about, or nothing answered
-            text, refused = NO_ANSWER, True
-            self._stop_reason = self._stop_reason if self.messages else None
+        text, citations = self.reader.close(cut=self._stop_reason == "length")
         if self.messages:
             self._time("generate")
+        if not self.reader.text:  # nothing to ask about, or nothing answered
+            text = NO_ANSWER
+            self._stop_reason = self._stop_reason if self.messages else None
+        if text or citations:
+            yield RagAnswerChunk(text=text, citations=citations)
+
+    def verified(self, citations: tuple[Citation, ...], usage: UsageMetadata | None) -> None:
+        """Take the citations with their verdicts, where there were any to be asked for."""
+        self._verified = citations
+        self._usage = sum_usage(self._usage, usage)
+        if citations:
+            self._time("verify")
+
+    def last(self) -> RagAnswerChunk:
+        """What is known at the end."""
         self._timings["total"] = perf_counter() - self._started
-        yield RagAnswerChunk(
-            text=text,
-            citations=citations,
+        return RagAnswerChunk(
+            citations=self._verified,
             usage=self._usage,
             timings=self._timings,
-            grounded_fraction=self._reader.grounded_fraction,
+            grounded_fraction=self.reader.grounded_fraction,
+            undecided_fraction=self.reader.undecided_fraction,
             guardrail_action=self._guardrail_action,
-            no_answer=refused,
-            removed_marks=self._reader.removed_marks,
+            no_answer=not self.messages or not self.reader.text or self.reader.says_no_answer,
+            removed_marks=self.reader.removed_marks,
             stop_reason=self._stop_reason,
         )
 

@@ -19,6 +19,7 @@ LONGEST_QUESTION = 20_000
 _ANSWER_TOKENS = 1024
 _QUOTE_LENGTH = 160
 _QUOTES_SHOWN = 2
+_ORDER = {True: 0, None: 1, False: 2}
 
 
 def ask(
@@ -138,20 +139,22 @@ def show_answer(answer: RagAnswer) -> None:
     console.print()
     for number, citations in cited.items():
         line = Text.assemble((f"[{number}] ", "bold"), citations[0].location)
-        if not citations[0].supported:
-            line.append("  (not supported by the document)", style="yellow")
+        verdict = citations[0].supported
+        if verdict is not True:
+            what = "not decided" if verdict is None else "not supported by the document"
+            line.append(f"  ({what})", style="dim" if verdict is None else "yellow")
         console.print(line, soft_wrap=True)
         for quote in dict.fromkeys(citation.quote for citation in citations if citation.quote):
             console.print(Text(f"    “{_shortened(quote)}”", style="dim"), soft_wrap=True)
 
 
 def _by_number(answer: RagAnswer) -> dict[int, list[Citation]]:
-    """The citations to show for each number: supported ones first, and of those the ones that say most."""
+    """The citations to show for each number: supported ones, then undecided ones; of each the longest."""
     groups: dict[int, list[Citation]] = {}
     for citation in answer.citations:
         groups.setdefault(citation.number, []).append(citation)
     for citations in groups.values():
-        citations.sort(key=lambda citation: (not citation.supported, -len(citation.quote)))
+        citations.sort(key=lambda citation: (_ORDER[citation.supported], -len(citation.quote)))
         del citations[_QUOTES_SHOWN:]
     return dict(sorted(groups.items()))
 

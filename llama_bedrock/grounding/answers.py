@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.documents import Document
 from langchain_core.messages.ai import UsageMetadata, add_usage
@@ -31,10 +31,14 @@ class Citation:
         line: Line of the quote in the source, from 1, for text files.
         offsets: Start and end of the quote in characters of the loaded source text; of the retrieved text
             where the retriever does not say where its text starts. None without a quote.
-        supported: True when the document was found to back the statement.
-        score: Share of the statement's weighted words that are found in the quote, 0 to 1.
+        supported: True or False when the verifier found the document to back the statement or not; None when
+            that was not decided, which is no "no".
+        score: How much speaks for the statement, 0 to 1, by the verifier; without one the share of its
+            content words that stand in the quote.
         mark: Start and end of the mark itself in ``RagAnswer.text``; None for services that do not write
             marks.
+        reason: Why, in a few words for people.
+        verified_by: Name of the verifier, such as ``"words"``; empty where none was asked.
     """
 
     number: int
@@ -45,9 +49,11 @@ class Citation:
     page: int | None = None
     line: int | None = None
     offsets: tuple[int, int] | None = None
-    supported: bool = False
+    supported: bool | None = None
     score: float = 0.0
     mark: tuple[int, int] | None = None
+    reason: str = ""
+    verified_by: str = ""
 
     @property
     def location(self) -> str:
@@ -72,8 +78,10 @@ class RagAnswer:
         usage: Tokens of every model call that was made for this answer; None when no call was made or none
             was told.
         timings: Seconds by step: ``condense``, ``retrieve``, ``first_token`` (from the end of retrieval),
-            ``generate``, ``total``; steps that did not run are absent.
-        grounded_fraction: Share of the answer's statements that carry a supported citation, 0 to 1.
+            ``generate``, ``verify``, ``total``; steps that did not run are absent.
+        grounded_fraction: Share of all statements of the answer that carry a citation that was found to be
+            supported, 0 to 1. The rest is undecided (next attribute), refuted, or cites nothing.
+        undecided_fraction: Share of all statements whose citations were not decided, 0 to 1.
         session_id: Session of a Knowledge Base, to continue the conversation.
         guardrail_action: What a Bedrock guardrail did (``"INTERVENED"`` or ``"NONE"``), where one was used.
         no_answer: True when the documents hold no answer; there are no citations then.
@@ -91,6 +99,7 @@ class RagAnswer:
     usage: UsageMetadata | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     grounded_fraction: float = 0.0
+    undecided_fraction: float = 0.0
     session_id: str | None = None
     guardrail_action: str | None = None
     no_answer: bool = False
@@ -112,17 +121,20 @@ class RagAnswerChunk(RagAnswer):
 
     The first chunk carries the documents, then come chunks with text, each citation as soon as its statement
     is complete (its spans count from the start of the whole text); usage, timings and stop reason come last.
+    A verifier that needs the whole answer gives its verdicts at the end: the last chunk then carries every
+    citation again, and takes the place of the earlier, undecided ones.
     """
 
     def __add__(self, other: RagAnswer) -> RagAnswerChunk:
         return RagAnswerChunk(
             text=self.text + other.text,
-            citations=self.citations + other.citations,
+            citations=_merged(self.citations, other.citations),
             documents=self.documents + other.documents,
             documents_left_out=self.documents_left_out + other.documents_left_out,
-            usage=_sum_usage(self.usage, other.usage),
+            usage=sum_usage(self.usage, other.usage),
             timings={**self.timings, **other.timings},
             grounded_fraction=other.grounded_fraction or self.grounded_fraction,
+            undecided_fraction=other.undecided_fraction or self.undecided_fraction,
             session_id=other.session_id or self.session_id,
             guardrail_action=other.guardrail_action or self.guardrail_action,
             no_answer=self.no_answer or other.no_answer,
@@ -168,8 +180,27 @@ def positive_int(value: Any) -> int | None:
     return int(value) if value == int(value) else None
 
 
-def _sum_usage(left: UsageMetadata | None, right: UsageMetadata | None) -> UsageMetadata | None:
-    return add_usage(left, right) if left and right else left or right
+def sum_usage(left: UsageMetadata | None, right: UsageMetadata | None) -> UsageMetadata | None:
+    """Tokens of two calls together, with their cost where both tell one.
+
+    LangChain's own sum takes whole numbers only.
+    """
+    if not left or not right:
+        return left or right
+    costs = [{k: v for k, v in usage.items() if isinstance(v, float)} for usage in (left, right)]
+    plain = [{k: v for k, v in usage.items() if not isinstance(v, float)} for usage in (left, right)]
+    total = add_usage(cast("UsageMetadata", plain[0]), cast("UsageMetadata", plain[1]))
+    shared = {name: costs[0][name] + costs[1][name] for name in costs[0] if name in costs[1]}
+    return cast("UsageMetadata", {**total, **shared})
+
+
+def _merged(known: tuple[Citation, ...], new: tuple[Citation, ...]) -> tuple[Citation, ...]:
+    """All citations; one that was told before takes the place of the earlier one."""
+    if not known or not new:
+        return known or new
+    by_place = {(c.number, c.span, c.mark): c for c in known}
+    by_place.update({(c.number, c.span, c.mark): c for c in new})
+    return tuple(by_place.values())
 
 
 def _location(source: str, page: int | None, line: int | None) -> str:

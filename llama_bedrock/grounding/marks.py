@@ -56,6 +56,8 @@ class MarkReader:
         self._known = known
         self._refusal = refusal.casefold()
         self._pending = ""
+        self._new: list[str] = []  # of the clean text, what this piece adds to it
+        self._length = 0  # of the clean text with it
         self._space = ""
         self._after_removed = False
         self._fence = ""  # the back quotes or tildes that opened the code we are in
@@ -83,7 +85,6 @@ class MarkReader:
         return bool(self._fence)
 
     def _advance(self, *, closing: bool) -> str:
-        before = len(self.text)
         position = 0
         while position < len(self._pending):
             step = self._step(position, closing=closing)
@@ -91,7 +92,10 @@ class MarkReader:
                 break
             position = step
         self._pending = self._pending[position:]
-        return self.text[before:]
+        new = "".join(self._new)
+        self._new.clear()
+        self.text += new  # once per piece: each time copies all of it
+        return new
 
     def _step(self, position: int, *, closing: bool) -> int | None:
         """Handle the token at ``position``; returns where the next one starts, None to wait for more text."""
@@ -138,7 +142,7 @@ class MarkReader:
         if not valid:
             self._after_removed = True
             return
-        start = len(self.text) + (len(self._space) if self.text else 0)
+        start = self._length + (len(self._space) if self._length else 0)
         clean = raw if not unknown else "[" + ", ".join(map(str, valid)) + "]"
         self._emit(clean)
         self.marks.append(Mark(valid, start, start + len(clean)))
@@ -147,7 +151,7 @@ class MarkReader:
         """Numbers that name documents, in order and once each; and what names none, as marks."""
         valid: list[int] = []
         unknown: list[str] = []
-        refused = bool(self._refusal) and self.text[: len(self._refusal)].casefold() == self._refusal
+        refused = bool(self._refusal) and self._beginning().casefold() == self._refusal
         for part in re.split(r"\s*[,;]\s*", written):
             ends = [int(number) for number in re.split(r"\s*[–-]\s*", part)]
             first, last = ends[0], ends[-1]
@@ -160,6 +164,10 @@ class MarkReader:
                 elif number not in valid:
                     valid.append(number)
         return tuple(valid), unknown
+
+    def _beginning(self) -> str:
+        wanted = len(self._refusal)
+        return self.text[:wanted] if len(self.text) >= wanted else (self.text + "".join(self._new))[:wanted]
 
     def _take_space(self, space: str) -> None:
         if "\n" in space:
@@ -176,10 +184,10 @@ class MarkReader:
             if run[0] == "~" and not opens_block:
                 self._emit(run)
                 return
-            start = len(self.text) + (len(self._space) if self.text else 0)
+            start = self._length + (len(self._space) if self._length else 0)
             self._emit(run)
             self._fence, self._fenced_block = run, opens_block
-            self.code.append((start, len(self.text)))
+            self.code.append((start, self._length))
             return
         if self._fenced_block:
             closes = opens_block and run[0] == self._fence[0] and len(run) >= len(self._fence)
@@ -194,8 +202,10 @@ class MarkReader:
             if piece[0] in _TIGHT:
                 self._space = ""
             self._after_removed = False
-        self.text += (self._space if self.text else "") + piece
+        piece = (self._space if self._length else "") + piece
+        self._new.append(piece)
+        self._length += len(piece)
         self._space = ""
         self._line_is_blank = False
         if self._fence:
-            self.code[-1] = (self.code[-1][0], len(self.text))
+            self.code[-1] = (self.code[-1][0], self._length)

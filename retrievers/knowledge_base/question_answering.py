@@ -13,7 +13,9 @@ from pydantic import AliasChoices, Field, model_validator
 
 from llama_bedrock.errors import BedrockValidationError
 from llama_bedrock.grounding.answers import RagAnswer, RagAnswerChunk
-from llama_bedrock.retrievers.knowledge_base.kb_citations import AnswerReader
+from llama_bedrock.grounding.claims import Verifier
+from llama_bedrock.grounding.verify import arun_verifier, run_verifier
+from llama_bedrock.retrievers.knowledge_base.kb_citations import GeneratedAnswer
 from llama_bedrock.retrievers.knowledge_base.kb_connection import (
     HINTS,
     RUNTIME_SERVICE,
@@ -88,6 +90,8 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
         guardrail_version: Its version, or ``"DRAFT"``.
         kms_key_arn: Key that encrypts the session.
         user_id: Of the person who asks, for access-controlled knowledge bases.
+        verifier: Judges the parts of the answer by the passages that the service cites for them; None for
+            `WordVerifier`. In a stream, what needs a model is judged at the end.
 
     Raises:
         ValueError: An option has no meaning, or the question has more than 1,000 characters.
@@ -115,6 +119,7 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
     guardrail_version: str = "DRAFT"
     kms_key_arn: str | None = None
     user_id: str | None = None
+    verifier: Verifier | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -133,19 +138,21 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
             **kwargs: ``session_id``, ``user_id`` and the search options, for this call.
         """
 
-        def answer(value: QAInput) -> RagAnswer:
+        def answer(value: QAInput, run_manager: Any, config: RunnableConfig) -> RagAnswer:
             call = self._call(value, kwargs)
             with _advice():
                 arguments = self._arguments(call, self._region() if self._needs_region(call) else "")
                 response = self._sync_transport().call(RUNTIME_SERVICE, "retrieve_and_generate", **arguments)
-            return _total(AnswerReader(call.question).response(response))
+            reader = GeneratedAnswer(call.question, self.verifier)
+            chunks, later = reader.response(response), run_verifier(reader.parts, config)
+            return _total([*chunks, reader.finish(response.get("sessionId"), *later)])
 
         return self._call_with_config(answer, input, config)
 
     async def ainvoke(self, input: QAInput, config: RunnableConfig | None = None, **kwargs: Any) -> RagAnswer:
         """Answer a question without blocking the event loop; see `invoke`."""
 
-        async def answer(value: QAInput) -> RagAnswer:
+        async def answer(value: QAInput, run_manager: Any, config: RunnableConfig) -> RagAnswer:
             call = self._call(value, kwargs)
             transport = self._async_transport()
             with _advice():
@@ -153,7 +160,9 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
                     call, await transport.region() if self._needs_region(call) else ""
                 )
                 response = await transport.call(RUNTIME_SERVICE, "retrieve_and_generate", **arguments)
-            return _total(AnswerReader(call.question).response(response))
+            reader = GeneratedAnswer(call.question, self.verifier)
+            chunks, later = reader.response(response), await arun_verifier(reader.parts, config)
+            return _total([*chunks, reader.finish(response.get("sessionId"), *later)])
 
         return await self._acall_with_config(answer, input, config)
 
@@ -162,9 +171,11 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
     ) -> Iterator[RagAnswerChunk]:
         """Answer piece by piece: text, then each citation with its documents, at the end the session."""
 
-        def answers(values: Iterator[QAInput]) -> Iterator[RagAnswer]:
+        def answers(
+            values: Iterator[QAInput], run_manager: Any, config: RunnableConfig
+        ) -> Iterator[RagAnswer]:
             for value in values:
-                yield from self._events(self._call(value, kwargs))
+                yield from self._events(self._call(value, kwargs), config)
 
         chunks = self._transform_stream_with_config(iter([input]), answers, config)
         yield from cast("Iterator[RagAnswerChunk]", chunks)
@@ -174,9 +185,13 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
     ) -> AsyncIterator[RagAnswerChunk]:
         """Answer piece by piece without blocking the event loop; see `stream`."""
 
-        async def answers(values: AsyncIterator[QAInput]) -> AsyncIterator[RagAnswer]:
+        async def answers(
+            values: AsyncIterator[QAInput],
+            run_manager: Any,
+            config: RunnableConfig,
+        ) -> AsyncIterator[RagAnswer]:
             async for value in values:
-                async with aclosing(self._aevents(self._call(value, kwargs))) as events:
+                async with aclosing(self._aevents(self._call(value, kwargs), config)) as events:
                     async for chunk in events:
                         yield chunk
 
@@ -187,8 +202,8 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
         async for chunk in cast("AsyncIterator[RagAnswerChunk]", chunks):
             yield chunk
 
-    def _events(self, call: _Question) -> Iterator[RagAnswerChunk]:
-        reader = AnswerReader(call.question)
+    def _events(self, call: _Question, config: RunnableConfig) -> Iterator[RagAnswerChunk]:
+        reader = GeneratedAnswer(call.question, self.verifier)
         with _advice():
             arguments = self._arguments(call, self._region() if self._needs_region(call) else "")
             stream = self._sync_transport().call_stream(RUNTIME_SERVICE, _STREAM, **arguments)
@@ -197,10 +212,10 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
                 for event in events:
                     if (chunk := reader.event(event)) is not None:
                         yield chunk
-        yield reader.finish(session_id)
+        yield reader.finish(session_id, *run_verifier(reader.parts, config))
 
-    async def _aevents(self, call: _Question) -> AsyncGenerator[RagAnswerChunk, None]:
-        reader = AnswerReader(call.question)
+    async def _aevents(self, call: _Question, config: RunnableConfig) -> AsyncGenerator[RagAnswerChunk, None]:
+        reader = GeneratedAnswer(call.question, self.verifier)
         transport = self._async_transport()
         with _advice():
             arguments = self._arguments(call, await transport.region() if self._needs_region(call) else "")
@@ -209,7 +224,7 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
                 async for event in events:
                     if (chunk := reader.event(event)) is not None:
                         yield chunk
-        yield reader.finish(session_id)
+        yield reader.finish(session_id, *await arun_verifier(reader.parts, config))
 
     def _call(self, value: QAInput, kwargs: Mapping[str, Any]) -> _Question:
         given = {"question": value} if isinstance(value, str) else dict(value)

@@ -32,7 +32,7 @@ def documents_graph(chain: RagChain, memory: BaseCheckpointSaver[str]) -> Graph:
         async for chunk in chain.astream(state["messages"], config):
             writer(chunk)
             total = total + chunk
-        sources = [citation.location for citation in total.citations if citation.supported]
+        sources = [citation.location for citation in total.citations if citation.quote]
         metadata: dict[str, Any] = {"sources": list(dict.fromkeys(sources))}
         return {"messages": [AIMessage(total.text, response_metadata=metadata, usage_metadata=total.usage)]}
 

@@ -84,7 +84,7 @@ class TestEval:
     def test_the_table_names_what_was_measured(self, dataset):
         shown = run("eval", dataset, "--local").stdout
         assert re.search(r"^ndcg +1\.000 ", shown, re.M)
-        assert re.search(r"^citation precision +1\.000 ", shown, re.M)
+        assert re.search(r"^quotes exact +1\.000 ", shown, re.M)
         assert re.search(r"^questions +2 ", shown, re.M)
 
     def test_json_holds_every_question_and_html_is_a_whole_report(self, dataset, tmp_path):

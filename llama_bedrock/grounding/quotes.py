@@ -194,7 +194,9 @@ class Passage:
         numbers = {n.written for n in statement.numbers if not self.numbers.hold(n)}
         missing = numbers | {name for form, name in statement.names.items() if form not in self.all}
         missing |= {code for code in statement.literals if not self.holds_literal(code)}
-        missing |= {quoted for quoted in statement.quotations if self.find(words(quoted, self.language)) is None}
+        missing |= {
+            quoted for quoted in statement.quotations if self.find(words(quoted, self.language)) is None
+        }
         exact = self.find(statement.words)
         if exact is not None and not numbers and statement.content:
             span = self.sentences_of(exact)
@@ -337,7 +339,7 @@ _shelf = _Shelf()
 
 
 def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statement, list[Passage]]:
-    """A statement and the documents it cites, made ready for the search: all in the language of the longest."""
+    """A statement and the documents it cites, made ready for the search: in the language of the longest."""
     language = language_of(max((d.page_content for d in documents), key=len, default=claim))
     passages = []
     for document in documents:

@@ -56,7 +56,8 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
         try:
             page = reader.pages[number - 1]
             printed = _printed(page)
-            text = "\n\n".join(part for part in (printed, *_filled_in(page)) if part.strip())
+            filled_in = _filled_in(page)
+            text = f"{printed.strip()}\n\n{filled_in}".strip() if filled_in else printed
         except (ReadLimitError, MemoryError):
             raise
         except _TooSlowError:
@@ -68,7 +69,7 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
         content.budget.allow(_PACE)
         if is_unmapped(text):
             unread.append(number)
-        elif text:
+        elif text.strip():
             found = True
             yield content.document(text, format="pdf", part=str(number), page=number, title=title)
         if not printed.strip() and _has_image(page):
@@ -141,8 +142,8 @@ def is_unmapped(text: str) -> bool:
 # What was filled in
 
 
-def _filled_in(page: Any) -> Iterator[str]:
-    """Values of form fields, and comments."""
+def _filled_in(page: Any) -> str:
+    """Values of form fields, and comments, in lines."""
     annotations = page.get("/Annots")
     lines: dict[str, None] = {}
     for reference in annotations.get_object() if annotations is not None else ():
@@ -154,7 +155,7 @@ def _filled_in(page: Any) -> Iterator[str]:
                 lines[f"{name}: {value}" if name else value] = None
         elif kind not in ("/Link", "/Popup", None) and (text := _string(annotation.get("/Contents"))):
             lines[text] = None
-    yield "\n".join(lines)
+    return "\n".join(lines)
 
 
 def _field(widget: Any) -> tuple[str, str]:

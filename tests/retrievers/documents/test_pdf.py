@@ -1,0 +1,162 @@
+"""PDF, made by reportlab and pypdf."""
+
+import io
+import logging
+
+import pytest
+from pypdf import PdfReader, PdfWriter
+from pypdf.annotations import FreeText
+from pypdf.generic import ArrayObject, DictionaryObject, NameObject, TextStringObject
+from reportlab.pdfgen.canvas import Canvas
+
+from llama_bedrock.retrievers import load_documents
+from llama_bedrock.retrievers.documents.readers.pdf import is_unmapped, mended
+
+
+def printed(*pages, draw=lambda canvas, text: canvas.drawString(72, 720, text)):
+    data = io.BytesIO()
+    canvas = Canvas(data)
+    for page in pages:
+        draw(canvas, page)
+        canvas.showPage()
+    canvas.save()
+    return data.getvalue()
+
+
+def load(tmp_path, data, **options):
+    (tmp_path / "a.pdf").write_bytes(data)
+    return load_documents(tmp_path / "a.pdf", **options)
+
+
+def test_form_values_are_read(tmp_path):
+    def form(canvas, text):
+        canvas.drawString(72, 720, text)
+        canvas.acroForm.textfield(name="city", tooltip="City", value="Cusco", x=72, y=600)
+        canvas.acroForm.checkbox(name="agreed", checked=True, x=72, y=500)
+        canvas.acroForm.checkbox(name="refused", checked=False, x=72, y=450)
+        canvas.acroForm.choice(name="animal", value="Llama", options=["Llama", "Alpaca"], x=72, y=400)
+
+    [document] = load(tmp_path, printed("Where do you live?", draw=form))
+    assert document.page_content.split("\n\n") == [
+        "Where do you live?",
+        "City: Cusco\nagreed: Yes\nanimal: Llama",
+    ]
+
+
+def test_free_text_annotations_are_read(tmp_path):
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(printed("A page."))))
+    writer.add_annotation(0, FreeText(text="Written by hand", rect=(50, 50, 200, 80)))
+    out = io.BytesIO()
+    writer.write(out)
+    [document] = load(tmp_path, out.getvalue())
+    assert document.page_content.split() == ["A", "page.", "Written", "by", "hand"]
+
+
+def test_text_of_fonts_that_name_no_letters_is_reported_and_not_indexed(tmp_path):
+    """A font whose ToUnicode maps every letter to a private character, as broken converters write it."""
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(printed("Readable.", "Unreadable."))))
+    font = DictionaryObject(writer.pages[1]["/Resources"]["/Font"]["/F1"].get_object())
+    cmap = b"1 begincodespacerange <00> <ff> endcodespacerange 1 beginbfrange <20> <7f> <e020> endbfrange"
+    from pypdf.generic import StreamObject
+
+    stream = StreamObject()
+    stream.set_data(cmap)
+    font[NameObject("/ToUnicode")] = writer._add_object(stream)
+    fonts = DictionaryObject({NameObject("/F1"): writer._add_object(font)})
+    writer.pages[1][NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
+    out = io.BytesIO()
+    writer.write(out)
+    problems = []
+    documents = load(tmp_path, out.getvalue(), on_error=problems.append)
+    assert [d.metadata["page"] for d in documents] == [1]
+    assert [p.reason for p in problems] == [
+        "page 2: the fonts do not say which letters they show; OCR the file first"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "unmapped"),
+    [
+        ("/g12/g45/g7/g3 /g12/g99", True),
+        ("/uni0041/uni0042/uni0043", True),
+        ("(cid:12)(cid:13)(cid:9)", True),
+        ("\ue001\ue002 \ue003", True),
+        ("\x01\x02\x03\x04", True),
+        ("The path /etc/p1 and the flag (cid:3), in a sentence of words.", False),
+        ("∑ α ∈ ℝ \ue001", False),
+        ("", False),
+    ],
+)
+def test_unmapped_text_is_told_from_text(text, unmapped):
+    assert is_unmapped(text) is unmapped
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("the retrie-\nval of docu-\nments", "the retrieval of documents"),
+        ("a well-known and well-\nknown thing", "a well-known and well-known thing"),
+        ("Hewlett-\nPackard", "Hewlett-\nPackard"),
+        ("soft\u00ad\nware", "software"),
+        ("S U M M A R Y of it", "SUMMARY of it"),
+        ("too   many blanks", "too many blanks"),
+        ("a - b\nc", "a - b\nc"),
+        ("pages 3-\n5", "pages 3-\n5"),
+    ],
+)
+def test_words_set_apart_are_made_whole(text, whole):
+    assert mended(text) == whole
+
+
+def test_pypdf_tells_the_terminal_nothing(tmp_path, capfd, caplog):
+    data = printed("Some text.").replace(b"startxref\n", b"startxref\n9")
+    with caplog.at_level(logging.CRITICAL):
+        [document] = load(tmp_path, data)
+    assert document.page_content.strip() == "Some text."
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pages_that_are_images_are_named(tmp_path):
+    from PIL import Image
+    from reportlab.lib.utils import ImageReader
+
+    def draw(canvas, text):
+        if text:
+            canvas.drawString(72, 720, text)
+        else:
+            canvas.drawImage(ImageReader(Image.new("RGB", (8, 8))), 0, 0)
+
+    problems = []
+    documents = load(tmp_path, printed("One.", "", "Three.", draw=draw), on_error=problems.append)
+    assert [d.metadata["page"] for d in documents] == [1, 3]
+    assert [p.reason for p in problems] == ["page 2: images without text, which need OCR first"]
+
+
+def test_a_page_that_takes_too_long_is_named_and_the_others_are_read(tmp_path, monkeypatch):
+    import llama_bedrock.retrievers.documents.readers.pdf as reader
+
+    monkeypatch.setattr(reader, "_SECONDS_PER_PAGE", 0.15)
+
+    def draw(canvas, text):
+        for _ in range(40_000 if text == "slow" else 1):
+            canvas.drawString(72, 720, text)
+
+    problems = []
+    documents = load(tmp_path, printed("one", "slow", "three", draw=draw), on_error=problems.append)
+    assert [d.page_content.strip() for d in documents] == ["one", "three"]
+    assert [p.reason for p in problems] == ["page 2 takes too long to read, and is left out"]
+
+
+def test_a_value_that_a_field_has_from_its_parent_is_read(tmp_path):
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(printed("A page."))))
+    parent = writer._add_object(
+        DictionaryObject(
+            {NameObject("/T"): TextStringObject("name"), NameObject("/V"): TextStringObject("Ana")}
+        )
+    )
+    widget = DictionaryObject({NameObject("/Subtype"): NameObject("/Widget"), NameObject("/Parent"): parent})
+    writer.pages[0][NameObject("/Annots")] = ArrayObject([writer._add_object(widget)])
+    out = io.BytesIO()
+    writer.write(out)
+    [document] = load(tmp_path, out.getvalue())
+    assert document.page_content.endswith("name: Ana")

@@ -55,9 +55,10 @@ def ask(
     with open_backend(choice) as backend:
         if backend.note:
             note(backend.note)
-        chain = open_chain(path, backend, k=k, embeddings=embeddings, region=region)
+        problems: list[str] = []
+        chain = open_chain(path, backend, k=k, embeddings=embeddings, region=region, problems=problems)
         if as_json:
-            _print_json(chain.invoke(question), backend)
+            _print_json(chain.invoke(question), backend, problems)
         else:
             show_answer(stream_answer(chain, question))
 
@@ -80,19 +81,40 @@ def check_question(question: str) -> str:
 
 
 def open_chain(
-    path: Path | Sequence[Path], backend: Backend, *, k: int, embeddings: str, region: str | None
+    path: Path | Sequence[Path],
+    backend: Backend,
+    *,
+    k: int,
+    embeddings: str,
+    region: str | None,
+    problems: list[str] | None = None,
 ) -> RagChain:
     """The chain from a question to a cited answer over the documents of a path, or of several."""
     from llama_bedrock.agents import create_rag_chain
 
-    retriever = open_retriever(path, backend, k=k, embeddings=embeddings, region=region)
+    retriever = open_retriever(path, backend, k=k, embeddings=embeddings, region=region, problems=problems)
     return create_rag_chain(backend.llm, retriever)
 
 
 def open_retriever(
-    path: Path | Sequence[Path], backend: Backend, *, k: int, embeddings: str, region: str | None
+    path: Path | Sequence[Path],
+    backend: Backend,
+    *,
+    k: int,
+    embeddings: str,
+    region: str | None,
+    problems: list[str] | None = None,
 ) -> HybridRetriever:
-    """The retriever over the documents of a path, or of several; their index is made if need be."""
+    """The retriever over the documents of a path, or of several; their index is made if need be.
+
+    Args:
+        path: File or folder, or several.
+        backend: What answers.
+        k: Passages to retrieve.
+        embeddings: ``"auto"``, ``"lsa"`` or ``"titan"``.
+        region: AWS region for Titan.
+        problems: Takes the files, and parts of files, that could not be read.
+    """
     from llama_bedrock.cli.backend import endpoint_override
     from llama_bedrock.cli.kept_index import choose_embeddings, open_index, shown_progress, tell_about
     from llama_bedrock.retrievers import HybridRetriever
@@ -101,6 +123,8 @@ def open_retriever(
     with shown_progress() as progress:
         index = open_index(path, embeddings=kind, region=region, progress=progress)
     tell_about(index)
+    if problems is not None:
+        problems.extend(index.problems)
     return HybridRetriever(store=index.store, k=k)
 
 
@@ -164,7 +188,9 @@ def _shortened(quote: str) -> str:
     return line if len(line) <= _QUOTE_LENGTH else f"{line[:_QUOTE_LENGTH].rsplit(' ', 1)[0]} …"
 
 
-def _print_json(answer: RagAnswer, backend: Backend) -> None:
+def _print_json(answer: RagAnswer, backend: Backend, problems: list[str]) -> None:
     from llama_bedrock.cli.output import print_json
 
-    print_json({"answered_by": backend.name, "local": backend.is_local, **answer.to_dict()})
+    print_json(
+        {"answered_by": backend.name, "local": backend.is_local, **answer.to_dict(), "problems": problems}
+    )

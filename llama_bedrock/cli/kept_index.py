@@ -346,7 +346,7 @@ def shown_progress() -> Iterator[Progress]:
 
 
 def tell_about(index: OpenIndex) -> None:
-    """Say what was made or changed and what could not be read; nothing where all was as before."""
+    """Say what was made or changed, and what could not be read: once by name, later by number."""
     from llama_bedrock.cli.output import counted, note
 
     if index.built:
@@ -354,12 +354,15 @@ def tell_about(index: OpenIndex) -> None:
         note(f"Indexed {size}, in {index.seconds:.1f} s.")
     elif index.changes:
         note(f"Updated the index ({index.changes}) in {index.seconds:.1f} s.")
-    else:
+    elif index.problems:
+        first = index.problems[0]
+        more = f"; {len(index.problems) - 1} more" if len(index.problems) > 1 else ""
+        note(f"could not be read: {first}{more} (index PATH --json lists all)")
         return
     for problem in index.problems[:5]:
         note(f"skipped {problem}")
     if len(index.problems) > 5:
-        note(f"… and {len(index.problems) - 5} more that could not be read")
+        note(f"… and {len(index.problems) - 5} more that could not be read (index PATH --json lists all)")
 
 
 def index_facts(index: OpenIndex) -> dict[str, Any]:

@@ -106,9 +106,11 @@ def _start(engine: Engine | str, docs: Path | None, host: str, port: int) -> Loc
 
     knowledge_bases: dict[str, Any] = {}
     if docs is not None:
-        from llama_bedrock.cli.kept_index import open_index
+        from llama_bedrock.cli.kept_index import open_index, tell_about
 
-        knowledge_bases[KNOWLEDGE_BASE_ID] = open_index(docs).store
+        index = open_index(docs)
+        tell_about(index)
+        knowledge_bases[KNOWLEDGE_BASE_ID] = index.store
     server = LocalBedrock(engine, host=host, port=port, knowledge_bases=knowledge_bases)
     try:
         return server.start()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from langchain_core.documents import Document
 
-from llama_bedrock.retrievers.documents.headings import FRONT_MATTER, HEADINGS
+from llama_bedrock.retrievers.documents.headings import FRONT_MATTER, HEADINGS, looks_like_rst
 from llama_bedrock.retrievers.documents.readers.file_content import FileContent
 
 MARKDOWN = {".md", ".markdown", ".mdx"}
@@ -32,7 +32,7 @@ def read_text(content: FileContent) -> Iterator[Document]:
         yield content.document(text, format="code", language=CODE_LANGUAGES[content.suffix], line=1)
     elif content.suffix in MARKDOWN:
         yield content.document(text, format="markdown", title=_title(text, "markdown"), line=1)
-    elif content.suffix in RST:
+    elif content.suffix in RST or (content.suffix in TEXT and looks_like_rst(text)):
         yield content.document(text, format="rst", title=_title(text, "rst"), line=1)
     else:
         yield content.document(text, format="text", line=1)

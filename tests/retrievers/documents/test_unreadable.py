@@ -1,0 +1,158 @@
+"""What cannot be read is named, with what to do; readers of users' own; links that lead out of a folder."""
+
+import os
+from importlib.metadata import EntryPoint
+
+import pytest
+from langchain_core.documents import Document
+
+from llama_bedrock.retrievers import FAISSStore, index_folder, load_documents
+from llama_bedrock.retrievers.documents.readers import by_format
+
+
+def problems_of(path, **options):
+    problems = []
+    documents = load_documents(path, on_error=problems.append, **options)
+    return documents, {os.path.basename(p.source): p.reason for p in problems}
+
+
+KINDS = {
+    "a.doc": "docx", "a.xls": "xlsx", "a.ppt": "pptx", "a.msg": ".eml", "a.one": ".pdf", "a.png": "OCR",
+    "a.jpg": "OCR", "a.zip": "unpack", "a.mp3": "transcript", "a.parquet": ".csv", "a.pages": ".docx",
+}  # fmt: skip
+
+
+def test_files_that_cannot_be_read_are_named_with_what_to_do(tmp_path):
+    (tmp_path / "good.txt").write_text("good")
+    for name in KINDS:
+        (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0\x00\x00")
+    (tmp_path / "program.so").write_bytes(b"\x7fELF\0")
+    documents, problems = problems_of(tmp_path)
+    assert [d.page_content for d in documents] == ["good"]
+    assert problems.keys() == KINDS.keys()
+    for name, advice in KINDS.items():
+        assert problems[name].startswith(f"no reader for {name[1:]}: ")
+        assert advice in problems[name]
+
+
+def test_an_index_names_them_each_time_and_what_could_not_be_read_of_a_file(tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "good.jsonl").write_text('{"text": "a llama"}\n{"text": \n{"text": "an alpaca"}\n')
+    (folder / "old.doc").write_bytes(b"\xd0\xcf")
+    os.utime(folder / "good.jsonl", (1, 1))
+    store = FAISSStore()
+    for changed in (True, False):
+        report = index_folder(folder, store, save=tmp_path / "index", on_error=lambda problem: None)
+        reasons = sorted(str(problem).rpartition("/")[2][:30] for problem in report.unreadable)
+        assert reasons == ["good.jsonl: line 2 is not JSON", "old.doc: no reader for .doc: W"]
+        assert (report.added == 1) is changed
+
+
+# Readers of users' own
+
+
+def test_a_reader_of_ones_own_reads_its_suffix(tmp_path):
+    (tmp_path / "a.xyz").write_bytes(b"\0\1hello")
+    (tmp_path / "b.PDF").write_bytes(b"%PDF-")
+
+    def texts(path):
+        return [f"# {path.name}\n\none", Document(page_content="two", metadata={"page": 2, "source": "no"})]
+
+    documents, problems = problems_of(tmp_path, readers={".xyz": texts, "pdf": lambda path: "scanned"})
+    assert not problems
+    assert [(d.page_content, os.path.basename(d.metadata["source"])) for d in documents] == [
+        ("# a.xyz\n\none", "a.xyz"),
+        ("two", "a.xyz"),
+        ("scanned", "b.PDF"),
+    ]
+    assert documents[1].metadata["page"] == 2
+    assert documents[0].metadata["format"] == "markdown"
+
+
+def test_what_a_reader_of_ones_own_raises_is_reported(tmp_path):
+    (tmp_path / "good.txt").write_text("good")
+    (tmp_path / "a.xyz").touch()
+
+    def broken(path):
+        raise RuntimeError("no such luck")
+
+    _, problems = problems_of(tmp_path, readers={".xyz": broken})
+    assert problems == {"a.xyz": "damaged (no such luck)"}
+
+
+@pytest.mark.parametrize("readers", [{"": str}, {".": str}, {".a/b": str}, {".xyz": "no function"}])
+def test_readers_that_are_none_are_refused(tmp_path, readers):
+    with pytest.raises(ValueError, match="readers takes functions by suffix"):
+        load_documents(tmp_path, readers=readers)
+
+
+def read_by_entry_point(path):
+    return f"read {path.name}"
+
+
+def test_packages_bring_readers_as_entry_points(tmp_path, monkeypatch):
+    point = EntryPoint("zzz", f"{__name__}:read_by_entry_point", "llama_bedrock.readers")
+    monkeypatch.setattr(by_format, "entry_points", lambda group: [point] if group == point.group else [])
+    monkeypatch.setattr(EntryPoint, "load", lambda self: read_by_entry_point)
+    by_format._installed_readers.cache_clear()
+    (tmp_path / "a.zzz").write_bytes(b"\0")
+    try:
+        assert [d.page_content for d in load_documents(tmp_path)] == ["read a.zzz"]
+    finally:
+        by_format._installed_readers.cache_clear()
+
+
+def test_an_index_is_made_anew_with_other_readers(tmp_path):
+    (tmp_path / "a.xyz").write_text("as it stands")
+    os.utime(tmp_path / "a.xyz", (1, 1))
+    store = FAISSStore()
+    index_folder(tmp_path, store)
+    assert [d.page_content for d in store.similarity_search("a", k=3)] == ["as it stands"]
+    index_folder(tmp_path, store, readers={".xyz": lambda path: "in other words"})
+    assert [d.page_content for d in store.similarity_search("a", k=3)] == ["in other words"]
+
+
+# Links
+
+
+@pytest.fixture
+def cloned(tmp_path):
+    """A folder with links to a secret beside it, and within itself."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "credentials").write_text("secret key")
+    folder = tmp_path / "clone"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a.txt").write_text("harmless")
+    (folder / "notes.txt").symlink_to(tmp_path / "home" / "credentials")
+    (folder / "up").symlink_to("../home")
+    (folder / "through.txt").symlink_to("sub/../../home/credentials")
+    (folder / "within.txt").symlink_to("sub/a.txt")
+    (folder / "around").symlink_to("sub")
+    return folder
+
+
+def test_links_that_lead_out_of_a_folder_are_named_and_not_followed(cloned):
+    documents, problems = problems_of(cloned)
+    assert {d.page_content for d in documents} == {"harmless"}
+    assert problems.keys() == {"notes.txt", "up", "through.txt"}
+    assert all("leads out of the folder" in reason for reason in problems.values())
+    report = index_folder(cloned, FAISSStore(), on_error=lambda problem: None)
+    assert len(report.unreadable) == 3
+    assert report.chunks == 1
+
+
+def test_links_that_lead_out_are_followed_when_asked_for(cloned):
+    documents, problems = problems_of(cloned, follow_links_outside=True)
+    assert {d.page_content for d in documents} == {"harmless", "secret key"}
+    assert not problems
+
+
+def test_a_folder_that_is_itself_a_link_is_read(cloned, tmp_path):
+    (tmp_path / "link").symlink_to(cloned)
+    documents, problems = problems_of(tmp_path / "link")
+    assert {d.page_content for d in documents} == {"harmless"}
+    assert len(problems) == 3
+    assert [d.page_content for d in load_documents(cloned / "notes.txt")] == [
+        "secret key"
+    ]  # named by its user

@@ -220,9 +220,9 @@ class AsyncTransport:
         while True:
             try:
                 session = await self._pools.session()
-                return await send(
-                    HttpExchange(session, signing, context, self._timeout, attempt.ends_at)
-                ), slot
+                settings, ends_at = self._settings, attempt.ends_at
+                exchange = HttpExchange(session, signing, context, settings, self._timeout, ends_at)
+                return await send(exchange), slot
             except LlamaBedrockError as error:
                 slot.release(error)
                 attempt = series.send(error)

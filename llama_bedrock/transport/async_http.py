@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.errors import LlamaBedrockError
-from llama_bedrock.transport.connection import Timeout
+from llama_bedrock.transport.connection import Timeout, TransportSettings
+from llama_bedrock.transport.deadlines import MAX_ERROR_BYTES
 from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.signing import SigningClient
 
@@ -129,6 +130,7 @@ class HttpExchange:
         session: The running loop's session.
         signing: Where to send and how to sign.
         context: Which call it is, for errors.
+        settings: How long an answer may be.
         timeout: The caller's deadlines.
         ends_at: Monotonic time when the whole call must be over; None for no such deadline.
     """
@@ -138,6 +140,7 @@ class HttpExchange:
         session: ClientSession,
         signing: SigningClient,
         context: CallContext,
+        settings: TransportSettings,
         timeout: Timeout,
         ends_at: float | None,
     ) -> None:
@@ -147,6 +150,8 @@ class HttpExchange:
         self._signing = signing
         self._context = context
         self._timeout = timeout
+        self._max_mb = settings.max_response_mb
+        self._left = settings.max_response_bytes
         self._loop = asyncio.get_running_loop()
         # Loops may count their time from elsewhere than time.monotonic does.
         self._ends_at = None if ends_at is None else self._loop.time() + ends_at - time.monotonic()
@@ -167,7 +172,7 @@ class HttpExchange:
                 self.status = response.status
                 self.headers = {name.lower(): value for name, value in response.headers.items()}
                 if response.status >= 300:
-                    raise self._context.from_http(response.status, self.headers, await response.read())
+                    raise self._context.from_http(response.status, self.headers, await _read_error(response))
         except LlamaBedrockError:
             raise
         except Exception as error:
@@ -200,6 +205,9 @@ class HttpExchange:
             watchdog.hear_first()
         else:
             watchdog.heard = self._loop.time()
+        self._left -= len(data)
+        if self._left < 0:
+            raise self._context.too_long(self._max_mb)
         return data
 
     async def read_all(self) -> bytes:
@@ -302,6 +310,13 @@ class _Watchdog:
         if self._ends_at is not None and (due is None or self._ends_at < due):
             return "total", self._ends_at
         return name, due
+
+
+async def _read_error(response: ClientResponse) -> bytes:
+    body = b""
+    while len(body) < MAX_ERROR_BYTES and (piece := await response.content.read(MAX_ERROR_BYTES - len(body))):
+        body += piece
+    return body
 
 
 def _earlier(started: float, seconds: float | None, ends_at: float | None) -> float | None:

@@ -7,18 +7,18 @@ begin with an underscore; each is years old, and tests/transport/test_clients.py
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from llama_bedrock.transport.connection import Timeout, TransportSettings, missing_region
-from llama_bedrock.transport.error_mapping import CallContext, check_json
+from llama_bedrock.transport.connection import Timeout, TransportSettings, missing_region, without_password
+from llama_bedrock.transport.deadlines import bound_session
+from llama_bedrock.transport.error_mapping import CallContext, check_json, json_object
 from llama_bedrock.transport.retry import RetryPolicy
 from llama_bedrock.version import __version__
 
@@ -30,7 +30,6 @@ _MAX_SHARED = 64
 _lock = threading.RLock()
 _clients: OrderedDict[object, Any] = OrderedDict()
 _sessions: OrderedDict[object, Any] = OrderedDict()
-_bounds: ContextVar[tuple[float | None, float | None] | None] = ContextVar("_bounds", default=None)
 
 
 def boto_client(settings: TransportSettings, service: str = RUNTIME) -> Any:
@@ -113,20 +112,6 @@ def deadlines_of(settings: TransportSettings) -> Timeout:
     return timeout
 
 
-@contextmanager
-def bounded(connect: float | None, read: float | None) -> Iterator[None]:
-    """Bound connecting and the wait for the answer's head in the calls of this block, in seconds.
-
-    For the attempts of a call whose total time is nearly over. botocore asks for such a bound since 1.44;
-    with an older one, and with a client of the caller's own, the bounds are those the client was made with.
-    """
-    token = _bounds.set((connect, read))
-    try:
-        yield
-    finally:
-        _bounds.reset(token)
-
-
 def _make_client(settings: TransportSettings, service: str) -> Any:
     from botocore.config import Config
 
@@ -154,8 +139,9 @@ def _make_client(settings: TransportSettings, service: str) -> Any:
         if mapped is None:
             raise
         raise mapped from error
-    _bound_requests(client._endpoint.http_session)
-    client.meta.events.register(f"before-parse.{service}", _refuse_damaged_json)
+    bound_session(client._endpoint.http_session)
+    if "json" in client.meta.service_model.resolved_protocol:
+        client.meta.events.register(f"before-parse.{service}", _refuse_damaged_json)
     if token is not None:
         _refuse_plain_http(client.meta.endpoint_url)
         client.meta.events.register(f"before-sign.{service}", _BearerToken(token))
@@ -184,31 +170,21 @@ class _BearerToken:
         request.headers["Authorization"] = self._value
 
 
-def _bound_requests(http_session: Any) -> None:
-    default = getattr(http_session, "_get_request_timeout", None)
-
-    def request_timeout(request: Any) -> Any:
-        bounds = _bounds.get()
-        if bounds is None:
-            return default(request) if default is not None else None
-        from urllib3 import Timeout as SocketTimeouts
-
-        return SocketTimeouts(connect=bounds[0], read=bounds[1])
-
-    http_session._get_request_timeout = request_timeout
-
-
 def _refuse_damaged_json(response_dict: dict[str, Any], **_: Any) -> None:
-    """Stop botocore from reading a cut body as an answer without members."""
+    """Stop botocore from reading a cut body as an answer without members, or failing over an error's body."""
     body = response_dict["body"]
-    if isinstance(body, bytes) and response_dict["status_code"] < 300:
+    if not isinstance(body, bytes):
+        return
+    if response_dict["status_code"] < 300:
         check_json(body)
+    elif json_object(body) is None:  # botocore takes this for the message, but not where it is nested deeply
+        response_dict["body"] = json.dumps({"message": body[:500].decode("utf-8", "replace")}).encode()
 
 
 def _refuse_plain_http(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        raise ValueError(f"the API key would go to {url} unencrypted: use https")
+        raise ValueError(f"the API key would go to {without_password(url)} unencrypted: use https")
 
 
 def _config(settings: TransportSettings) -> Any:

@@ -114,6 +114,11 @@ class TransportSettings:
             raise ValueError(f"max_response_mb={self.max_response_mb}: megabytes greater than 0")
 
     @property
+    def max_response_bytes(self) -> float:
+        """`max_response_mb` in bytes."""
+        return self.max_response_mb * 1_000_000
+
+    @property
     def deadlines(self) -> Timeout:
         """The deadlines of a call, with the defaults filled in."""
         return Timeout.of(self.timeout)

@@ -28,6 +28,7 @@ from llama_bedrock.errors import (
     error_class,
 )
 from llama_bedrock.transport import hints
+from llama_bedrock.transport.connection import without_password
 
 # The wordings of an overflow: public error tables and issues, facts §3.5. Groups: requested tokens, limit.
 _OVERFLOW = tuple(
@@ -94,7 +95,7 @@ class CallContext:
             headers: HTTP headers, their names in lower case.
             body: The whole body.
         """
-        fields = _json_object(body)
+        fields = json_object(body) or {}
         code = headers.get("x-amzn-errortype") or fields.get("__type") or fields.get("code") or str(status)
         message = fields.pop("message", None) or fields.pop("Message", None)
         if message is None:
@@ -113,7 +114,7 @@ class CallContext:
         self, frame_headers: Mapping[str, Any], payload: bytes, headers: Mapping[str, str]
     ) -> BedrockResponseError:
         """Return the error for an exception or error frame inside a stream."""
-        fields = _json_object(payload)
+        fields = json_object(payload) or {}
         code = frame_headers.get(":exception-type") or frame_headers.get(":error-code") or "InternalFailure"
         message = fields.pop("message", None) or fields.pop("Message", None)
         message = message or frame_headers.get(":error-message") or fields.get("originalMessage") or ""
@@ -133,6 +134,8 @@ class CallContext:
             if getattr(error, "operation_name", self.operation) != self.operation:
                 return self.no_credentials(error)  # another operation of boto3's own, such as AssumeRole
             return self.from_response(response)
+        if isinstance(error, RecursionError):
+            return self.damaged("the answer cannot be read: its JSON is nested too deeply", {})
         if isinstance(error, DamagedAnswerError):
             return self.damaged(str(error), {})
         names = {cls.__name__ for cls in type(error).__mro__}
@@ -171,6 +174,15 @@ class CallContext:
             f"{self.operation}: {what}", request_id=headers.get("x-amzn-requestid"), **self._where()
         )
 
+    def too_long(self, max_response_mb: float) -> BedrockStreamError:
+        """Return the error for an answer longer than the caller takes."""
+        return BedrockStreamError(
+            f"{self.operation}: the answer is longer than max_response_mb={max_response_mb:g}",
+            hint="ask for fewer tokens (max_tokens), or raise max_response_mb",
+            is_retryable=False,
+            **self._where(),
+        )
+
     def broken_off(self, error: BaseException) -> BedrockStreamError:
         """Return the error for a connection lost in the middle of an answer."""
         return BedrockStreamError(
@@ -180,7 +192,7 @@ class CallContext:
 
     def _unreachable(self, error: BaseException) -> LlamaBedrockError:
         cause = _root(error)
-        target = self.endpoint_url or "the endpoint"
+        target = without_password(self.endpoint_url) if self.endpoint_url else "the endpoint"
         if isinstance(cause, socket.gaierror) or _any_named(error, "ClientConnectorDNSError"):
             text = f"cannot resolve the host of {target}"
             return self._build(BedrockConnectionError, text, hints.dns(self.region), is_retryable=False)
@@ -212,6 +224,8 @@ def check_json(body: bytes) -> None:
     if body:
         try:
             loads(body)
+        except RecursionError:
+            raise DamagedAnswerError("the answer cannot be read: its JSON is nested too deeply") from None
         except ValueError as error:
             raise DamagedAnswerError(f"the answer cannot be read: {error}") from None
 
@@ -254,12 +268,13 @@ def _overflow(message: str) -> tuple[int | None, int | None] | None:
     return None
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a body is, None where it is none."""
     try:
         value = loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

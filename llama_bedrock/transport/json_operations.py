@@ -11,6 +11,8 @@ from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport.error_mapping import CallContext, DamagedAnswerError, check_json
 from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder
 
+_DAMAGE = (EventStreamDecodeError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
 
 class JsonOperation:
     """One operation of a REST-JSON service.
@@ -84,7 +86,7 @@ class JsonOperation:
             parsed: dict[str, Any] = create_parser(self._protocol).parse(answer, self._model.output_shape)
         except DamagedAnswerError as error:
             raise context.damaged(str(error), headers) from error
-        except (ResponseParserError, ValueError) as error:
+        except (ResponseParserError, ValueError, RecursionError) as error:
             raise context.damaged(f"the answer cannot be read: {error}", headers) from error
         if self.stream_member is not None:
             parsed.pop(self.stream_member, None)
@@ -123,7 +125,7 @@ class EventParser:
                 event = self._parser.parse(answer, self._shape)
                 if event:
                     events.append(event)
-        except (EventStreamDecodeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except _DAMAGE as error:
             self._damaged(error)
         else:
             if self._decoder.failure is not None:

@@ -33,7 +33,15 @@ _METRIC_HEADERS = {
     "outputTokenCount": "x-amzn-bedrock-output-token-count",
     "invocationLatency": "x-amzn-bedrock-invocation-latency",
 }
-_DAMAGE = (EventStreamDecodeError, Base64Error, ValueError, TypeError, LookupError, AttributeError)
+_DAMAGE = (
+    EventStreamDecodeError,
+    Base64Error,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
 
 
 @dataclass(slots=True)
@@ -161,7 +169,7 @@ def parse_body(body: bytes, headers: Mapping[str, str], context: CallContext) ->
         text = tally.add(answer)
         if _METRICS not in answer:
             tally._add_extras(answer)
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise context.damaged(f"the answer cannot be read: {error}", headers) from error
     return tally.closing_chunk(text, headers)
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from llama_bedrock.errors import BedrockResponseError, BedrockTimeoutError, LlamaBedrockError
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.connection import Timeout, TransportSettings
+from llama_bedrock.transport.deadlines import ExchangeBounds, bounded
 from llama_bedrock.transport.error_mapping import CallContext, caller_mistake
 from llama_bedrock.transport.eventstream import encode_frame
 from llama_bedrock.transport.json_operations import JsonOperation
@@ -150,7 +151,9 @@ class SyncTransport:
             started = time.monotonic()
             response = self._call_boto(method, arguments, context, attempt)
             stream = response.pop(member)
-            return response, BodyReader(response, stream, context, self._timeout, started, attempt.ends_at)
+            return response, BodyReader(
+                response, stream, context, self._settings, self._timeout, started, attempt.ends_at
+            )
 
         (response, reader), slot = self._with_retries(client, context, send)
         try:
@@ -206,21 +209,37 @@ class SyncTransport:
     ) -> BodyReader:
         started = time.monotonic()
         response = self._call_boto(method, arguments, context, attempt)
-        return BodyReader(response, response["body"], context, self._timeout, started, attempt.ends_at)
+        return BodyReader(
+            response, response["body"], context, self._settings, self._timeout, started, attempt.ends_at
+        )
 
     def _call_boto(
         self, method: Callable[..., Any], arguments: dict[str, Any], context: CallContext, attempt: Attempt
     ) -> Any:
         timeout, ends_at = self._timeout, attempt.ends_at
         connect, first_token = timeout.connect, timeout.first_token
+        now = time.monotonic()
         if ends_at is not None:
-            left = max(0.001, ends_at - time.monotonic())
+            left = max(0.001, ends_at - now)
             connect, first_token = _shorter(connect, left), _shorter(first_token, left)
+        # The head must be there in time, and so must an answer that is no stream: not only each piece of it.
+        due = None if first_token is None else now + first_token
+        bounds = ExchangeBounds(connect, first_token, due, self._settings.max_response_bytes)
         try:
-            with clients.bounded(connect, first_token):
-                return method(**arguments)
+            with bounded(bounds):
+                response = method(**arguments)
+            if bounds.passed:  # http.client takes a connection shut between two headers for their end
+                for body in (value for value in response.values() if hasattr(value, "close")):
+                    body.close()
+                raise TimeoutError
+            return response
         except Exception as error:
-            mapped = context.from_exception(error) or caller_mistake(error)
+            if bounds.too_long:
+                raise context.too_long(self._settings.max_response_mb) from error
+            if bounds.passed:
+                mapped: Exception | None = context.timed_out("first_token")
+            else:
+                mapped = context.from_exception(error) or caller_mistake(error)
             if mapped is None or mapped is error:
                 raise
             if isinstance(mapped, BedrockTimeoutError) and not isinstance(mapped, BedrockResponseError):
@@ -276,6 +295,7 @@ class BodyReader:
         response: boto3's response.
         body: The member of it that is the body.
         context: Which call it is, for errors.
+        settings: How long an answer may be.
         timeout: The caller's deadlines.
         started: Monotonic time when the request was sent.
         ends_at: Monotonic time when the whole call must be over; None for no such deadline.
@@ -286,6 +306,7 @@ class BodyReader:
         response: dict[str, Any],
         body: Any,
         context: CallContext,
+        settings: TransportSettings,
         timeout: Timeout,
         started: float,
         ends_at: float | None,
@@ -296,14 +317,22 @@ class BodyReader:
         self._timeout = timeout
         self._ends_at = ends_at
         self._body = body
-        # urllib3's response, below botocore's EventStream or StreamingBody.
-        self._raw = getattr(self._body, "_raw_stream", None)
+        # urllib3's response, below botocore's own body. Not below a subclass: those of instrumentations have
+        # read the whole answer, and give it again through their API alone.
+        own = type(body).__module__.startswith("botocore.")
+        self._raw = getattr(body, "_raw_stream", None) if own else None
         self._socket = _socket_of(self._raw)
         self._pieces = self._iterate()
         self._waiting_since = started
         self._deadline = "first_token"
         self._limit = timeout.first_token
         self._socket_timeout: float | None = -1.0
+        self._max_mb = settings.max_response_mb
+        self._left = settings.max_response_bytes
+        due = None if self._limit is None else started + self._limit
+        self._bounds = self._keep_time(
+            ends_at if due is None else due if ends_at is None else min(due, ends_at)
+        )
 
     def read(self) -> bytes:
         """Return the next piece of the body as it came from the socket, empty at the end.
@@ -319,10 +348,17 @@ class BodyReader:
             raise
         except Exception as error:
             raise self._failed(error) from error
+        if self._bounds.passed:
+            raise self._late()
         if self._deadline != "idle":
             self._deadline, self._limit = "idle", self._timeout.idle
+            self._bounds.stop()
+            self._bounds = self._keep_time(self._ends_at)
         if self._ends_at is not None:
             self._check_total()
+        self._left -= len(piece)
+        if self._left < 0:
+            raise self._context.too_long(self._max_mb)
         return piece
 
     def read_all(self) -> bytes:
@@ -334,15 +370,27 @@ class BodyReader:
 
     def close(self) -> None:
         """Close the connection at once, unless the body was read to its end: then it is back in the pool."""
+        self._bounds.stop()
         self._pieces.close()
         self._body.close()
+
+    def _keep_time(self, ends_at: float | None) -> ExchangeBounds:
+        bounds = ExchangeBounds(None, None, ends_at, self._left)
+        bounds.watch(self._socket)
+        bounds.start()
+        return bounds
+
+    def _late(self) -> LlamaBedrockError:
+        self._check_total()
+        return self._context.timed_out(self._deadline, self._limit)
 
     def _iterate(self) -> Generator[bytes, None, None]:
         raw = self._raw
         if raw is None:
             return self._iterate_events()
         # In chunks `stream` gives what has come; else it would wait for a full buffer.
-        return raw.stream() if getattr(raw, "chunked", False) else self._iterate_unframed()
+        # The class's own: `bound_session` counts what botocore reads, here it is counted in `read`.
+        return type(raw).stream(raw) if getattr(raw, "chunked", False) else self._iterate_unframed()
 
     def _iterate_unframed(self) -> Generator[bytes, None, None]:
         raw: Any = self._raw
@@ -368,11 +416,12 @@ class BodyReader:
             raise self._context.timed_out("total", self._timeout.total)
 
     def _failed(self, error: Exception) -> LlamaBedrockError:
+        if self._bounds.passed:
+            return self._late()
         mapped = self._context.from_exception(error)
         if not isinstance(error, TimeoutError) and getattr(mapped, "deadline", None) is None:
             return self._context.broken_off(error)
-        self._check_total()
-        return self._context.timed_out(self._deadline, self._limit)
+        return self._late()
 
     def _iterate_events(self) -> Generator[bytes, None, None]:
         """Frame the events again that a wrapper of boto3's client has decoded; whole bodies pass as they

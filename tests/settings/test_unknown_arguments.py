@@ -30,7 +30,7 @@ def public_callables():
                 yield pytest.param(made, id=f"{name}.{public}")
 
 
-@pytest.mark.parametrize("made", public_callables())
+@pytest.mark.parametrize("made", list(public_callables()))
 def test_an_unknown_argument_is_refused_by_name(made):
     with pytest.raises(REFUSED, match="temprature"):
         made(temprature=0.1)
@@ -101,7 +101,7 @@ def test_an_unknown_attribute_is_refused_by_name(llm):
 
 
 @pytest.mark.parametrize("kind", [ChatLlamaBedrock, LlamaBedrock])
-@pytest.mark.parametrize(("name", "hint"), MODEL_HINTS.items())
+@pytest.mark.parametrize(("name", "hint"), list(MODEL_HINTS.items()))
 def test_names_of_other_libraries_are_known(kind, name, hint):
     with pytest.raises(ValueError, match=f"takes no '{name}': ") as error:
         kind(model=MODEL, **{name: "x"})

@@ -167,7 +167,7 @@ def test_no_fault_gives_the_answer_and_its_counts(
     assert last.stop_reason == "stop"
     assert last.prompt_tokens > 0
     assert last.output_tokens > 0
-    assert last.request_id
+    assert last.metadata["request_id"]
     assert [chunk.last for chunk in outcome.chunks[:-1]] == [False] * (len(outcome.chunks) - 1)
 
 

@@ -172,7 +172,6 @@ class And(Filter):
         return all(operand.matches(metadata) for operand in self.operands)
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"$and": […]}``."""
         return {"$and": [operand.to_dict() for operand in self.operands]}
 
 
@@ -191,7 +190,6 @@ class Or(Filter):
         return any(operand.matches(metadata) for operand in self.operands)
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"$or": […]}``."""
         return {"$or": [operand.to_dict() for operand in self.operands]}
 
 
@@ -206,11 +204,9 @@ class Not(Filter):
         object.__setattr__(self, "depth", _depth_of((self.operand,)))
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
-        """True if the operand does not match."""
         return not self.operand.matches(metadata)
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"$not": {…}}``."""
         return {"$not": self.operand.to_dict()}
 
 

@@ -79,7 +79,7 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
         scope: Literal["run", "thread"] = "run",
         exit_behavior: Literal["end", "error"] = "end",
     ) -> None:
-        """Make the guard.
+        """Set the bounds: at least one.
 
         Args:
             max_calls: Model calls.
@@ -143,7 +143,6 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ExtendedModelResponse[Any]:
-        """Count the call."""
         price = self._price_of(request.model)
         return _counted(request, handler(request), price)
 
@@ -152,7 +151,6 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ExtendedModelResponse[Any]:
-        """Count the call."""
         price = self._price_of(request.model)
         return _counted(request, await handler(request), price)
 

@@ -83,7 +83,7 @@ class ContextGuard(AgentMiddleware[ContextState, Any, Any]):
         summary_model: BaseChatModel | None = None,
         count_tokens: Callable[[str], int] = estimate_tokens,
     ) -> None:
-        """Make the guard.
+        """Set the window, or leave it to the model's.
 
         Args:
             max_tokens: Most tokens of a request; None for ``fraction`` of the model's window, less its

@@ -31,7 +31,7 @@ class InvalidCallGuard(AgentMiddleware[AgentState[Any], Any, Any]):
     """
 
     def __init__(self, max_repairs: int = 2) -> None:
-        """Make the guard.
+        """Set how often a call may be written again.
 
         Args:
             max_repairs: How often in a row the model is asked to write an unreadable call again, at least 0.

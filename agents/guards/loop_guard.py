@@ -55,7 +55,7 @@ class LoopGuard(AgentMiddleware[AgentState[Any], Any, Any]):
     def __init__(
         self, max_repeats: int = 3, *, final_answer: bool = True, may_repeat: Collection[str] = ()
     ) -> None:
-        """Make the guard.
+        """Set how many repeats are too many, and what ends the run.
 
         Args:
             max_repeats: The repeat with which the run ends, at least 1.

@@ -37,7 +37,7 @@ class ToolResultGuard(AgentMiddleware[AgentState[Any], Any, Any]):
         trusted: Collection[str] = (),
         count_tokens: Callable[[str], int] = estimate_tokens,
     ) -> None:
-        """Make the guard.
+        """Set how long a result may be, and which tools are trusted.
 
         Args:
             max_tokens: Most tokens of one result, at least 50.
@@ -59,13 +59,11 @@ class ToolResultGuard(AgentMiddleware[AgentState[Any], Any, Any]):
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolResult]
     ) -> ToolResult:
-        """Run the tool and guard its result."""
         return self._guard_result(handler(request))
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolResult]]
     ) -> ToolResult:
-        """Run the tool and guard its result."""
         return self._guard_result(await handler(request))
 
     def _guard_result(self, result: ToolResult) -> ToolResult:

@@ -31,7 +31,6 @@ into the prompt.
 
 
 def models_page() -> str:
-    """The whole page."""
     parts = [
         _INTRODUCTION,
         "## Overview\n",

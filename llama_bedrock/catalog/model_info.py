@@ -129,7 +129,6 @@ class ModelInfo:
 
     @property
     def accepts_images(self) -> bool:
-        """True if the model reads images."""
         return "image" in self.input_modalities
 
     @property

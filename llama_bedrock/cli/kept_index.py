@@ -61,7 +61,6 @@ class OpenIndex:
 
     @property
     def files(self) -> int:
-        """Number of files."""
         return sum(report.added + report.changed + report.unchanged for report in self.reports)
 
     @property

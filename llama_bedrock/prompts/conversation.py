@@ -79,7 +79,6 @@ class Turn:
 
     @property
     def images(self) -> tuple[ImagePart, ...]:
-        """The images, in order."""
         return tuple(part for part in self.parts if isinstance(part, ImagePart))
 
 
@@ -91,7 +90,6 @@ class Conversation:
 
     @property
     def images(self) -> tuple[ImagePart, ...]:
-        """All images, in order."""
         return tuple(image for turn in self.turns for image in turn.images)
 
 

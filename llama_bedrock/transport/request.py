@@ -67,7 +67,6 @@ class InvokeRequest:
 
     @property
     def method(self) -> str:
-        """HTTP method."""
         return "POST"
 
     def path(self, stream: bool = False) -> str:

@@ -190,7 +190,6 @@ class _Run:
     embedded: int = 0
 
     def run(self) -> IndexReport:
-        """Do it."""
         started = time.perf_counter()
         root = os.path.abspath(self.path)
         before, strays = self._before(root)

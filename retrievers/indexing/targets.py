@@ -262,7 +262,6 @@ class FAISSTarget:
         return {str(document.id): document for document in self._store.get_by_ids(ids)}
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete chunks."""
         if ids:
             self._store.delete(list(ids))
 
@@ -334,7 +333,6 @@ class ForeignTarget:
 
     @property
     def is_atomic(self) -> bool:
-        """No."""
         return False
 
     @property
@@ -365,7 +363,6 @@ class ForeignTarget:
         return len(documents)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Delete chunks."""
         if ids:
             self._store.delete(list(ids))
 

@@ -170,7 +170,6 @@ class _Plan:
     pages: int = 0
 
     def first_request(self, region: str) -> dict[str, Any]:
-        """Arguments of the first request."""
         return {**self.request, "retrievalConfiguration": self.search.configuration(region)}
 
     def take(self, response: Mapping[str, Any], arguments: dict[str, Any]) -> dict[str, Any] | None:

@@ -321,7 +321,6 @@ class Transaction:
         self._connection.executemany("DELETE FROM documents WHERE key = ?", ((key,) for key in keys))
 
     def delete_all(self) -> None:
-        """Delete everything."""
         for table in ("documents", "fields", "field_names"):
             self._connection.execute(f"DELETE FROM {table}")
 

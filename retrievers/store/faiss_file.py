@@ -41,7 +41,6 @@ class _Reader:
         return np.frombuffer(self._bytes, kind, count, self._at - size)
 
     def number(self, kind: str) -> Any:
-        """The next number."""
         return self.take(kind)[0].item()
 
     def vector(self, kind: str, count: int | None = None) -> Any:

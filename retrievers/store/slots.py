@@ -29,7 +29,6 @@ class SlotTable:
 
     @property
     def keys(self) -> Slots:
-        """The keys of all slots."""
         return self._keys[: self.count]
 
     @property

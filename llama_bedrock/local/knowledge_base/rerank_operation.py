@@ -25,7 +25,6 @@ _SATURATION = 1.2
 
 
 async def rerank(call: Call) -> web.StreamResponse:
-    """Serve ``Rerank``."""
     with shapes_checked():
         query = _query(call.body.get("queries"))
         sources = call.body.get("sources")

@@ -51,7 +51,6 @@ class SearchPlan:
 
 
 async def retrieve(call: Call) -> web.StreamResponse:
-    """Serve ``Retrieve``."""
     base = find_knowledge_base(call.state, call.resource)
     with shapes_checked():
         query = _query(call.body.get("retrievalQuery"))

@@ -38,7 +38,6 @@ class BodyWriter:
         await self._response.write(frame)
 
     async def finish(self) -> None:
-        """End the body."""
         await self._response.write_eof()
 
 

@@ -530,7 +530,6 @@ class CallFinder:
         return (yield from self._source.ahead((yield from self._source.solid(length)))) in ("", "<")
 
     def _read_function(self, tag: str = FUNCTION_TAG) -> Reading[None]:
-        """Read ``<function=…``."""
         source, place = self._source, self._place()
         following = yield from source.ahead(len(tag))
         if following not in ("=", "/", ":", "(", " ") or (

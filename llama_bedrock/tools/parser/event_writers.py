@@ -150,7 +150,6 @@ class CallWriter:
         self._next = self._first
 
     def start(self, name: str) -> None:
-        """Begin a call."""
         known = self.resolve(name)
         spec = self.specs[known] if known is not None else None
         self._call = _OpenCall(known or name, spec, self._next, self._new_id())

@@ -3,8 +3,6 @@
 A system is named in SYSTEMS and imports only its own package, so it can run in an interpreter of its own.
 """
 
-# ruff: noqa: D102 - the calls are described once, in System
-
 from __future__ import annotations
 
 from pathlib import Path

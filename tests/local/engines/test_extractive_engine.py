@@ -6,13 +6,15 @@ import base64
 import io
 import json
 
+import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from PIL import Image
 
-from llama_bedrock.local.engines.extractive import ExtractiveEngine
+from llama_bedrock.local.engines.extractive import WHO_I_AM, ExtractiveEngine, fill, plan_calls
 from llama_bedrock.local.engines.interface import Engine, EngineRequest
-from llama_bedrock.local.engines.replies import WHO_I_AM
 from llama_bedrock.prompts.conversation import build_conversation
 from llama_bedrock.prompts.passages import (
     NO_ANSWER,
@@ -101,7 +103,7 @@ def test_lists_and_code_keep_their_lines():
         ask([question("What can I claim?", passages)])
         == "You can claim: [1]\n- train tickets [1]\n- hotels [1]"
     )
-    assert "```\nmake run\n```\n[2]" in ask([question("What is the command to run it?", passages)])
+    assert "```\nmake run\n```\n[2]" in ask([question("How do I run it?", passages)])
 
 
 @pytest.mark.parametrize("prompt_format", [*FORMATS, "llama2"])
@@ -173,43 +175,26 @@ def test_it_answers_from_results_and_does_not_call_again():
     assert ask([*messages, ToolMessage("It is sunny.", tool_call_id="1")], tools=TOOLS) == "It is sunny."
     failed = ToolMessage("no such city", tool_call_id="1", status="error")
     assert ask([*messages, failed], tools=TOOLS) == "Error from get_weather: no such city"
-    data = ToolMessage('{"temperature": 21, "unit": "C"}', tool_call_id="1")
-    assert ask([*messages, data], tools=TOOLS) == "temperature: 21, unit: C"
+    assert ask([*messages, ToolMessage("word " * 200, tool_call_id="1")], tools=TOOLS).endswith(" …")
 
 
-def test_several_results_are_told_apart():
+def test_several_results_are_told_in_their_order():
     cities = [{"name": "get_weather", "args": {"location": city}, "id": city} for city in ("Paris", "Oslo")]
     messages = [
-        HumanMessage("What is the weather in Paris and Oslo?"),
+        HumanMessage("What is the weather in Paris?"),
         AIMessage("", tool_calls=cities),
         ToolMessage("rain", tool_call_id="Oslo"),
         ToolMessage("sun", tool_call_id="Paris"),
     ]
-    assert (
-        ask(messages, tools=TOOLS)
-        == '- get_weather(location="Paris"): sun\n- get_weather(location="Oslo"): rain'
-    )
+    assert ask(messages, tools=TOOLS) == "sun\nrain"
 
 
 def test_passages_that_a_tool_returned_are_cited():
-    search = spec("search_documents", "Search the documents.", query={"type": "string"})
     asked = HumanMessage("How long is parental leave?")
-    assert ask([asked], tools=[search]) == '[search_documents(query="How long is parental leave?")]'
+    assert ask([asked], tools=[SEARCH]) == '[search_documents(query="How long is parental leave?")]'
     call = AIMessage("", tool_calls=[{"name": "search_documents", "args": {"query": asked.text}, "id": "1"}])
     found = ToolMessage(format_passages(PASSAGES, "7f3a9c21d4e8"), tool_call_id="1")
-    assert ask([asked, call, found], tools=[search]) == "Parental leave lasts 16 weeks. [1]"
-
-
-def test_an_elliptical_request_calls_the_tool_again():
-    call = {"name": "get_weather", "args": {"location": "Paris"}, "id": "1"}
-    messages = [
-        HumanMessage("What is the weather in Paris?"),
-        AIMessage("", tool_calls=[call]),
-        ToolMessage("sunny", tool_call_id="1"),
-        AIMessage("It is sunny."),
-        HumanMessage("And in Oslo?"),
-    ]
-    assert calls(ask(messages, tools=TOOLS)) == [("get_weather", {"location": "Oslo"})]
+    assert ask([asked, call, found], tools=[SEARCH]) == "Parental leave lasts 16 weeks. [1]"
 
 
 SCHEMA = {
@@ -239,7 +224,7 @@ def test_tools_come_before_the_json_answer_and_their_results_go_into_it():
     form = "Answer with one JSON object that follows this JSON schema:\n" + json.dumps(
         {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]}
     )
-    messages = [SystemMessage(form), HumanMessage("What is seventeen plus 25? Add 17 and 25.")]
+    messages = [SystemMessage(form), HumanMessage("Add 17 and 25.")]
     assert calls(ask(messages, tools=TOOLS))[-1] == ("add", {"a": 17, "b": 25})
     call = {"name": "add", "args": {"a": 17, "b": 25}, "id": "1"}
     done = [
@@ -287,3 +272,96 @@ def test_any_prompt_is_answered(prompt):
 def test_text_in_a_passage_that_looks_like_tools_offers_none():
     trap = [Passage(1, f"Tools:\n{json.dumps([ADD.definition()])}\nAdd 3 and 4.", "a.md")]
     assert "[add(" not in ask([question("What does the text say about tools?", trap)])
+
+
+def tool_calls(request, *tools):
+    return [(call.name, call.args) for call in plan_calls(request, tools)]
+
+
+SEARCH = spec("search_documents", "Search the documents.", query={"type": "string"})
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ("What is the weather in San Francisco, CA?", [("get_weather", {"location": "San Francisco, CA"})]),
+        ("What is 3 + 4?", [("add", {"a": 3, "b": 4})]),
+        ("Use add with a = 2 and b = 3.", [("add", {"a": 2, "b": 3})]),
+        ("How long is parental leave?", [("search_documents", {"query": "How long is parental leave?"})]),
+        ("Hello!", []),
+        ("Who are you?", []),
+    ],
+)
+def test_the_obvious_call_is_made(request_, expected):
+    assert tool_calls(request_, WEATHER, ADD, SEARCH) == expected
+
+
+@pytest.mark.parametrize("request_", ["Tell me a joke", "Who won the world cup in 2010?", "Write a poem"])
+def test_where_no_tool_fits_none_is_called(request_):
+    assert tool_calls(request_, WEATHER, ADD) == []
+
+
+TEXT, WHOLE, NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
+
+
+def form(required=None, **properties):
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties) if required is None else required,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "text", "value"),
+    [
+        (form(name=TEXT, age=WHOLE), "Anna is 31 years old.", {"name": "Anna", "age": 31}),
+        (form(name=TEXT, age=WHOLE), "name: Bob Lee, age: 7", {"name": "Bob Lee", "age": 7}),
+        (form(hobbies={"type": "array", "items": TEXT}), "hobbies: chess and tennis", {"hobbies": ["chess", "tennis"]}),
+        (form(values={"type": "array", "items": WHOLE}), "Sort 3, 1 and 2", {"values": [3, 1, 2]}),
+        (form(unit={"enum": ["celsius", "fahrenheit"]}), "How warm, in fahrenheit?", {"unit": "fahrenheit"}),
+        (form(urgent={"type": "boolean"}), "It is not urgent.", {"urgent": False}),
+        (form(to=TEXT, text=TEXT), 'Mail "see you" to bob@x.org', {"to": "bob@x.org", "text": "see you"}),
+        (form(day=TEXT, seats=WHOLE), "2 seats on March 3, 2025", {"day": "March 3, 2025", "seats": 2}),
+        (form(stars={**WHOLE, "maximum": 5}, pages=WHOLE), "300 pages, 4 stars", {"stars": 4, "pages": 300}),
+        (form(["a"], a=WHOLE, b=WHOLE), "take 3", {"a": 3}),
+        (form(n={**WHOLE, "default": 5}), "nothing", {"n": 5}),
+        ({**form(person={"$ref": "#/$defs/P"}), "$defs": {"P": form(name=TEXT, height=NUMBER)}},
+         "Anna is 1.72 meters tall.", {"person": {"name": "Anna", "height": 1.72}}),
+    ],
+)  # fmt: skip
+def test_fields_take_the_values_that_fit_them(fields, text, value):
+    assert fill(fields, text) == (value, [])
+
+
+def test_required_fields_without_a_value_are_named():
+    value, missing = fill(form(location=TEXT, days=WHOLE), "what is the weather?")
+    assert sorted(missing) == ["days", "location"]
+    assert set(value) == {"location", "days"}
+
+
+_LEAVES = [TEXT, WHOLE, NUMBER, {"type": "boolean"}, {"enum": ["a", "b"]}, {"type": "null"}, {"const": 1}]
+SCHEMAS = st.recursive(
+    st.sampled_from([*_LEAVES, {"type": "string", "maxLength": 3}, {"type": "array", "items": TEXT}]),
+    lambda inner: (
+        st.dictionaries(st.sampled_from(["name", "city", "n", "body", "when"]), inner, max_size=3).map(
+            lambda fields: form(**fields)
+        )
+        | st.lists(inner, min_size=1, max_size=2).map(lambda options: {"anyOf": options})
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    fields=st.dictionaries(st.sampled_from(["a", "city", "query", "items"]), SCHEMAS, max_size=4),
+    text=st.text(max_size=80),
+)
+@settings(deadline=None)
+def test_any_schema_filled_from_any_text_is_valid(fields, text):
+    jsonschema.validate(fill(form(**fields), text)[0], form(**fields))
+
+
+def test_a_schema_that_refers_to_itself_ends():
+    tree = {"$ref": "#/$defs/T", "$defs": {"T": form(name=TEXT, child={"$ref": "#/$defs/T"})}}
+    assert fill(tree, "Anna")[0]["name"] == "Anna"

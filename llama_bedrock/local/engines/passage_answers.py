@@ -1,0 +1,233 @@
+"""Answers out of passages: the sentences that fit a question best, each with its mark; or that there is none.
+
+Nothing is generated. BM25 ranks the sentences, list items, table rows and blocks of code of all passages,
+their headings and neighbours with them. The passage that covers most of the question comes first; sentences
+are taken out of it, and out of those about as good, until the length of an answer is reached. The numbers
+were set on every second question of cookbook-docs and checked on the others.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Literal
+
+from llama_bedrock._extras import require
+from llama_bedrock.local.engines.extractive import forms
+from llama_bedrock.prompts.passages import NO_ANSWER, Passage
+from llama_bedrock.text import sentences, words
+
+bm25s = require("bm25s", extra="local")
+
+_OWN_WEIGHT = (
+    2  # times that a unit's own words count; those of its heading and of the units beside it count once
+)
+_RANK_PRIOR = (0.15, 0.1, 0.05)  # the retriever knows more than the words
+_NAME_WEIGHT = 1.5  # of names and numbers; other words of a question weigh 1
+_NEEDED = 0.5  # share of the question that a passage must cover
+_SECOND = 0.85  # share of the best passage's score that another one needs to be used, too
+# Words of an answer; share of the best score that is worth saying; bonus beside what is said.
+_LONG_ANSWER = (110, 0.3, 0.6)
+_SHORT_ANSWER = (50, 0.75, 0.1)  # where one fact is asked for
+_SHORT_QUESTION = 14  # words
+_LIST_ITEMS = 12  # that follow a sentence with a colon
+_ONE_FACT = re.compile(
+    r"\s*(?:how (?:many|much|long|often|old|big|large|high|far)|when|who|where|(?:in )?wh(?:at|ich) "
+    r"(?:year|date|day|city|region))\b",
+    re.IGNORECASE,
+)
+_NAMES = re.compile(r"(?<!^)\b[A-Z][\w-]*|\b\w*\d[\w.]*|\b\w+_\w+")
+_FENCE = re.compile(r"\s*(?:```|~~~)")
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)\s*#*\s*\Z")
+_RULE = re.compile(r"\s*([=\-~^\"'`*+#])\1{2,}\s*\Z|[\s|:\-+=]+\Z")
+_ITEM = re.compile(r"\s*(?:[-*+•‣◦·]|\(?\d{1,3}[.)]|[a-zA-Z][.)])\s+(?=\S)")
+_ROW = re.compile(r"\s*\|.*\|")
+_STARTS = (_FENCE, _HEADING, _RULE, _ITEM, _ROW)
+_BROKEN_LINE = 60  # characters; a shorter line that is followed by a capital was ended on purpose
+_LISTED = ("item", "row", "code")
+_MARK = re.compile(r"\s?\[\d+(?:,\s*\d+)*\]")
+
+
+@dataclass(slots=True)
+class Unit:
+    """A piece of a passage that can be quoted."""
+
+    text: str  # as it stands there, white space as single spaces (code: unchanged)
+    kind: Literal["prose", "item", "row", "code", "heading"]
+    heading: str  # the title of the passage and the nearest heading; for a row also the names of its columns
+    block: int  # number of the paragraph, list, table or code block it belongs to
+    number: int  # of the passage
+
+
+def answer_from_passages(question: str, passages: Sequence[Passage]) -> str:
+    """An answer with citation marks; NO_ANSWER where the passages hold none.
+
+    Sentences run on, list items and table rows have a line each, code is a fenced block.
+    """
+    text = ""
+    for unit in find_answer(question, passages):
+        mark = f"[{unit.number}]"
+        if unit.kind == "code":
+            text += f"{chr(10) if text else ''}```\n{unit.text}\n```\n{mark}\n"
+            continue
+        is_line = unit.kind in ("item", "row")
+        separator = "" if not text or text.endswith("\n") else "\n" if is_line else " "
+        text += f"{separator}{_MARK.sub('', unit.text).strip()} {mark}" + ("\n" if is_line else "")
+    return text.strip() or NO_ANSWER
+
+
+def find_answer(question: str, passages: Sequence[Passage]) -> list[Unit]:
+    """The units that answer a question, in reading order; none where the passages do not hold the answer."""
+    asked = dict.fromkeys(forms(question) or [word.form for word in words(question)], 1.0)
+    asked.update((form, _NAME_WEIGHT) for form in forms(" ".join(_NAMES.findall(question))) if form in asked)
+    places: dict[int, range] = {}
+    units: list[Unit] = []
+    for passage in sorted(passages, key=lambda passage: passage.number):
+        found = [unit for unit in split_units(passage) if question.strip() not in unit.text]
+        places[passage.number] = range(len(units), len(units) + len(found))
+        units += found
+    own = [forms(unit.text) for unit in units]
+    if not asked or not any(own):
+        return []
+    scores = _bm25(list(asked), units, own)
+    coverage = {
+        number: _covered(asked, [forms(units[place[0]].heading), *(own[at] for at in place)])
+        for number, place in places.items()
+        if place
+    }
+    needed = _NEEDED + 0.3 * math.exp(-(len(asked) - 1) / 2.5)  # more of a short question must be there
+    if max(coverage.values()) < needed:
+        return []
+    priors = dict(zip(places, _RANK_PRIOR, strict=False))
+    ranked = {
+        number: covered
+        + priors.get(number, 0)
+        + max(scores[at] for at in places[number]) / (max(scores) or 1.0)
+        for number, covered in coverage.items()
+    }
+    used = [number for number, score in ranked.items() if score >= _SECOND * max(ranked.values())]
+    worth = {at: scores[at] * _quality(units[at]) for number in used for at in places[number]}
+    return [units[at] for at in sorted(_chosen(question, units, worth))]
+
+
+def _bm25(asked: list[str], units: Sequence[Unit], own: Sequence[list[str]]) -> list[float]:
+    """The score of each unit."""
+    headings = {unit.heading: forms(unit.heading) for unit in units}
+    documents = []
+    for at, unit in enumerate(units):
+        beside = [n for n in (at - 1, at + 1) if 0 <= n < len(units) and units[n].number == unit.number]
+        near = [form for n in beside for form in set(own[n])]
+        documents.append(own[at] * _OWN_WEIGHT + headings[unit.heading] + near)
+    index = bm25s.BM25(k1=1.2, b=0.5)
+    index.index(documents, show_progress=False)
+    known = [form for form in asked if form in index.vocab_dict]
+    return [float(score) for score in index.get_scores(known)] if known else [0.0] * len(units)
+
+
+def _covered(asked: dict[str, float], parts: Iterable[Iterable[str]]) -> float:
+    """Share of the question's words, by weight, that some texts hold together."""
+    there = frozenset().union(*parts)
+    return sum(weight for form, weight in asked.items() if form in there) / sum(asked.values())
+
+
+def _quality(unit: Unit) -> float:
+    """What the shape of a unit says about its worth as an answer."""
+    if unit.kind == "heading":
+        return 0.2
+    if unit.text.endswith("?") or (unit.kind == "row" and unit.heading.endswith(unit.text)):
+        return 0.3  # a question, or the names of the columns
+    return 0.5 if unit.kind == "code" else 1.0
+
+
+def _chosen(question: str, units: Sequence[Unit], worth: dict[int, float]) -> set[int]:
+    """The best unit, then those near it in worth, up to the length of an answer.
+
+    A unit beside a chosen one is worth more; what introduces a list brings the list along, a row its columns.
+    """
+    is_short = _ONE_FACT.match(question) and len(question.split()) <= _SHORT_QUESTION
+    longest, share, neighbour = _SHORT_ANSWER if is_short else _LONG_ANSWER
+    left, top = dict(worth), max(worth.values())
+    chosen: set[int] = set()
+    length = 0
+
+    def value(at: int) -> float:
+        is_text = units[at].kind == "code" or (units[at].kind == "prose" and len(units[at].text.split()) > 3)
+        goes_on = is_text and not chosen.isdisjoint((at - 1, at + 1))
+        return left[at] + (neighbour * top if goes_on else 0.0)
+
+    while left and length < longest:
+        at = max(left, key=value)
+        if chosen and value(at) < share * top:
+            break
+        del left[at]
+        size = len(units[at].text.split())
+        if chosen and length + size > longest:
+            continue
+        chosen.add(at)
+        length += size
+        for item in _introduced(units, at):
+            if item in left and length <= longest + 40:
+                chosen.add(item)
+                del left[item]
+                length += len(units[item].text.split())
+    for row in [units[at] for at in chosen if units[at].kind == "row"]:
+        chosen.add(next(n for n in worth if (units[n].number, units[n].block) == (row.number, row.block)))
+    return chosen
+
+
+def _introduced(units: Sequence[Unit], at: int) -> range:
+    """The places of the list, table or code that a unit ending in a colon introduces."""
+    following = units[at + 1 : at + 1 + _LIST_ITEMS] if units[at].text.endswith(":") else ()
+    items = takewhile(lambda unit: unit.number == units[at].number and unit.kind in _LISTED, following)
+    return range(at + 1, at + 1 + len(list(items)))
+
+
+def split_units(passage: Passage) -> list[Unit]:
+    """Cut a passage into what an answer can be made of.
+
+    Works on plain text, Markdown and reStructuredText, and on text extracted from HTML and PDF, whose lines
+    may be broken anywhere.
+    """
+    units: list[Unit] = []
+    title = passage.title or ""
+    heading = title
+    columns = ""
+    block = at = 0
+    lines = passage.text.split("\n")
+    while at < len(lines):
+        line = lines[at]
+        end = at + 1
+        marked = _HEADING.match(line)
+        if _FENCE.match(line):
+            end = next((n for n in range(at + 1, len(lines)) if _FENCE.match(lines[n])), len(lines))
+            code = "\n".join(lines[at + 1 : end]).strip("\n")
+            if code.strip():
+                units.append(Unit(code, "code", heading, block, passage.number))
+            end += 1
+            block += 1
+        elif not line.strip():
+            block, columns = block + 1, ""
+        elif _RULE.match(line):
+            pass
+        elif marked:
+            heading = f"{title} {marked[1]}"
+            units.append(Unit(marked[1], "heading", heading, block, passage.number))
+            block += 1
+        elif _ROW.match(line):
+            row = " ".join(line.split())
+            columns = columns or row
+            units.append(Unit(row, "row", f"{heading} {columns}", block, passage.number))
+        else:
+            # Lines that were one paragraph before they were broken; a short one was ended on purpose.
+            while end < len(lines) and lines[end].strip() and not any(s.match(lines[end]) for s in _STARTS):
+                if not lines[end].lstrip()[:1].islower() and len(lines[end - 1]) < _BROKEN_LINE:
+                    break
+                end += 1
+            kind: Literal["item", "prose"] = "item" if _ITEM.match(line) else "prose"
+            text = " ".join(" ".join(lines[at:end]).split())
+            units += [Unit(text[a:b], kind, heading, block, passage.number) for a, b in sentences(text)]
+        at = end
+    return units

@@ -318,7 +318,7 @@ TEXTS = [
 
 INVALID = [
     # no literals, of a tool that was not offered
-    ("[unknown(x), add(a=1, b=2)]", "stop", [], ["unknown"]),
+    ("[unknown(x), add(a=1, b=2)]", "stop", [SUM], ["unknown"]),
     ("[add(a, b)]", "stop", [], ["add"]),
     # what Python would not take either
     ("[add(a=1,000, b=2)]", "stop", [], ["add"]),
@@ -489,7 +489,7 @@ def test_a_forced_call_is_never_missed_in_silence(prefix, text):
         assert not summed.text
         for event in events:  # what began the turn is not lost, nor is what followed
             if isinstance(event, InvalidCall) and not event.announced:
-                assert event.raw.startswith(prefix) or event.raw == text
+                assert event.raw.startswith((prefix, prefix[1:])) or event.raw == text
         for pieces in splits(text):
             assert read(pieces, prefix=prefix, stop=stop) == summed
 

@@ -25,12 +25,16 @@ from llama_bedrock.tools.parser.pythonic_calls import (
     read_bare_name,
     read_call_list,
     read_calls,
+    read_name,
     skip_list,
     wrapper_length,
 )
 from llama_bedrock.tools.parser.source import Cut, Reading, Source, Unreadable, skip_space
 
 _STRAY = frozenset(")]}>\"'\u200b\ufeff")
+_STRAY_ENDS = frozenset(")]};,")
+_JOINERS = frozenset({"and", "then"})
+_LONGEST_JOINER = 24
 _CALL_OBJECT = re.compile(
     r"""["\[{\s]*\\?["']?(?:type\\?["']\s*:\s*\\?["']function\\?["']|"""
     r"""(?:name|function|tool|tool_name)\\?["']?\s*[:,=]\s*\\?["']?([\w$.\-/]+)(\Z)?)"""
@@ -96,10 +100,13 @@ class GroupReader:
         whole = python and not bare and place is Position.START
         try:
             ends = yield from reading
-        except NotACall:
+        except NotACall as error:
             if self._writer.certain or (self._forced and self.prefix):
-                yield from self._broken(Unreadable("something else stands among calls"), place, python=python)
-            elif not whole or not (yield from self._report_list("the arguments must be literals")):
+                fault = Unreadable(str(error) or "something else stands among calls")
+                yield from self._broken(fault, place, python=python)
+            elif self._source.cut and self._text.after_call and self._only_opened():
+                yield from self._broken(Cut("it does not end"), place, python=python)
+            elif not whole or not (yield from self._report_list(str(error) or "an argument is no literal")):
                 self.reject()
         except Unreadable as error:
             if self._is_call(error, place) or not whole or not (yield from self._report_list(error.error)):
@@ -111,6 +118,10 @@ class GroupReader:
                 yield from self.accept()
             else:
                 self.reject()
+
+    def _only_opened(self) -> bool:
+        """Tell whether nothing but opening brackets was read, to the end of the text."""
+        return self._source.pos >= len(self._source.text) and not self._source.raw().strip("[{ \n")
 
     def _report_list(self, error: str) -> Reading[bool]:
         """Report a list that is all of the answer and made of calls, though none that can be run."""
@@ -132,6 +143,11 @@ class GroupReader:
 
     def _accepts(self, place: Position, *, python: bool, bare: bool, alone: bool) -> Reading[bool]:
         """Decide on a group that reads like calls but may be text."""
+        if python and self._writer.failed and not self._writer.ended and not self._writer.identified:
+            # Names with words in brackets, like signatures: calls only where they are all of the answer.
+            if place is not Position.START or self._text.after_call:
+                return place is Position.START
+            return (yield from self._source.ahead((yield from self._source.solid()))) in ("", "<")
         if alone or (bare and (place is not Position.START or self._writer.unknown)):
             at = yield from self._source.solid()
             if alone and (yield from self._source.ahead(at)) == ")":
@@ -139,7 +155,10 @@ class GroupReader:
             return (yield from self._source.ahead(at)) in ("", "<")
         if self._writer.unknown and place is not Position.START:
             return False
-        if not python or bare or (yield from self.line_ends(0)):
+        at = 0
+        while at < _MAX_CLOSERS and (yield from self._source.ahead(at)) in _STRAY_ENDS:
+            at += 1
+        if not python or bare or (yield from self.line_ends(at)) or (yield from self.joiner(at)):
             return True
         following = yield from self._source.ahead((yield from self._source.solid(limit=16)))
         return place is Position.INLINE and following.isupper()  # a new sentence, not one about the call
@@ -153,6 +172,23 @@ class GroupReader:
             if not char:
                 return True
         return char in "\n;<`"
+
+    def joiner(self, at: int) -> Reading[int]:
+        """Return how far ahead the words end that join two calls, 0 if no such words and no call follow."""
+        start = at = yield from self._source.solid(at, limit=8)
+        while at - start < _LONGEST_JOINER:
+            end = at
+            while (yield from self._source.ahead(end)).isalpha() and end - at < 5:
+                end += 1
+            char = yield from self._source.ahead(end)
+            if self._source.text[self._source.pos + at : self._source.pos + end].lower() not in _JOINERS:
+                break
+            end += char == ","
+            at = yield from self._source.solid(end, limit=8)
+        if at == start:
+            return 0
+        opens = (yield from self._source.ahead(at)) in ("[", "{") or (yield from names_call(self._source, at))
+        return at if opens else 0
 
     def accept(self) -> Reading[None]:
         """Let the calls go out, and drop closers that are too many."""
@@ -210,7 +246,7 @@ class GroupReader:
             return True
         if writer.identified:
             return place is Position.START or cut
-        if place is Position.INLINE or writer.any_name:
+        if writer.any_name or (place is Position.INLINE and not cut):
             return False
         name = writer.name or error.name
         if name is not None and writer.knows(name):
@@ -299,8 +335,11 @@ class CallFinder:
                 yield from self._read_quoted_object()
             elif char == "`" and not self._text.nesting:
                 yield from self._read_backticks()
-            elif self._text.after_call and char in ";,":
+            elif self._text.after_call and char in _STRAY_ENDS:
                 source.pos += 1
+            elif self._text.after_call and char in "aAtT" and (end := (yield from self._groups.joiner(0))):
+                self._text.hold(source.text[source.pos : source.pos + end])
+                source.pos += end
             elif self._text.after_call and (yield from source.starts_with(self._markers.own_role)):
                 self._groups.stopped = True
             elif self._text.line_start and not self._text.nesting and (yield from self._read_bare(char)):
@@ -471,6 +510,8 @@ class CallFinder:
         if not length:
             wrapper = 0
             length = yield from read_bare_name(source, self._writer, announced=announced)
+        if not length and self._text.after_call and (yield from self._read_cut_name()):
+            return True
         if not length or (place is Position.LINE and is_example(self._text.lead, inline=False)):
             return False
         source.mark()
@@ -478,6 +519,19 @@ class CallFinder:
         source.pos += wrapper
         reading = read_calls(source, self._writer, length)
         yield from self._groups.read(reading, place, python=True, bare=True, alone=wrapper > 0)
+        return True
+
+    def _read_cut_name(self) -> Reading[bool]:
+        """Report the name of a tool that the answer breaks off in, after other calls."""
+        source = self._source
+        name = yield from read_name(source)
+        if not source.cut or source.pos + len(name) < len(source.text) or not self._writer.may_begin(name):
+            return False
+        source.mark()
+        source.pos += len(name)
+        self._writer.begin_group(eager=False)
+        self._writer.fail(name, "the answer was cut off before the call was complete: its name may go on")
+        yield from self._groups.accept()
         return True
 
     def _read_marker(self) -> Reading[None]:
@@ -581,6 +635,13 @@ class CallFinder:
             self._writer.begin_group(eager=False, leading=place is Position.START)
             accepted = yield from reader.read_calls(ticks, after_words=place is not Position.START)
             if accepted:
+                yield from self._groups.accept()
+                return
+            fault = reader.fault
+            if isinstance(fault, Cut) and self._source.cut and (self._writer.ended or fault.name):
+                self._source.pos = len(self._source.text)
+                error = f"the answer was cut off before the call was complete: {fault.error}"
+                self._writer.fail(self._source.since(reader.begun).strip(), error, name=fault.name)
                 yield from self._groups.accept()
                 return
             self._groups.reject()

@@ -56,6 +56,8 @@ class CallWriter:
         identified: What is being read is a call, even if it should turn out unreadable.
         leading: The group begins the answer.
         unknown: How many calls of the group name no tool that was offered.
+        failed: How many calls of the group cannot be read.
+        ended: How many can.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class CallWriter:
         self._eager = True
         self.certain = self.identified = False
         self.leading = True
-        self.unknown = 0
+        self.unknown = self.failed = self.ended = 0
         self._beginnings = tuple(
             space + name for space in ("", *_NAMESPACES) for name in {*self.specs, *self._spelled}
         )
@@ -123,7 +125,7 @@ class CallWriter:
         self._first = self._next
         self._eager = eager
         self.certain = self.identified = False
-        self.unknown = 0
+        self.unknown = self.failed = self.ended = 0
 
     def identify(self) -> None:
         """Say that this is a call, whatever follows."""
@@ -235,6 +237,7 @@ class CallWriter:
         if doubtful and not self._plausible(call):
             raise Unreadable("a closing bracket is missing, and it cannot be told where")
         self._call = None
+        self.ended += 1
         if call.spec is None and not self.any_name:
             # An ordinary call: whoever runs tools tells the model which there are, and it tries again.
             numbered = {f"arg{number}": value for number, value in enumerate(call.unnamed, start=1)}
@@ -262,6 +265,7 @@ class CallWriter:
     def fail(self, raw: str, error: str, *, name: str | None = None) -> None:
         """End the call that is being read, or one that could not be begun, as invalid."""
         call, self._call = self._call, None
+        self.failed += 1
         if call is None:
             self._emit(InvalidCall(self._next, self._new_id(), name, raw, error))
             self._next += 1
@@ -418,7 +422,7 @@ class TextWriter:
         self._out = out
         self._space: list[str] = []
         self._breaks = 0
-        self._calls = False
+        self._calls = self._joined = False
         self.prose = self.after_call = False
         self.line_start = True
         self.nesting = 0
@@ -435,7 +439,8 @@ class TextWriter:
             self._space.append(body)
             body = "".join(self._space)
         else:
-            body = body.lstrip()
+            body = ("".join(self._space) + body).lstrip()
+        self._joined = False
         self._out.append(TextDelta(body))
         self.lead = (self.lead + body)[-_LEAD:]
         self.prose, self.after_call, self.line_start = True, False, False
@@ -458,6 +463,11 @@ class TextWriter:
         last = self.lead[-1:]
         return last in _PROSE_ENDS or (last.isalpha() and not self.lead.endswith(_DATA_WORDS))
 
+    def hold(self, word: str) -> None:
+        """Take a word that is left out if a call follows it, as white space is: what joins two calls."""
+        self._space.append(word)
+        self._joined = True
+
     def release(self, text: str) -> None:
         """Write text that was taken for a call."""
         for char in text:
@@ -469,11 +479,15 @@ class TextWriter:
 
     def call_written(self) -> None:
         """Say that calls came."""
+        if self._joined:
+            self._space = [part for part in self._space if part.isspace()]
+            self._joined = False
         self._calls = self.after_call = self.line_start = True
         self.nesting = 0
 
     def close(self) -> None:
         """Write the white space that ends an answer of words."""
-        if self._space and not self.after_call:
-            self._out.append(TextDelta("".join(self._space)))
+        if self._space and (self._joined or not self.after_call):
+            space = "".join(self._space)
+            self._out.append(TextDelta(space.strip() if self._joined and not self.prose else space))
         self._space.clear()

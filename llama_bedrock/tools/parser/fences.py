@@ -26,11 +26,15 @@ class FenceReader:
 
     Attributes:
         closed: Its end was read.
+        fault: Why a call in it could not be read.
+        begun: Where the last call begins.
     """
 
     def __init__(self, source: Source, writer: CallWriter) -> None:
         self._source, self._writer = source, writer
         self.closed = self._wrapped = False
+        self.fault: Unreadable | None = None
+        self.begun = 0
 
     def count_ticks(self) -> Reading[int]:
         """Return how many backticks lie ahead."""
@@ -59,7 +63,11 @@ class FenceReader:
             objects_only = yield from self._read_groups(
                 ticks, bare=ticks >= 3 and (not after_words or language in CALL_FENCES)
             )
-        except (NotACall, Unreadable):
+        except Unreadable as error:
+            error.name = error.name or self._writer.name
+            self.fault = error
+            return False
+        except NotACall:
             return False
         if self._writer.unknown and after_words:
             return False
@@ -93,6 +101,7 @@ class FenceReader:
                 source.pos += 1
                 continue
             following = yield from source.ahead((yield from source.solid(1)))
+            self.begun = source.here
             if char == "{" or (char == "[" and following in ("{", '"', "'")):
                 yield from read_objects(source, writer)
                 objects += 1

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from llama_bedrock.tools.parser.event_writers import CallWriter
-from llama_bedrock.tools.parser.pythonic_calls import NotACall, is_identifier, read_call, read_name
+from llama_bedrock.tools.parser.pythonic_calls import (
+    NotACall,
+    is_identifier,
+    read_call,
+    read_name,
+    read_or_report,
+)
 from llama_bedrock.tools.parser.quoted_text import goes_on
 from llama_bedrock.tools.parser.source import Cut, Reading, Source, Unreadable, ends_tag_or_block, skip_space
 from llama_bedrock.tools.parser.values import read_braces
@@ -14,6 +20,16 @@ _MAX_PUNCTUATION = 8
 
 
 def read_function(source: Source, writer: CallWriter) -> Reading[None]:
+    """Read a call from behind ``<function`` to the end of its arguments; report one that is no literal.
+
+    Raises:
+        NotACall: No name follows.
+        Unreadable: The arguments cannot be read.
+    """
+    yield from read_or_report(source, writer, _read_function(source, writer))
+
+
+def _read_function(source: Source, writer: CallWriter) -> Reading[None]:
     """Read a call from behind ``<function`` to the end of its arguments.
 
     Raises:

@@ -10,6 +10,7 @@ from llama_bedrock.tools.parser.pythonic_calls import (
     is_identifier,
     read_bare_name,
     read_calls,
+    read_or_report,
     read_pair,
     read_quoted_name,
 )
@@ -41,7 +42,7 @@ def read_objects(source: Source, writer: CallWriter) -> Reading[None]:
         Unreadable: It is a call, but cannot be read.
     """
     if source.text[source.pos] == "{":
-        yield from _ObjectReader(source, writer).read()
+        yield from read_or_report(source, writer, _ObjectReader(source, writer).read())
         return
     source.pos += 1
     yield from _read_array(source, writer, 0)
@@ -60,7 +61,8 @@ def _read_array(source: Source, writer: CallWriter, wrappers: int) -> Reading[No
         if char == "," and calls:
             source.pos += 1
         elif char == "{":
-            yield from _ObjectReader(source, writer, wrappers=wrappers).read()
+            reading = _ObjectReader(source, writer, wrappers=wrappers).read()
+            yield from read_or_report(source, writer, reading)
             calls += 1
             if writer.certain:
                 source.mark()

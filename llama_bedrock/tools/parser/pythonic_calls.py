@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from typing import Any
 
 from llama_bedrock.tools.parser.event_writers import CallWriter
@@ -17,7 +19,7 @@ _NOT_IN_NAMES = frozenset("()[]{}<>|\"'`=,;:#\\")
 
 
 class NotACall(Exception):
-    """What looked like the beginning of a call is text."""
+    """What looked like the beginning of a call is text; its message, if any, is why it would be no call."""
 
 
 def read_name(source: Source) -> Reading[str]:
@@ -135,7 +137,7 @@ def _read_argument(source: Source, writer: CallWriter, positional: list[Any]) ->
     if isinstance(value, Bare):
         if writer.identified or (yield from skip_space(source)) not in (",", ")", ""):
             raise Unreadable(f"{value} stands where a value should: text needs quotes", orderly=True)
-        raise NotACall
+        raise NotACall(f"{value} stands where a value should: text needs quotes")
     if spread and isinstance(value, dict):
         for key, entry in value.items():
             writer.argument(key, entry)
@@ -208,6 +210,12 @@ def _is_method_call(source: Source, at: int) -> Reading[bool]:
     return True
 
 
+def _read_bare_call(source: Source, writer: CallWriter, length: int) -> Reading[None]:
+    name = source.text[source.pos : source.pos + length]
+    source.pos += length + 1
+    yield from read_call(source, writer, name)
+
+
 def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[bool]:
     """Read bare calls, one after another, with white space, commas or semicolons between.
 
@@ -223,9 +231,7 @@ def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[bool]
         Unreadable: An argument is no literal.
     """
     while True:
-        name = source.text[source.pos : source.pos + length]
-        source.pos += length + 1
-        yield from read_call(source, writer, name)
+        yield from read_or_report(source, writer, _read_bare_call(source, writer, length))
         at = yield from source.solid()
         char = yield from source.ahead(at)
         if char in (";", ","):
@@ -239,6 +245,11 @@ def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[bool]
 
 
 _MAX_BRACKETS = 3
+_MAX_FAULTS = 8
+"""Most faulty calls of a group that may still be text: each may have to be read again."""
+
+_MAX_PYTHON, _MAX_PYTHON_BRACKETS = 10_000, 200
+_ESCAPE = re.compile(r"\\.", re.DOTALL)
 
 
 def read_call_list(source: Source, writer: CallWriter) -> Reading[None]:
@@ -271,25 +282,59 @@ def read_call_list(source: Source, writer: CallWriter) -> Reading[None]:
             brackets += char == "["  # one more than was opened, or the list was closed too early
             source.pos += 1
         else:
-            yield from _read_element_or_skip(source, writer)
+            yield from read_or_report(source, writer, _read_element(source, writer))
             calls += 1
 
 
-def _read_element_or_skip(source: Source, writer: CallWriter) -> Reading[None]:
-    """Read a call; one whose only fault is that an argument is no literal does not spoil those after it."""
+def read_or_report(source: Source, writer: CallWriter, reading: Reading[None]) -> Reading[None]:
+    """Read a call; one that is wrong in itself is reported, and does not spoil those that come after it.
+
+    That takes that its end is certain: brackets and quotes pair up, and either the fault is none of theirs or
+    Python reads the call. Where a quote was lost, what follows may as well stand within a text.
+
+    Raises:
+        NotACall: From `reading`.
+        Unreadable: From `reading`, where the end is not certain.
+    """
+    begun = source.here
     if writer.certain:
         source.mark()
     try:
-        yield from _read_element(source, writer)
-    except Unreadable as error:
-        if not error.orderly or not writer.certain or writer.name is None:
-            raise
-        source.to_mark()
-        while source.text[source.pos] in "[,;" or source.text[source.pos].isspace():
-            source.pos += 1
-        source.mark()
+        yield from reading
+        return
+    except Cut:
+        raise
+    except (Unreadable, NotACall) as error:
+        fault = error
+    named = writer.name or (fault.name if isinstance(fault, Unreadable) else None)
+    told = isinstance(fault, Unreadable) or (fault.args and (writer.leading or writer.knows(named or "")))
+    if not named or not told or (not writer.certain and writer.failed >= _MAX_FAULTS):
+        raise fault
+    reached = source.here
+    source.go_to(begun)
+    try:
         yield from _skip_call(source)
-        writer.fail(source.raw(), error.error)
+    except Cut:
+        source.go_to(reached)
+        raise fault from None
+    raw = source.since(begun)
+    orderly = fault.orderly if isinstance(fault, Unreadable) else True
+    if not orderly and (source.here <= reached or not _is_python(raw)):
+        source.go_to(reached)
+        raise fault
+    writer.fail(raw.strip(), str(fault), name=named)
+
+
+def _is_python(text: str) -> bool:
+    """Tell whether Python reads a text as one call."""
+    if len(text) > _MAX_PYTHON or sum(map(text.count, "([{")) > _MAX_PYTHON_BRACKETS:
+        return False
+    try:
+        # Escapes only matter here for not ending a text, and a wrong one would be a warning.
+        tree = ast.parse(_ESCAPE.sub("__", text.strip()), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return isinstance(tree.body, ast.Call)
 
 
 def skip_list(source: Source) -> Reading[str]:

@@ -307,7 +307,8 @@ def _closes(source: Source, where: Where, *, python: bool) -> Reading[bool]:
     if char in QUOTES:
         return python or (yield from _is_key(source, at))
     if char == "+":
-        return python and (yield from source.ahead((yield from source.solid(at + 1)))) in QUOTES
+        added = yield from source.ahead((yield from source.solid(at + 1)))
+        return python and (added in QUOTES or added.isidentifier())
     if char in "<`":
         return (yield from ends_tag_or_block(source, at))
     # The name of the next argument: the comma between was forgotten.

@@ -44,7 +44,7 @@ class Source:
         forgiven: A closer was missing, and what it should have closed was taken as closed.
     """
 
-    __slots__ = ("_mark", "_parts", "cut", "ended", "forgiven", "pos", "text")
+    __slots__ = ("_begin", "_mark", "_parts", "cut", "ended", "forgiven", "pos", "text")
 
     def __init__(self, text: str = "", *, ended: bool = False) -> None:
         self.text = text
@@ -52,6 +52,7 @@ class Source:
         self.ended = ended
         self.cut = False
         self.forgiven = False
+        self._begin = 0  # of the window, counted from the beginning of the text
         self._parts: list[str] = []
         self._mark: int | None = None
 
@@ -60,12 +61,14 @@ class Source:
         if self._mark is not None:
             self._parts.append(self.text[self._mark : self.pos])
             self._mark = 0
+        self._begin += self.pos
         self.text = self.text[self.pos :] + text if self.pos < len(self.text) else text
         self.pos = 0
 
     def prepend(self, text: str) -> None:
         """Put text before the position, as if it had come first."""
         self.text = text + self.text[self.pos :]
+        self._begin += self.pos - len(text)
         self.pos = 0
 
     def end(self, *, cut: bool) -> None:
@@ -90,9 +93,29 @@ class Source:
     def to_mark(self) -> None:
         """Go back to the mark, which stays."""
         if self._parts:
-            self.text = "".join(self._parts) + self.text[self._mark :]
+            before = "".join(self._parts)
+            self._begin += (self._mark or 0) - len(before)
+            self.text = before + self.text[self._mark :]
             self._parts, self._mark = [], 0
         self.pos = self._mark or 0
+
+    @property
+    def here(self) -> int:
+        """The position, counted from the beginning of the text."""
+        return self._begin + self.pos
+
+    def go_to(self, place: int) -> None:
+        """Go to a place behind the mark."""
+        if place < self._begin:
+            self.to_mark()
+        self.pos = place - self._begin
+
+    def since(self, place: int) -> str:
+        """Return the text from a place behind the mark to the position."""
+        if place >= self._begin:
+            return self.text[place - self._begin : self.pos]
+        raw = self.raw()
+        return raw[len(raw) - (self.here - place) :]
 
     def fill(self, count: int) -> Reading[bool]:
         """Wait until `count` characters lie ahead; False if the text ends before."""

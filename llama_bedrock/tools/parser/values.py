@@ -23,6 +23,7 @@ MAX_DEPTH = 64
 OPERATORS = frozenset("+-*/%=.")
 """What follows a value in an expression, which is no literal but has its brackets in order."""
 
+_AFTER_NOTHING = frozenset(",?)}")
 _CLOSERS = {"[": "]", "(": ")", "{": "}"}
 _TOKEN = re.compile(r"[\w.+\-$]+")
 _MAX_TOKEN = 1000
@@ -105,7 +106,7 @@ def _read_token(source: Source, where: Where, *, python: bool) -> Reading[Any]:
     following = source.text[source.pos] if source.pos < len(source.text) else ""
     if not token:
         # Models leave out what they do not know: days=, or days=?
-        raise Unreadable(f"{following!r} stands where a value should", orderly=following in (",", "?"))
+        raise Unreadable(f"{following!r} stands where a value should", orderly=following in _AFTER_NOTHING)
     if following in ("'", '"') and token.lower() in _PREFIXES:
         return (yield from _read_prefixed(source, token.lower(), where))
     if not following and source.cut:
@@ -152,6 +153,8 @@ def _number(token: str) -> int | float | str:
         value = float(token.replace("_", ""))
     elif _ZEROS.match(token):
         return token  # a postcode or a telephone number, not octal
+    elif any(operator in token[1:] for operator in "+-*/"):
+        raise Unreadable(f"{token} is an expression: arguments must be literals", orderly=True)
     else:
         raise Unreadable(f"{token} stands where a value should: text needs quotes", orderly=True)
     if not math.isfinite(value):

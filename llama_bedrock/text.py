@@ -86,7 +86,9 @@ def language_of(text: str) -> str:
 
 def _language_of_words(found: Sequence[str]) -> str:
     telling = _telling()
-    known = [telling[word] for word in {word.lower() for word in found[:_TELLING_WORDS]} & telling.keys()]
+    # Not "AI" and "OS", which are words of French and Portuguese.
+    written = {word.lower() for word in found[:_TELLING_WORDS] if not word.isupper()}
+    known = [telling[word] for word in written & telling.keys()]
     if not known:
         return "en"
     scores = [sum(column) for column in zip(*known, strict=True)]
@@ -205,15 +207,16 @@ def analysed(text: str) -> tuple[list[str], str]:
 def query_terms(text: str, languages: Iterable[str]) -> list[list[str]]:
     """The terms of a question, once for every language of the texts that are searched.
 
-    A few words rarely tell their language, so they are stemmed as in each of these; stop words are left out
-    as of the question's language and of the texts'.
+    A few words rarely tell their language, so they are stemmed as in each of these. The stop words of the
+    question's language are left out of all, if there are texts in it: in English ones "comment" is a word.
     """
     found = _found(text)
-    stopped = stop_words(_language_of_words(found))
-    found = [word for word in found if word.lower() not in stopped]
+    languages = sorted(languages)
+    own = _language_of_words(found)
+    if own in languages:
+        found = [word for word in found if word.lower() not in stop_words(own)]
     wordings = [
-        list(chain.from_iterable(map(_terms_of(language).__getitem__, found)))
-        for language in sorted(languages)
+        list(chain.from_iterable(map(_terms_of(language).__getitem__, found))) for language in languages
     ]
     return [wording for number, wording in enumerate(wordings) if wording not in wordings[:number]]
 
@@ -455,6 +458,8 @@ def _ends_sentence(text: str, start: int, stop: int, end: int) -> bool:
         return True
     word = last[1]
     if word.lower() in _ABBREVIATIONS or (len(word) == 1 and word.isupper()):
+        return False
+    if len(word) == 1 and word.isalpha() and text.startswith(".", following.end()):  # "z. B."
         return False
     is_item = word.isdigit() and len(word) <= 2 and not text[start : last.start()].strip()
     return not is_item and not following[1].islower()

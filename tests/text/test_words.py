@@ -1,0 +1,121 @@
+import random
+import time
+
+import pytest
+
+from llama_bedrock.text import (
+    content_words,
+    folded,
+    language_of,
+    query_terms,
+    sentences,
+    stem,
+    stop_words,
+    terms,
+    words,
+)
+
+
+def forms(text, **options):
+    return [word.form for word in words(text, **options)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The Wings", ["the", "wing"]),
+        ("128K tokens, 0.50 and 1,234.5", ["128000", "token", "0.5", "and", "1234.5"]),
+        ("twenty-five llamas on 2024-05-06", ["25", "llama", "on", "may", "6", "2024"]),
+        ("C++ or C#", ["c++", "or", "c#"]),
+        ("Daten\u00adbank", ["datenbank"]),
+        ("an in-\nstallation", ["an", "instal"]),
+        ("ﬁle ＡＢＣ", ["file", "abc"]),
+        ("日本語", ["日本", "本語"]),
+        ("फ़ाइलें।", forms("फ़ाइल")),
+    ],
+)
+def test_words_are_compared_in_one_form(text, expected):
+    assert forms(text) == expected
+
+
+def test_words_stand_where_they_are_written():
+    text = "A soft\u00adware in-\nstallation of ﬁles, २५ फ़ाइलें; C++."
+    for word in words(text):
+        assert word.form[:1] in folded(text[word.start : word.end]).lower()
+    assert [text[w.start : w.end] for w in words(text)][1:3] == ["soft\u00adware", "in-\nstallation"]
+
+
+def test_content_words_are_those_of_the_language():
+    assert [w.form for w in content_words("Wie installiere ich ein Paket mit apt?")] == [
+        "installi",
+        "pak",
+        "apt",
+    ]
+    assert [w.form for w in content_words("How do I install a package?")] == ["instal", "packag"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It ends. Here too! And?", ["It ends.", "Here too!", "And?"]),
+        (
+            "Mr. Smith paid $3.50, e.g. in cash. J. Doe did not.",
+            ["Mr. Smith paid $3.50, e.g. in cash.", "J. Doe did not."],
+        ),
+        ("1. First. 2. Second.", ["1. First.", "2. Second."]),
+        ("See llama.cpp etc. for more.", ["See llama.cpp etc. for more."]),
+        ("z. B. eine Datei. Und noch eine.", ["z. B. eine Datei.", "Und noch eine."]),
+        ("これは文です。次の文。", ["これは文です。", "次の文。"]),
+        ("यह एक वाक्य है। यह दूसरा है।", ["यह एक वाक्य है।", "यह दूसरा है।"]),
+        ("- an item\n- another", ["- an item", "- another"]),
+        ("  \n\n ", []),
+    ],
+)
+def test_sentences(text, expected):
+    assert [text[start:end] for start, end in sentences(text)] == expected
+
+
+def test_stems_and_stop_words_of_a_language():
+    assert stem("paketen", "de") == stem("paket", "de")
+    assert stem("instalación", "es") == stem("instalaciones", "es")
+    assert "nicht" in stop_words("de")
+    assert "index" not in stop_words("en")
+    assert stop_words("xx") == frozenset()
+    assert stem("häuser", "xx") == "hauser"
+
+
+UNITS = (
+    "a", "a ", ". ", "A. ", "1", "1 ", "1.", "1,", "-", "- ", "-\n", "a-\n", "a-", "#", "C++", "aB", "a_", "'", "a'", "’s ",
+    "\n", "\r\n", " \n", "é", "e\u0301", "\u00ad", "a\u00ad", "\u200b", "日", "ก", "क", "\u0300", "2024-01-01 ", "k ", "die ",
+    "…", "!?", ")", "|", "1)\n", "\ufb01", "twenty-", "\U0001f600", "\0", "a1", "Ab", "AB", "++", "..", ". \n", "e.g. ",
+    "\t", "“", "« ", "।", "。", "한", "ا", "x-\n y", "0.1.", "the ",
+)  # fmt: skip
+READERS = {
+    "terms": terms,
+    "words": words,
+    "content_words": content_words,
+    "sentences": lambda text: list(sentences(text)),
+    "language_of": language_of,
+    "query_terms": lambda text: query_terms(text, ["en", "de"]),
+    "folded": folded,
+    "stem": stem,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_no_reader_of_text_takes_more_than_its_length(name):
+    read, slow = READERS[name], []
+    for unit in UNITS:
+        seconds = [min(_seconds(read, unit, n, turn) for turn in range(3)) for n in (10_000, 40_000)]
+        if seconds[1] > 0.02 and seconds[1] > 8 * seconds[0]:
+            slow.append((unit, seconds))
+    assert not slow
+
+
+def _seconds(read, unit, characters, turn):
+    # A beginning of its own, so that nothing is found in a cache.
+    text = f"{random.random()}{turn} " + unit * (characters // len(unit))
+    start = time.process_time()
+    read(text)
+    return time.process_time() - start

@@ -420,7 +420,7 @@ def _number(word: str) -> str:
 # ---------------------------------------------------------------------------------------------- sentences
 
 _SENTENCE_END = re.compile(
-    r"[.!?…]+[\"”’')\]]*(?=\s)|[。！？।॥]+[」』）]?|\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•|#>]|\d+[.)]\s))"
+    r"(?<![.!?…])[.!?…]++[\"”’')\]]*+(?=\s)|[。！？।॥]+[」』）]?|\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•|#>]|\d+[.)]\s))"
 )
 _NEXT = re.compile(r"\s*[\"'“‘(\[*_`]*(.)", re.DOTALL)
 _LAST_WORD = re.compile(r"[\"'“‘(\[]*([^\s\"'“‘(\[]+)\Z")
@@ -461,7 +461,8 @@ def _ends_sentence(text: str, start: int, stop: int, end: int) -> bool:
         return False
     if len(word) == 1 and word.isalpha() and text.startswith(".", following.end()):  # "z. B."
         return False
-    is_item = word.isdigit() and len(word) <= 2 and not text[start : last.start()].strip()
+    is_item = word.isdigit() and len(word) <= 2 and last.start() <= start + 12
+    is_item = is_item and not text[start : last.start()].strip()
     return not is_item and not following[1].islower()
 
 

@@ -107,8 +107,8 @@ READERS = {
 def test_no_reader_of_text_takes_more_than_its_length(name):
     read, slow = READERS[name], []
     for unit in UNITS:
-        seconds = [min(_seconds(read, unit, n, turn) for turn in range(3)) for n in (10_000, 40_000)]
-        if seconds[1] > 0.02 and seconds[1] > 8 * seconds[0]:
+        seconds = [min(_seconds(read, unit, n, turn) for turn in range(2)) for n in (2_500, 10_000)]
+        if seconds[1] > 0.01 and seconds[1] > 6 * seconds[0]:
             slow.append((unit, seconds))
     assert not slow
 

@@ -420,7 +420,9 @@ def _number(word: str) -> str:
 # ---------------------------------------------------------------------------------------------- sentences
 
 _SENTENCE_END = re.compile(
-    r"(?<![.!?…])[.!?…]++[\"”’')\]]*+(?=\s)|[。！？।॥]+[」』）]?|\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•|#>]|\d+[.)]\s))"
+    # Taken whole and from its beginning only, or a long row of full stops is read once for each of them.
+    r"(?<![.!?…])[.!?…]++[\"”’')\]]*+(?=\s)|[。！？।॥]+[」』）]?"
+    r"|\n[ \t]*\n|\n(?=[ \t]*(?:[-*+•|#>]|\d+[.)]\s))"
 )
 _NEXT = re.compile(r"\s*[\"'“‘(\[*_`]*(.)", re.DOTALL)
 _LAST_WORD = re.compile(r"[\"'“‘(\[]*([^\s\"'“‘(\[]+)\Z")

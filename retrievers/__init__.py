@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from llama_bedrock.retrievers.documents.load import FileProblem, load_documents
     from llama_bedrock.retrievers.documents.split import split_documents
     from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
-    from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings, default_embeddings
+    from llama_bedrock.retrievers.embeddings.default_embeddings import default_embeddings
+    from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
     from llama_bedrock.retrievers.filters import Filter, parse_filter
     from llama_bedrock.retrievers.indexing.index_folder import IndexReport, index_folder
     from llama_bedrock.retrievers.indexing.migrate import migrate_to_qdrant
@@ -65,7 +66,7 @@ _MODULES = {
     "MultiQueryRetriever": "search.multi_query",
     "ParentDocumentRetriever": "search.parent_document",
     "RerankRetriever": "search.rerank",
-    "default_embeddings": "embeddings.lsa",
+    "default_embeddings": "embeddings.default_embeddings",
     "index_folder": "indexing.index_folder",
     "load_documents": "documents.load",
     "migrate_to_qdrant": "indexing.migrate",

@@ -29,7 +29,7 @@ from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.quotes import overlap
 from llama_bedrock.grounding.verify import NoVerifier
 from llama_bedrock.grounding.words import WordVerifier
-from llama_bedrock.text import content_words
+from llama_bedrock.text import content_words, sentences
 from llama_bedrock.usage import cost_usd
 
 _HELD = 0.5  # share of the words of a statement that a document must hold
@@ -309,7 +309,8 @@ def _is_exact(answer: RagAnswer, citation: Citation) -> bool:
 
 def _holds(document: Document, reference: str) -> bool:
     """Whether a document holds a reference answer: it has half of the words of half of its statements."""
-    statements = [part for part in reference.replace("! ", ". ").split(". ") if content_words(part)]
+    parts = [reference[start:end] for start, end in sentences(reference)]
+    statements = [part for part in parts if content_words(part)]
     held = sum(overlap(statement, document) >= _HELD for statement in statements)
     return bool(statements) and 2 * held >= len(statements)
 

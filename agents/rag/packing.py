@@ -20,7 +20,7 @@ from langchain_core.documents import Document
 
 from llama_bedrock.grounding.answers import document_id, document_location, positive_int
 from llama_bedrock.prompts.passages import Passage
-from llama_bedrock.text import content_words, sentences, words
+from llama_bedrock.text import content_words, language_of, sentences, words
 
 _SECRET = token_bytes(32)
 _PASSAGE_OVERHEAD = 40  # tokens of the two tags, with a source of usual length
@@ -221,9 +221,10 @@ def excerpt(document: Document, question: str, budget: int, count_tokens: Callab
     and ``excerpt`` is set.
     """
     text = document.page_content
-    wanted = {word.form for word in content_words(question)}
+    language = language_of(text)
+    wanted = {word.form for word in content_words(question, language)}
     spans = list(sentences(text))
-    found = [{w.form for w in words(text[start:end])} & wanted for start, end in spans]
+    found = [{w.form for w in words(text[start:end], language)} & wanted for start, end in spans]
     costs = [count_tokens(text[start:end]) + 1 for start, end in spans]
     best = _best_run(found, costs, budget)
     start, end = (spans[best[0]][0], spans[best[1]][1]) if best else (0, budget * 2)

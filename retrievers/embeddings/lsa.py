@@ -1,36 +1,25 @@
-"""Embeddings: LSA fitted on the corpus, with nothing to download, and the default that AWS credentials
-change.
-"""
+"""LSA: embeddings fitted on the corpus itself, with nothing to download."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from importlib.util import find_spec
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.arrays import Floats, np, read_arrays, write_arrays
-from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.text import TERMS_VERSION, analysed, query_terms, terms
 
-if TYPE_CHECKING:
-    from langchain_core.documents import Document
-
-
 LSA_DIMENSIONS = 256
-TITAN_MODEL_ID = "amazon.titan-embed-text-v2:0"
-_TITAN_CONCURRENCY = 16
 _MAX_TERMS = 50_000
 """The most frequent terms are kept; the rest could not matter in 256 dimensions, and BM25 sees them all."""
 _MAX_FITTED = 20_000
@@ -299,52 +288,3 @@ def _count(texts: Iterable[Collection[str]], vocabulary: dict[str, int], *, grow
         np.frombuffer(lengths, np.float32) if lengths else np.empty(0, np.float32),
         vocabulary,
     )
-
-
-def default_embeddings(
-    documents: Iterable[Document | str] = (),
-    *,
-    region_name: str | None = None,
-    endpoint_url: str | None = None,
-) -> Embeddings:
-    """Titan Text Embeddings V2 on Bedrock where AWS credentials are found, else LSA fitted on the documents.
-
-    Titan is called through langchain-aws, with several requests in flight and throttling waited out
-    (`BoundedEmbeddings`).
-
-    Args:
-        documents: What LSA is fitted on; not looked at where Titan is used.
-        region_name: AWS region; default: the one of the environment or profile.
-        endpoint_url: Endpoint of bedrock-runtime; default: AWS's.
-
-    Raises:
-        ValueError: There are neither credentials nor documents with a word in them.
-    """
-    if _has_aws_credentials() and find_spec("langchain_aws") is not None:
-        return titan_embeddings(region_name=region_name, endpoint_url=endpoint_url)
-    return LSAEmbeddings().fit(d if isinstance(d, str) else searchable_text(d) for d in documents)
-
-
-def titan_embeddings(*, region_name: str | None = None, endpoint_url: str | None = None) -> Embeddings:
-    """Titan Text Embeddings V2 on Bedrock, many texts at a time; see `default_embeddings`."""
-    from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
-
-    aws = require("langchain_aws", "aws")
-    config = require("botocore.config", "aws").Config(
-        max_pool_connections=_TITAN_CONCURRENCY,
-        # BoundedEmbeddings tries again itself, and has to see throttling to slow down.
-        retries={"total_max_attempts": 1},
-    )
-    model = aws.BedrockEmbeddings(
-        model_id=TITAN_MODEL_ID, region_name=region_name, endpoint_url=endpoint_url, config=config
-    )
-    return BoundedEmbeddings(model, max_concurrency=_TITAN_CONCURRENCY)
-
-
-def _has_aws_credentials() -> bool:
-    if os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
-        return True
-    session = require("botocore.session", "aws").Session()
-    # Off EC2 nobody answers, and everybody would wait; on EC2 the answer takes milliseconds.
-    session.set_config_variable("metadata_service_timeout", 0.5)
-    return session.get_credentials() is not None

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from aiohttp import web
 
 from llama_bedrock.local.runtime.dispatch import Call
 from llama_bedrock.local.runtime.frames import constraint_error, invalid, shapes_checked
+from llama_bedrock.text import analysed, query_terms
 
-_WORD = re.compile(r"\w+")
 _MAX_SOURCES = 1000
 _MAX_QUERY_CHARS = 32_000
 _SATURATION = 1.2
@@ -47,21 +47,15 @@ async def rerank(call: Call) -> web.StreamResponse:
 
 def relevance(query: str, texts: Sequence[str]) -> list[float]:
     """How much of the query each text covers, 0 to 1; rare words weigh more."""
-    wanted = set(_words(query))
-    counts = [Counter(word for word in _words(text) if word in wanted) for text in texts]
+    found, languages = zip(*map(analysed, texts), strict=True) if texts else ((), ())
+    wanted = set(chain.from_iterable(query_terms(query, set(languages))))
+    counts = [Counter(word for word in words if word in wanted) for words in found]
     known = Counter(word for count in counts for word in count)
     weights = {word: math.log(1 + len(texts) / (0.5 + known[word])) for word in wanted}
     total = sum(weights.values()) or 1.0
     return [
         round(sum(weights[w] * n / (n + _SATURATION) for w, n in count.items()) / total, 6)
         for count in counts
-    ]
-
-
-def _words(text: str) -> list[str]:
-    """Words in lower case, without the ``s`` of a plural."""
-    return [
-        word[:-1] if len(word) > 3 and word.endswith("s") else word for word in _WORD.findall(text.lower())
     ]
 
 

@@ -13,7 +13,7 @@ from llama_bedrock.errors import BedrockAccessDeniedError, BedrockServiceError, 
 from llama_bedrock.retrievers import FAISSStore, LSAEmbeddings, default_embeddings
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
-from llama_bedrock.retrievers.embeddings.lsa import TITAN_MODEL_ID
+from llama_bedrock.retrievers.embeddings.default_embeddings import TITAN_MODEL_ID
 
 
 def vector_of(text):

@@ -276,7 +276,8 @@ def _medium(block: Mapping[str, Any], where: str, speaker: Speaker) -> TextPart 
         if kind not in _KINDS:
             return TextPart(_document_text(block, where))
     except ValueError:
-        if speaker == "tool" and _is_remote(block):
+        # A damaged image of a tool is an error; one kept elsewhere, and a document of any kind, is none.
+        if speaker == "tool" and (kind not in _IMAGES or _is_remote(block)):
             return _note(block)
         raise
     if speaker == "tool":
@@ -292,10 +293,13 @@ def _note(block: Mapping[str, Any]) -> TextPart:
     kind = "image" if kind in _IMAGES else _KINDS.get(kind, "file")
     if isinstance(transcript := block.get("transcript"), str) and transcript:
         return TextPart(transcript)
-    told = [block.get(key) for key in ("title", "name", "filename", "url", "file_uri", "file_url")]
-    words = [
-        " ".join(word.split()) for word in told if isinstance(word, str) and not word.startswith("data:")
-    ]
+    image = block.get("image_url")
+    places = [block.get(key) for key in ("url", "file_uri", "file_url")]
+    places.append(image.get("url") if isinstance(image, Mapping) else image)
+    told = [block.get(key) for key in ("title", "name", "filename")]
+    # Some write the data itself where others write an address.
+    told += [place for place in places if "://" in str(place)[:20]]
+    words = [" ".join(word.split()) for word in told if isinstance(word, str)]
     return TextPart(f"[{' '.join([kind, *words])}]")
 
 
@@ -303,8 +307,11 @@ def _is_remote(block: Mapping[str, Any]) -> bool:
     """True if the block names a file that is kept elsewhere."""
     inner = block.get("file") if isinstance(block.get("file"), Mapping) else block.get("source", block)
     holders = [holder for holder in (block, inner) if isinstance(holder, Mapping)]
-    names = ("url", "file_uri", "file_url", "file_id", "s3Location", "s3location", "uri")
+    names = ("url", "image_url", "file_uri", "file_url", "file_id", "s3Location", "s3location", "uri")
     values = [value for holder in holders for name in names if (value := holder.get(name))]
+    values = [
+        value.get("url") if isinstance(value, Mapping) and "url" in value else value for value in values
+    ]
     return any(not str(value).startswith("data:") for value in values)
 
 

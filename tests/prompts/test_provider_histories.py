@@ -680,6 +680,15 @@ def test_what_a_user_gave_and_llama_cannot_take_is_refused(block, kind):
             "[file https://a.example/a.pdf]",
         ),
         ([{"type": "image", "url": "https://a.example/a.png"}], "[image https://a.example/a.png]"),
+        (
+            [{"type": "image_url", "image_url": {"url": "https://a.example/a.png"}}],
+            "[image https://a.example/a.png]",
+        ),
+        (
+            [{"type": "file", "base64": "AAAA", "mime_type": "application/pdf", "filename": "a.pdf"}],
+            "[file a.pdf]",
+        ),
+        ([{"document": {"format": "pdf", "name": "n", "source": {"bytes": b"x"}}}], "[file n]"),
         ([{"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}], "[audio]"),
         ([{"type": "tool_reference", "tool_name": "f"}], '{"type": "tool_reference", "tool_name": "f"}'),
         ([{"type": "tool_use", "name": "f", "input": {}}], '{"type": "tool_use", "name": "f", "input": {}}'),

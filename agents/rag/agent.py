@@ -19,14 +19,14 @@ from llama_bedrock.agents.guards.agent_messages import current_run, last_ai_mess
 from llama_bedrock.agents.guards.context_guard import ContextGuard
 from llama_bedrock.agents.guards.invalid_call_guard import InvalidCallGuard
 from llama_bedrock.agents.guards.loop_guard import LoopGuard
-from llama_bedrock.agents.rag.packing import Packed, as_passage, boundary_for, most_passages, pack
+from llama_bedrock.agents.rag.packing import Packed, as_passage, most_passages, pack
 from llama_bedrock.agents.rag.prompt import stop_reason_of
 from llama_bedrock.agents.tool_agent import with_defaults
 from llama_bedrock.grounding.answers import Citation, RagAnswer, document_id, sum_usage
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.verify import arun_verifier, run_verifier
-from llama_bedrock.prompts.passages import NO_ANSWER, format_passages
+from llama_bedrock.prompts.passages import NO_ANSWER, boundary_for, format_passages
 from llama_bedrock.usage import estimate_tokens
 
 if TYPE_CHECKING:

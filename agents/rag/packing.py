@@ -8,21 +8,18 @@ middle of a long context least well (Liu et al. 2023, "Lost in the Middle", http
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from secrets import token_bytes
 
 from langchain_core.documents import Document
 
 from llama_bedrock.grounding.answers import document_id, document_location, positive_int
-from llama_bedrock.prompts.passages import Passage
+from llama_bedrock.prompts.passages import Passage, boundary_for
 from llama_bedrock.text import content_words, language_of, sentences, words
 
-_SECRET = token_bytes(32)
 _PASSAGE_OVERHEAD = 40  # tokens of the two tags, with a source of usual length
 _SMALLEST = 24  # tokens; nothing useful fits into less
 _MAX_MISSES = 50  # documents in a row that do not fit, after which smaller ones are not looked for any more
@@ -98,21 +95,6 @@ def as_passage(number: int, document: Document) -> Passage:
     """A document as a numbered passage, with its location and its heading or title."""
     title = document.metadata.get("heading") or document.metadata.get("title")
     return Passage(number, document.page_content, document_location(document), str(title) if title else None)
-
-
-def boundary_for(passages: Sequence[Passage]) -> str:
-    """A delimiter that no document can know, and that occurs in none.
-
-    It is a hash of the passages with a secret of this process: the same passages give the same prompt, so
-    that LangChain's cache can answer, and nobody who writes a document can compute it.
-    """
-    digest = hashlib.blake2b(key=_SECRET, digest_size=8)
-    texts = [f"{passage.number}\0{passage.source}\0{passage.title}\0{passage.text}" for passage in passages]
-    for text in texts:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    while any(digest.hexdigest() in text for text in texts):
-        digest.update(b"again")
-    return digest.hexdigest()
 
 
 class _Choice:

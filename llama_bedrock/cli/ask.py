@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llama_bedrock.cli.model_options import Guardrail, Verify, check_verifier, open_verifier
+
 if TYPE_CHECKING:
     from llama_bedrock.agents import RagChain
     from llama_bedrock.cli.backend import Backend
+    from llama_bedrock.grounding import Verifier
     from llama_bedrock.grounding.answers import Citation, RagAnswer
     from llama_bedrock.retrievers import HybridRetriever
 
@@ -40,6 +43,8 @@ def ask(
     embeddings: Annotated[
         str, typer.Option("--embeddings", help="auto, lsa (nothing to download) or titan (Bedrock).")
     ] = "auto",
+    verifier: Verify = "words",
+    guardrail: Guardrail = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON when the answer is complete.")] = False,
 ) -> None:
     """Ask a question of your documents; the answer cites them.
@@ -50,13 +55,22 @@ def ask(
     from llama_bedrock.cli.output import note
 
     question = check_question(question)
+    check_verifier(verifier, guardrail)
     settings = (("temperature", 0.0), ("max_tokens", _ANSWER_TOKENS))
     choice = ModelChoice(model, region, local, prompt_format, settings)
     with open_backend(choice) as backend:
         if backend.note:
             note(backend.note)
         problems: list[str] = []
-        chain = open_chain(path, backend, k=k, embeddings=embeddings, region=region, problems=problems)
+        chain = open_chain(
+            path,
+            backend,
+            k=k,
+            embeddings=embeddings,
+            region=region,
+            problems=problems,
+            verifier=open_verifier(verifier, guardrail, backend),
+        )
         if as_json:
             _print_json(chain.invoke(question), backend, problems)
         else:
@@ -88,12 +102,13 @@ def open_chain(
     embeddings: str,
     region: str | None,
     problems: list[str] | None = None,
+    verifier: Verifier | None = None,
 ) -> RagChain:
     """The chain from a question to a cited answer over the documents of a path, or of several."""
     from llama_bedrock.agents import create_rag_chain
 
     retriever = open_retriever(path, backend, k=k, embeddings=embeddings, region=region, problems=problems)
-    return create_rag_chain(backend.llm, retriever)
+    return create_rag_chain(backend.llm, retriever, verifier=verifier)
 
 
 def open_retriever(

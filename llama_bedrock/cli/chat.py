@@ -12,6 +12,7 @@ import typer
 
 from llama_bedrock.cli.model_options import (
     Embeddings,
+    Guardrail,
     Local,
     MaxTokens,
     Model,
@@ -19,6 +20,9 @@ from llama_bedrock.cli.model_options import (
     PromptFormat,
     Region,
     Thread,
+    Verify,
+    check_verifier,
+    open_verifier,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from llama_bedrock.cli.session.loop import Session
     from llama_bedrock.cli.session.screen import Screen
     from llama_bedrock.cli.session.turns import TurnLoop
+    from llama_bedrock.grounding import Verifier
+    from llama_bedrock.retrievers import HybridRetriever
 
     GraphOf = Callable[[ChatLlamaBedrock], Graph]
 
@@ -52,12 +58,15 @@ def chat(
         int, typer.Option("--k", "-k", min=1, max=100, help="Passages to retrieve, with --docs.")
     ] = 6,
     embeddings: Embeddings = "auto",
+    verifier: Verify = "words",
+    guardrail: Guardrail = None,
 ) -> None:
     """Talk to a Llama. /help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.
 
     In a terminal the conversation is kept and goes on next time. In a pipe each line is a turn, and only a
     --thread is kept.
     """
+    from llama_bedrock.cli.ask import open_retriever
     from llama_bedrock.cli.backend import ModelChoice, open_backend
     from llama_bedrock.cli.output import note
     from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
@@ -68,6 +77,7 @@ def chat(
         raise ValueError(
             "--system and --docs exclude each other: answers from documents have rules of their own"
         )
+    check_verifier(verifier, guardrail)
     settings: tuple[tuple[str, Any], ...] = (("max_tokens", max_tokens),)
     if docs is not None:
         settings += (("temperature", 0.0),)
@@ -81,7 +91,9 @@ def chat(
             note(backend.note)
         make_graph: GraphOf = partial(_plain_graph, memory=memory, system=system)
         if docs is not None:
-            make_graph = _documents_graph(docs, backend, memory, k=k, embeddings=embeddings, region=region)
+            retriever = open_retriever(docs, backend, k=k, embeddings=embeddings, region=region)
+            judge = open_verifier(verifier, guardrail, backend)
+            make_graph = _documents_graph(retriever, memory, judge)
         session = _session(backend, make_graph, f"chat:{name}", loop, with_documents=docs is not None)
         begin(session, name, new=new)
         session.run(read_lines())
@@ -127,21 +139,13 @@ def _plain_graph(llm: ChatLlamaBedrock, *, memory: BaseCheckpointSaver[str], sys
 
 
 def _documents_graph(
-    docs: Path,
-    backend: Backend,
-    memory: BaseCheckpointSaver[str],
-    *,
-    k: int,
-    embeddings: str,
-    region: str | None,
+    retriever: HybridRetriever, memory: BaseCheckpointSaver[str], verifier: Verifier | None
 ) -> GraphOf:
     """A RAG chain with a memory: follow-up questions are asked in the light of the conversation."""
     from llama_bedrock.agents import create_rag_chain
-    from llama_bedrock.cli.ask import open_retriever
     from llama_bedrock.cli.session.documents_graph import documents_graph
 
-    retriever = open_retriever(docs, backend, k=k, embeddings=embeddings, region=region)
-    return lambda llm: documents_graph(create_rag_chain(llm, retriever), memory)
+    return lambda llm: documents_graph(create_rag_chain(llm, retriever, verifier=verifier), memory)
 
 
 def _show_sources(screen: Screen) -> None:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llama_bedrock.cli.model_options import Embeddings, Local, MaxTokens, Model, PromptFormat, Region
+from llama_bedrock.cli.model_options import (
+    Embeddings,
+    Guardrail,
+    Local,
+    MaxTokens,
+    Model,
+    PromptFormat,
+    Region,
+    Verify,
+    check_verifier,
+    open_verifier,
+)
 
 if TYPE_CHECKING:
     from llama_bedrock.agents.evaluation.rag_evaluation import Dataset, Evaluation
@@ -34,6 +45,8 @@ def evaluate(
         int, typer.Option("--k", "-k", min=1, max=100, help="Documents to retrieve, and to judge.")
     ] = 10,
     embeddings: Embeddings = "auto",
+    verifier: Verify = "words",
+    guardrail: Guardrail = None,
     max_tokens: MaxTokens = 1024,
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, max=64, help="Questions at a time; latencies need 1.")
@@ -49,6 +62,7 @@ def evaluate(
     data = evaluation.load_dataset(dataset, limit=limit)
     if not data.documents or not data.questions:
         raise ValueError(f"{dataset} holds no {'questions' if data.documents else 'documents'}")
+    check_verifier(verifier, guardrail)
     settings = (("temperature", 0.0), ("max_tokens", max_tokens))
     with open_backend(ModelChoice(model, region, local, prompt_format, settings)) as backend:
         if backend.note:
@@ -62,7 +76,13 @@ def evaluate(
                 k=k,
                 max_concurrency=concurrency,
                 on_outcome=on_outcome,
-                settings={"dataset": dataset.name, "answered by": backend.name, "concurrency": concurrency},
+                verifier=open_verifier(verifier, guardrail, backend),
+                settings={
+                    "dataset": dataset.name,
+                    "answered by": backend.name,
+                    "concurrency": concurrency,
+                    "verifier": verifier,
+                },
             )
     if html is not None:
         _write_html(result, html, dataset.name)

@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk
     from llama_bedrock.grounding.citations import CitationReader
     from llama_bedrock.grounding.claims import Claim, Verdict, Verifier
+    from llama_bedrock.grounding.guardrail import GuardrailVerifier
+    from llama_bedrock.grounding.judge import LlamaJudge
     from llama_bedrock.grounding.verify import Cascade, NoVerifier, averify_answer, verify_answer
     from llama_bedrock.grounding.words import WordVerifier
 
@@ -16,6 +18,8 @@ _HOME = {
     "Citation": "answers",
     "CitationReader": "citations",
     "Claim": "claims",
+    "GuardrailVerifier": "guardrail",
+    "LlamaJudge": "judge",
     "NoVerifier": "verify",
     "RagAnswer": "answers",
     "RagAnswerChunk": "answers",
@@ -31,6 +35,8 @@ __all__ = [
     "Citation",
     "CitationReader",
     "Claim",
+    "GuardrailVerifier",
+    "LlamaJudge",
     "NoVerifier",
     "RagAnswer",
     "RagAnswerChunk",

@@ -167,9 +167,12 @@ class CitationReader:
         if not _ITEM.match(piece):
             self._lead = piece if piece.endswith(":") else ""
         lead = self._lead or (self._without_marks(*self._previous).strip() if self._previous else "")
+        texts: dict[tuple[int, int], str] = {}  # parts that say nothing share the text of the whole
         for span, group in self._claims(start, end, marks):
             named = [((mark.start, mark.end), mark.numbers) for mark in group]
-            self.parts.cite(span, self._without_marks(*span).strip(), named, self._documents, lead)
+            if span not in texts:
+                texts[span] = self._without_marks(*span).strip()
+            self.parts.cite(span, texts[span], named, self._documents, lead)
         if marks or self._states_something(start, end):
             self.parts.end_statement()
         if content_words(self._without_marks(start, end)):

@@ -100,12 +100,8 @@ class Statement:
         self.literals = [match[1].strip() for match in _CODE.finditer(text)]
         self.literals += [match[0].rstrip(".,;:") for match in _IDENTIFIER.finditer(_CODE.sub(" ", text))]
         self.quotations = [match[1] for match in _QUOTATION.finditer(text)]
+        self.units = self.content | {number.readings[0] for number in self.numbers}
         self.denials = _denials(text) + (_denials(lead) if lead.endswith(":") else 0)
-
-    @property
-    def units(self) -> frozenset[str]:
-        """What a quote should hold: its content words and numbers."""
-        return self.content | {number.readings[0] for number in self.numbers}
 
 
 class Passage:

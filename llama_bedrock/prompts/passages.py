@@ -14,10 +14,12 @@ inside its passage. Answers cite a passage by its number, as in ``[1]``.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from secrets import token_bytes
 
 NO_ANSWER = "The documents do not answer this question."
 """What a model is told to answer, to the letter, when the passages hold no answer."""
@@ -32,6 +34,7 @@ _OPEN = re.compile(
     re.MULTILINE,
 )
 _QUESTION = "Question: "
+_SECRET = token_bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,21 @@ def format_passages(passages: Iterable[Passage], boundary: str) -> str:
             raise ValueError(f"passage {passage.number} holds the boundary {boundary}; choose another one")
         blocks.append(f"<passage {boundary} {head}>\n{passage.text}\n</passage {boundary}>")
     return "\n".join(blocks)
+
+
+def boundary_for(passages: Sequence[Passage]) -> str:
+    """A delimiter that no document can know, and that occurs in none.
+
+    It is a hash of the passages with a secret of this process: the same passages give the same prompt, so
+    that LangChain's cache can answer, and nobody who writes a document can compute it.
+    """
+    digest = hashlib.blake2b(key=_SECRET, digest_size=8)
+    texts = [f"{passage.number}\0{passage.source}\0{passage.title}\0{passage.text}" for passage in passages]
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    while any(digest.hexdigest() in text for text in texts):
+        digest.update(b"again")
+    return digest.hexdigest()
 
 
 def parse_passages(text: str) -> list[Passage]:

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from langchain_core.documents import Document
 
-from llama_bedrock.agents.rag.packing import boundary_for, pack
+from llama_bedrock.agents.rag.packing import pack
 from llama_bedrock.agents.rag.prompt import answer_messages
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.knowledge_base.cited_parts import CitedPart, CitedText
@@ -41,7 +41,7 @@ from llama_bedrock.local.runtime.response_writer import BodyEnded
 from llama_bedrock.local.runtime.served_models import ModelTarget, find_model
 from llama_bedrock.local.runtime.word_guardrail import Guardrail
 from llama_bedrock.prompts.conversation import build_conversation
-from llama_bedrock.prompts.passages import NO_ANSWER, format_passages
+from llama_bedrock.prompts.passages import NO_ANSWER, boundary_for, format_passages
 from llama_bedrock.prompts.render import render
 from llama_bedrock.usage import estimate_tokens
 

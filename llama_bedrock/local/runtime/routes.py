@@ -81,6 +81,8 @@ def add_routes(app: web.Application, state: EndpointState) -> None:
         (f"{_MODEL}/count-tokens", "CountTokens", _count_tokens),
     ):
         app.router.add_route("POST", path, dispatcher(state, name, operation, malformed_json))
+    guard = dispatcher(state, "ApplyGuardrail", _apply_guardrail, _serialization_error)
+    app.router.add_route("POST", "/guardrail/{resource}/version/{version}/apply", guard)
     for method, path, name, module, function in _KNOWLEDGE_BASE_OPERATIONS:
         handler = dispatcher(state, name, _imported(module, function), _serialization_error)
         app.router.add_route(method, path, handler)
@@ -95,6 +97,12 @@ def _imported(module: str, function: str) -> Operation:
         return await operation(call)
 
     return serve
+
+
+async def _apply_guardrail(call: Call) -> web.StreamResponse:
+    from llama_bedrock.local.runtime.apply_guardrail import apply_guardrail  # its words are read when asked
+
+    return await apply_guardrail(call)
 
 
 async def _count_tokens(call: Call) -> web.StreamResponse:

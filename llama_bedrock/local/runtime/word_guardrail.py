@@ -22,11 +22,14 @@ class Guardrail:
         blocked_words: Words or phrases; found as whole words, in any case.
         blocked_input_message: The answer when the prompt holds one.
         blocked_output_message: The answer when the model's text holds one.
+        grounding_threshold: From which score on `ApplyGuardrail` finds a text grounded, 0 to 0.99; None for
+            no contextual grounding policy. The scores are those of `WordVerifier`.
     """
 
     blocked_words: tuple[str, ...]
     blocked_input_message: str = _BLOCKED
     blocked_output_message: str = _BLOCKED
+    grounding_threshold: float | None = None
 
     def matches(self, text: str) -> list[str]:
         """The blocked words that the text holds, in the order of the list."""

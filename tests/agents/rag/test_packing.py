@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from llama_bedrock.agents.rag.packing import boundary_for, excerpt, most_passages, pack
-from llama_bedrock.prompts.passages import Passage, format_passages, parse_passages
+from llama_bedrock.agents.rag.packing import excerpt, most_passages, pack
+from llama_bedrock.prompts.passages import Passage, boundary_for, format_passages, parse_passages
 from llama_bedrock.usage import estimate_tokens
 
 

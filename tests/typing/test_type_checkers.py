@@ -1,0 +1,101 @@
+"""Type checkers, signatures and help know our parameters: plain strings for secrets, aliases, texts."""
+
+import inspect
+import shutil
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+from langchain_core.runnables import RunnableBinding
+from langchain_core.runnables.fallbacks import RunnableWithFallbacks
+from pydantic import BaseModel
+
+from llama_bedrock import ChatLlamaBedrock, LlamaBedrock
+from llama_bedrock.retrievers import (
+    HybridRetriever,
+    KnowledgeBaseIngestor,
+    KnowledgeBaseQA,
+    KnowledgeBaseRetriever,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = Path(__file__).with_name("documented_uses.py")
+MODEL = "meta.llama3-3-70b-instruct-v1:0"
+MODELS = [ChatLlamaBedrock, LlamaBedrock]
+CLASSES = [*MODELS, HybridRetriever, KnowledgeBaseIngestor, KnowledgeBaseQA, KnowledgeBaseRetriever]
+
+
+class Animal(BaseModel):
+    """An animal."""
+
+    legs: int
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_documented_uses_have_types(checker):
+    if checker == "mypy":
+        command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml")]
+    elif (npx := shutil.which("npx")) is None:
+        pytest.skip("pyright runs on node, and there is no npx")
+    else:
+        command = [npx, "--yes", "pyright@1.1.400", "--pythonpath", sys.executable]
+    done = subprocess.run([*command, str(SAMPLE)], cwd=ROOT, capture_output=True, text=True, check=False)
+    if checker == "pyright" and "npm error" in done.stderr:
+        pytest.skip(f"pyright cannot be had: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_the_types_of_all_our_public_methods_resolve(kind):
+    ours = [
+        method
+        for name, method in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_") and method.__module__.startswith("llama_bedrock")
+    ]
+    assert ours
+    for method in ours:
+        typing.get_type_hints(method)
+
+
+def test_fallbacks_hand_on_what_makes_another_runnable():
+    """LangChain looks at the return types of methods to know which ones do."""
+    llm = ChatLlamaBedrock(model=MODEL).with_fallbacks([ChatLlamaBedrock(model="us." + MODEL)])
+    bound = llm.bind_tools([Animal])
+    assert isinstance(bound, RunnableWithFallbacks)
+    assert all(isinstance(runnable, RunnableBinding) for runnable in bound.runnables)
+    assert isinstance(llm.with_structured_output(Animal), RunnableWithFallbacks)
+
+
+def test_a_structured_model_says_what_it_takes_and_gives():
+    structured = ChatLlamaBedrock(model=MODEL).with_structured_output(Animal)
+    assert structured.OutputType is Animal
+    assert structured.get_output_jsonschema()["properties"].keys() == {"legs"}
+    assert structured.InputType
+    assert structured.get_input_jsonschema()["anyOf"]
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_signature_and_help_show_every_parameter_with_its_text(kind):
+    shown = inspect.signature(kind).parameters
+    for name, field in kind.model_fields.items():
+        assert name in shown
+        if "llama_bedrock" in str(
+            [base for base in kind.__mro__ if name in base.__dict__.get("__annotations__", {})][-1]
+        ):
+            assert field.description, name
+            assert f"    {name}: " in inspect.getdoc(kind)
+
+
+@pytest.mark.parametrize("module", ["llama_bedrock", "llama_bedrock.chat_model", "llama_bedrock.retrievers"])
+def test_it_is_imported_without_a_warning(module):
+    program = (
+        f"import {module} as module; [getattr(module, name) for name in module.__dict__.get('__all__', [])]"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -134,6 +134,23 @@ class StructuredOutput(Runnable[LanguageModelInput, Any]):
         self.include_raw = include_raw
         self.max_repairs = max_repairs
 
+    @property
+    def InputType(self) -> Any:
+        """What the model takes."""
+        return self.bound.InputType
+
+    @property
+    def OutputType(self) -> Any:
+        """What comes out: an object of the schema, or a dict."""
+        is_type = isinstance(self.output.given, type) and not self.include_raw
+        return self.output.given if is_type else dict[str, Any]
+
+    def get_output_jsonschema(self, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Return the JSON schema of what comes out."""
+        if self.include_raw:
+            return super().get_output_jsonschema(config, **kwargs)
+        return {"title": self.output.name, **self.output.parameters}
+
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Return the object.
 

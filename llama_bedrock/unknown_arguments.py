@@ -139,6 +139,15 @@ def _inherit_texts(cls: type[BaseModel]) -> None:
         cls.__doc__ = before + section + own[end:]
 
 
+class _Signature:
+    """The signature of a class that pydantic has not built yet; else its base's would be shown."""
+
+    def __get__(self, instance: object, owner: type[BaseModel]) -> Any:
+        owner.model_rebuild(force=True)
+        found = owner.__dict__["__signature__"]
+        return None if found is self else found.__get__(instance, owner)
+
+
 class StrictArguments(BaseModel):
     """Refuses arguments it does not know, when it is made, copied with changes, or assigned to.
 
@@ -155,6 +164,8 @@ class StrictArguments(BaseModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         _inherit_texts(cls)
+        if not cls.__pydantic_complete__:
+            cls.__signature__ = _Signature()  # type: ignore[assignment]  # pydantic's comes with the rest
 
     @model_validator(mode="before")
     @classmethod

@@ -81,8 +81,8 @@ class _Wait:
 
 
 _Steps: TypeAlias = "Generator[_Request | _Wait, dict[str, Any], IngestReport]"
-Source: TypeAlias = "Iterable[Document] | str | Path"
-OnProgress: TypeAlias = "Callable[[IngestProgress], None]"
+Source: TypeAlias = Iterable[Document] | str | Path
+OnProgress: TypeAlias = Callable[[IngestProgress], None]
 
 
 class KnowledgeBaseIngestor(KnowledgeBaseConnection):

@@ -19,11 +19,13 @@ from llama_bedrock.retrievers import (
     KnowledgeBaseQA,
     KnowledgeBaseRetriever,
 )
+from llama_bedrock.settings import BedrockLlama
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).with_name("documented_uses.py")
 MODEL = "meta.llama3-3-70b-instruct-v1:0"
 MODELS = [ChatLlamaBedrock, LlamaBedrock]
+OURS = {*BedrockLlama.model_fields, "streaming", "tool_dialect"}
 CLASSES = [*MODELS, HybridRetriever, KnowledgeBaseIngestor, KnowledgeBaseQA, KnowledgeBaseRetriever]
 
 
@@ -83,11 +85,15 @@ def test_the_signature_and_help_show_every_parameter_with_its_text(kind):
     shown = inspect.signature(kind).parameters
     for name, field in kind.model_fields.items():
         assert name in shown
-        if "llama_bedrock" in str(
-            [base for base in kind.__mro__ if name in base.__dict__.get("__annotations__", {})][-1]
-        ):
+        if name in OURS:
             assert field.description, name
             assert f"    {name}: " in inspect.getdoc(kind)
+
+
+def test_the_signature_is_its_own_before_the_first_instance():
+    program = "import inspect, llama_bedrock as l; print(*inspect.signature(l.LlamaBedrock).parameters)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"model", "temperature", "region_name", "streaming"} <= set(done.stdout.split())
 
 
 @pytest.mark.parametrize("module", ["llama_bedrock", "llama_bedrock.chat_model", "llama_bedrock.retrievers"])

@@ -80,3 +80,9 @@ def test_links_of_the_pages_lead_somewhere():
             ):
                 broken.append(f"{page.name}: {target}")
     assert not broken
+
+
+def test_no_code_inside_a_line_is_broken_over_two():
+    for page in PAGES:
+        for line in _FENCE.sub("", page.read_text()).splitlines():
+            assert line.count("`") % 2 == 0, f"{page.name}: {line}"

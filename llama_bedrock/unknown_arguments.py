@@ -66,6 +66,7 @@ MODEL_HINTS: Mapping[str, str] = {
     "system_prompt_with_tools": _TOOLS,
     **dict.fromkeys(("functions", "function_call", "tool_config", "toolConfig"), _TOOLS),
     "supports_tool_choice_values": "leave it out: every choice is supported from Llama 3 on",
+    "guard_last_turn_only": 'use guardrails={…, "tag_user_input": True}, which tags the user\'s turns',
     "beta_use_converse_api": "leave it out: tools, streaming and structured output need no Converse here",
     "bedrock_client": "there is none: from_imported reads an import's tags with credentials of its own",
     **dict.fromkeys(

@@ -105,7 +105,7 @@ def _extras() -> Iterator[CheckResult]:
 
 
 def _cache() -> CheckResult:
-    from llama_bedrock.cli.cache_folder import cache_folder
+    from llama_bedrock.cli.user_folders import cache_folder
 
     folder = cache_folder()
     try:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama_bedrock.cli.cache_folder import cache_folder
+from llama_bedrock.cli.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -112,7 +112,8 @@ def open_index(
     folder = cache_folder() / "indexes" / _key(paths, embeddings, region)
     work = _Work(paths, folder, model, max_file_bytes, tell)
     store, reports, built = _made(work, rebuild=rebuild)
-    os.utime(folder / _ABOUT)  # the time of last use, by which old indexes are dropped
+    with suppress(OSError):  # a cache that cannot be written is as good to read
+        os.utime(folder / _ABOUT)  # the time of last use, by which old indexes are dropped
     if not len(store):
         raise ValueError(f"{', '.join(map(str, paths))}: there are no documents any more")
     return OpenIndex(store, folder, reports, built, time.perf_counter() - started)
@@ -143,8 +144,10 @@ class _Work:
     def remember(self, folder: Path, max_file_bytes: int) -> None:
         """Write what later runs have to know."""
         paths = [os.path.abspath(path) for path in self.paths]
+        from llama_bedrock.retrievers.store.private_files import replace_file
+
         about = {"paths": paths, "max_file_bytes": max_file_bytes}
-        (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+        replace_file(folder / _ABOUT, json.dumps(about).encode())
 
     def remembered_limit(self) -> int | None:
         """The limit of the last run, which holds until another one is given."""
@@ -250,11 +253,13 @@ def _unfinished(folder: Path, *, is_costly: bool) -> Iterator[Path]:
     Where vectors cost money, the next run finds the folder again if it holds some: its name is fixed.
     """
     from llama_bedrock.retrievers.store.generations import StoreLockedError
+    from llama_bedrock.retrievers.store.private_files import make_folder
 
     name = folder.name if is_costly else secrets.token_hex(8)
     new = folder.with_name(f"unfinished-{name}")
     try:
-        new.mkdir(parents=True, exist_ok=is_costly)
+        make_folder(new.parent)
+        new.mkdir(mode=0o700, exist_ok=is_costly)
     except OSError as error:
         advice = "set XDG_CACHE_HOME to a folder that can be written"
         raise OSError(f"cannot keep the index in {new.parent}: {error.strerror}; {advice}") from error

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -100,9 +101,8 @@ class Manifest:
     folders: dict[str, Folder] = field(default_factory=dict)
     store_version: int | None = None
 
-    def write(self, path: Path) -> None:
-        """Write it to a file, which is there whole or not at all."""
-        temporary = path.with_name(f"{path.name}.new")
+    def encode(self) -> bytes:
+        """It as bytes, for a file."""
         folders = {
             name: {
                 "settings": f.settings,
@@ -111,28 +111,28 @@ class Manifest:
             for name, f in self.folders.items()
         }
         facts = {"format": _FORMAT, "store_version": self.store_version, "folders": folders}
-        temporary.write_text(json.dumps(facts), encoding="utf-8")
-        os.replace(temporary, path)
+        return json.dumps(facts).encode()
 
     @classmethod
-    def read(cls, path: Path) -> Manifest:
-        """Read what `write` wrote.
+    def decode(cls, encoded: bytes) -> Manifest:
+        """Read what `encode` made.
 
         Raises:
-            FileNotFoundError: There is none.
             ValueError: It is damaged, or of another version.
         """
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = json.loads(encoded)
             if facts["format"] != _FORMAT:
-                raise ValueError(f"{path} is of another version of llama-bedrock")
+                raise ValueError("it is of another version of llama-bedrock")
             folders = {
-                name: Folder(f["settings"], {source: _decoded(file) for source, file in f["files"].items()})
+                name: Folder(
+                    _text(f["settings"]), {source: _decoded(file) for source, file in f["files"].items()}
+                )
                 for name, f in facts["folders"].items()
             }
             return cls(folders, facts["store_version"])
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is damaged ({error})") from error
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"the manifest of the indexed folders is damaged ({error})") from error
 
 
 def _encoded(file: KnownFile) -> list[Any]:
@@ -143,7 +143,17 @@ def _encoded(file: KnownFile) -> list[Any]:
 
 def _decoded(facts: list[Any]) -> KnownFile:
     size, modified_ns, digest, chunks, *rest = facts
-    return KnownFile(size, modified_ns, digest, [Chunk(*chunk) for chunk in chunks], *rest)
+    file = KnownFile(size, modified_ns, digest, [Chunk(*chunk) for chunk in chunks], *rest)
+    texts = {type(text) for text in chain(*chunks, file.duplicates, file.notes, [digest, file.problem or ""])}
+    if texts != {str} or not all(type(number) is int for number in (size, modified_ns)):
+        raise ValueError("a file's facts are of a wrong type")
+    return file
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("settings are no text")
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,9 +158,8 @@ def index_folder(
     )
     worker = _engine(engine)
     try:
-        with target.open():
-            run = _Run(os.fspath(path), target, worker, options, on_progress, on_error, follow_links_outside)
-            return run.run()
+        run = _Run(os.fspath(path), target, worker, options, on_progress, on_error, follow_links_outside)
+        return run.run()
     finally:
         worker.close()
 
@@ -190,6 +189,7 @@ class _Run:
     embedded: int = 0
 
     def run(self) -> IndexReport:
+        """Look what has changed, and do what follows from it; where nothing does, nothing is written."""
         started = time.perf_counter()
         root = os.path.abspath(self.path)
         before, strays = self._before(root)
@@ -201,6 +201,18 @@ class _Run:
         )
         changes = compare(before, found, self._is_ours)
         self._report_known(before, changes)
+        after, refitted = before, False
+        if changes.read or changes.removed or changes.touched or strays or self.target.is_unsaved:
+            with self.target.open():
+                after, refitted = self._carry_out(root, before, changes, found, strays)
+        else:
+            self._require_something(before, after, found)
+        return self._report_of(before, after, changes, refitted=refitted, started=started)
+
+    def _carry_out(
+        self, root: str, before: Folder, changes: Changes, found: Sequence[FoundFile], strays: set[str]
+    ) -> tuple[Folder, bool]:
+        """Make the store hold what was found; returns what is known then, and if LSA was fitted again."""
         after = Folder(before.settings, dict(before.files))
         for file in changes.touched:
             after.files[file.source] = replace(before.files[file.source], modified_ns=file.remembered_time())
@@ -209,10 +221,7 @@ class _Run:
             self._delete(outdated, after)
         self._read(changes.read, before, after, root)
         self._require_something(before, after, found)
-        refitted = False
-        if changes.read or changes.removed or changes.touched or strays or self.target.is_unsaved:
-            refitted = self._keep(root, before, after, strays)
-        return self._report_of(before, after, changes, refitted=refitted, started=started)
+        return after, self._keep(root, before, after, strays)
 
     def _is_ours(self, file: FoundFile) -> bool:
         if os.path.isfile(self.path) or has_reader(file.path, self.options.settings):

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
@@ -22,13 +22,29 @@ from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, Man
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
 from llama_bedrock.retrievers.search.lexical import lexical_side_of
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
-from llama_bedrock.retrievers.store.generations import StoreChangedError, StoreLockedError, current_name
+from llama_bedrock.retrievers.store.generations import (
+    StoreChangedError,
+    StoreDamagedError,
+    StoreLockedError,
+    current_name,
+)
 from llama_bedrock.retrievers.store.locks import FileLock
+from llama_bedrock.retrievers.store.private_files import (
+    ForeignFileError,
+    make_folder,
+    read_file,
+    replace_file,
+    write_file,
+)
 
 logger = logging.getLogger(__name__)
 
+MANIFEST_FILE = "manifest.json"
+SIDECAR = "folders"
+"""Name of the side files of a FAISSStore that hold it."""
 _JOURNAL = "index-journal"
 _LOCK = "indexing.lock"
+_MANIFEST_BYTES = 2**31
 _AT_ONCE = 2048
 _ADDED_AT_ONCE = 16_384
 
@@ -54,6 +70,14 @@ class IndexTarget(Protocol):
 
     def lost(self, folder: Folder) -> set[str]:
         """Sources whose chunks are not all in the store any more."""
+
+    def open(self) -> AbstractContextManager[None]:
+        """Keep other processes from changing it; called before the first change.
+
+        Raises:
+            StoreLockedError: One is.
+            StoreChangedError: One has, since the manifest was read.
+        """
 
     def strays(self, path: str) -> set[str]:
         """Ids of chunks of a folder that are in the store although no manifest tells of them."""
@@ -89,6 +113,37 @@ class IndexTarget(Protocol):
         """Keep what was done. Returns whether the embeddings were fitted again."""
 
 
+class ManifestSide:
+    """The manifest of a FAISSStore, written by every save of it from now on."""
+
+    def __init__(self, store: FAISSStore) -> None:
+        self.store = store
+        self.manifest = Manifest()
+        folder = store.sidecar(SIDECAR)
+        if folder is not None:
+            try:
+                self.manifest = Manifest.decode(_encoded_manifest(folder) or b"")
+            except (ValueError, OSError) as error:
+                logger.warning("cannot use the saved manifest, reading all files again: %s", error)
+        store.attach_sidecar(SIDECAR, self._write)
+
+    def _write(self, folder: Path) -> None:
+        write_file(folder / MANIFEST_FILE, self.manifest.encode())
+
+
+_sides: WeakValueDictionary[int, ManifestSide] = WeakValueDictionary()
+_sides_lock = threading.Lock()
+
+
+def manifest_side_of(store: FAISSStore) -> ManifestSide:
+    """The manifest of a store, the same object for every index run in this process."""
+    with _sides_lock:
+        side = _sides.get(id(store))
+        if side is None or side.store is not store:
+            side = _sides[id(store)] = ManifestSide(store)
+        return side
+
+
 class FAISSTarget:
     """A FAISSStore. The manifest is saved with it, in the same atomic step.
 
@@ -122,24 +177,27 @@ class FAISSTarget:
         with ExitStack() as stack:
             folder = self._folder
             if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-                try:
-                    lock = FileLock(folder / _LOCK)
-                except BlockingIOError:
-                    raise StoreLockedError(
-                        f"another process is indexing into {folder}; wait for it to end"
-                    ) from None
-                stack.callback(lock.release)
-                if not self._is_here() and current_name(folder) is not None:
-                    raise StoreChangedError(
-                        f"{folder} holds a saved store: open it with FAISSStore.load to bring it up to date, "
-                        "or choose another folder"
-                    )
+                stack.enter_context(_locked(folder, f"another process is indexing into {folder}"))
+                self._check_current(folder)
                 embeddings = self._store.embeddings
                 if embeddings is not None and not isinstance(embeddings, LSAEmbeddings):
-                    journal = VectorJournal(folder / _JOURNAL, identity(embeddings))
+                    journal = VectorJournal(folder / _JOURNAL, identity(embeddings), self._store.dimension)
                     self._journal = stack.enter_context(journal)
             yield
+
+    def _check_current(self, folder: Path) -> None:
+        name = current_name(folder)
+        if name is None:
+            return
+        if not self._is_here():
+            raise StoreChangedError(
+                f"{folder} holds a saved store: open it with FAISSStore.load to bring it up to date, "
+                "or choose another folder"
+            )
+        if name != self._store.generation:
+            raise StoreChangedError(
+                f"another process has saved {folder} since this store was opened: reload() it, then index"
+            )
 
     @property
     def manifest(self) -> Manifest:
@@ -298,7 +356,8 @@ class ForeignTarget:
     def __init__(self, store: VectorStore, state: Path) -> None:
         self._store = store
         self._state = state
-        self._manifest = Manifest()
+        self._encoded = _encoded_manifest(state)
+        self._manifest = Manifest() if self._encoded is None else Manifest.decode(self._encoded)
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -307,19 +366,10 @@ class ForeignTarget:
         Raises:
             StoreLockedError: One is.
         """
-        self._state.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = FileLock(self._state / _LOCK)
-        except BlockingIOError:
-            raise StoreLockedError(
-                f"another process is indexing with {self._state}; wait for it to end"
-            ) from None
-        try:
-            if (self._state / MANIFEST_FILE).exists():
-                self._manifest = Manifest.read(self._state / MANIFEST_FILE)
+        with _locked(self._state, f"another process is indexing with {self._state}"):
+            if _encoded_manifest(self._state) != self._encoded:
+                raise StoreChangedError(f"another process has indexed with {self._state}: index again")
             yield
-        finally:
-            lock.release()
 
     @property
     def manifest(self) -> Manifest:
@@ -368,12 +418,33 @@ class ForeignTarget:
 
     def checkpoint(self) -> None:
         """Write the manifest: what is in the store by now is not embedded again."""
-        self._manifest.write(self._state / MANIFEST_FILE)
+        self._encoded = self._manifest.encode()
+        replace_file(self._state / MANIFEST_FILE, self._encoded)
 
     def finish(self) -> bool:
         """Write the manifest."""
         self.checkpoint()
         return False
+
+
+@contextmanager
+def _locked(folder: Path, busy: str) -> Iterator[None]:
+    """Hold the lock of those who index into a folder."""
+    make_folder(folder)
+    try:
+        lock = FileLock(folder / _LOCK)
+    except ForeignFileError as error:
+        raise StoreDamagedError(str(error)) from None
+    except BlockingIOError:
+        raise StoreLockedError(f"{busy}; wait for it to end") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _encoded_manifest(folder: Path) -> bytes | None:
+    return read_file(folder / MANIFEST_FILE, _MANIFEST_BYTES)
 
 
 def _lies_under(source: object, path: str) -> bool:
@@ -386,41 +457,3 @@ def _same(present: Document | None, document: Document) -> bool:
         and present.page_content == document.page_content
         and present.metadata == document.metadata
     )
-
-
-logger = logging.getLogger(__name__)
-
-MANIFEST_FILE = "manifest.json"
-SIDECAR = "folders"
-"""Name of the side files of a FAISSStore that hold it."""
-
-
-class ManifestSide:
-    """The manifest of a FAISSStore, written by every save of it from now on."""
-
-    def __init__(self, store: FAISSStore) -> None:
-        self.store = store
-        self.manifest = Manifest()
-        folder = store.sidecar(SIDECAR)
-        if folder is not None:
-            try:
-                self.manifest = Manifest.read(folder / MANIFEST_FILE)
-            except (ValueError, OSError) as error:
-                logger.warning("cannot use the saved manifest, reading all files again: %s", error)
-        store.attach_sidecar(SIDECAR, self._write)
-
-    def _write(self, folder: Path) -> None:
-        self.manifest.write(folder / MANIFEST_FILE)
-
-
-_sides: WeakValueDictionary[int, ManifestSide] = WeakValueDictionary()
-_sides_lock = threading.Lock()
-
-
-def manifest_side_of(store: FAISSStore) -> ManifestSide:
-    """The manifest of a store, the same object for every index run in this process."""
-    with _sides_lock:
-        side = _sides.get(id(store))
-        if side is None or side.store is not store:
-            side = _sides[id(store)] = ManifestSide(store)
-        return side

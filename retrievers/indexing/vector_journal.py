@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from llama_bedrock.retrievers.arrays import Floats, np
+from llama_bedrock.retrievers.store.private_files import ForeignFileError, open_file
 
 _FORMAT = 1
 _RECORD = struct.Struct("<12sII")  # digest of the text, dimension, CRC-32 of the vector
@@ -25,23 +28,35 @@ class VectorJournal:
     Args:
         path: The file.
         model: Identity of the embedding model.
+        dimension: Length of a vector, where it is known: others are left out.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
+    def __init__(self, path: Path, model: str, dimension: int | None = None) -> None:
         self.path = path
         self._header = json.dumps({"format": _FORMAT, "model": model}).encode() + b"\n"
+        self._dimension = dimension
         self._vectors: dict[str, Floats] = {}
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        end = self._read()
-        self._file = self.path.open("r+b" if end else "w+b")
-        if end:
-            self._file.truncate(end)
-            self._file.seek(end)
-        else:
+        self._file = self._open()
+        end = self._read(self._file.read())
+        self._file.truncate(end)
+        self._file.seek(end)
+        if not end:
             self._file.write(self._header)
         return self
+
+    def _open(self) -> IO[bytes]:
+        """The file; a new one where a link or another name of a foreign file stands, which is not written."""
+        flags = os.O_RDWR | os.O_CREAT
+        with suppress(ForeignFileError):
+            file = os.fdopen(open_file(self.path, flags), "r+b")
+            if os.fstat(file.fileno()).st_nlink == 1:
+                return file
+            file.close()
+        self.path.unlink()
+        return os.fdopen(open_file(self.path, flags | os.O_EXCL), "r+b")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -73,12 +88,8 @@ class VectorJournal:
             self._file.close()
         self.path.unlink(missing_ok=True)
 
-    def _read(self) -> int:
+    def _read(self, content: bytes) -> int:
         """Read the vectors; returns where the last whole record ends, 0 if the file is to be begun anew."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return 0
         if not content.startswith(self._header):
             return 0
         end = len(self._header)
@@ -88,6 +99,8 @@ class VectorJournal:
             data = content[start : start + 4 * dimension]
             if len(data) < 4 * dimension or zlib.crc32(data) != checksum:
                 break
-            self._vectors[digest.hex()] = np.frombuffer(data, dtype="<f4").astype(np.float32)
+            vector = np.frombuffer(data, dtype="<f4").astype(np.float32)
+            if self._dimension in (None, dimension) and np.isfinite(vector).all():
+                self._vectors[digest.hex()] = vector
             end = start + 4 * dimension
         return end

@@ -324,6 +324,11 @@ class FAISSStore(VectorStore):
         return self._saved.folder if self._saved else None
 
     @property
+    def generation(self) -> str | None:
+        """Name of the generation that was opened or saved last; another process may have saved since."""
+        return self._saved.generation.name if self._saved else None
+
+    @property
     def version(self) -> int:
         """Number of changes so far; it is saved with the store and never falls."""
         return self._contents.collection.version

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama_bedrock._extras import require
+from llama_bedrock.cli.user_folders import data_folder
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
 MEMORY_FILE = "conversations.sqlite"
 _BUSY_SECONDS = 10.0  # how long to wait for another process that writes
-
-
-def data_folder() -> Path:
-    """The folder of this program in the platform's place for data; ``XDG_DATA_HOME`` wins everywhere."""
-    if given := os.environ.get("XDG_DATA_HOME"):
-        base = Path(given)
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    else:
-        base = Path.home() / ".local" / "share"
-    return base / "llama-bedrock"
 
 
 def check_thread(name: str) -> str:
@@ -61,7 +46,7 @@ async def open_memory(*, saved: bool) -> AsyncIterator[BaseCheckpointSaver[str]]
     sqlite = require("aiosqlite", "agents")
     path = data_folder() / MEMORY_FILE
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)  # conversations are private
     except OSError as error:
         advice = "set XDG_DATA_HOME to a folder that can be written"

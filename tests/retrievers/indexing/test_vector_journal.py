@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,16 +68,40 @@ def test_it_is_deleted_when_the_store_is_saved(path):
 def test_a_manifest_is_read_as_it_was_written(tmp_path):
     file = KnownFile(3, 99, "abc", [Chunk("id", "content", "vector")], ["copy"], "a problem")
     manifest = Manifest({"/docs": Folder("settings", {"a.md": file})}, 7)
-    manifest.write(tmp_path / "manifest")
-    assert Manifest.read(tmp_path / "manifest") == manifest
+    assert Manifest.decode(manifest.encode()) == manifest
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[]", b'{"format": 99}', b"\xff", b'{"format": 1, "folders": 3}']
-)
-def test_a_damaged_manifest_is_a_value_error(tmp_path, content):
-    (tmp_path / "manifest").write_bytes(content)
-    with pytest.raises(ValueError):
-        Manifest.read(tmp_path / "manifest")
-    with pytest.raises(FileNotFoundError):
-        Manifest.read(tmp_path / "absent")
+    "content",
+    [
+        b"", b"{}", b"[]", b'{"format": 99}', b"\xff", b'{"format": 1, "folders": 3}', b"[" * 100_000,
+        b'{"format": 1, "store_version": 1, "folders": {"/d": {"settings": 7, "files": {}}}}',
+        b'{"format": 1, "store_version": 1, "folders": {"/d": {"settings": "", "files": {"a": [1, 1, "d", [["i", "c", 9]], []]}}}}',
+        b'{"format": 1, "store_version": 1, "folders": {"/d": {"settings": "", "files": {"a": ["1", 1, "d", [], []]}}}}',
+    ],
+)  # fmt: skip
+def test_a_damaged_manifest_is_a_value_error(content):
+    with pytest.raises(ValueError, match="damaged"):
+        Manifest.decode(content)
+
+
+@pytest.mark.parametrize("kind", ["link", "other name"])
+def test_a_journal_that_leads_elsewhere_is_replaced_and_what_it_leads_to_stays(tmp_path, kind):
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    journal = tmp_path / "journal"
+    journal.symlink_to(outside) if kind == "link" else os.link(outside, journal)
+    with VectorJournal(journal, "model") as opened:
+        opened.add(DIGESTS, VECTORS)
+    assert outside.read_bytes() == b"precious"
+    assert len(read(journal)) == 5
+    assert not journal.is_symlink()
+
+
+def test_vectors_of_another_length_and_no_numbers_are_left_out(tmp_path):
+    with VectorJournal(tmp_path / "journal", "model") as journal:
+        journal.add(DIGESTS[:1], np.array([[1, 2, np.nan]], np.float32))
+        journal.add(DIGESTS[1:2], np.array([[1, 2]], np.float32))
+        journal.add(DIGESTS[2:3], VECTORS[:1])
+    with VectorJournal(tmp_path / "journal", "model", 3) as journal:
+        assert list(journal.vectors) == DIGESTS[2:3]

@@ -355,7 +355,10 @@ def _keys(connection: _Connection, where: str, parameters: Sequence[Any]) -> Slo
     joined, count = connection.execute(
         f"SELECT group_concat(key), count(*) FROM fields WHERE {where}", parameters
     ).fetchone()
-    keys: Slots = np.fromstring(joined or "", dtype=np.int64, sep=",")
+    try:
+        keys: Slots = np.fromstring(joined or "", dtype=np.int64, sep=",")
+    except (ValueError, DeprecationWarning):
+        keys = np.empty(0, np.int64)
     if len(keys) != count:
         raise sqlite3.DatabaseError("a key is no number")
     return keys

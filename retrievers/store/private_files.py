@@ -44,7 +44,7 @@ def check_file(folder: Path, name: str) -> os.stat_result:
         FileNotFoundError: There is none.
     """
     parts = PurePosixPath(name).parts
-    if not all(map(is_plain_name, parts)):
+    if not parts or not all(map(is_plain_name, parts)):
         raise ForeignFileError(f"{name!r} is no name of a file inside {folder}")
     path = folder
     for part in parts[:-1]:

@@ -24,6 +24,7 @@ from llama_bedrock.retrievers.documents.readers.by_format import (
 from llama_bedrock.retrievers.documents.readers.file_content import (
     MAX_FILE_BYTES,
     CustomReader,
+    ReadLimitError,
     ReadSettings,
 )
 
@@ -242,14 +243,29 @@ def read_reported(
         report: Called for the file, or each part of it, that cannot be read.
         use: What to make of the documents while they are read, so that a large file is not held twice.
     """
+    parts: dict[str, None] = {}  # of equal reasons one is enough
+
+    def report_part(reason: str) -> None:
+        if reason not in parts and len(parts) < _MOST_PARTS:
+            report(FileProblem(source, reason))
+        parts[reason] = None
+
     try:
-        return use(read_file(file, source, settings, lambda reason: report(FileProblem(source, reason))))
+        return use(read_file(file, source, settings, report_part))
     except ImportError:
         raise  # a missing extra concerns every file of the format: the caller has to install it
     except Exception as error:  # a damaged file raises whatever its parser runs into
         logger.debug("cannot read %s", source, exc_info=True)
-        report(FileProblem(source, describe_error(error)))
+        # That nothing was found is no news where the reasons were told.
+        if not parts or isinstance(error, ReadLimitError):
+            report(FileProblem(source, describe_error(error)))
         return []
+    finally:
+        if len(parts) > _MOST_PARTS:
+            report(FileProblem(source, f"… and {len(parts) - _MOST_PARTS:,} more parts that cannot be read"))
+
+
+_MOST_PARTS = 20
 
 
 def describe_error(error: Exception) -> str:

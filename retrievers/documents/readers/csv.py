@@ -29,6 +29,8 @@ def read_csv(content: FileContent) -> Iterator[Document]:
     options = _dialect(text, content.suffix)
     found = False
     try:
+        # Counting millions of rows takes a second, making documents of them a minute.
+        content.budget.expect(sum(1 for row in _reader(text, options) if row))
         for line, record in row_records(_with_lines(_reader(text, options)), content.budget):
             found = True
             yield content.document(record, format="record", part=str(line), line=line)

@@ -51,7 +51,7 @@ _WHATWG = {
 _LIKELY = (
     "cp1252", "cp1251", "cp1250", "cp932", "euc_jp", "gb18030", "big5hkscs", "cp949", "koi8_r", "cp1253",
     "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "iso8859_2", "iso8859_5", "iso8859_7",
-    "iso8859_15", "cp866", "mac_cyrillic", "mac_roman",
+    "iso8859_15", "cp866",
 )  # fmt: skip
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
@@ -161,7 +161,15 @@ def _guessed(data: bytes, report: Callable[[str], None]) -> str:
         if foreign > 2 and foreign * 3 > len(sample):
             report("in what encoding it is cannot be told from so little text; it is read as Windows-1252")
         return western
-    found = from_bytes(sample, cp_isolation=list(_LIKELY), threshold=0.2, enable_fallback=False).best()
+    matches = list(from_bytes(sample, cp_isolation=list(_LIKELY), threshold=0.2, enable_fallback=False))
+    # Code pages of neighbours differ in a few letters, and so do their scores by little: the one that is more
+    # used is meant.
+    close = [
+        match
+        for match in matches
+        if match.chaos <= matches[0].chaos + 0.02 and match.coherence >= matches[0].coherence - 0.1
+    ]
+    found = min(close, key=lambda match: _LIKELY.index(match.encoding), default=None)
     if found is None:
         report("its encoding cannot be told; it is read as Windows-1252 (encoding= sets another)")
         return western
@@ -185,9 +193,9 @@ def _wide_codec(head: bytes) -> str | None:
     head = head[: len(head) // 4 * 4]
     quarter = len(head) // 4
     nulls = [head[offset::4].count(0) for offset in range(4)]
-    if nulls[1] + nulls[2] + nulls[3] > 2.9 * quarter and nulls[0] < quarter / 10:
+    if nulls[2] + nulls[3] == 2 * quarter and nulls[0] < quarter / 10:
         return "utf-32-le"
-    if nulls[0] + nulls[1] + nulls[2] > 2.9 * quarter and nulls[3] < quarter / 10:
+    if nulls[0] + nulls[1] == 2 * quarter and nulls[3] < quarter / 10:
         return "utf-32-be"
     even, odd = nulls[0] + nulls[2], nulls[1] + nulls[3]
     # Spaces, line ends and digits are ASCII in every script: a few per cent are enough.

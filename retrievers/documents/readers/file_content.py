@@ -75,7 +75,15 @@ class Budget:
         self.spend(size)
         self.check_time()
         self._documents += 1
-        if self._documents > self._max_documents:
+        self.expect(self._documents)
+
+    def expect(self, documents: int) -> None:
+        """Stop here if so many documents are more than a file may make.
+
+        Raises:
+            ReadLimitError: They are.
+        """
+        if documents > self._max_documents:
             raise ReadLimitError(f"it holds more than {self._max_documents:,} rows or parts; {_WAY_OUT}")
 
     def check_time(self) -> None:

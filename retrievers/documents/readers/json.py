@@ -30,7 +30,9 @@ _TOO_DEEP = "JSON nested too deeply"
 
 def read_json_lines(content: FileContent) -> Iterator[Document]:
     """One document per line; a line that is not JSON is reported and left out."""
-    for number, line in enumerate(content.text().split("\n"), 1):
+    lines = content.text().split("\n")
+    content.budget.expect(sum(1 for line in lines if line))
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:

@@ -16,7 +16,7 @@ def read_notebook(content: FileContent) -> Iterator[Document]:
         notebook = json.loads(content.text())
         cells = notebook["cells"]
         language = notebook.get("metadata", {}).get("kernelspec", {}).get("language", "")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a notebook of format 4 ({type(error).__name__}: {error})") from error
     blocks = []
     for cell in cells:

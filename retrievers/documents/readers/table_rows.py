@@ -35,6 +35,7 @@ def row_records(rows: Iterable[Row], budget: Budget) -> Iterator[tuple[int, str]
         names: list[str] = []
         body = head[len(above) :]
     else:
+        budget.spend(sum(map(len, header[1])))
         names = [" ".join(name.split()) for name in header[1]]
         body = head[len(above) + 1 :]
         following = next(filled, None) if not body else None

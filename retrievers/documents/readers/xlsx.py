@@ -48,14 +48,15 @@ def read_xlsx(content: FileContent) -> Iterator[Document]:
 
 
 def _sheets(book: Any, content: FileContent) -> Iterator[Document]:
-    read: dict[str, str] = {}
+    read: set[str] = set()
+    again: list[str] = []
     for sheet in book.worksheets:
         title = sheet.title
         part = getattr(sheet, "_worksheet_path", title)
         if part in read:
-            content.report(f"sheet {title!r} is the same as {read[part]!r}; it is read once")
+            again.append(title)
             continue
-        read[part] = title
+        read.add(part)
         try:
             sheet.reset_dimensions()  # what a file claims about its size is often wrong
             for row, record in row_records(_rows(sheet), content.budget):
@@ -66,6 +67,10 @@ def _sheets(book: Any, content: FileContent) -> Iterator[Document]:
             raise
         except Exception as error:  # noqa: BLE001  one damaged sheet must not hide the others
             content.report(f"sheet {title!r} cannot be read to its end ({type(error).__name__}: {error})")
+    if again:
+        content.report(
+            f"{len(again):,} sheets are others once more ({', '.join(again[:3])} …); each is read once"
+        )
 
 
 def _rows(sheet: Any) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 An example is an indented block after a blank line, outside the sections "Args:" and the like. What such a
 block holds and is no Python stands in `NOT_PYTHON`, each with what it is. Names that an example does not
-import are those a reader has at hand: the public names, and the settings of `_at_hand`.
+import are those a reader has at hand: the public names, and what the fixture `reader` gives.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import pytest
 from langchain_core.documents import Document
 
 import llama_bedrock
-from llama_bedrock import agents, local, retrievers, testing
+from llama_bedrock import ChatLlamaBedrock, agents, grounding, local, retrievers, testing
 from llama_bedrock.local import faults
 from llama_bedrock.local.knowledge_base.vector_store import LocalKnowledgeBase
-from llama_bedrock.retrievers import FAISSStore, filters
+from llama_bedrock.retrievers import FAISSStore, HybridRetriever, filters
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {
@@ -102,13 +102,15 @@ def reader(tmp_path, aws_credentials, monkeypatch):
             **_public_names(),
             "documents": documents,
             "store": store,
+            "llm": ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0"),
+            "retriever": HybridRetriever(store=store),
             "imported_base_model_arn": "arn:aws:bedrock:us-east-2:123456789012:imported-model/abcdefghij12",
         }
 
 
 def _public_names():
     names = {}
-    for module in (llama_bedrock, retrievers, agents, local, testing):
+    for module in (llama_bedrock, retrievers, grounding, agents, local, testing):
         names |= {name: getattr(module, name) for name in module.__all__}
     for module in (faults, filters):
         names |= {name: value for name, value in vars(module).items() if not name.startswith("_")}

@@ -12,6 +12,7 @@ Functions the chat model calls:
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.messages.utils import convert_to_messages, message_chunk_to_message
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
+from typing_extensions import is_typeddict
 
 from llama_bedrock.choices import StructuredOutputMethod
 from llama_bedrock.tools.events import with_errors
@@ -33,8 +35,9 @@ from llama_bedrock.tools.json_answer import (
     read_response_format,
     unwrap,
 )
-from llama_bedrock.tools.json_schema import violations
+from llama_bedrock.tools.json_schema import strict_violations, violations
 from llama_bedrock.tools.parser.tool_call_parser import CUT_REASONS
+from llama_bedrock.tools.schema_of_types import typed_dict_schema
 
 __all__ = [
     "JsonContent",
@@ -141,9 +144,18 @@ class StructuredOutput(Runnable[LanguageModelInput, Any]):
 
     @property
     def OutputType(self) -> Any:
-        """What comes out: an object of the schema, or a dict."""
-        is_type = isinstance(self.output.given, type) and not self.include_raw
-        return self.output.given if is_type else dict[str, Any]
+        """What comes out: an object of the caller's class, a dict or another JSON value."""
+        if self.include_raw:
+            return dict[str, Any]
+        given = self.output.given
+        if isinstance(given, type):
+            # Pydantic, which LangChain makes schemas with, reads no typing.TypedDict before Python 3.12.
+            readable = (
+                not is_typeddict(given) or type(given).__module__ != "typing" or sys.version_info >= (3, 12)
+            )
+            return given if readable else dict[str, Any]
+        kinds = {"{": dict[str, Any], "[": list[Any]}
+        return kinds.get(ResponseFormat(schema=self.output.parameters).opening, Any)
 
     def get_output_jsonschema(self, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Return the JSON schema of what comes out."""
@@ -327,17 +339,15 @@ class OutputSchema:
         value = unwrap(value, self.parameters)
         if self.is_class:
             return _validate_class(self.given, value)
-        schema: Mapping[str, Any] = self.parameters
-        if self.strict and "properties" in schema:
-            schema = {"additionalProperties": False, **schema}
-        if faults := violations(value, schema, self.parameters):
+        schema = self.parameters
+        if faults := strict_violations(value, schema) if self.strict else violations(value, schema, schema):
             raise ValueError("; ".join(faults))
         return value
 
     @property
     def is_class(self) -> bool:
         """True where objects of a class come out, not dicts."""
-        return isinstance(self.given, type) and not _is_typed_dict(self.given)
+        return isinstance(self.given, type) and not is_typeddict(self.given)
 
     def tool(self) -> dict[str, Any]:
         """The schema as a tool, for the method ``function_calling``."""
@@ -351,21 +361,13 @@ class OutputSchema:
         }
 
 
-def _is_typed_dict(schema: type) -> bool:
-    return issubclass(schema, dict) and hasattr(schema, "__total__")
-
-
 def _is_pydantic_v1(schema: type) -> bool:
     return not hasattr(schema, "model_validate") and hasattr(schema, "parse_obj")
 
 
 def _json_schema(schema: type) -> dict[str, Any]:
-    if _is_typed_dict(schema):
-        from langchain_core.utils.function_calling import convert_to_openai_function
-
-        function = convert_to_openai_function(schema)
-        about = {"title": function["name"], "description": function.get("description", "")}
-        return {**function.get("parameters", {"type": "object", "properties": {}}), **about}
+    if is_typeddict(schema):
+        return typed_dict_schema(schema)
     if _is_pydantic_v1(schema):
         return dict(schema.schema())  # type: ignore[attr-defined]
     from pydantic import BaseModel, TypeAdapter
@@ -435,9 +437,11 @@ class ObjectRequest:
         for call in message.tool_calls:
             if call["name"] == self._output.name:
                 return self._output.convert(call["args"])
-        if message.invalid_tool_calls:
-            raise ValueError(message.invalid_tool_calls[0]["error"] or "the call cannot be read")
-        text = message.text.strip()
+        invalid = message.invalid_tool_calls
+        if invalid and (invalid[0]["name"] or self._was_cut()):
+            raise ValueError(invalid[0]["error"] or "the call cannot be read")
+        # What a model writes in place of the call that was asked for may be the object itself.
+        text = (message.text or "".join(call["args"] or "" for call in invalid)).strip()
         if not text:
             raise ValueError("the answer is empty")
         form = ResponseFormat(self._output.name, self._output.parameters)

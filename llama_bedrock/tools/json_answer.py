@@ -113,6 +113,7 @@ class JsonContent:
     def __init__(self, form: ResponseFormat, *, prefix: str = "") -> None:
         self._form = form
         self._schema: Mapping[str, Any] = form.schema or {}
+        self._prefix = prefix
         self._source = Source(prefix)
         self._out: list[str] = []
         self._closed = False
@@ -164,7 +165,10 @@ class JsonContent:
         source = self._source
         writer = JsonWriter(source, self._schema, self._out)
         try:
-            yield from writer.read()
+            if self._prefix == "[" and (yield from source.ahead((yield from source.solid(1)))) == "[":
+                yield from writer.read_repeated()
+            else:
+                yield from writer.read()
         except Unreadable:
             if not writer.written:
                 return False
@@ -213,6 +217,25 @@ class JsonWriter:
             Unreadable: It is none, or breaks off.
         """
         yield from self._read(self._schema, "list", 0)
+
+    def read_repeated(self) -> Reading[None]:
+        """Read a list whose opening bracket may have been written twice: once for the model, once by it.
+
+        Where items may be lists themselves, the number of closing brackets tells; it is known at the end.
+
+        Raises:
+            Unreadable: As for `read`.
+        """
+        items = resolve(resolve(self._schema, self._schema).get("items"), self._schema)
+        names = types_of(items)
+        if names and "array" not in names and not _COMBINED & items.keys():
+            self._source.pos += yield from self._source.solid(1)
+            yield from self.read()
+            return
+        value = yield from read_value(self._source, "list", python=False, depth=0)
+        if self._source.forgiven and isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        self._write_value(unwrap(reject_bare(value), self._schema))
 
     def _read(self, schema: Any, where: Where, depth: int) -> Reading[None]:
         char = yield from skip_space(self._source, comments=True)
@@ -280,16 +303,19 @@ class JsonWriter:
 
 
 def unwrap(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Coerce a value to its schema; if it only fits without an object around it, leave that out.
+    """Coerce a value to its schema; if it only fits without an object or list around it, leave that out.
 
     Llamas write ``{"Joke": {…}}``, ``{"properties": {…}}`` and ``{"name": "Joke", "parameters": {…}}``.
     """
     coerced = coerce(value, schema)
-    if not isinstance(value, dict) or is_valid(coerced, schema, schema):
+    if not isinstance(value, (dict, list)) or is_valid(coerced, schema, schema):
         return coerced
-    inner = [value[key] for key in _WRAPPERS if key in value]
-    if len(value) == 1:
-        inner += value.values()
+    if isinstance(value, list):
+        inner = value if len(value) == 1 and isinstance(value[0], list) else []
+    else:
+        inner = [value[key] for key in _WRAPPERS if key in value]
+        if len(value) == 1:
+            inner += value.values()
     for candidate in inner:
         attempt = coerce(candidate, schema)
         if is_valid(attempt, schema, schema):

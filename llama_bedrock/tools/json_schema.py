@@ -56,6 +56,44 @@ def _lookup(reference: str, root: Mapping[str, Any]) -> Any:
     return node
 
 
+def properties_of(schema: Any, root: Mapping[str, Any], hops: int = 8) -> dict[str, Any]:
+    """Return the properties of an object, those under ``$ref``, ``allOf``, ``anyOf`` and ``oneOf`` included.
+
+    One that stands in several places has a schema that allows what any of them does.
+    """
+    schema = resolve(schema, root)
+    own = schema.get("properties")
+    found: dict[str, Any] = dict(own) if isinstance(own, Mapping) else {}
+    for key in ("allOf", "anyOf", "oneOf") if hops else ():
+        for sub in schema.get(key) or ():
+            for name, value in properties_of(sub, root, hops - 1).items():
+                if name not in found:
+                    found[name] = value
+                elif found[name] != value:
+                    found[name] = {"anyOf": [found[name], value]}
+    return found
+
+
+def required_of(schema: Any, root: Mapping[str, Any], hops: int = 8) -> tuple[str, ...]:
+    """Return what an object must have, in whatever form of it: ``$ref`` and ``allOf`` included."""
+    schema = resolve(schema, root)
+    found = list(schema.get("required") or ())
+    for sub in (schema.get("allOf") or ()) if hops else ():
+        found += required_of(sub, root, hops - 1)
+    return tuple(dict.fromkeys(found))
+
+
+def strict_violations(value: Any, schema: Mapping[str, Any]) -> list[str]:
+    """Say what is wrong with a value, entries that the schema does not know included."""
+    faults = violations(value, schema, schema)
+    known = properties_of(schema, schema)
+    top = resolve(schema, schema)
+    if isinstance(value, dict) and known and not {"additionalProperties", "patternProperties"} & top.keys():
+        listed = ", ".join(known)
+        faults += [f"{key} is not known; known are: {listed}" for key in value if key not in known]
+    return faults[:_MAX_VIOLATIONS]
+
+
 def types_of(schema: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the types a schema names, none if it allows all."""
     kind = schema.get("type")

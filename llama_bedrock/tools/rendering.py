@@ -11,7 +11,7 @@ from typing import Any
 from langchain_core.messages import ToolCall
 
 from llama_bedrock.choices import Dialect
-from llama_bedrock.tools.spec import ToolChoice, ToolSpec
+from llama_bedrock.tools.spec import ToolChoice, ToolSpec, written_name
 
 _WHEN = (
     "You can use the functions listed below. Use one only when the answer needs what it returns or does. "
@@ -35,7 +35,6 @@ _AFTER = (
     "user in plain words; do not repeat a call that has been answered."
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$.-]*\Z")
-_UNSAFE_IN_NAME = re.compile(r"[\s()\[\]{}<>|\"'`=,;:#\\]+")
 
 
 def render_tools(
@@ -51,15 +50,19 @@ def render_tools(
     """
     if not specs or choice.mode == "none":
         return ""
-    functions = ",\n".join(json.dumps(spec.definition(), ensure_ascii=False, default=str) for spec in specs)
+    functions = ",\n".join(json.dumps(_shown(spec), ensure_ascii=False, default=str) for spec in specs)
     parts = [_WHEN, _PYTHONIC if dialect == "pythonic" else _JSON, _AFTER]
     if not parallel:
         parts.append("Make one call at a time, never several.")
     if choice.mode == "any":
         parts.append("In this turn you must call at least one function.")
     elif choice.mode == "tool":
-        parts.append(f"In this turn you must call {choice.name}.")
+        parts.append(f"In this turn you must call {written_name(str(choice.name))}.")
     return "\n\n".join([*parts, f"The functions, as JSON:\n[\n{functions}\n]"])
+
+
+def _shown(spec: ToolSpec) -> dict[str, Any]:
+    return {**spec.definition(), "name": spec.written_name}
 
 
 def render_calls(calls: Sequence[ToolCall], dialect: Dialect) -> str:
@@ -71,7 +74,11 @@ def render_calls(calls: Sequence[ToolCall], dialect: Dialect) -> str:
     try:
         if dialect == "json":
             return "\n".join(
-                json.dumps({"name": c["name"], "parameters": c["args"]}, ensure_ascii=False, default=str)
+                json.dumps(
+                    {"name": written_name(c["name"]), "parameters": c["args"]},
+                    ensure_ascii=False,
+                    default=str,
+                )
                 for c in calls
             )
         return f"[{', '.join(_pythonic(call['name'], call['args']) for call in calls)}]"
@@ -80,7 +87,7 @@ def render_calls(calls: Sequence[ToolCall], dialect: Dialect) -> str:
 
 
 def _pythonic(name: str, args: Mapping[str, Any]) -> str:
-    name = _UNSAFE_IN_NAME.sub("_", name)
+    name = written_name(name)
     if all(_IDENTIFIER.match(key) for key in args):
         return f"{name}({', '.join(f'{key}={_literal(value)}' for key, value in args.items())})"
     return f"{name}({_literal(args)})"
@@ -116,7 +123,7 @@ def render_result(text: str, *, name: str | None = None, status: str = "success"
 
 def prefill(choice: ToolChoice, dialect: Dialect) -> str:
     """Return the text that begins the assistant's turn, so that a forced call cannot be missed."""
+    name = written_name(choice.name or "")
     if dialect == "pythonic":
-        return {"any": "[", "tool": f"[{choice.name}("}.get(choice.mode, "")
-    name = json.dumps(choice.name, ensure_ascii=False)
-    return {"any": '{"name": "', "tool": f'{{"name": {name}, "parameters": {{'}.get(choice.mode, "")
+        return {"any": "[", "tool": f"[{name}("}.get(choice.mode, "")
+    return {"any": '{"name": "', "tool": f'{{"name": "{name}", "parameters": {{'}.get(choice.mode, "")

@@ -7,13 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-_NAME = re.compile(r"[^\s()\[\]{}<>|\"'`=,;:#\\]+\Z")
+from llama_bedrock.tools.json_schema import properties_of, required_of
+from llama_bedrock.tools.schema_of_types import flattened, is_recursive, typed_dict_schema
+
+_UNSAFE_IN_NAME = re.compile(r"[\s()\[\]{}<>|\"'`=,;:#\\]+")
 _MODES: Mapping[str, Literal["auto", "none", "any"]] = {
     "auto": "auto",
     "none": "none",
     "any": "any",
     "required": "any",
 }
+
+
+def written_name(name: str) -> str:
+    """Return a name in the form a call can hold."""
+    return _UNSAFE_IN_NAME.sub("_", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +43,20 @@ class ToolSpec:
     @property
     def properties(self) -> dict[str, Any]:
         """The arguments by name, in the order of the schema."""
-        found = self.parameters.get("properties")
-        return found if isinstance(found, dict) else {}
+        return properties_of(self.parameters, self.parameters)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The arguments that a call must have."""
+        return required_of(self.parameters, self.parameters)
+
+    @property
+    def written_name(self) -> str:
+        """The name as the model is told it: ``Box_int_`` for ``Box[int]``, which no call could hold."""
+        return written_name(self.name)
 
     def definition(self) -> dict[str, Any]:
-        """The tool as the prompt shows it."""
+        """The tool as OpenAI's function definitions have it."""
         return {"name": self.name, "description": self.description, "parameters": self.parameters}
 
 
@@ -71,20 +88,20 @@ def to_tool_specs(tools: Sequence[Any], *, strict: bool | None = None) -> list[T
         strict: Validate arguments; None leaves it to each tool's own ``strict`` entry.
 
     Raises:
-        ValueError: A tool has no known form, no name, a name no call can hold, or that of a different tool.
+        ValueError: A tool has no known form, no name, or that of a different tool.
     """
     specs: list[ToolSpec] = []
     for tool in tools:
         spec = tool if isinstance(tool, ToolSpec) else _to_spec(tool)
         if strict is not None and spec.strict != strict:
             spec = ToolSpec(spec.name, spec.description, spec.parameters, strict)
-        if not _NAME.match(spec.name):
-            raise ValueError(f"tool name {spec.name!r}: names hold no white space, brackets or quotes")
-        twin = next((other for other in specs if other.name == spec.name), None)
+        if not any(char.isalnum() for char in spec.name):
+            raise ValueError(f"tool name {spec.name!r}: a name holds letters or digits")
+        twin = next((other for other in specs if other.written_name == spec.written_name), None)
         if twin is None:
             specs.append(spec)
-        elif not _is_same(twin, spec):
-            raise ValueError(f"two tools are named {spec.name!r}; rename one")
+        elif twin.name != spec.name or not _is_same(twin, spec):
+            raise ValueError(f"two tools are named {spec.written_name!r}; rename one")
     return specs
 
 
@@ -93,7 +110,7 @@ def _is_same(one: ToolSpec, other: ToolSpec) -> bool:
     return (
         one.description == other.description
         and list(one.properties) == list(other.properties)
-        and one.parameters.get("required") == other.parameters.get("required")
+        and one.required == other.required
     )
 
 
@@ -126,12 +143,19 @@ def _mcp_definition(tool: Any) -> dict[str, Any] | None:
 
 
 def _langchain_definition(tool: Any) -> dict[str, Any]:
+    from langchain_core._api import suppress_langchain_beta_warning
     from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
     from langchain_core.utils.function_calling import convert_to_openai_tool
+    from typing_extensions import is_typeddict
 
     if isinstance(tool, Runnable) and not isinstance(tool, BaseTool):
-        tool = tool.as_tool()
+        with suppress_langchain_beta_warning():
+            tool = tool.as_tool()
+    if isinstance(tool, type) and is_typeddict(tool):
+        schema = typed_dict_schema(tool)
+        about = {key: schema.pop(key, "") for key in ("title", "description")}
+        return {"name": about["title"], "description": about["description"], "parameters": schema}
     try:
         converted = convert_to_openai_tool(tool)
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
@@ -142,7 +166,38 @@ def _langchain_definition(tool: Any) -> dict[str, Any]:
         raise ValueError(f"{kind!r} is a built-in tool of another provider; Llama cannot call it")
     if converted.get("type") == "custom":
         return {**function, "parameters": _single_text_parameter()}
+    if (whole := _recursive_parameters(tool, function.get("parameters"))) is not None:
+        function = {**function, "parameters": whole}
     return function if "strict" in function else {**function, "strict": converted.get("strict", False)}
+
+
+def _recursive_parameters(tool: Any, converted: Any) -> dict[str, Any] | None:
+    """Write the parameters of a tool whose types hold themselves, which LangChain cuts short; else None."""
+    from langchain_core.tools import BaseTool
+    from langchain_core.tools.base import create_schema_from_function
+    from pydantic import BaseModel
+
+    source: Any = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
+    if not isinstance(source, (type, Mapping)) and callable(source):
+        source = create_schema_from_function(source.__name__, source, filter_args=())
+    if isinstance(source, type) and issubclass(source, BaseModel):
+        schema: Any = source.model_json_schema()
+    elif isinstance(source, Mapping):
+        schema = next((source[key] for key in ("parameters", "input_schema") if key in source), source)
+        schema = schema if isinstance(schema, Mapping) else {}
+    else:
+        return None
+    if not is_recursive(schema):
+        return None
+    parameters = flattened(dict(schema))
+    for key in ("title", "description"):
+        parameters.pop(key, None)
+    known = converted.get("properties", {}) if isinstance(converted, Mapping) else {}
+    for name, property_ in parameters.get("properties", {}).items():
+        described = known.get(name, {}).get("description")
+        if described and "description" not in property_:
+            property_["description"] = described
+    return parameters
 
 
 def _single_text_parameter() -> dict[str, Any]:

@@ -57,6 +57,36 @@ def test_the_json_of_an_answer_whole_and_in_pieces(form, answer, wanted):
     assert "".join(map(content.feed, answer)) + content.close() == wanted
 
 
+PAIRS = ResponseFormat("Pairs", {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}})
+ANYTHING = ResponseFormat("Anything", {"type": "array"})
+OBJECTS = ResponseFormat("Objects", {"type": "array", "items": SCHEMA})
+
+
+@pytest.mark.parametrize(
+    ("form", "answer", "wanted"),
+    [
+        (LIST, "1, 2]", "[1, 2]"),
+        (LIST, "[1, 2]", "[1, 2]"),
+        (LIST, "[1, 2]]", "[1, 2]"),
+        (LIST, " [ 1, 2]", "[1, 2]"),
+        (LIST, "```json\n[1, 2]\n```", "[1, 2]"),
+        (LIST, "Here: [1, 2]", "[1, 2]"),
+        (PAIRS, "[1, 2], [3]]", "[[1, 2], [3]]"),
+        (PAIRS, "[[1, 2], [3]]", "[[1, 2], [3]]"),
+        (PAIRS, "[1, 2]]", "[[1, 2]]"),
+        (PAIRS, "[[1, 2]]", "[[1, 2]]"),
+        (ANYTHING, "[1, 2]", "[1, 2]"),
+        (ANYTHING, "[1, 2]]", "[[1, 2]]"),
+        (ANYTHING, '[1, 2], "a"]', '[[1, 2], "a"]'),
+        (OBJECTS, '[{"setup": "a"}, {"setup": "b"}]', '[{"setup": "a"}, {"setup": "b"}]'),
+    ],
+)
+def test_a_list_whose_opening_was_written_again(form, answer, wanted):
+    for at in range(len(answer) + 1):
+        content = JsonContent(form, prefix="[")
+        assert content.feed(answer[:at]) + content.feed(answer[at:]) + content.close() == wanted
+
+
 def test_pieces_come_out_as_they_are_certain():
     content = JsonContent(FORM, prefix="{")
     pieces = ('"setup": "Wh', 'y?", "rat', 'ing": "7', '", "tags": ["ab', 'c"]', "}", " Ha!")

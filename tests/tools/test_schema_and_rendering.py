@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from langchain_core._api import suppress_langchain_beta_warning
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langchain_core.tools import tool as as_tool
@@ -79,13 +80,12 @@ FORMS: list[tuple[str, Any]] = [
     ("f", {"name": "f", "description": "", "inputSchema": PARAMETERS}),
     ("f", SimpleNamespace(name="f", description=None, inputSchema=PARAMETERS)),
     ("f", ToolSpec("f", "", PARAMETERS)),
-    (
-        "look",
-        RunnableLambda(lambda given: given["city"]).as_tool(
-            name="look", arg_types={"city": str, "days": int}
-        ),
-    ),
 ]
+with suppress_langchain_beta_warning():
+    looked = RunnableLambda(lambda given: given["city"]).as_tool(
+        name="look", arg_types={"city": str, "days": int}
+    )
+    FORMS.append(("look", looked))
 
 
 @pytest.mark.parametrize(("name", "given"), FORMS)
@@ -130,8 +130,11 @@ def test_strict_of_the_call_goes_before_strict_of_the_tool():
     ("tools", "reason"),
     [
         ([{"type": "web_search"}], "built-in tool of another provider"),
-        ([{"name": "two words", "parameters": {}}], "white space"),
-        ([{"name": "f(x)", "parameters": {}}], "brackets"),
+        ([{"name": "()", "parameters": {}}], "holds letters or digits"),
+        (
+            [{"name": "two words", "parameters": {}}, {"name": "two_words", "parameters": {}}],
+            "two tools are named",
+        ),
         ([look_up, as_tool(look_up)], "two tools are named 'look_up'"),
         ([{"name": "f", "parameters": [1]}], "a JSON schema is needed"),
         ([42], "cannot be offered as a tool"),

@@ -367,13 +367,14 @@ class CallFinder:
 
     def _whole_calls(self) -> tuple[str, ...]:
         """What a model begins with that writes a whole call though the beginning of one was given."""
+        names = {form for spec in self._writer.specs.values() for form in (spec.name, spec.written_name)}
         opened = [
             opening.replace("'", quote) + name + quote
-            for name in self._writer.specs
+            for name in names
             for quote in "\"'"
             for opening in ("{'name': '", "{'name':'", "{'type': 'function', 'name': '")
         ]
-        called = [f"{name}(" for name in self._writer.specs]
+        called = [f"{name}(" for name in names]
         tags = ("```", f"{FUNCTION_TAG}=", *OPENING_TAGS, *self._markers.call_tokens)
         return (*opened, *called, *(f"[{text}" for text in (*opened, *called)), *tags)
 

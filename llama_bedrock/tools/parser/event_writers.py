@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.tools.coercion import coerce
 from llama_bedrock.tools.events import CallDelta, Event, InvalidCall
-from llama_bedrock.tools.json_schema import is_valid, resolve, types_of, violations
+from llama_bedrock.tools.json_schema import is_valid, resolve, strict_violations, types_of
 from llama_bedrock.tools.parser.source import Unreadable
 from llama_bedrock.tools.parser.values import Bare
 
@@ -301,9 +301,7 @@ class CallWriter:
     def fits(self, args: Mapping[str, Any], known: str) -> bool:
         """Tell whether these can be the arguments of a known tool: no unknown name, and all it requires."""
         spec = self.specs[known]
-        return all(key in spec.properties for key in args) and all(
-            key in args for key in spec.parameters.get("required") or ()
-        )
+        return all(key in spec.properties for key in args) and all(key in args for key in spec.required)
 
     def _open_call(self) -> _OpenCall:
         if self._call is None:
@@ -331,8 +329,7 @@ class CallWriter:
     def _faults(self, call: _OpenCall) -> list[str]:
         if call.spec is None or not (self._strict or call.spec.strict):
             return []
-        schema: Mapping[str, Any] = {"additionalProperties": False, **call.spec.parameters, "type": "object"}
-        return violations(call.args, schema, call.spec.parameters)
+        return strict_violations(call.args, {**call.spec.parameters, "type": "object"})
 
     def _wraps(self, value: Any, name: str, call: _OpenCall) -> bool:
         """Tell whether all arguments stand in one that the tool does not have: ``f(params={'a': 1})``."""

@@ -32,10 +32,16 @@ def test_markitdown_reads_for_us(folder):
 
 def test_unstructured_reads_for_us(folder):
     partition = pytest.importorskip("unstructured.partition.html").partition_html
+    problems = []
+    (folder / "a.txt").write_text("beside it")
     documents = load_documents(
-        folder / "page.html",
+        folder,
         readers={".html": lambda path: "\n\n".join(map(str, partition(filename=str(path))))},
+        on_error=problems.append,
     )
+    if any("Failed to download" in problem.reason for problem in problems):
+        pytest.skip("unstructured wants to download a model of spaCy")
+    documents = [d for d in documents if d.metadata["source"].endswith(".html")]
     assert [d.page_content for d in documents] == ["Llamas\n\nThey hum when they are content."]
 
 

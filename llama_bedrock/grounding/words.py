@@ -16,6 +16,7 @@ from llama_bedrock.grounding.quotes import Found, Statement, read
 
 # Chosen on every other claim of a public sample and tried on three further sources; see docs/rag.md.
 _ABSENT = 0.45  # share of its content words in the whole passage below which it is not from there
+_ABSENT_WITH_NAME = 0.55  # the same, where one of its names stands nowhere either
 _ABSENT_WITH_NUMBER = 0.65  # the same, where one of its numbers stands nowhere either
 _NUMBER_COSTS, _NAME_COSTS = (
     0.25,
@@ -74,7 +75,7 @@ def _decide(statement: Statement, found: Sequence[Found], best: Found) -> tuple[
     costs = _NUMBER_COSTS * min(2, len(exact)) + _NAME_COSTS * min(2, len(names))
     score = min(1.0, max(0.0, (near + copied) / 2 - costs))
     what = "not in the passage: " + ", ".join(sorted(missing)) if missing else ""
-    if anywhere < (_ABSENT_WITH_NUMBER if exact else _ABSENT):
+    if anywhere < (_ABSENT_WITH_NUMBER if exact else _ABSENT_WITH_NAME if names else _ABSENT):
         return (
             False,
             min(score, 0.49),

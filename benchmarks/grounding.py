@@ -99,7 +99,7 @@ def main() -> None:
     lines = [
         "# Verifiers over annotated claims",
         "",
-        "Balanced accuracy, recall, false pass: of `score >= 0.5`. True and False: how many of those verdicts",
+        "Balanced accuracy, recall, false pass: of `score >= 0.5`. True, False: how many of those verdicts",
         "are right. Decided: share of claims with a verdict. ms: median for a statement.",
         "",
         f"| verifier | part | n | {' | '.join(_COLUMNS)} | ms |",

@@ -9,12 +9,13 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 
 from llama_bedrock import ChatLlamaBedrock, LlamaBedrock
 from llama_bedrock.agents import create_rag_agent, create_tool_agent
+from llama_bedrock.grounding import GuardrailVerifier
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, KnowledgeBaseQA, KnowledgeBaseRetriever
 from llama_bedrock.unknown_arguments import MODEL_HINTS, UnknownArgumentError
 
 MODULES = ["", "agents", "grounding", "local", "retrievers", "testing"]
 NOT_MADE_BY_USERS = {"Engine", "EngineError", "Filter", "LlamaLifecycleWarning", "StopReason"}
-HAND_ON = {"create_rag_agent", "create_tool_agent"}  # to create_agent; see CALLS
+HAND_ON = {"GuardrailVerifier", "create_rag_agent", "create_tool_agent"}  # see CALLS
 MODEL = "meta.llama3-3-70b-instruct-v1:0"
 REFUSED = (TypeError, ValueError)
 
@@ -60,6 +61,7 @@ CALLS = {
         f"{type(llm).__name__}.model_copy": lambda _, llm=llm, **given: llm.model_copy(update=given)
         for llm in MODELS
     },
+    "GuardrailVerifier": lambda _, **given: GuardrailVerifier("g", region_name="us-east-2", **given),
     "create_tool_agent": lambda _, **given: create_tool_agent(MODELS[0], [], **given),
     "create_rag_agent": lambda store, **given: create_rag_agent(
         MODELS[0], HybridRetriever(store=store), **given

@@ -33,7 +33,8 @@ class ParsedTurn:
 
 
 _GUARD = re.compile(r"</?amazon-bedrock-guardrails-guardContent_[A-Za-z0-9]{1,20}>")
-_INST = re.compile(r"\[INST\](.*?)\[/INST\](.*?)(?=<s>|\[INST\]|\Z)", re.DOTALL)
+# No turn reaches over the beginning of the next: else one that is not closed would be searched to the end.
+_INST = re.compile(r"\[INST\]((?:(?!\[INST\]).)*?)\[/INST\](.*?)(?=<s>|\[INST\]|\Z)", re.DOTALL)
 _SYS = re.compile(r"\A\s*<<SYS>>\n?(.*?)\n?<</SYS>>(?:\n\n)?(.*)\Z", re.DOTALL)
 
 

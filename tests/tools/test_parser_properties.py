@@ -10,6 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parsing import TOOLS, answer, read, tool
 
+from llama_bedrock.prompts.formats import FORMATS
+from llama_bedrock.prompts.parse_back import parse_prompt
+from llama_bedrock.prompts.special_tokens import escape
 from llama_bedrock.tools.events import CallDelta, TextDelta
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 from llama_bedrock.tools.parser.values import parse_literal
@@ -225,6 +228,14 @@ def seconds(pieces: list[str] | str, stop: str) -> float:
     return time.process_time() - begin
 
 
+FAULTY = [
+    *("[get_weather(x),", "[get_weather(city=x),", "get_weather(x)\n", "get_weather(city=x)\n", "[now();]"),
+    *("[now()] and ", "[now()] then [get_weather(x)] and ", "[unknown(x), ", "[get_weather(city='a' + x), "),
+    *('{"name": "now", "parameters": {"a": x}}; ', '<function=now>{"a": x}</function>', " and then"),
+    '[get_weather(city="a" if x else "b"), ',
+]
+
+
 @pytest.mark.parametrize(
     "lead",
     [
@@ -234,17 +245,31 @@ def seconds(pieces: list[str] | str, stop: str) -> float:
         pytest.param('{"name":"search","parameters":{"query":', marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("unit", ADVERSARIAL)
+@pytest.mark.parametrize("unit", ADVERSARIAL + FAULTY)
 def test_time_grows_no_faster_than_the_text(unit, lead):
     """Four times the text takes about four times as long; a quadratic reader would take sixteen times."""
-    size = 5_000
+    size = 2_500
     text = lead + unit * (4 * size // len(unit))
-    for whole in (True, False):
-        for stop in ("stop", "length"):
+    for stop in ("stop", "length") if lead else ("stop",):
+        for whole in (True, False):
             small = text[: len(lead) + size]
             short = min(seconds(small if whole else list(small), stop) for _ in range(2))
             long = min(seconds(text if whole else list(text), stop) for _ in range(2))
-            assert long < 10 * short + 0.05, (long, short)
+            assert long < 6 * short + 0.05, (long, short)
+
+
+@pytest.mark.parametrize(
+    "unit", ["<", "<|", "<|eot_id|>", "<|reserved_special_token_", "[INST]", "9", "<|vision_"]
+)
+def test_reading_control_tokens_grows_no_faster_than_the_text(unit):
+    def taken(size: int) -> float:
+        begin = time.process_time()
+        for name in FORMATS:
+            escape(unit * (size // len(unit)), name)
+            parse_prompt(unit * (size // len(unit)), name)
+        return time.process_time() - begin
+
+    assert taken(80_000) < 6 * min(taken(20_000) for _ in range(2)) + 0.05
 
 
 @pytest.mark.parametrize("unit", ["[", '"', "\\", "{", "("])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8719
 KNOWLEDGE_BASE_ID = "LOCALKB001"
+_ACCESS_KEY = "local"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -46,6 +48,13 @@ def serve(
     port: Annotated[
         int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")
     ] = DEFAULT_PORT,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help="Name by which it may be called besides loopback's; repeatable."),
+    ] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Accept any key instead of the one that is printed.")
+    ] = False,
 ) -> None:
     """Serve Bedrock's wire protocol locally: InvokeModel, its event stream, and knowledge bases.
 
@@ -54,9 +63,12 @@ def serve(
     from llama_bedrock.cli.output import note
 
     with _stop_signal() as stopped:
-        server = _start(_engine(engine, openai_url, openai_model, script), docs, host, port)
+        key = None if no_auth else secrets.token_urlsafe(24)
+        chosen = _engine(engine, openai_url, openai_model, script)
+        names = [*(allow_host or ()), *([host] if host not in ("0.0.0.0", "::") else [])]
+        server = _start(chosen, docs, host, port, allow_hosts=names, key=key)
         try:
-            _announce(server, with_knowledge_base=docs is not None)
+            _announce(server, key, with_knowledge_base=docs is not None)
             if host not in _LOOPBACK:
                 note(f"note: everyone who can reach {host} can use this endpoint")
             while not stopped.wait(1.0):  # with a bound, so that Ctrl-C gets through on every platform
@@ -101,7 +113,15 @@ def _scripted(path: Path) -> Engine:
     return ScriptedEngine(answers, repeat=True)
 
 
-def _start(engine: Engine | str, docs: Path | None, host: str, port: int) -> LocalBedrock:
+def _start(
+    engine: Engine | str,
+    docs: Path | None,
+    host: str,
+    port: int,
+    *,
+    allow_hosts: list[str],
+    key: str | None,
+) -> LocalBedrock:
     from llama_bedrock.local import LocalBedrock
 
     knowledge_bases: dict[str, Any] = {}
@@ -111,7 +131,15 @@ def _start(engine: Engine | str, docs: Path | None, host: str, port: int) -> Loc
         index = open_index(docs)
         tell_about(index)
         knowledge_bases[KNOWLEDGE_BASE_ID] = index.store
-    server = LocalBedrock(engine, host=host, port=port, knowledge_bases=knowledge_bases)
+    server = LocalBedrock(
+        engine,
+        host=host,
+        port=port,
+        knowledge_bases=knowledge_bases,
+        allow_hosts=allow_hosts,
+        credentials=None if key is None else {_ACCESS_KEY: key},
+        api_keys=None if key is None else {key},
+    )
     try:
         return server.start()
     except OSError as error:
@@ -120,8 +148,13 @@ def _start(engine: Engine | str, docs: Path | None, host: str, port: int) -> Loc
         ) from error
 
 
-def _announce(server: LocalBedrock, *, with_knowledge_base: bool) -> None:
-    """Print the line to paste into a shell; then what it is, for people."""
+def _announce(server: LocalBedrock, key: str | None, *, with_knowledge_base: bool) -> None:
+    """Print the line to paste into a shell; then what it is, for people.
+
+    The line carries the key of this run, as credentials that every SDK can sign with.
+    """
+    import os
+
     from llama_bedrock.cli.backend import find_credentials
     from llama_bedrock.cli.output import note, write
 
@@ -129,8 +162,12 @@ def _announce(server: LocalBedrock, *, with_knowledge_base: bool) -> None:
     variables = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url}
     if with_knowledge_base:
         variables["AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME"] = url
-    if find_credentials() is None:  # SDKs sign every request, so they want some
-        variables |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    has_credentials = find_credentials() is not None
+    if key is not None or not has_credentials:  # SDKs sign every request, so they want some
+        variables |= {"AWS_ACCESS_KEY_ID": _ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": key or "local"}
+    if key is not None and os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):  # it would go before the others
+        variables["AWS_BEARER_TOKEN_BEDROCK"] = key
+    if not has_credentials:
         variables |= dict.fromkeys(
             ("AWS_REGION", "AWS_DEFAULT_REGION"), "us-east-2"
         )  # boto3 reads the second

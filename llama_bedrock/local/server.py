@@ -7,7 +7,7 @@ import concurrent.futures
 import contextlib
 import re
 import threading
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -33,6 +33,8 @@ _BACKLOG = 4096
 _ENGINE_THREADS = 32
 _START_SECONDS = 30.0
 _STOP_SECONDS = 0.01  # aiohttp takes 0 for "no limit"
+HEADER_SECONDS = 20.0  # from the connection to the end of its first request's headers
+_IDLE_SECONDS = 75.0  # between requests
 _ACCEPT_STEPS = 3  # turns of the loop from an accepted socket to its protocol
 
 
@@ -50,8 +52,9 @@ class LocalBedrock:
             )
             llm.invoke("Hello")
 
-    It serves InvokeModel and InvokeModelWithResponseStream, and with `knowledge_bases` Retrieve,
-    RetrieveAndGenerate, RetrieveAndGenerateStream and Rerank. Requests are refused with Bedrock's own texts.
+    It serves InvokeModel and Converse with their streams, ApplyGuardrail, and with `knowledge_bases`
+    Retrieve, RetrieveAndGenerate, RetrieveAndGenerateStream and Rerank. Requests are refused with Bedrock's
+    own texts.
 
     Args:
         engine: Writes the answers: an `Engine`, or the name of one: ``"extractive"`` (the default) or
@@ -68,6 +71,8 @@ class LocalBedrock:
         credentials: Secret access key by access key id. If given, signatures are verified; if not, it is
             enough that a request is signed or has a bearer key, as Bedrock's front end demands.
         api_keys: Bearer keys that are accepted; None accepts any.
+        allow_hosts: Host names under which it may be called besides loopback's; others are refused, so that
+            no web page can reach it by a name of its own.
         chat_template: Prompt format for the ``messages`` body of imported models and for RetrieveAndGenerate.
 
     Raises:
@@ -88,6 +93,7 @@ class LocalBedrock:
         token_delay: float = 0.0,
         credentials: Mapping[str, str] | None = None,
         api_keys: Collection[str] | None = None,
+        allow_hosts: Collection[str] = (),
         chat_template: PromptFormat = "llama3.3",
     ) -> None:
         if first_token_delay < 0 or token_delay < 0:
@@ -108,6 +114,7 @@ class LocalBedrock:
         self._knowledge_bases = dict(knowledge_bases or {})
         self._delays = (first_token_delay, token_delay)
         self._authenticator = Authenticator(credentials, api_keys)
+        self._allowed_hosts = frozenset(name.lower() for name in allow_hosts)
         self._chat_template: PromptFormat = chat_template
         self._plan = FaultPlan(self._faults)
         self._state: EndpointState | None = None
@@ -216,11 +223,16 @@ class LocalBedrock:
             add_routes(app, self._state)
             # A client that leaves cancels its handler, as Bedrock stops generating; a stop waits for nobody.
             runner = web.AppRunner(
-                app, access_log=None, handler_cancellation=True, shutdown_timeout=_STOP_SECONDS
+                app,
+                access_log=None,
+                handler_cancellation=True,
+                shutdown_timeout=_STOP_SECONDS,
+                keepalive_timeout=_IDLE_SECONDS,
             )
             await runner.setup()
             try:
-                async with _listening(runner.server, self._host, self._wanted_port) as port:
+                connect = _bounded(runner.server, self._state.silent)
+                async with _listening(connect, self._host, self._wanted_port) as port:
                     started.set_result(port)
                     await self._stopping.wait()
             finally:
@@ -239,8 +251,31 @@ class LocalBedrock:
             chat_template=self._chat_template,
             first_token_delay=self._delays[0],
             token_delay=self._delays[1],
+            allowed_hosts=self._allowed_hosts,
             stats=self._stats,
         )
+
+
+def _bounded(connect: Any, silent: set[Any]) -> Callable[[], Any]:
+    """Connections that are closed if no whole request header arrives on them in time.
+
+    aiohttp bounds idle time between requests only.
+    """
+
+    def make() -> Any:
+        protocol = connect()
+        silent.add(protocol)
+
+        def close_silent() -> None:
+            if protocol in silent:
+                silent.discard(protocol)
+                if protocol.transport is not None:
+                    protocol.transport.close()
+
+        asyncio.get_running_loop().call_later(HEADER_SECONDS, close_silent)
+        return protocol
+
+    return make
 
 
 @contextlib.asynccontextmanager

@@ -185,9 +185,10 @@ class _Scene:
         return best if asked.intersection(forms(best)) else ""
 
 
-def forms(text: str) -> list[str]:
+def forms(text: str, language: str = "en") -> list[str]:
     """The content words of a text as they are compared; ``maxTokens`` and ``max_tokens`` are two each."""
-    return [word.form for word in content_words(re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", text))]
+    spaced = re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", text)
+    return [word.form for word in content_words(spaced, language)]
 
 
 def _continued(text: str, opening: str) -> str:
@@ -290,12 +291,8 @@ def _fit(clause: str, tool: ToolSpec, tools: Sequence[ToolSpec]) -> float:
         weight = 1.0 if form in name else 0.6 if form in description else 0.5 if form in parameters else 0.0
         fit += weight / (1 + sum(form in other for other in others))
     operation = _OPERATION.search(clause)
-    if operation and (name | description).intersection(forms(_CALCULATORS[operation[1]])):
-        return fit + 2.0
-    calculates = operation and (name | description).intersection(
-        forms("calculate calculator math expression")
-    )
-    return fit + (1.0 if calculates else 0.0)
+    calculating = forms(f"{_CALCULATORS[operation[1]]} calculate math expression") if operation else ()
+    return fit + len((name | description).intersection(calculating))
 
 
 def stand_alone(question: str, asked: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from typing import Literal
 from llama_bedrock._extras import require
 from llama_bedrock.local.engines.extractive import forms
 from llama_bedrock.prompts.passages import NO_ANSWER, Passage
-from llama_bedrock.text import sentences, words
+from llama_bedrock.text import language_of, sentences, words
 
 bm25s = require("bm25s", extra="local")
 
@@ -63,10 +63,7 @@ class Unit:
 
 
 def answer_from_passages(question: str, passages: Sequence[Passage]) -> str:
-    """An answer with citation marks; NO_ANSWER where the passages hold none.
-
-    Sentences run on, list items and table rows have a line each, code is a fenced block.
-    """
+    """An answer with citation marks, list items and rows a line each; NO_ANSWER where there is none."""
     text = ""
     for unit in find_answer(question, passages):
         mark = f"[{unit.number}]"
@@ -81,20 +78,23 @@ def answer_from_passages(question: str, passages: Sequence[Passage]) -> str:
 
 def find_answer(question: str, passages: Sequence[Passage]) -> list[Unit]:
     """The units that answer a question, in reading order; none where the passages do not hold the answer."""
-    asked = dict.fromkeys(forms(question) or [word.form for word in words(question)], 1.0)
-    asked.update((form, _NAME_WEIGHT) for form in forms(" ".join(_NAMES.findall(question))) if form in asked)
+    language = language_of("\n".join([question, *(passage.text for passage in passages)]))
+    asked = dict.fromkeys(forms(question, language) or [word.form for word in words(question, language)], 1.0)
+    asked.update(
+        (form, _NAME_WEIGHT) for form in forms(" ".join(_NAMES.findall(question)), language) if form in asked
+    )
     places: dict[int, range] = {}
     units: list[Unit] = []
     for passage in sorted(passages, key=lambda passage: passage.number):
         found = [unit for unit in split_units(passage) if question.strip() not in unit.text]
         places[passage.number] = range(len(units), len(units) + len(found))
         units += found
-    own = [forms(unit.text) for unit in units]
+    own = [forms(unit.text, language) for unit in units]
     if not asked or not any(own):
         return []
-    scores = _bm25(list(asked), units, own)
+    scores = _bm25(list(asked), units, own, language)
     coverage = {
-        number: _covered(asked, [forms(units[place[0]].heading), *(own[at] for at in place)])
+        number: _covered(asked, [forms(units[place[0]].heading, language), *(own[at] for at in place)])
         for number, place in places.items()
         if place
     }
@@ -113,9 +113,9 @@ def find_answer(question: str, passages: Sequence[Passage]) -> list[Unit]:
     return [units[at] for at in sorted(_chosen(question, units, worth))]
 
 
-def _bm25(asked: list[str], units: Sequence[Unit], own: Sequence[list[str]]) -> list[float]:
+def _bm25(asked: list[str], units: Sequence[Unit], own: Sequence[list[str]], language: str) -> list[float]:
     """The score of each unit."""
-    headings = {unit.heading: forms(unit.heading) for unit in units}
+    headings = {unit.heading: forms(unit.heading, language) for unit in units}
     documents = []
     for at, unit in enumerate(units):
         beside = [n for n in (at - 1, at + 1) if 0 <= n < len(units) and units[n].number == unit.number]

@@ -12,7 +12,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote
+from ipaddress import ip_address
+from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
@@ -48,6 +49,19 @@ class Authenticator:
         self._secrets = None if credentials is None else dict(credentials)
         self._api_keys = None if api_keys is None else frozenset(api_keys)
 
+    def check_claim(self, request: web.BaseRequest) -> None:
+        """Refuse what the headers alone show to be wrong, before the body is read.
+
+        Raises:
+            ServiceError: As in `check`.
+        """
+        header = request.headers.get("Authorization", "").strip()
+        match = _SIGNATURE.fullmatch(header)
+        if match is None:
+            self.check(request, b"")
+        elif self._secrets is not None and match["key"] not in self._secrets:
+            raise _unknown_key()
+
     def check(self, request: web.BaseRequest, body: bytes) -> Caller:
         """Identify the caller.
 
@@ -80,9 +94,7 @@ class Authenticator:
     def _check_signature(self, request: web.BaseRequest, body: bytes, claim: re.Match[str]) -> None:
         secret = (self._secrets or {}).get(claim["key"])
         if secret is None:
-            raise ServiceError(
-                "UnrecognizedClientException", "The security token included in the request is invalid."
-            )
+            raise _unknown_key()
         stamp = request.headers.get("X-Amz-Date", "")
         _check_age(stamp)
         text = "\n".join(_canonical_request(request, body, claim["headers"].split(";")))
@@ -98,6 +110,49 @@ class Authenticator:
                 "The request signature we calculated does not match the signature you provided. Check your "
                 "AWS Secret Access Key and signing method. Consult the service documentation for details.",
             )
+
+
+def _unknown_key() -> ServiceError:
+    return ServiceError(
+        "UnrecognizedClientException", "The security token included in the request is invalid."
+    )
+
+
+def check_origin(request: web.BaseRequest, allowed: Collection[str]) -> None:
+    """Refuse what a web page of somebody else can make a browser send, also by rebinding a name to loopback.
+
+    Args:
+        request: The request.
+        allowed: Host names that are accepted besides loopback.
+
+    Raises:
+        ServiceError: ``AccessDeniedException``.
+    """
+    host = _host_name(f"//{request.headers.get('Host', '')}")
+    if not _is_loopback(host) and host not in allowed:
+        raise ServiceError(
+            "AccessDeniedException",
+            f"The endpoint may not be called as {host!r}: to allow it, start it with --allow-host {host}.",
+        )
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        raise ServiceError("AccessDeniedException", f"Requests of web pages from {origin!r} are refused.")
+
+
+def _host_name(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_age(stamp: str) -> None:

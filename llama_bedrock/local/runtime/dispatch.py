@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -22,7 +23,7 @@ from llama_bedrock.local.faults import (
     NotReady,
     Reset,
 )
-from llama_bedrock.local.runtime.authentication import Caller
+from llama_bedrock.local.runtime.authentication import Caller, check_origin
 from llama_bedrock.local.runtime.frames import ServiceError, constraint_error, error_response
 from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter, FaultyWriter, hang, reset
 from llama_bedrock.local.runtime.state import EndpointState
@@ -30,6 +31,8 @@ from llama_bedrock.local.runtime.state import EndpointState
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 25_000_000
+BODY_SECONDS = 60.0
+_SMALL_BODY = 1 << 20
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 
 
@@ -143,12 +146,15 @@ async def _serve(
     request: web.Request,
     request_id: str,
 ) -> web.StreamResponse:
-    raw = await _read(request)
+    state.silent.discard(request.protocol)
+    check_origin(request, state.allowed_hosts)
+    state.authenticator.check_claim(request)
+    raw = await _read(request, state)
     caller = state.authenticator.check(request, raw)
     resource = request.match_info.get("resource", "")
     try:
         body = json.loads(raw) if raw else {}
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deep to be read
         raise malformed() from None
     if not isinstance(body, dict):
         raise malformed()
@@ -157,9 +163,19 @@ async def _serve(
     return await operation(Call(request, state, request_id, caller, body, resource, faults))
 
 
-async def _read(request: web.Request) -> bytes:
+async def _read(request: web.Request, state: EndpointState) -> bytes:
+    """The body. Few large ones are read at a time: a signature can only be checked over the whole of it."""
+    is_small = request.content_length is not None and request.content_length <= _SMALL_BODY
     try:
-        return await request.read()
+        async with (
+            asyncio.timeout(BODY_SECONDS),
+            contextlib.nullcontext() if is_small else state.large_bodies,
+        ):
+            return await request.read()
+    except TimeoutError:
+        raise ServiceError(
+            "RequestTimeoutException", "The request body did not arrive in time.", status=408
+        ) from None
     except web.HTTPRequestEntityTooLarge:
         raise constraint_error(
             "body", "", f"Member must have length less than or equal to {MAX_BODY_BYTES}"

@@ -36,6 +36,7 @@ class Generation:
     Attributes:
         output_tokens: Tokens handed out so far.
         stop_reason: Why it ended: ``"stop"`` or ``"length"``.
+        matched_stop: True if a stop string ended it.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Generation:
         self._executor = executor
         self.output_tokens = 0
         self.stop_reason = "stop"
+        self.matched_stop = False
 
     async def pieces(self) -> AsyncGenerator[str, None]:
         """The text, piece by piece.
@@ -54,7 +56,7 @@ class Generation:
         Raises:
             ServiceError: The engine failed.
         """
-        source = _until_stop(self._raw(), self._stop) if self._stop else self._raw()
+        source = self._until_stop() if self._stop else self._raw()
         limit = self._request.max_gen_len
         async with aclosing(source):
             async for item in source:
@@ -97,6 +99,21 @@ class Generation:
                 "ModelErrorException",
                 f"The local engine {engine.name} failed: {type(error).__name__}: {error}",
             ) from error
+
+    async def _until_stop(self) -> AsyncGenerator[str, None]:
+        """The text before the first stop string, also where one lies across pieces."""
+        stop_filter = StopFilter(self._stop)
+        async with aclosing(self._raw()) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, StopReason):
+                    yield stop_filter.close()
+                    yield piece
+                    return
+                yield stop_filter.feed(piece)
+                if stop_filter.matched is not None:
+                    self.matched_stop = True
+                    return
+        yield stop_filter.close()
 
 
 async def _on_loop(result: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[str, None]:
@@ -149,21 +166,6 @@ async def _from_thread(
             yield item
     finally:
         abandoned.set()
-
-
-async def _until_stop(pieces: AsyncGenerator[str, None], stop: tuple[str, ...]) -> AsyncGenerator[str, None]:
-    """End the text before the first stop string, also where one lies across pieces."""
-    stop_filter = StopFilter(stop)
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if isinstance(piece, StopReason):
-                yield stop_filter.close()
-                yield piece
-                return
-            yield stop_filter.feed(piece)
-            if stop_filter.matched is not None:
-                return
-    yield stop_filter.close()
 
 
 def _count(piece: str) -> int:

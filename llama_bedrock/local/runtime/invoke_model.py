@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.quotas import Reservation
+from llama_bedrock.local.runtime import titan_embeddings
 from llama_bedrock.local.runtime.chat_template import render_chat
 from llama_bedrock.local.runtime.dispatch import Call
 from llama_bedrock.local.runtime.frames import (
@@ -38,7 +39,7 @@ _MOST_CHARS_PER_TOKEN = 20  # beyond it there is no need to count
 
 
 @dataclass(slots=True)
-class _Invocation:
+class Invocation:
     """A validated invocation and what is known about its answer so far."""
 
     call: Call
@@ -54,6 +55,7 @@ class _Invocation:
     stop_reason: str = "stop"
     first_byte_ms: int | None = None
     generation: Generation = field(init=False)
+    frames: StreamFrames = field(init=False)
 
     def __post_init__(self) -> None:
         request = self.request
@@ -70,6 +72,7 @@ class _Invocation:
         )
         state = self.call.state
         self.generation = Generation(state.engine, engine_request, request.stop, state.executor)
+        self.frames = _ChunkFrames(self)
 
     def settle(self) -> None:
         """Give back the tokens that were reserved but not used."""
@@ -107,9 +110,46 @@ class _Invocation:
         return (self.guardrail.block_output(text) if self.guardrail else None) or text
 
 
+class StreamFrames(Protocol):
+    """How an operation writes a streamed answer."""
+
+    def text(self, text: str, *, first: bool) -> list[bytes]:
+        """The frames of a piece of text."""
+
+    def last(self, *, first: bool) -> list[bytes]:
+        """The frames at the end."""
+
+
+class _ChunkFrames:
+    """The frames of ``InvokeModelWithResponseStream``."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+
+    def text(self, text: str, *, first: bool) -> list[bytes]:
+        one = self._invocation
+        prompt_tokens = one.prompt_tokens if first else None
+        return [
+            chunk_frame(json.dumps(one.shape.chunk(text, prompt_tokens, one.output_tokens, None)).encode())
+        ]
+
+    def last(self, *, first: bool) -> list[bytes]:
+        one = self._invocation
+        prompt_tokens = one.prompt_tokens if first else None
+        chunk = {
+            **one.shape.chunk("", prompt_tokens, one.output_tokens, one.stop_reason),
+            **one.shape.last_usage(one.prompt_tokens, one.output_tokens),
+            **one.guardrail_members(),
+            "amazon-bedrock-invocationMetrics": one.metrics(),
+        }
+        return [chunk_frame(json.dumps(chunk).encode())]
+
+
 async def invoke_model(call: Call) -> web.StreamResponse:
     """Serve ``InvokeModel``."""
-    invocation = await _admit(call)
+    if titan_embeddings.serves(call.resource):
+        return await titan_embeddings.embed(call)
+    invocation = await _admit_body(call)
     try:
         text = await invocation.whole_text()
     finally:
@@ -128,14 +168,19 @@ async def invoke_model(call: Call) -> web.StreamResponse:
 
 async def invoke_model_stream(call: Call) -> web.StreamResponse:
     """Serve ``InvokeModelWithResponseStream``."""
-    invocation = await _admit(call)
+    invocation = await _admit_body(call)
     headers = {"X-Amzn-Bedrock-Content-Type": "application/json", **invocation.options}
+    return await stream_invocation(invocation, headers)
+
+
+async def stream_invocation(invocation: Invocation, headers: dict[str, str]) -> web.StreamResponse:
+    """Send an answer as a stream, guardrail applied."""
     guardrail = invocation.guardrail
     try:
         blocked = guardrail.block_input(invocation.request.prompt) if guardrail else None
         if blocked is not None or (guardrail is not None and guardrail.synchronous):
             text = blocked if blocked is not None else await invocation.whole_text()
-            response, writer = await call.open_stream(headers)
+            response, writer = await invocation.call.open_stream(headers)
             await _write_chunk(invocation, writer, text, first=True)
             await _write_last(invocation, writer, first=False)
         else:
@@ -145,7 +190,7 @@ async def invoke_model_stream(call: Call) -> web.StreamResponse:
     return response
 
 
-async def _stream_pieces(invocation: _Invocation, headers: dict[str, str]) -> web.StreamResponse:
+async def _stream_pieces(invocation: Invocation, headers: dict[str, str]) -> web.StreamResponse:
     """Send each piece when it is due; an engine's error before the first one is still an HTTP error."""
     generation, pace, stats = invocation.generation, invocation.pace, invocation.call.state.stats
     response: web.StreamResponse | None = None
@@ -179,35 +224,41 @@ async def _stream_pieces(invocation: _Invocation, headers: dict[str, str]) -> we
     return response
 
 
-async def _write_chunk(invocation: _Invocation, writer: BodyWriter, text: str, *, first: bool) -> None:
+async def _write_chunk(invocation: Invocation, writer: BodyWriter, text: str, *, first: bool) -> None:
     if first:
         invocation.first_byte_ms = invocation.call.elapsed_ms()
-    prompt_tokens = invocation.prompt_tokens if first else None
-    chunk = invocation.shape.chunk(text, prompt_tokens, invocation.output_tokens, None)
-    await writer.write(chunk_frame(json.dumps(chunk).encode()))
+    for frame in invocation.frames.text(text, first=first):
+        await writer.write(frame)
 
 
-async def _write_last(invocation: _Invocation, writer: BodyWriter, *, first: bool) -> None:
-    prompt_tokens = invocation.prompt_tokens if first else None
-    chunk = {
-        **invocation.shape.chunk("", prompt_tokens, invocation.output_tokens, invocation.stop_reason),
-        **invocation.shape.last_usage(invocation.prompt_tokens, invocation.output_tokens),
-        **invocation.guardrail_members(),
-        "amazon-bedrock-invocationMetrics": invocation.metrics(),
-    }
-    await writer.write(chunk_frame(json.dumps(chunk).encode()))
+async def _write_last(invocation: Invocation, writer: BodyWriter, *, first: bool) -> None:
+    for frame in invocation.frames.last(first=first):
+        await writer.write(frame)
     await writer.finish()
 
 
-async def _admit(call: Call) -> _Invocation:
-    """Validate a request and take its share of the quotas.
+async def _admit_body(call: Call) -> Invocation:
+    state = call.state
+    model = find_model(call.resource, call.caller.region)
+    request = parse_body(call.body, model, lambda messages: render_chat(messages, state.chat_template))
+    return await admit(call, model, request, call.http.headers)
+
+
+async def admit(
+    call: Call, model: ModelTarget, request: ModelRequest, headers: Mapping[str, str]
+) -> Invocation:
+    """Check the options of a request and take its share of the quotas.
+
+    Args:
+        call: The call.
+        model: The model it is for.
+        request: Its validated body.
+        headers: Its options, by the names of InvokeModel's headers.
 
     Raises:
         ServiceError: As Bedrock would refuse it.
     """
-    state, headers = call.state, call.http.headers
-    model = find_model(call.resource, call.caller.region)
-    request = parse_body(call.body, model, lambda messages: render_chat(messages, state.chat_template))
+    state = call.state
     options = _options(headers)
     if options.get(_LATENCY) == "optimized":
         _check_latency(model, call.caller.region)
@@ -219,7 +270,7 @@ async def _admit(call: Call) -> _Invocation:
     reservation = None
     if state.quotas is not None:
         reservation = state.quotas.admit(model.model_id, prompt_tokens + request.max_gen_len)
-    return _Invocation(
+    return Invocation(
         call,
         model,
         request,

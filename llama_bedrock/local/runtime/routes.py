@@ -78,31 +78,29 @@ def add_routes(app: web.Application, state: EndpointState) -> None:
     for path, name, operation in (
         (f"{_MODEL}/invoke", "InvokeModel", invoke_model),
         (f"{_MODEL}/invoke-with-response-stream", "InvokeModelWithResponseStream", invoke_model_stream),
+        (f"{_MODEL}/converse", "Converse", _imported("runtime.converse", "converse")),
+        (f"{_MODEL}/converse-stream", "ConverseStream", _imported("runtime.converse", "converse_stream")),
         (f"{_MODEL}/count-tokens", "CountTokens", _count_tokens),
     ):
         app.router.add_route("POST", path, dispatcher(state, name, operation, malformed_json))
-    guard = dispatcher(state, "ApplyGuardrail", _apply_guardrail, _serialization_error)
+    guard = dispatcher(
+        state, "ApplyGuardrail", _imported("runtime.apply_guardrail", "apply_guardrail"), _serialization_error
+    )
     app.router.add_route("POST", "/guardrail/{resource}/version/{version}/apply", guard)
     for method, path, name, module, function in _KNOWLEDGE_BASE_OPERATIONS:
-        handler = dispatcher(state, name, _imported(module, function), _serialization_error)
+        handler = dispatcher(
+            state, name, _imported(f"knowledge_base.{module}", function), _serialization_error
+        )
         app.router.add_route(method, path, handler)
     app.router.add_route("*", "/{resource:.*}", dispatcher(state, "Unknown", _unknown, _serialization_error))
 
 
 def _imported(module: str, function: str) -> Operation:
     async def serve(call: Call) -> web.StreamResponse:
-        operation: Operation = getattr(
-            import_module(f"llama_bedrock.local.knowledge_base.{module}"), function
-        )
+        operation: Operation = getattr(import_module(f"llama_bedrock.local.{module}"), function)
         return await operation(call)
 
     return serve
-
-
-async def _apply_guardrail(call: Call) -> web.StreamResponse:
-    from llama_bedrock.local.runtime.apply_guardrail import apply_guardrail  # its words are read when asked
-
-    return await apply_guardrail(call)
 
 
 async def _count_tokens(call: Call) -> web.StreamResponse:
@@ -112,8 +110,9 @@ async def _count_tokens(call: Call) -> web.StreamResponse:
 async def _unknown(call: Call) -> web.StreamResponse:
     raise ServiceError(
         "UnknownOperationException",
-        f"The local endpoint does not serve {call.http.method} {call.http.path}: it has InvokeModel and its "
-        "stream, Retrieve, RetrieveAndGenerate and its stream, Rerank, and the ingestion of documents.",
+        f"The local endpoint does not serve {call.http.method} {call.http.path}: it has InvokeModel, "
+        "Converse and their streams, ApplyGuardrail, Retrieve, RetrieveAndGenerate and its stream, "
+        "Rerank, and the ingestion of documents.",
     )
 
 

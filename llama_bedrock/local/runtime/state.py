@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.catalog import PromptFormat
 from llama_bedrock.local.engines.interface import Engine
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from langchain_core.vectorstores import VectorStore
 
     from llama_bedrock.local.knowledge_base.vector_store import LocalKnowledgeBase
+
+
+_LARGE_BODIES = 4  # of 25 MB at most
 
 
 @dataclass(slots=True)
@@ -71,6 +75,9 @@ class EndpointState:
         ingestions: Documents put into knowledge bases while it runs.
         sessions: Conversations of RetrieveAndGenerate.
         stats: Counts.
+        allowed_hosts: Names besides loopback under which the endpoint may be called.
+        silent: Connections on which no request has arrived yet.
+        large_bodies: Bounds the bodies over 1 MB that are read at once, before their signature is checked.
     """
 
     engine: Engine
@@ -87,3 +94,6 @@ class EndpointState:
     ingestions: Ingestions = field(default_factory=Ingestions)
     sessions: Sessions = field(default_factory=Sessions)
     stats: Stats = field(default_factory=Stats)
+    allowed_hosts: frozenset[str] = frozenset()
+    silent: set[Any] = field(default_factory=set)
+    large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LARGE_BODIES))

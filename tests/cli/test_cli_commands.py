@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from llama_bedrock import CATALOG, ChatLlamaBedrock
 from llama_bedrock.cli.main import app
+from llama_bedrock.errors import BedrockAccessDeniedError
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
 
@@ -343,10 +344,18 @@ class TestServe:
         with subprocess.Popen(
             [sys.executable, "-c", code, *args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:
-            url = re.search(r"http://[^ \n]+", process.stdout.readline())[0]
-            llm = ChatLlamaBedrock(model=LLAMA33, region_name="us-east-2", endpoint_url=url, api_key="any")
-            assert [llm.invoke("Go").text for _ in range(3)] == ["First.", "Second.", "First."]
-            process.terminate()
+            line = process.stdout.readline()
+            try:
+                url, key = (
+                    re.search(f"{name}=([^ \\n]+)", line)[1] for name in ("RUNTIME", "SECRET_ACCESS_KEY")
+                )
+                settings = {"model": LLAMA33, "region_name": "us-east-2", "endpoint_url": url}
+                llm = ChatLlamaBedrock(**settings, api_key=key)
+                assert [llm.invoke("Go").text for _ in range(3)] == ["First.", "Second.", "First."]
+                with pytest.raises(BedrockAccessDeniedError):  # the key of another run
+                    ChatLlamaBedrock(**settings, api_key="any").invoke("Go")
+            finally:
+                process.terminate()
 
 
 class TestProgram:

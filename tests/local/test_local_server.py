@@ -162,7 +162,8 @@ def test_a_body_beyond_bedrocks_limit_is_refused(hello):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", PATH), ("POST", "/model/x/converse"), ("POST", "/"), ("PUT", "/a/b")]
+    ("method", "path"),
+    [("GET", PATH), ("POST", "/model/x/start-async-invoke"), ("POST", "/"), ("PUT", "/a/b")],
 )
 def test_other_operations_are_unknown(hello, method, path):
     with LocalBedrock(hello) as server:

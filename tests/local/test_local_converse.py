@@ -150,9 +150,9 @@ def test_guardrail_faults_and_quotas_are_those_of_invoke_model(serve):
         "modelStreamErrorException", after_chunks=2).nth(2)])  # fmt: skip
     with pytest.raises(ClientError, match="Too many requests"):
         ask(client, [user("Hi")])
-    with contextlib.closing(client.converse_stream(modelId=LLAMA, messages=[user("Hi")])["stream"]) as events:
-        with pytest.raises(EventStreamError):
-            list(events)
+    events = client.converse_stream(modelId=LLAMA, messages=[user("Hi")])["stream"]
+    with contextlib.closing(events), pytest.raises(EventStreamError):
+        list(events)
     client, _ = serve("x", "x", quotas=Quotas(requests_per_minute=1))
     ask(client, [user("Hi")])
     with pytest.raises(ClientError, match="Too many requests"):

@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from llama_bedrock.grounding.claims import Claim, Verdict
 from llama_bedrock.grounding.quotes import Found, Statement, read
 
-# Chosen on every other claim of a public sample and tried on three further sources; see docs/rag.md.
+# Chosen on every other claim of a public sample (that of names: on all) and tried on further sources.
 _ABSENT = 0.45  # share of its content words in the whole passage below which it is not from there
 _ABSENT_WITH_NAME = 0.55  # the same, where one of its names stands nowhere either
 _ABSENT_WITH_NUMBER = 0.65  # the same, where one of its numbers stands nowhere either

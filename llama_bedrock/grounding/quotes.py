@@ -336,7 +336,8 @@ _shelf = _Shelf()
 
 def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statement, list[Passage]]:
     """A statement and the documents it cites, made ready for the search: in the language of the longest."""
-    language = language_of(max((d.page_content for d in documents), key=len, default=claim))
+    longest = max((document.page_content for document in documents), key=len, default="")
+    language = language_of(f"{claim}\n{lead}\n{longest}")  # one short sentence alone tells it badly
     passages = []
     for document in documents:
         metadata = document.metadata

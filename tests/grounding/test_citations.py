@@ -70,7 +70,7 @@ CASES = {
                 2,
                 "and costs $0.72 per million input tokens [2]",
                 "Llama 3.3 costs $0.72 per million input tokens in us-east-1.",
-                None,
+                True,
             ),
         ],
     ),

@@ -340,4 +340,6 @@ UNITS = [
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_time_is_linear_in_the_answer_and_in_the_passage(unit):
-    assert growth(lambda n: (unit * n + " hay [1].", unit * n), 1_000) < 7
+    assert (
+        growth(lambda n: (unit * n + " hay [1].", unit * n), 1_000) < 10
+    )  # 4 is linear, 16 is not; the machine may be busy

@@ -161,7 +161,7 @@ def test_guardrails_block_questions_and_answers(store, ask, prompt):
         ("x" * 1001, "1,001 characters; RetrieveAndGenerate takes 1,000"),
         ("", "the input is a question"),
         ({"text": "x"}, "the input is a question"),
-        ({"question": "x", "chat_history": []}, "unknown options"),
+        ({"question": "x", "chat_history": []}, "takes no 'chat_history'"),
     ],
 )
 def test_questions_that_cannot_be_asked_are_refused_before_anything_is_sent(

@@ -56,7 +56,8 @@ STOP_WORDS = frozenset(_ENGLISH.split())
 
 _TELLING_WORDS = 150  # at the beginning of a text, that are looked at to tell its language
 _TELLING_CHARACTERS = 4_000
-_SHORT = 20  # words, of which one tells the language; in longer texts it takes more
+_SHORT = 20  # words, of which two tell the language; in longer texts it takes more
+_FEWEST = 2
 _SURE = 3.0
 
 
@@ -93,8 +94,11 @@ def _language_of_words(found: Sequence[str]) -> str:
         return "en"
     scores = [sum(column) for column in zip(*known, strict=True)]
     best = scores.index(max(scores))  # English among equals
-    # A question has few words; in source code, two or three are always some language's.
-    return _TOLD[best] if scores[best] >= _SURE or len(found) < _SHORT else "en"
+    # One word tells nothing: English has "per", "die" and "comment" too. In source code, two or three are
+    # always some language's.
+    words_of_best = sum(weights[best] > 0 for weights in known)
+    is_sure = words_of_best >= _FEWEST if len(found) < _SHORT else scores[best] >= _SURE
+    return _TOLD[best] if is_sure else "en"
 
 
 @cache

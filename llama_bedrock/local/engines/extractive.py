@@ -28,7 +28,7 @@ WHO_I_AM = (
     "the prompt, call the tools whose words fit a request, and fill in JSON schemas. I know nothing else."
 )
 _LONGEST_RESULT = 400  # characters of a tool's result that are repeated
-_ENOUGH = 0.75  # what a tool's words must be worth: one of its name, or two of its description
+_ENOUGH = 0.6  # what a tool's words must be worth: one of its name or description that no other tool has
 _BEGUN_CALL = re.compile(
     r"\s*\[\s*(?:([^\s\[\](){}\"',=]+)\()?\s*\Z|\s*\{\s*\"(?:name|type)\"\s*:\s*\"([^\"]*)"
 )

@@ -116,7 +116,9 @@ def _client(target: str, api_key: str | None) -> QdrantClient:
     if target.startswith(("http://", "https://")):
         # Its check of versions is one more request, and a warning where that fails: the next one says why.
         return client_class(url=target, api_key=api_key, check_compatibility=False)  # type: ignore[no-any-return]
-    return client_class(path=target)  # type: ignore[no-any-return]
+    # It would ask SQLite whether threads may share a connection, and leave the one it asks through unclosed
+    # (qdrant-client 1.20; Python 3.13 warns). Python's SQLite is built for threads.
+    return client_class(path=target, force_disable_check_same_thread=True)  # type: ignore[no-any-return]
 
 
 def _prepare(client: QdrantClient, name: str, wanted: Any) -> None:

@@ -28,6 +28,8 @@ TAGS = _PRESENT + 1
 """Tags a field name has."""
 _ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _PLAIN = frozenset((str, int, bool, type(None)))
+_LARGEST = 10**4000
+"""Python reads no integers of more than 4,300 digits from text."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -44,8 +46,13 @@ def encode_metadata(metadata: Mapping[str, Any], where: str) -> str:
     for name, value in metadata.items():
         if type(name) is not str:
             raise ValueError(f"{where}: metadata keys must be text, got {name!r}")
-        if type(value) not in _PLAIN:
-            _check_json(value, f"{where}: metadata[{name!r}]")
+        try:
+            if type(value) not in _PLAIN:
+                _check_json(value, f"{where}: metadata[{name!r}]")
+            elif type(value) is int and abs(value) >= _LARGEST:
+                raise ValueError(f"{where}: metadata[{name!r}] has more digits than JSON is read back with")
+        except RecursionError:
+            raise ValueError(f"{where}: metadata[{name!r}] is nested too deep") from None
     return _ENCODER.encode(metadata)
 
 

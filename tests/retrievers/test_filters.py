@@ -350,3 +350,46 @@ def test_ranges_are_the_same_as_their_two_ends(values: list[Any], ends: list[Any
             filter_ = And((gte("k", low), lt("k", high), ne("k", low), lte("k", high)))
             expected = {str(n) for n, metadata in enumerate(metadatas) if filter_.matches(metadata)}
             assert store.matching_ids(filter_) == expected
+
+
+def nested(depth: int, name: str) -> Any:
+    filter_: Any = {"a": 1}
+    for _ in range(depth):
+        filter_ = {name: filter_} if name == "$not" else {name: [filter_, {"b": 2}]}
+    return filter_
+
+
+@pytest.mark.parametrize("name", ["$and", "$or", "$nor", "$not", "andAll", "orAll"])
+def test_a_filter_that_nests_without_end_is_refused_before_it_is_followed(name: str) -> None:
+    assert parse_filter(nested(30, name)) is not None
+    with pytest.raises(ValueError, match="levels"):
+        parse_filter(nested(100_000, name))
+    field: Any = 1
+    for _ in range(10_000):
+        field = {"$not": field}
+    with pytest.raises(ValueError, match="levels"):
+        parse_filter({"key": field})
+
+
+def test_filters_that_code_nests_without_end_are_refused() -> None:
+    filter_ = eq("a", 1)
+    with pytest.raises(ValueError, match="levels"):  # noqa: PT012
+        for _ in range(200):
+            filter_ = ~(filter_ & eq("b", 2)) | eq("c", 3)
+
+
+def test_a_filter_of_too_many_parts_is_refused_and_a_long_list_of_values_is_not() -> None:
+    with pytest.raises(ValueError, match="parts"):
+        parse_filter({"$or": [{"a": n} for n in range(200_000)]})
+    assert parse_filter({"a": {"$in": list(range(200_000))}}) is not None
+
+
+def test_an_error_names_a_large_value_in_a_few_words() -> None:
+    for wrong in (
+        {"a": {"$gte": ["x" * 10_000] * 10_000}},
+        {"a": {"$" + "x" * 100_000: 1}},
+        {"$and": "x" * 10**6},
+    ):
+        with pytest.raises(ValueError) as raised:
+            parse_filter(wrong)
+        assert len(str(raised.value)) < 1000

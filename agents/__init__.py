@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         LoopGuard,
         ToolResultGuard,
     )
-    from llama_bedrock.agents.rag.agent import create_rag_agent, read_answer, search_tool
-    from llama_bedrock.agents.rag.chain import RagChain, create_rag_chain
+    from llama_bedrock.agents.rag.rag_agent import create_rag_agent, read_answer, search_tool
+    from llama_bedrock.agents.rag.rag_chain import RagChain, create_rag_chain
     from llama_bedrock.agents.tool_agent import agent_as_tool, create_tool_agent
     from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk
 
@@ -35,17 +35,17 @@ _HOME = {
     "LoopGuard": _AGENTS + "middleware",
     "RagAnswer": "llama_bedrock.grounding.answers",
     "RagAnswerChunk": "llama_bedrock.grounding.answers",
-    "RagChain": _AGENTS + "rag.chain",
+    "RagChain": _AGENTS + "rag.rag_chain",
     "ToolResultGuard": _AGENTS + "middleware",
     "agent_as_tool": _AGENTS + "tool_agent",
-    "create_rag_agent": _AGENTS + "rag.agent",
-    "create_rag_chain": _AGENTS + "rag.chain",
+    "create_rag_agent": _AGENTS + "rag.rag_agent",
+    "create_rag_chain": _AGENTS + "rag.rag_chain",
     "create_tool_agent": _AGENTS + "tool_agent",
     "load_mcp_tools": _AGENTS + "mcp",
-    "read_answer": _AGENTS + "rag.agent",
-    "search_tool": _AGENTS + "rag.agent",
+    "read_answer": _AGENTS + "rag.rag_agent",
+    "search_tool": _AGENTS + "rag.rag_agent",
 }
-_NEED_LANGCHAIN = {_AGENTS + name for name in ("middleware", "rag.agent", "tool_agent")}
+_NEED_LANGCHAIN = {_AGENTS + name for name in ("middleware", "rag.rag_agent", "tool_agent")}
 
 __all__ = [
     "BudgetExceededError",

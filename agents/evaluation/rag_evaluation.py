@@ -21,8 +21,8 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from llama_bedrock.agents.rag.chain import Model, Retriever, create_rag_chain
-from llama_bedrock.agents.rag.prompt import unwrap
+from llama_bedrock.agents.rag.rag_chain import Model, Retriever, create_rag_chain
+from llama_bedrock.agents.rag.rag_prompt import unwrap
 from llama_bedrock.catalog import resolve_model
 from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk, document_source
 from llama_bedrock.grounding.claims import Verifier

@@ -21,7 +21,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from llama_bedrock.agents.guards.agent_messages import pending_calls, refuse_calls
-from llama_bedrock.agents.rag.prompt import unwrap
+from llama_bedrock.agents.rag.rag_prompt import unwrap
 from llama_bedrock.catalog import ModelInfo, resolve_model
 
 _NOT_RUN = "Not run: the budget of this run is used up."

@@ -24,7 +24,7 @@ from typing_extensions import TypedDict
 
 from llama_bedrock.agents.guards.agent_messages import has_image, message_tokens
 from llama_bedrock.agents.guards.tool_result_guard import shorten
-from llama_bedrock.agents.rag.prompt import DEFAULT_WINDOW
+from llama_bedrock.agents.rag.rag_prompt import DEFAULT_WINDOW
 from llama_bedrock.usage import estimate_tokens
 
 _CLEARED = "[This result of {name} was cleared to save room. Call the tool again if you need it.]"

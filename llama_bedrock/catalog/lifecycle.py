@@ -7,8 +7,8 @@ import warnings
 from datetime import UTC, datetime
 from functools import cache
 
-from llama_bedrock.catalog.load import CATALOG
 from llama_bedrock.catalog.model_info import ModelInfo
+from llama_bedrock.catalog.models_file import CATALOG
 from llama_bedrock.catalog.resolve import ResolvedModel
 
 _LIBRARIES = ("llama_bedrock", "pydantic", "langchain_core", "langchain")

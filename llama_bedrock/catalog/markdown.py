@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
-from llama_bedrock.catalog.load import CATALOG
 from llama_bedrock.catalog.model_info import ModelInfo, Price
+from llama_bedrock.catalog.models_file import CATALOG
 
 _INTRODUCTION = """\
 # Llama models on Amazon Bedrock

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from llama_bedrock.catalog.arn import ModelArn, parse_model_arn
-from llama_bedrock.catalog.load import CATALOG
 from llama_bedrock.catalog.model_info import ModelInfo
+from llama_bedrock.catalog.models_file import CATALOG
 from llama_bedrock.prompts.formats import FORMATS, PromptFormat, format_of
 
 _logger = logging.getLogger("llama_bedrock.catalog")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from llama_bedrock import ChatLlamaBedrock
     from llama_bedrock.cli.backend import Backend
     from llama_bedrock.cli.session.approval import Approver
-    from llama_bedrock.cli.session.conversation_graph import Conversation, Graph
+    from llama_bedrock.cli.session.conversation_graph import Graph, KeptConversation
     from llama_bedrock.cli.session.loop import Session
     from llama_bedrock.cli.session.screen import Screen
     from llama_bedrock.cli.session.turns import TurnLoop
@@ -196,11 +196,11 @@ def _session(
     *,
     cited: bool,
 ) -> Session:
-    from llama_bedrock.cli.session.conversation_graph import Conversation
+    from llama_bedrock.cli.session.conversation_graph import KeptConversation
     from llama_bedrock.cli.session.loop import Session, show_cut
     from llama_bedrock.cli.session.screen import AgentScreen
 
-    conversation = Conversation(make_graph(backend.llm), thread, loop, approver.decide)
+    conversation = KeptConversation(make_graph(backend.llm), thread, loop, approver.decide)
 
     def below(screen: Screen) -> None:
         show_cut(screen)
@@ -210,7 +210,7 @@ def _session(
     return Session(conversation, backend, make_graph, AgentScreen, below)
 
 
-def _show_sources(conversation: Conversation) -> None:
+def _show_sources(conversation: KeptConversation) -> None:
     """The checked citations of the newest answer."""
     from llama_bedrock.agents import read_answer
     from llama_bedrock.cli.ask import show_answer

@@ -115,11 +115,11 @@ def begin(session: Session, name: str, *, new: bool, greet: bool = True) -> None
 def _session(
     backend: Backend, make_graph: GraphOf, thread: str, loop: TurnLoop, *, with_documents: bool
 ) -> Session:
-    from llama_bedrock.cli.session.conversation_graph import Conversation
+    from llama_bedrock.cli.session.conversation_graph import KeptConversation
     from llama_bedrock.cli.session.loop import Session, show_cut
     from llama_bedrock.cli.session.screen import AgentScreen, DocumentsScreen
 
-    conversation = Conversation(make_graph(backend.llm), thread, loop, _nothing_to_decide)
+    conversation = KeptConversation(make_graph(backend.llm), thread, loop, _nothing_to_decide)
     if conversation.unfinished() is not None:  # of a process that was killed
         conversation.close_turn()
     if with_documents:

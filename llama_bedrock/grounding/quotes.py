@@ -104,7 +104,7 @@ class Statement:
         self.denials = _denials(text) + (_denials(lead) if lead.endswith(":") else 0)
 
 
-class Passage:
+class ReadPassage:
     """A document, read once for all the statements that are looked for in it."""
 
     def __init__(self, text: str, context: str = "", language: str = "en") -> None:
@@ -311,17 +311,17 @@ class _Shelf:
     """The passages that were read last, so that each is read once for an answer and its follow-ups."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str, str], Passage] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], ReadPassage] = OrderedDict()
         self._size = 0
         self._lock = Lock()
 
-    def get(self, text: str, context: str, language: str) -> Passage:
+    def get(self, text: str, context: str, language: str) -> ReadPassage:
         key = text, context, language
         with self._lock:
             if (known := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return known
-        passage = Passage(text, context, language)
+        passage = ReadPassage(text, context, language)
         with self._lock:
             if key not in self._kept and len(text) <= _KEPT:
                 self._kept[key] = passage
@@ -334,7 +334,7 @@ class _Shelf:
 _shelf = _Shelf()
 
 
-def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statement, list[Passage]]:
+def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statement, list[ReadPassage]]:
     """A statement and the documents it cites, made ready for the search: in the language of the longest."""
     longest = max((document.page_content for document in documents), key=len, default="")
     language = language_of(f"{claim}\n{lead}\n{longest}")  # one short sentence alone tells it badly

@@ -263,7 +263,7 @@ def test_a_resolved_model_survives_being_copied_and_compares_by_value():
 
 def test_importing_the_catalogue_reads_no_file_and_no_aws_library():
     code = (
-        "import sys, llama_bedrock.catalog as c, llama_bedrock.catalog.load as l;"
+        "import sys, llama_bedrock.catalog as c, llama_bedrock.catalog.models_file as l;"
         "assert l.load_models.cache_info().currsize == 0;"
         "assert not {'boto3', 'botocore', 'langchain_core', 'aiohttp'} & set(sys.modules);"
         "assert len(c.CATALOG) == 16"

@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Claim
-from llama_bedrock.grounding.quotes import Passage
+from llama_bedrock.grounding.quotes import ReadPassage
 from llama_bedrock.grounding.words import WordVerifier
 from llama_bedrock.prompts.passages import NO_ANSWER
 
@@ -238,7 +238,7 @@ def test_every_quote_is_verbatim_in_its_document_on_real_text(shared_data):
     copied = guessed = wrong = 0
     for i, document in enumerate(documents[:100]):
         other = documents[(i + 37) % len(documents)]
-        spans = [s for s in Passage(document.page_content).sentences if 60 < s[1] - s[0] < 300]
+        spans = [s for s in ReadPassage(document.page_content).sentences if 60 < s[1] - s[0] < 300]
         start, end = random.choice(spans or [(0, 200)])
         sentence = document.page_content[start:end]
         paraphrase = " ".join(

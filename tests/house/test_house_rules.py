@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ PRODUCT = [
     for path in sorted((ROOT / folder).rglob("*.py"))
     if not any(part.is_symlink() for part in path.parents)
 ]
+EVERYWHERE = {"__init__.py"}
 
 
 def tracked_files():
@@ -103,3 +105,15 @@ def test_every_package_is_listed_for_the_wheel():
         parts = folder.relative_to(ROOT).parts
         names.add(".".join(parts if parts[0] == "llama_bedrock" else ("llama_bedrock", *parts)))
     assert listed == names
+
+
+def test_one_name_is_one_thing():
+    """No two files with one name, and no two public classes: a reader could not tell which is meant."""
+    files = Counter(path.name for path in PRODUCT if path.name not in EVERYWHERE)
+    classes = Counter(
+        node.name
+        for path in PRODUCT
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in (files + classes).items() if count > 1] == []

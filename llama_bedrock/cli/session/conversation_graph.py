@@ -27,7 +27,7 @@ _MOST_STEPS = 200  # of LangGraph, in one turn; LoopGuard ends circles long befo
 _STOPPED = "Stopped by the user; whether it had an effect is not known."
 
 
-class Conversation:
+class KeptConversation:
     """One thread of a checkpointer, driven turn by turn.
 
     Attributes:

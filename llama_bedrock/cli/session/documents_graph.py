@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import StreamWriter
 
-from llama_bedrock.agents.rag.chain import RagChain
+from llama_bedrock.agents.rag.rag_chain import RagChain
 from llama_bedrock.cli.session.conversation_graph import ANSWER_NODE
 from llama_bedrock.grounding.answers import RagAnswerChunk
 

@@ -15,7 +15,7 @@ from llama_bedrock.cli.session.input_lines import is_interactive
 if TYPE_CHECKING:
     from llama_bedrock import ChatLlamaBedrock
     from llama_bedrock.cli.backend import Backend
-    from llama_bedrock.cli.session.conversation_graph import Conversation, Graph
+    from llama_bedrock.cli.session.conversation_graph import Graph, KeptConversation
     from llama_bedrock.cli.session.screen import Screen
 
 _COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)  # a path such as /etc/hosts is none
@@ -40,7 +40,7 @@ class Session:
         below: Shows what belongs under a turn, such as sources.
     """
 
-    conversation: Conversation
+    conversation: KeptConversation
     backend: Backend
     make_graph: Callable[[ChatLlamaBedrock], Graph]
     new_screen: Callable[[], Screen]

@@ -13,7 +13,7 @@ from aiohttp import web
 from langchain_core.documents import Document
 
 from llama_bedrock.agents.rag.packing import pack
-from llama_bedrock.agents.rag.prompt import answer_messages
+from llama_bedrock.agents.rag.rag_prompt import answer_messages
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.knowledge_base.cited_parts import CitedPart, CitedText
 from llama_bedrock.local.knowledge_base.retrieve import (
@@ -35,7 +35,7 @@ from llama_bedrock.local.runtime.frames import (
     invalid,
     shapes_checked,
 )
-from llama_bedrock.local.runtime.generation import Generation
+from llama_bedrock.local.runtime.generation import RunningGeneration
 from llama_bedrock.local.runtime.pace import Pace
 from llama_bedrock.local.runtime.response_writer import BodyEnded
 from llama_bedrock.local.runtime.served_models import ModelTarget, find_model
@@ -149,7 +149,7 @@ class _Job:
         rendered = render(build_conversation(messages), self.call.state.chat_template)
         return rendered.text
 
-    def _generation(self, prompt: str) -> Generation:
+    def _generation(self, prompt: str) -> RunningGeneration:
         state = self.call.state
         request = EngineRequest(
             model_id=self.model.model_id,
@@ -160,7 +160,7 @@ class _Job:
             body=self.call.body,
             prompt_format=state.chat_template,
         )
-        return Generation(
+        return RunningGeneration(
             state.engine, request, tuple(self.inference.get("stopSequences", ())), state.executor
         )
 

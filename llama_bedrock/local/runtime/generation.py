@@ -24,7 +24,7 @@ _TOKEN_CHARACTERS = 16
 _END = object()
 
 
-class Generation:
+class RunningGeneration:
     """The text of one answer while it is written.
 
     Args:

@@ -23,7 +23,7 @@ from llama_bedrock.local.runtime.frames import (
     exception_frame,
     invalid,
 )
-from llama_bedrock.local.runtime.generation import Generation
+from llama_bedrock.local.runtime.generation import RunningGeneration
 from llama_bedrock.local.runtime.json_bodies import AnswerShape, ModelRequest, parse_body
 from llama_bedrock.local.runtime.pace import Pace
 from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter
@@ -54,7 +54,7 @@ class Invocation:
     output_tokens: int = 0
     stop_reason: str = "stop"
     first_byte_ms: int | None = None
-    generation: Generation = field(init=False)
+    generation: RunningGeneration = field(init=False)
     frames: StreamFrames = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ class Invocation:
             prompt_format=self.model.prompt_format,
         )
         state = self.call.state
-        self.generation = Generation(state.engine, engine_request, request.stop, state.executor)
+        self.generation = RunningGeneration(state.engine, engine_request, request.stop, state.executor)
         self.frames = _ChunkFrames(self)
 
     def settle(self) -> None:

@@ -17,10 +17,10 @@ from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.documents.readers.encodings import SNIFFED_BYTES, is_binary
 from llama_bedrock.retrievers.documents.readers.file_content import (
-    Budget,
     CustomReader,
     FileContent,
     Reader,
+    ReadingBudget,
     ReadSettings,
     encodable,
 )
@@ -157,7 +157,12 @@ def read_file(
         raise ValueError("the file is empty")
     # A name that is not UTF-8 comes with surrogates in it.
     content = FileContent(
-        encodable(source), suffix, data, settings.encoding, report, Budget(settings.max_file_bytes, len(data))
+        encodable(source),
+        suffix,
+        data,
+        settings.encoding,
+        report,
+        ReadingBudget(settings.max_file_bytes, len(data)),
     )
     yield from reader_of(suffix)(content)
 
@@ -176,7 +181,9 @@ def _bytes_of(path: Path, suffix: str, max_file_bytes: int) -> bytes:
 
 
 def _read_custom(reader: CustomReader, path: Path, source: str, settings: ReadSettings) -> Iterator[Document]:
-    content = FileContent(encodable(source), path.suffix.lower(), b"", budget=Budget(settings.max_file_bytes))
+    content = FileContent(
+        encodable(source), path.suffix.lower(), b"", budget=ReadingBudget(settings.max_file_bytes)
+    )
     content.budget.allow(float("inf"))  # how long an OCR may take is its owner's business
     result = reader(path)
     for number, part in enumerate([result] if isinstance(result, str) else result, 1):

@@ -29,7 +29,7 @@ class ReadLimitError(ValueError):
     """Reading a file takes more than it may."""
 
 
-class Budget:
+class ReadingBudget:
     """What reading one file may take, in output and in time, however small the file is.
 
     A kilobyte can unpack to gigabytes: one string named by 10,000 cells, one sheet named 200 times. So what
@@ -131,7 +131,7 @@ class FileContent:
     encoding: str | None = None
     report: Callable[[str], None] = field(default=lambda reason: None)
     """Reports a part of the file that is left out."""
-    budget: Budget = field(default_factory=Budget)
+    budget: ReadingBudget = field(default_factory=ReadingBudget)
     part: str = ""
     """Which part of the file this is, if it is one: a chapter, an attachment."""
 

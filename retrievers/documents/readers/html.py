@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.documents.readers.encodings import codec_of
-from llama_bedrock.retrievers.documents.readers.file_content import Budget, FileContent, ReadLimitError
+from llama_bedrock.retrievers.documents.readers.file_content import FileContent, ReadingBudget, ReadLimitError
 
 _INVISIBLE = frozenset({
     "script", "style", "noscript", "template", "head", "nav", "iframe", "object", "rp", "defs", "metadata",
@@ -75,7 +75,7 @@ def page_text(page: str, content: FileContent) -> tuple[str, str | None]:
     return text, title or (heading[1] if heading else None)
 
 
-def _parsed(page: str, budget: Budget) -> Any:
+def _parsed(page: str, budget: ReadingBudget) -> Any:
     """The root of a page; None where it is nested so deep that the parser gives up."""
     etree = require("lxml.etree", "local")
     parser = etree.HTMLParser(
@@ -122,7 +122,7 @@ def _is_hidden(element: Any) -> bool:
 class _MarkdownWriter:
     """Walks the tree with an explicit stack: recursion would end at pages nested a thousand deep."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: ReadingBudget) -> None:
         self._parts: list[str] = []
         self._pre = 0
         self._fence = "```"

@@ -11,8 +11,8 @@ from typing import Any
 from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.documents.readers.file_content import (
-    Budget,
     FileContent,
+    ReadingBudget,
     ReadLimitError,
 )
 
@@ -168,7 +168,7 @@ def _is_simple(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def _flatten(value: Any, budget: Budget, *, without: frozenset[int] | set[int] = frozenset()) -> str:
+def _flatten(value: Any, budget: ReadingBudget, *, without: frozenset[int] | set[int] = frozenset()) -> str:
     """``key.path: value`` lines of a nested value.
 
     Args:

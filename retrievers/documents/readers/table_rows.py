@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, zip_longest
 
-from llama_bedrock.retrievers.documents.readers.file_content import Budget
+from llama_bedrock.retrievers.documents.readers.file_content import ReadingBudget
 
 _LOOKED_AT = 20
 
@@ -13,7 +13,7 @@ Row = tuple[int, list[str]]
 """Its number, from 1, and the text of its cells."""
 
 
-def row_records(rows: Iterable[Row], budget: Budget) -> Iterator[tuple[int, str]]:
+def row_records(rows: Iterable[Row], budget: ReadingBudget) -> Iterator[tuple[int, str]]:
     """The records of a table's rows, with the rows' numbers.
 
     The first row as wide as the table names the columns, unless it holds nothing but numbers. Lines above it
@@ -47,7 +47,7 @@ def row_records(rows: Iterable[Row], budget: Budget) -> Iterator[tuple[int, str]
         yield number, _record(names, cells, budget)
 
 
-def _timed(rows: Iterable[Row], budget: Budget) -> Iterator[Row]:
+def _timed(rows: Iterable[Row], budget: ReadingBudget) -> Iterator[Row]:
     # A sheet may claim that its next row is the two thousand millionth, and a library yield all between.
     for count, row in enumerate(rows):
         if count % 1024 == 0:
@@ -67,7 +67,7 @@ def _header(head: list[Row]) -> tuple[list[Row], Row | None]:
     return [], None
 
 
-def _record(names: list[str], cells: list[str], budget: Budget) -> str:
+def _record(names: list[str], cells: list[str], budget: ReadingBudget) -> str:
     pairs = []
     size = 0
     # Not zip_longest over all names: a header of 100,000 columns stands over rows of one cell.
@@ -80,7 +80,7 @@ def _record(names: list[str], cells: list[str], budget: Budget) -> str:
     return "\n".join(f"{name}: {value}" for name, value in pairs)
 
 
-def _joined(cells: list[str], budget: Budget) -> str:
+def _joined(cells: list[str], budget: ReadingBudget) -> str:
     kept = [cell.strip() for cell in cells if cell.strip()]
     budget.spend(sum(map(len, kept)))
     return " | ".join(kept)

@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableLambda
 
 from llama_bedrock.agents import create_rag_chain
 from llama_bedrock.agents.rag.packing import pack
-from llama_bedrock.agents.rag.prompt import answer_messages, follow_up_messages, read_query
+from llama_bedrock.agents.rag.rag_prompt import answer_messages, follow_up_messages, read_query
 from llama_bedrock.prompts.conversation import build_conversation
 from llama_bedrock.prompts.parse_back import parse_prompt
 from llama_bedrock.prompts.passages import (

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from langchain_core.messages import AIMessage
 
-from llama_bedrock.agents.rag.prompt import (
+from llama_bedrock.agents.rag.rag_prompt import (
     Query,
     follow_up_messages,
     passage_budget,

@@ -20,7 +20,7 @@ from llama_bedrock.agents.guards.context_guard import ContextGuard
 from llama_bedrock.agents.guards.invalid_call_guard import InvalidCallGuard
 from llama_bedrock.agents.guards.loop_guard import LoopGuard
 from llama_bedrock.agents.rag.packing import Packed, as_passage, most_passages, pack
-from llama_bedrock.agents.rag.prompt import stop_reason_of
+from llama_bedrock.agents.rag.rag_prompt import stop_reason_of
 from llama_bedrock.agents.tool_agent import with_defaults
 from llama_bedrock.grounding.answers import Citation, RagAnswer, document_id, sum_usage
 from llama_bedrock.grounding.citations import CitationReader

@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, patch_config
 
 from llama_bedrock.agents.rag.packing import pack
-from llama_bedrock.agents.rag.prompt import (
+from llama_bedrock.agents.rag.rag_prompt import (
     Query,
     answer_messages,
     follow_up_messages,

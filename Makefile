@@ -65,7 +65,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(VENV)-lowest/.test: pyproject.toml .ci/lowest.py
 	$(OLDEST) -m venv $(VENV)-lowest
-	$(VENV)-lowest/bin/python .ci/lowest.py local aws agents vision large qdrant > $(VENV)-lowest/pins.txt
+	$(VENV)-lowest/bin/python .ci/lowest.py local aws agents vision qdrant > $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r $(VENV)-lowest/pins.txt --editable '.[test]'
 	@touch $@

@@ -120,7 +120,7 @@ def search_selected(
     taken = _taken(index.ntotal, candidates, selection)
     _, found = faiss.downcast_index(index.base_index).search(queries, taken)
     chosen = selection.holds(found)
-    if taken < index.ntotal and chosen.sum(axis=1).min() < max(k, needed / 2):
+    if taken < index.ntotal and np.min(chosen.sum(axis=1)) < max(k, needed / 2):
         return None
     exact = exact_part(index)
     results = [

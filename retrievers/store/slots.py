@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_, or_
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -179,11 +180,9 @@ class Selector:
                 ranges, others = _ranges(filter_.operands)
                 bitmaps = [self._found(*pair) for pair in ranges]
                 bitmaps += [self._bitmap(operand) for operand in others]
-                return np.bitwise_and.reduce(bitmaps)  # type: ignore[no-any-return]
+                return reduce(and_, bitmaps)
             case Or():
-                return np.bitwise_or.reduce(  # type: ignore[no-any-return]
-                    [self._bitmap(operand) for operand in filter_.operands]
-                )
+                return reduce(or_, map(self._bitmap, filter_.operands))
             case Not():
                 return ~self._bitmap(filter_.operand)
             case Comparison():

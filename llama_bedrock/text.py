@@ -87,9 +87,11 @@ def language_of(text: str) -> str:
 
 def _language_of_words(found: Sequence[str]) -> str:
     telling = _telling()
-    # Not "AI" and "OS", which are words of French and Portuguese.
-    written = {word.lower() for word in found[:_TELLING_WORDS] if not word.isupper()}
-    known = [telling[word] for word in written & telling.keys()]
+    # As they are written, not "AI" and "OS", which would be words of French and Portuguese.
+    beginning = found[:_TELLING_WORDS]
+    if len(found) < _SHORT:  # a question may begin with its only function word
+        beginning = [word.lower() for word in found if not word.isupper()]
+    known = [telling[word] for word in telling.keys() & set(beginning)]
     if not known:
         return "en"
     scores = [sum(column) for column in zip(*known, strict=True)]
@@ -177,11 +179,12 @@ def _stemmer(language: str) -> Any:
 
 # ----------------------------------------------------------------------------------------- terms of search
 
-_ASCII_WORD = re.compile(r"\w+(?:\+\+|#)?")
-_MARKED_WORD = re.compile(rf"[\w{_MARKS}]+(?:\+\+|#)?")
+_ASCII_WORD = re.compile(r"\w+[+#]*", re.ASCII)  # twice as fast as with the two suffixes that are meant
+_MARKED_WORD = re.compile(rf"[\w{_MARKS}]+[+#]*")
 # Parts of an identifier: HTTPServer → HTTP, Server; getUserName → get, User, Name; utf8 → utf, 8.
 _PART = re.compile(rf"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|(?:[^\W\dA-Za-z_]|[{_MARKS}])+")
 _LINE_END_HYPHEN = re.compile(r"(?<![^\W\d_])([^\W\d_]+)[-\u2010][ \t]*\r?\n[ \t]*(?=[^\W\d_A-Z])([^\W\d_]+)")
+_HYPHEN_AT_LINE_END = re.compile(r"[-\u2010][ \t]*\r?\n")
 _CACHED = 1 << 17
 
 
@@ -227,7 +230,7 @@ def query_terms(text: str, languages: Iterable[str]) -> list[list[str]]:
 
 def _found(text: str) -> list[str]:
     """The words of a text as they are written."""
-    if "\n" in text and ("-" in text or "\u2010" in text):
+    if _HYPHEN_AT_LINE_END.search(text):  # rare, and found in a tenth of the time
         text = _LINE_END_HYPHEN.sub(r"\1\2 \1 \2", text)
     return _ASCII_WORD.findall(text) if text.isascii() else _MARKED_WORD.findall(_HIDDEN.sub("", text))
 
@@ -253,9 +256,10 @@ class _Terms(dict[str, tuple[str, ...]]):
         return found
 
     def _parts(self, word: str) -> tuple[str, ...]:
-        if word.endswith(("++", "#")):
+        if word[-1] in "+#":
             bare = word.rstrip("+#")
-            if len(bare) == 1 and (bare.isupper() or bare in "cfg"):  # C++, C#, F#, g++; not i++
+            is_name = len(bare) == 1 and (bare.isupper() or bare in "cfg")  # C++, C#, F#, g++; not i++
+            if is_name and word[1:] in ("++", "#"):
                 return (word.lower(),)
             return self._parts(bare)
         if _UNSPACED_RUN.search(word):

@@ -29,7 +29,7 @@ PYTHONIC = (
 JSON = (
     "To call a function, answer with nothing but one JSON object:\n"
     '{"name": "function_name", "parameters": {"parameter": value, "other_parameter": value}}\n'
-    "For several calls write one such object a line. No code block, no explanation, no other words.\n\n"
+    "For several calls write one such object per line. No code block, no explanation, no other words.\n\n"
 )
 AFTER = (
     "What a function returned comes back to you in the next turn. When it holds what you need, answer the user in "

@@ -30,6 +30,10 @@ _K1, _B = 1.5, 0.75  # as in lexical.py
 _FORMAT = 1
 
 
+class OutdatedLSAError(ValueError):
+    """A saved LSA tells words apart in another way than this version: its vectors would not fit the queries."""
+
+
 class LSAEmbeddings(Embeddings):
     """Latent semantic analysis: the corpus's BM25-weighted terms, reduced by a truncated SVD.
 
@@ -226,7 +230,7 @@ class LSAEmbeddings(Embeddings):
         folder = Path(folder)
         about = json.loads((folder / "lsa.json").read_text(encoding="utf-8"))
         if (about.get("format"), about.get("analyzer")) != (_FORMAT, TERMS_VERSION):
-            raise ValueError(
+            raise OutdatedLSAError(
                 f"{folder / 'lsa.json'} is of another version of llama-bedrock: index the documents again"
             )
         embeddings = cls(about["dimensions"])

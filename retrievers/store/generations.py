@@ -70,6 +70,10 @@ class StoreDamagedError(StoreError):
     """A file of the store is missing, truncated, changed or not of this kind."""
 
 
+class StoreOutdatedError(StoreDamagedError):
+    """The store is whole, but its embeddings were fitted by another version, which read words in another way."""
+
+
 class StoreLockedError(StoreError):
     """Another process is saving into the folder."""
 

@@ -17,7 +17,7 @@ from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.embeddings.batches import identity
-from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
+from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings, OutdatedLSAError
 from llama_bedrock.retrievers.store.collection import Collection
 from llama_bedrock.retrievers.store.document_table import DocumentTable
 from llama_bedrock.retrievers.store.generations import (
@@ -25,6 +25,7 @@ from llama_bedrock.retrievers.store.generations import (
     StoreChangedError,
     StoreDamagedError,
     StoreError,
+    StoreOutdatedError,
     current_name,
     delete_unused,
     open_generation,
@@ -122,6 +123,11 @@ def open_store(
         documents.check()
     except (StoreError, FileNotFoundError):
         raise
+    except OutdatedLSAError as error:
+        raise StoreOutdatedError(
+            f"{folder} was made by another version of llama-bedrock, whose LSA reads words in another way: make "
+            "it again from its documents, or open it with the embeddings that you pass"
+        ) from error
     except _MALFORMED as error:
         raise StoreDamagedError(
             f"{path} cannot be read ({error}): the store is damaged; save it again"

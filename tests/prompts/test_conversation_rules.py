@@ -276,7 +276,7 @@ def test_what_is_no_conversation_is_refused_by_its_place(messages, error, says):
 def test_no_turns_and_unknown_formats_are_refused():
     with pytest.raises(ValueError, match="no turns"):
         render(Conversation(()), "llama3")
-    with pytest.raises(ValueError, match="unknown prompt_format 'llama5'; known: llama2, llama3"):
+    with pytest.raises(ValueError, match="unknown prompt_format 'llama5'; known: 'llama2', 'llama3'"):
         render(build_conversation([HumanMessage("x")]), "llama5")
 
 

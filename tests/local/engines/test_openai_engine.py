@@ -16,12 +16,16 @@ MODEL = "meta.llama3-3-70b-instruct-v1:0"
 PROMPT = "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>"
 
 
+async def version(_):
+    return web.json_response({"version": "0.12.3"})
+
+
 @contextlib.asynccontextmanager
 async def completion_server(handler, ollama=None):
     app = web.Application()
     app.router.add_post("/v1/completions", handler)
     if ollama:
-        app.router.add_get("/api/version", lambda _: _json_response({"version": "0.12.3"}))
+        app.router.add_get("/api/version", version)
         app.router.add_post("/api/generate", ollama)
     runner = web.AppRunner(app)
     await runner.setup()

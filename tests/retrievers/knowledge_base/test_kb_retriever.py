@@ -118,7 +118,7 @@ def test_and_or_of_one_collapse_on_the_wire(service, canned, search):
         ({"search_type": "keyword"}, "'hybrid', 'semantic' or None"),
         ({"reranking": 7}, "a Reranking"),
         ({"reranking": "managed"}, "for managed knowledge bases"),
-        ({"threshold": 1}, "unknown options"),
+        ({"threshold": 1}, "takes no 'threshold'"),
         ({"image": b"GIF89a..."}, "by text or by image"),
     ],
 )

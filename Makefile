@@ -26,7 +26,7 @@ floors: $(VENV)/.dev ## check the performance ratios; wants a machine with nothi
 	$(BIN)/pytest -m floor
 
 test-lowest: $(VENV)-lowest/.test ## run the tests with the oldest versions that pyproject.toml allows
-	$(VENV)-lowest/bin/pytest -n auto --dist loadfile
+	$(VENV)-lowest/bin/pytest -n auto --dist loadfile -W default # old versions of others warn of one another
 
 lint: $(VENV)/.dev ## ruff, and the rules of who may import whom
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ _FORMAT = 1
 
 
 class OutdatedLSAError(ValueError):
-    """A saved LSA tells words apart in another way than this version: its vectors would not fit the queries."""
+    """A saved LSA reads words in another way than this version: its vectors would fit no query."""
 
 
 class LSAEmbeddings(Embeddings):

@@ -71,7 +71,7 @@ class StoreDamagedError(StoreError):
 
 
 class StoreOutdatedError(StoreDamagedError):
-    """The store is whole, but its embeddings were fitted by another version, which read words in another way."""
+    """The store is whole, but its LSA is of another version, which read words in another way."""
 
 
 class StoreLockedError(StoreError):

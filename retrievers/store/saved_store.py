@@ -125,8 +125,8 @@ def open_store(
         raise
     except OutdatedLSAError as error:
         raise StoreOutdatedError(
-            f"{folder} was made by another version of llama-bedrock, whose LSA reads words in another way: make "
-            "it again from its documents, or open it with the embeddings that you pass"
+            f"{folder} is of another version of llama-bedrock, whose LSA reads words in another way: "
+            "make it again from its documents, or open it with the embeddings that you pass"
         ) from error
     except _MALFORMED as error:
         raise StoreDamagedError(

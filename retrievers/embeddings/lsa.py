@@ -31,7 +31,7 @@ _FORMAT = 1
 
 
 class OutdatedLSAError(ValueError):
-    """A saved LSA reads words in another way than this version: its vectors would fit no query."""
+    """A saved fit is of another version, whose terms are not those of today."""
 
 
 class LSAEmbeddings(Embeddings):
@@ -225,7 +225,8 @@ class LSAEmbeddings(Embeddings):
 
         Raises:
             FileNotFoundError: There is no saved LSA in the folder.
-            ValueError: It is damaged, or of another version.
+            OutdatedLSAError: It is of another version: fit it again on the texts.
+            ValueError: It is damaged.
         """
         folder = Path(folder)
         about = json.loads((folder / "lsa.json").read_text(encoding="utf-8"))

@@ -265,6 +265,7 @@ class FAISSStore(VectorStore):
         store._saved = saved
         store._sidecars = {}
         store._contents = Contents(collection, embedding)
+        store._fit_outdated()
         return store
 
     def save(self, folder: str | Path | None = None) -> None:
@@ -309,6 +310,7 @@ class FAISSStore(VectorStore):
                 self._saved.folder, embedding, self._embedding_id, mapped=True, verify=None
             )
             self._contents = Contents(collection, embedding)
+            self._fit_outdated()
             return True
 
     # What it is
@@ -484,6 +486,12 @@ class FAISSStore(VectorStore):
             renewed.version = old.version + 1
             self._embedding_id = None
             self._contents = Contents(renewed, embedding)
+
+    def _fit_outdated(self) -> None:
+        """Fit LSA again where the saved fit is of an older version, whose terms are not those of today."""
+        embedding = self._contents.embedding
+        if isinstance(embedding, LSAEmbeddings) and not embedding.fitted_documents and len(self):
+            self.refit(embedding.fit(map(self.embedded_text, self.documents())))
 
     def _fit(self, texts: Sequence[str]) -> tuple[Embeddings, list[Floats]]:
         """The embeddings; where LSA had to be fitted on the texts first, also their vectors, a by-product."""

@@ -70,10 +70,6 @@ class StoreDamagedError(StoreError):
     """A file of the store is missing, truncated, changed or not of this kind."""
 
 
-class StoreOutdatedError(StoreDamagedError):
-    """The store is whole, but its LSA is of another version, which read words in another way."""
-
-
 class StoreLockedError(StoreError):
     """Another process is saving into the folder."""
 

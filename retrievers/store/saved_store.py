@@ -25,7 +25,6 @@ from llama_bedrock.retrievers.store.generations import (
     StoreChangedError,
     StoreDamagedError,
     StoreError,
-    StoreOutdatedError,
     current_name,
     delete_unused,
     open_generation,
@@ -123,11 +122,6 @@ def open_store(
         documents.check()
     except (StoreError, FileNotFoundError):
         raise
-    except OutdatedLSAError as error:
-        raise StoreOutdatedError(
-            f"{folder} is of another version of llama-bedrock, whose LSA reads words in another way: "
-            "make it again from its documents, or open it with the embeddings that you pass"
-        ) from error
     except _MALFORMED as error:
         raise StoreDamagedError(
             f"{path} cannot be read ({error}): the store is damaged; save it again"
@@ -291,13 +285,16 @@ def _write_embedding(path: Path, embedding: Embeddings | None, embedding_id: str
 
 
 def _read_embedding(generation: Generation) -> Embeddings | None:
-    """The embeddings that were saved with the store, if any."""
+    """The embeddings that were saved with the store, if any; unfitted if they are of an older version."""
     if not generation.manifest["embedding"]["saved"]:
         return None
     folder = generation.folder(_EMBEDDING)
     for name in ("lsa.json", "lsa.npz"):
         generation.file(f"{_EMBEDDING}/{name}")
-    return LSAEmbeddings.load(folder)
+    try:
+        return LSAEmbeddings.load(folder)
+    except OutdatedLSAError:
+        return LSAEmbeddings()
 
 
 def _matching_embedding(

@@ -10,7 +10,6 @@ import pytest
 
 from llama_bedrock.retrievers import FAISSStore
 from llama_bedrock.retrievers.store.faiss_file import vectors_in_cells
-from llama_bedrock.retrievers.store.generations import StoreOutdatedError
 
 STORES = Path(__file__).parent / "data" / "stores-0.1.tar.xz"
 KINDS = {
@@ -66,12 +65,14 @@ def test_vectors_of_an_index_in_cells_are_read_as_faiss_reads_them(old_stores: P
         assert store.vectors(ids) == pytest.approx(expected, abs=1e-6)
 
 
-def test_lsa_of_an_older_version_is_named_and_the_rest_of_its_store_opens(
-    old_stores: Path, embedding: Any
-) -> None:
-    """It reads words in another way, so that its vectors fit no query of this version."""
-    with pytest.raises(StoreOutdatedError, match=r"another version.*make it again"):
-        FAISSStore.load(old_stores / "lsa")
+def test_an_index_of_an_older_version_is_fitted_again_and_answers(old_stores: Path, tmp_path: Path) -> None:
+    store = FAISSStore.load(old_stores / "lsa")
+    assert [
+        document.metadata["title"] for document in store.similarity_search("what do llamas eat", k=1)
+    ] == ["Llamas"]
+    store.save(tmp_path / "new")
+    again = FAISSStore.load(tmp_path / "new", verify=True)
+    assert again.similarity_search("what do llamas eat", k=1)[0].metadata["title"] == "Llamas"
 
 
 def test_cells_that_name_a_wrong_place_are_damage(old_stores: Path, tmp_path: Path) -> None:

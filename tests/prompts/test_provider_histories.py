@@ -60,7 +60,7 @@ def _response(output):
 
 
 def openai_responses(output, version=None):
-    from langchain_openai.chat_models.base import _construct_lc_result_from_responses_api as read
+    read = pytest.importorskip("langchain_openai.chat_models.base")._construct_lc_result_from_responses_api
 
     return read(_response(output), output_version=version).generations[0].message
 

@@ -355,7 +355,7 @@ MUTATIONS = """
         # Half of the changes go where the numbers are, before the vectors, and are numbers.
         near = min(len(content), 400) if rng.random() < .5 else len(content)
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
-            place = rng.randrange(near - 8)
+            place = rng.randrange(max(near - 8, 1))
             how = rng.randrange(5)
             if how == 0:
                 content[place] ^= 1 << rng.randrange(8)

@@ -31,19 +31,29 @@ class PreparedCall:
 
 
 def render_messages(
-    messages: Sequence[BaseMessage],
-    options: CallOptions,
-    expected: ExpectedAnswer,
-    guard_suffix: str | None = None,
+    messages: Sequence[BaseMessage], options: CallOptions, expected: ExpectedAnswer
 ) -> RenderedPrompt:
     """Write the prompt of a call.
 
     Raises:
         ValueError: The messages cannot be written for this model; the error says why.
     """
+    return _render(_conversation(messages, options, expected), options, expected, None)
+
+
+def _conversation(
+    messages: Sequence[BaseMessage], options: CallOptions, expected: ExpectedAnswer
+) -> Conversation:
+    conversation = build_conversation(messages, dialect=expected.dialect)
+    return with_instructions(conversation, expected.form_instructions(options.model))
+
+
+def _render(
+    conversation: Conversation, options: CallOptions, expected: ExpectedAnswer, guard_suffix: str | None
+) -> RenderedPrompt:
     model = options.model
     return render(
-        _conversation(messages, options, expected),
+        conversation,
         model.prompt_format,
         base=model.base,
         vision=model.accepts_images,
@@ -52,13 +62,6 @@ def render_messages(
         prefill=expected.prefill,
         guard_suffix=guard_suffix,
     )
-
-
-def _conversation(
-    messages: Sequence[BaseMessage], options: CallOptions, expected: ExpectedAnswer
-) -> Conversation:
-    conversation = build_conversation(messages, dialect=expected.dialect)
-    return with_instructions(conversation, expected.form_instructions(options.model))
 
 
 def prepare(
@@ -70,8 +73,9 @@ def prepare(
         ValueError: The messages cannot be written for this model; the error says why.
     """
     suffix = options.guardrails.tag_suffix() if options.guardrails else None
-    rendered = render_messages(messages, options, expected, suffix)
-    chat = _chat_messages(messages, options, expected) if llm.import_format == "openai-chat" else None
+    conversation = _conversation(messages, options, expected)
+    rendered = _render(conversation, options, expected, suffix)
+    chat = _chat_messages(conversation, options, expected) if llm.import_format == "openai-chat" else None
     continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
     generation = format_of(options.model.prompt_format)
     header = generation.header
@@ -94,13 +98,13 @@ def prepare(
 
 
 def _chat_messages(
-    messages: Sequence[BaseMessage], options: CallOptions, expected: ExpectedAnswer
+    conversation: Conversation, options: CallOptions, expected: ExpectedAnswer
 ) -> list[dict[str, Any]]:
-    """Write the messages for an imported model whose own template makes the prompt of them."""
+    """The turns for an imported model whose own template makes the prompt of them."""
     from llama_bedrock.prompts.chat_messages import to_chat_messages
 
     return to_chat_messages(
-        _conversation(messages, options, expected),
+        conversation,
         options.model.prompt_format,
         special_tokens=options.special_tokens,
         tool_instructions=expected.tool_instructions(options.model),

@@ -28,6 +28,7 @@ Verify = Annotated[
     str,
     typer.Option(
         "--verifier",
+        "--verify",
         help="Who judges citations: words, llama (the model itself), guardrail (--guardrail) or none.",
     ),
 ]

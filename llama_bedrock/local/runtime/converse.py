@@ -104,12 +104,8 @@ async def _admit_conversation(call: Call, *, streaming: bool) -> tuple[Invocatio
         **sampling,
         **({"images": list(rendered.images)} if rendered.images else {}),
     }
-    request = replace(parse_body(native, replace(model, imported=False), _no_chat), stop=stops)
+    request = replace(parse_body(native, replace(model, imported=False), prompt_format), stop=stops)
     return await admit(call, model, request, headers), tools
-
-
-def _no_chat(messages: list[Any]) -> tuple[str, tuple[str, ...]]:
-    raise invalid("Converse has no chat body.")
 
 
 def _system(blocks: Sequence[Mapping[str, Any]]) -> list[BaseMessage]:

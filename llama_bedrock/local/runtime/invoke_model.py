@@ -14,7 +14,6 @@ from aiohttp import web
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.quotas import Reservation
 from llama_bedrock.local.runtime import titan_embeddings
-from llama_bedrock.local.runtime.chat_template import render_chat
 from llama_bedrock.local.runtime.dispatch import Call
 from llama_bedrock.local.runtime.frames import (
     ServiceError,
@@ -238,9 +237,8 @@ async def _write_last(invocation: Invocation, writer: BodyWriter, *, first: bool
 
 
 async def _admit_body(call: Call) -> Invocation:
-    state = call.state
     model = find_model(call.resource, call.caller.region)
-    request = parse_body(call.body, model, lambda messages: render_chat(messages, state.chat_template))
+    request = parse_body(call.body, model, call.state.chat_template)
     return await admit(call, model, request, call.http.headers)
 
 

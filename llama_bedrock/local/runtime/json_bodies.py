@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from llama_bedrock.catalog import PromptFormat
 from llama_bedrock.local.runtime.body_validation import Member, check_body, malformed
 from llama_bedrock.local.runtime.frames import invalid
 from llama_bedrock.local.runtime.served_models import ModelTarget
@@ -63,25 +64,21 @@ class ModelRequest:
     guardrail_config: Mapping[str, Any] | None = None
 
 
-def parse_body(
-    body: Mapping[str, Any],
-    model: ModelTarget,
-    render_chat: Callable[[list[Any]], tuple[str, tuple[str, ...]]],
-) -> ModelRequest:
+def parse_body(body: Mapping[str, Any], model: ModelTarget, chat_template: PromptFormat) -> ModelRequest:
     """Validate the body of an invocation.
 
     Args:
         body: The parsed JSON object.
         model: The model it is for.
-        render_chat: Chat template of imported models: OpenAI messages to prompt and images.
+        chat_template: Format of the prompt that the ``messages`` of an imported model become.
 
     Raises:
         ServiceError: ``ValidationException`` with Bedrock's text.
     """
     if model.imported and "messages" in body:
-        return _parse_openai(body, "openai-chat", render_chat)
+        return _parse_openai(body, "openai-chat", chat_template)
     if model.imported and "max_tokens" in body:
-        return _parse_openai(body, "openai-completion", render_chat)
+        return _parse_openai(body, "openai-completion", chat_template)
     return _parse_bedrock(body, model)
 
 
@@ -118,9 +115,7 @@ def _parse_bedrock(body: Mapping[str, Any], model: ModelTarget) -> ModelRequest:
 
 
 def _parse_openai(
-    body: Mapping[str, Any],
-    body_format: BodyFormat,
-    render_chat: Callable[[list[Any]], tuple[str, tuple[str, ...]]],
+    body: Mapping[str, Any], body_format: BodyFormat, chat_template: PromptFormat
 ) -> ModelRequest:
     stop = body.get("stop")
     body = {key: value for key, value in body.items() if value is not None}
@@ -129,7 +124,7 @@ def _parse_openai(
     if body_format == "openai-chat":
         members = {"messages": Member("JSONArray", minimum=1, items="JSONObject", required=True), **_OPENAI}
         check_body(body, members, closed=False)
-        prompt, images = render_chat(body["messages"])
+        prompt, images = _render_chat(body["messages"], chat_template)
     else:
         check_body(body, {"prompt": _PROMPT, **_OPENAI}, closed=False)
         prompt, images = body["prompt"], ()
@@ -143,6 +138,21 @@ def _parse_openai(
         tuple(body.get("stop", ())),
         body.get(GUARDRAIL_CONFIG),
     )
+
+
+def _render_chat(messages: list[Any], prompt_format: PromptFormat) -> tuple[str, tuple[str, ...]]:
+    """The raw prompt of OpenAI messages, by a chat template, and the images it refers to."""
+    from langchain_core.messages import convert_to_messages
+
+    from llama_bedrock.prompts.conversation import build_conversation
+    from llama_bedrock.prompts.render import render
+
+    try:
+        conversation = build_conversation(convert_to_messages(messages))
+        rendered = render(conversation, prompt_format, vision=True)
+    except (ValueError, TypeError, NotImplementedError, KeyError) as error:
+        raise invalid(f"The messages cannot be rendered with the chat template: {error}") from error
+    return rendered.text, rendered.images
 
 
 def _check_images(images: tuple[str, ...]) -> None:
@@ -170,19 +180,9 @@ class AnswerShape:
 
     def whole(self, text: str, prompt_tokens: int, output_tokens: int, stop_reason: str) -> dict[str, Any]:
         """The body of an answer that is not streamed."""
-        if self.format == "bedrock":
-            return {
-                "generation": text,
-                "prompt_token_count": prompt_tokens,
-                "generation_token_count": output_tokens,
-                "stop_reason": stop_reason,
-            }
-        choice: dict[str, Any] = {"index": 0, "finish_reason": stop_reason, "logprobs": None}
-        if self.format == "openai-chat":
-            choice["message"] = {"role": "assistant", "content": text}
-        else:
-            choice["text"] = text
-        return {**self._openai(choice, streamed=False), "usage": _usage(prompt_tokens, output_tokens)}
+        message = {"message": {"role": "assistant", "content": text}}
+        body = self._body(text, prompt_tokens, output_tokens, stop_reason, message, "")
+        return {**body, **self.last_usage(prompt_tokens, output_tokens)}
 
     def chunk(
         self,
@@ -199,6 +199,24 @@ class AnswerShape:
             output_tokens: Tokens so far.
             stop_reason: In the last chunk; None before it.
         """
+        role = {"role": "assistant"} if prompt_tokens is not None else {}
+        delta = {"delta": {**role, "content": text}}
+        return self._body(text, prompt_tokens, output_tokens, stop_reason, delta, ".chunk")
+
+    def last_usage(self, prompt_tokens: int, output_tokens: int) -> dict[str, Any]:
+        """Members that a whole answer, or the last chunk of a stream, has besides, without the metrics."""
+        return {} if self.format == "bedrock" else {"usage": _usage(prompt_tokens, output_tokens)}
+
+    def _body(
+        self,
+        text: str,
+        prompt_tokens: int | None,
+        output_tokens: int,
+        stop_reason: str | None,
+        chat: Mapping[str, Any],
+        chat_kind: str,
+    ) -> dict[str, Any]:
+        # chat: what an OpenAI chat has in its only choice; chat_kind: how the name of its object ends
         if self.format == "bedrock":
             return {
                 "generation": text,
@@ -206,27 +224,14 @@ class AnswerShape:
                 "generation_token_count": output_tokens,
                 "stop_reason": stop_reason,
             }
-        choice: dict[str, Any] = {"index": 0, "finish_reason": stop_reason, "logprobs": None}
-        if self.format == "openai-chat":
-            role = {"role": "assistant"} if prompt_tokens is not None else {}
-            choice["delta"] = {**role, "content": text}
-        else:
-            choice["text"] = text
-        return self._openai(choice, streamed=True)
-
-    def last_usage(self, prompt_tokens: int, output_tokens: int) -> dict[str, Any]:
-        """Members that the last chunk of a stream has besides those of `chunk`, without the metrics."""
-        return {} if self.format == "bedrock" else {"usage": _usage(prompt_tokens, output_tokens)}
-
-    def _openai(self, choice: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
-        chat = self.format == "openai-chat"
-        kind = ("chat.completion.chunk" if streamed else "chat.completion") if chat else "text_completion"
+        is_chat = self.format == "openai-chat"
+        said = chat if is_chat else {"text": text}
         return {
-            "id": f"{'chatcmpl' if chat else 'cmpl'}-{self.request_id}",
-            "object": kind,
+            "id": f"{'chatcmpl' if is_chat else 'cmpl'}-{self.request_id}",
+            "object": f"chat.completion{chat_kind}" if is_chat else "text_completion",
             "created": self.created,
             "model": self.model_id,
-            "choices": [choice],
+            "choices": [{"index": 0, "finish_reason": stop_reason, "logprobs": None, **said}],
         }
 
 

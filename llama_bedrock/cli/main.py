@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from llama_bedrock.cli import agent, ask, chat, doctor, eval, index, models, prompt, serve
+from llama_bedrock.cli import agent, api, ask, chat, doctor, eval, index, models, prompt, serve, ui
 from llama_bedrock.cli.exit_codes import report
 
 
@@ -66,6 +66,8 @@ app.command("eval")(eval.evaluate)
 app.command("prompt")(prompt.prompt)
 app.command("models")(models.models)
 app.command("serve")(serve.serve)
+app.command("ui")(ui.ui)
+app.command("api")(api.api)
 app.command("doctor")(doctor.doctor)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8719
 KNOWLEDGE_BASE_ID = "LOCALKB001"
 _ACCESS_KEY = "local"
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(
@@ -62,14 +62,14 @@ def serve(
     """
     from llama_bedrock.cli.output import note
 
-    with _stop_signal() as stopped:
+    with stop_signal() as stopped:
         key = None if no_auth else secrets.token_urlsafe(24)
         chosen = _engine(engine, openai_url, openai_model, script)
         names = [*(allow_host or ()), *([host] if host not in ("0.0.0.0", "::") else [])]
         server = _start(chosen, docs, host, port, allow_hosts=names, key=key)
         try:
             _announce(server, key, with_knowledge_base=docs is not None)
-            if host not in _LOOPBACK:
+            if host not in LOOPBACK:
                 note(f"note: everyone who can reach {host} can use this endpoint")
             while not stopped.wait(1.0):  # with a bound, so that Ctrl-C gets through on every platform
                 pass
@@ -178,7 +178,7 @@ def _announce(server: LocalBedrock, key: str | None, *, with_knowledge_base: boo
 
 
 @contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
+def stop_signal() -> Iterator[threading.Event]:
     """An event that SIGTERM sets; Ctrl-C stays a KeyboardInterrupt."""
     stopped = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda *_: stopped.set())

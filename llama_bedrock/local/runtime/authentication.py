@@ -12,11 +12,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from aiohttp import web
 
+from llama_bedrock.browser_origins import foreign_name, is_foreign_page
 from llama_bedrock.local.runtime.frames import ServiceError
 
 _SIGNATURE = re.compile(
@@ -128,31 +128,14 @@ def check_origin(request: web.BaseRequest, allowed: Collection[str]) -> None:
     Raises:
         ServiceError: ``AccessDeniedException``.
     """
-    host = _host_name(f"//{request.headers.get('Host', '')}")
-    if not _is_loopback(host) and host not in allowed:
+    header, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+    if (host := foreign_name(header, allowed)) is not None:
         raise ServiceError(
             "AccessDeniedException",
             f"The endpoint may not be called as {host!r}: to allow it, start it with --allow-host {host}.",
         )
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+    if is_foreign_page(origin, header):
         raise ServiceError("AccessDeniedException", f"Requests of web pages from {origin!r} are refused.")
-
-
-def _host_name(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_age(stamp: str) -> None:

@@ -1,0 +1,69 @@
+"""Serves an application with uvicorn until it is told to stop; answers that have begun go on to their end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+STREAM_SECONDS = 30
+"""How long answers may go on after the server was told to stop."""
+
+_BACKLOG = 1024
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Args:
+        host: Address or name.
+        port: 0 for a free one.
+
+    Raises:
+        OSError: The address is taken, or is none of this machine's.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise OSError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
+        ) from error
+
+
+class AppServer(uvicorn.Server):
+    """Serves an application until SIGTERM, Ctrl-C, or `should_exit`.
+
+    Args:
+        app: Made by `create_app`.
+        ready: Called when requests are taken.
+    """
+
+    def __init__(self, app: Starlette, ready: Callable[[], None] | None = None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,  # the application writes its own lines
+                access_log=False,
+                server_header=False,
+                ws="none",
+                lifespan="on",
+                timeout_graceful_shutdown=STREAM_SECONDS,
+            )
+        )
+        self._app = app
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._ready is not None:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.llama.stopping.set()  # before the answers end; the lifespan ends after them
+        await super().shutdown(sockets)

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from llama_bedrock import ChatLlamaBedrock
+    from llama_bedrock.app.conversations.kept_thread import Graph
     from llama_bedrock.cli.backend import Backend
     from llama_bedrock.cli.session.approval import Approver
-    from llama_bedrock.cli.session.conversation_graph import Graph, KeptConversation
+    from llama_bedrock.cli.session.conversation_graph import KeptConversation
     from llama_bedrock.cli.session.loop import Session
     from llama_bedrock.cli.session.screen import Screen
     from llama_bedrock.cli.session.turns import TurnLoop
@@ -94,12 +95,12 @@ def agent(
     An MCP tool is marked by its annotation readOnlyHint, a Python function by its attribute read_only. A
     QUESTION, or a pipe, begins a conversation that is kept only with --thread.
     """
+    from llama_bedrock.app.conversations.kept_thread import check_thread
     from llama_bedrock.cli.backend import ModelChoice, open_backend
     from llama_bedrock.cli.chat import DEFAULT_THREAD, begin
     from llama_bedrock.cli.output import note
     from llama_bedrock.cli.session.approval import Approver
     from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
-    from llama_bedrock.cli.session.threads import check_thread
 
     specs, request = split_words(question or [], tools or [])
     name = check_thread(thread or DEFAULT_THREAD)
@@ -172,9 +173,8 @@ def _graph_maker(
 
 def _middleware(plan: _Plan, tools: list[BaseTool]) -> list[AgentMiddleware[Any, Any, Any]]:
     from llama_bedrock.agents import BudgetGuard
+    from llama_bedrock.app.conversations.tool_approval import approval_middleware, is_read_only
     from llama_bedrock.cli.output import note
-    from llama_bedrock.cli.session.agent_tools import is_read_only
-    from llama_bedrock.cli.session.approval import approval_middleware
 
     names = [tool.name for tool in tools]
     for name in plan.allowed:
@@ -225,9 +225,9 @@ def _finish_last_turn(session: Session) -> None:
 
     A call that was running then would run again, so nothing goes on by itself.
     """
+    from llama_bedrock.app.conversations.tool_approval import call_text
     from llama_bedrock.cli.output import note
     from llama_bedrock.cli.session.input_lines import choose, is_interactive
-    from llama_bedrock.cli.session.screen import call_text
 
     waiting = session.conversation.unfinished()
     if waiting is None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from llama_bedrock import ChatLlamaBedrock
+    from llama_bedrock.app.conversations.kept_thread import Graph
     from llama_bedrock.cli.backend import Backend
-    from llama_bedrock.cli.session.conversation_graph import Graph
     from llama_bedrock.cli.session.loop import Session
     from llama_bedrock.cli.session.screen import Screen
     from llama_bedrock.cli.session.turns import TurnLoop
@@ -66,11 +66,12 @@ def chat(
     In a terminal the conversation is kept and goes on next time. In a pipe each line is a turn, and only a
     --thread is kept.
     """
+    from llama_bedrock.app.conversations.kept_thread import CHAT_PREFIX, check_thread
     from llama_bedrock.cli.ask import open_retriever
     from llama_bedrock.cli.backend import ModelChoice, open_backend
     from llama_bedrock.cli.output import note
     from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
-    from llama_bedrock.cli.session.threads import check_thread, open_memory
+    from llama_bedrock.cli.session.threads import open_memory
     from llama_bedrock.cli.session.turns import TurnLoop
 
     if docs is not None and system is not None:
@@ -94,7 +95,7 @@ def chat(
             retriever = open_retriever(docs, backend, k=k, embeddings=embeddings, region=region)
             judge = open_verifier(verifier, guardrail, backend)
             make_graph = _documents_graph(retriever, memory, judge)
-        session = _session(backend, make_graph, f"chat:{name}", loop, with_documents=docs is not None)
+        session = _session(backend, make_graph, f"{CHAT_PREFIX}{name}", loop, with_documents=docs is not None)
         begin(session, name, new=new)
         session.run(read_lines())
 
@@ -143,7 +144,7 @@ def _documents_graph(
 ) -> GraphOf:
     """A RAG chain with a memory: follow-up questions are asked in the light of the conversation."""
     from llama_bedrock.agents import create_rag_chain
-    from llama_bedrock.cli.session.documents_graph import documents_graph
+    from llama_bedrock.app.conversations.documents_graph import documents_graph
 
     return lambda llm: documents_graph(create_rag_chain(llm, retriever, verifier=verifier), memory)
 

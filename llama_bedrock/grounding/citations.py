@@ -41,6 +41,7 @@ class CitationReader:
 
     Attributes:
         parts: The parts of the answer that cite something, their citations, and what is to be verified.
+        statements: Start and end of each complete statement in the clean text.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class CitationReader:
             question: What was asked, for the verifier.
         """
         self.parts = CitedParts(verifier, question)
+        self.statements: list[tuple[int, int]] = []
         self._documents = documents
         self._marks = MarkReader(documents, refusal=NO_ANSWER.rstrip("."))
         self._done = 0  # end of the last complete statement
@@ -175,6 +177,7 @@ class CitationReader:
             self.parts.cite(span, texts[span], named, self._documents, lead)
         if marks or self._states_something(start, end):
             self.parts.end_statement()
+            self.statements.append((start, start + len(piece)))
         if content_words(self._without_marks(start, end)):
             self._previous = (start, end)
 

@@ -6,9 +6,8 @@ import pytest
 from langchain_core.tools import StructuredTool
 from rich.table import Table
 
+from llama_bedrock.app.conversations.tool_approval import call_text, is_read_only
 from llama_bedrock.cli import exit_codes, output
-from llama_bedrock.cli.session.agent_tools import is_read_only
-from llama_bedrock.cli.session.screen import call_text
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[2Jb\x9b31m\u202ec"
 

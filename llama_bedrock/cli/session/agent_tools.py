@@ -14,20 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from llama_bedrock.app.conversations.tool_approval import READ_ONLY
+
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-READ_ONLY = "readOnlyHint"
-DESTRUCTIVE = "destructiveHint"
-"""Keys of a tool's metadata: MCP's annotations, which langchain-mcp-adapters puts there."""
-
 _CONNECT_SECONDS = 120.0  # a server's first start may download it
-
-
-def is_read_only(tool: BaseTool) -> bool:
-    """Whether a tool says that it changes nothing, and not also that it destroys something."""
-    said = tool.metadata or {}
-    return said.get(READ_ONLY) is True and not said.get(DESTRUCTIVE)
 
 
 def load_python_tools(specs: Iterable[str]) -> list[BaseTool]:

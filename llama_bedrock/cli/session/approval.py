@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from llama_bedrock.app.conversations.tool_approval import DECLINED, call_text
 from llama_bedrock.cli.output import note
 from llama_bedrock.cli.session.input_lines import choose, is_interactive
-from llama_bedrock.cli.session.screen import call_text
-
-if TYPE_CHECKING:
-    from langchain.agents.middleware.types import AgentMiddleware
 
 _NOBODY = "Refused: nobody can be asked to approve this call. Do not try it again; say that it was not done."
-_DECLINED = "The user declined this call. Do not try it again unless the user asks for it."
 
 
 class Approver:
@@ -44,13 +40,4 @@ class Approver:
         answer = choose("Run it? yes, always, no", "yan")
         if answer == "a":
             self._always.add(name)
-        return {"type": "reject", "message": _DECLINED} if answer == "n" else {"type": "approve"}
-
-
-def approval_middleware(names: Collection[str]) -> list[AgentMiddleware[Any, Any, Any]]:
-    """LangChain's middleware that stops an agent before it runs one of these tools."""
-    if not names:
-        return []
-    from langchain.agents.middleware import HumanInTheLoopMiddleware
-
-    return [HumanInTheLoopMiddleware({name: {"allowed_decisions": ["approve", "reject"]} for name in names})]
+        return {"type": "reject", "message": DECLINED} if answer == "n" else {"type": "approve"}

@@ -14,8 +14,9 @@ from llama_bedrock.cli.session.input_lines import is_interactive
 
 if TYPE_CHECKING:
     from llama_bedrock import ChatLlamaBedrock
+    from llama_bedrock.app.conversations.kept_thread import Graph
     from llama_bedrock.cli.backend import Backend
-    from llama_bedrock.cli.session.conversation_graph import Graph, KeptConversation
+    from llama_bedrock.cli.session.conversation_graph import KeptConversation
     from llama_bedrock.cli.session.screen import Screen
 
 _COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)  # a path such as /etc/hosts is none

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from llama_bedrock.cli.output import counted, note, note_part, write
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from llama_bedrock.grounding.answers import RagAnswerChunk
 
 _LONGEST_CALL = 400
-_LONGEST_VALUE = 600
 _LONGEST_RESULT = 160
 
 
@@ -159,28 +156,6 @@ def _result(message: ToolMessage) -> str:
     if isinstance(found, list) and found and message.status != "error":
         return counted(len(found), "passage")
     return shortened(message.text, _LONGEST_RESULT)
-
-
-def call_text(name: str, arguments: Mapping[str, Any]) -> str:
-    """A tool call for the person who decides about it: on one line, in ASCII, with nothing left out unsaid.
-
-    Whatever is not ASCII is escaped, so that no look-alike, invisible or turned-around letter can stand for
-    something else; of a long value the beginning, the end and the length are shown.
-    """
-    shown = ", ".join(f"{_ascii(key)}={_value_text(value)}" for key, value in arguments.items())
-    return f"{_ascii(name)}({shown})"
-
-
-def _value_text(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    if len(text) <= _LONGEST_VALUE:
-        return text
-    head, tail = text[: _LONGEST_VALUE * 2 // 3], text[-(_LONGEST_VALUE // 3) :]
-    return f"{head} … {len(text) - len(head) - len(tail):,} of {len(text):,} characters … {tail}"
-
-
-def _ascii(name: str) -> str:
-    return json.dumps(name)[1:-1]
 
 
 def shortened(text: str, longest: int) -> str:

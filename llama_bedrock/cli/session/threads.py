@@ -16,18 +16,6 @@ MEMORY_FILE = "conversations.sqlite"
 _BUSY_SECONDS = 10.0  # how long to wait for another process that writes
 
 
-def check_thread(name: str) -> str:
-    """The name of a conversation, without white space around it.
-
-    Raises:
-        ValueError: It is empty or has characters that are not for names.
-    """
-    name = name.strip()
-    if not name or len(name) > 100 or not name.isprintable():
-        raise ValueError("--thread is a name of 1 to 100 printable characters")
-    return name
-
-
 @asynccontextmanager
 async def open_memory(*, saved: bool) -> AsyncIterator[BaseCheckpointSaver[str]]:
     """A checkpointer while the block lasts.

@@ -1,0 +1,1 @@
+"""Conversations that a checkpointer remembers: the same ones in a terminal and on the page."""

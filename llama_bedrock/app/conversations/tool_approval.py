@@ -1,0 +1,57 @@
+"""Which tools a person is asked about before they run, and what the person is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain.agents.middleware.types import AgentMiddleware
+    from langchain_core.tools import BaseTool
+
+READ_ONLY = "readOnlyHint"
+DESTRUCTIVE = "destructiveHint"
+"""Keys of a tool's metadata: MCP's annotations, which langchain-mcp-adapters puts there."""
+
+DECLINED = "The user declined this call. Do not try it again unless the user asks for it."
+"""What a model is told of a call that a person did not allow."""
+
+_LONGEST_VALUE = 600
+
+
+def is_read_only(tool: BaseTool) -> bool:
+    """Whether a tool says that it changes nothing, and not also that it destroys something."""
+    said = tool.metadata or {}
+    return said.get(READ_ONLY) is True and not said.get(DESTRUCTIVE)
+
+
+def approval_middleware(names: Collection[str]) -> list[AgentMiddleware[Any, Any, Any]]:
+    """LangChain's middleware that stops an agent before it runs one of these tools."""
+    if not names:
+        return []
+    from langchain.agents.middleware import HumanInTheLoopMiddleware
+
+    return [HumanInTheLoopMiddleware({name: {"allowed_decisions": ["approve", "reject"]} for name in names})]
+
+
+def call_text(name: str, arguments: Mapping[str, Any]) -> str:
+    """A tool call for the person who decides about it: on one line, in ASCII, with nothing left out unsaid.
+
+    Whatever is not ASCII is escaped, so that no look-alike, invisible or turned-around letter can stand for
+    something else; of a long value the beginning, the end and the length are shown.
+    """
+    shown = ", ".join(f"{_ascii(key)}={_value_text(value)}" for key, value in arguments.items())
+    return f"{_ascii(name)}({shown})"
+
+
+def _value_text(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    head, tail = text[: _LONGEST_VALUE * 2 // 3], text[-(_LONGEST_VALUE // 3) :]
+    return f"{head} … {len(text) - len(head) - len(tail):,} of {len(text):,} characters … {tail}"
+
+
+def _ascii(name: str) -> str:
+    return json.dumps(name)[1:-1]

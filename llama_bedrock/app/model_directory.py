@@ -27,8 +27,8 @@ class ModelDirectory:
         self._default = default
         self._made: dict[str, BaseChatModel] = {}
         self.aliases = dict(aliases or {})
-        for alias in self.aliases:  # a mistake in one is told at the start
-            self.get(alias)
+        for alias, target in self.aliases.items():  # a mistake in one is told at the start
+            self._made[alias] = self._copy(target)
 
     @property
     def default(self) -> str:
@@ -64,9 +64,8 @@ class ModelDirectory:
         if model_id is None or model_id == self.default:
             return self._default
         if model_id not in self._made:
-            target, _, prompt_format = self.aliases.get(model_id, model_id).partition("@")
             try:
-                made = self._copy(target, prompt_format or None)
+                made = self._copy(self.aliases.get(model_id, model_id))
             except ValueError as error:
                 raise ApiError(404, str(error), code="model_not_found", param="model") from error
             if len(self._made) >= _MOST_KEPT:
@@ -74,11 +73,16 @@ class ModelDirectory:
             self._made[model_id] = made
         return self._made[model_id]
 
-    def _copy(self, model_id: str, prompt_format: str | None) -> BaseChatModel:
+    def _copy(self, target: str) -> BaseChatModel:
+        model_id, _, prompt_format = target.partition("@")
         if not isinstance(self._default, ChatLlamaBedrock):
             raise ValueError(f"there is no model {model_id!r}; this server has {self.default!r}")
-        made = self._default.model_copy(update={"model": model_id, "prompt_format": prompt_format})
-        made.resolve(region=self._region())
+        made = self._default.model_copy(update={"model": model_id, "prompt_format": prompt_format or None})
+        region = self._region()
+        if model_id.startswith("arn:"):  # an import is called where it lies
+            region = made.resolve().region
+            made = made.model_copy(update={"region_name": region})
+        made.resolve(region=region)
         return made
 
     def _region(self) -> str | None:

@@ -370,11 +370,23 @@ class TestProgram:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        for name in ("ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "doctor"):
+        for name in (
+            "ask",
+            "chat",
+            "agent",
+            "index",
+            "eval",
+            "prompt",
+            "models",
+            "serve",
+            "ui",
+            "api",
+            "doctor",
+        ):
             assert name in done.stdout
 
     @pytest.mark.parametrize(
-        "name", ["ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "doctor"]
+        "name", ["ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "ui", "api", "doctor"]
     )
     def test_every_command_explains_itself(self, name):
         assert "Usage" in run(name, "--help").stdout

@@ -55,7 +55,9 @@ def test_commands_of_a_page_run(page, reader):
             if not line.strip() or line.startswith(_RUN_BY_CI):
                 continue
             assert line.startswith("llama-bedrock "), f"{page.name}: nobody runs this command: {line}"
-            if line.startswith(("llama-bedrock serve", "llama-bedrock chat", "llama-bedrock agent")):
+            if line.startswith(
+                tuple(f"llama-bedrock {name}" for name in ("serve", "chat", "agent", "ui", "api", "mcp"))
+            ):
                 line = f"{line.split('#')[0].split(' <')[0].split()[0]} {line.split()[1]} --help"
             run = subprocess.run(
                 line, shell=True, cwd=reader, capture_output=True, text=True, timeout=100, check=False

@@ -1,26 +1,42 @@
-"""Tools of MCP servers, for synchronous and asynchronous agents."""
+"""Tools of MCP servers, for synchronous and asynchronous agents.
+
+Through ``langchain.mcp`` where it can be imported (LangChain 1.5 with FastMCP 4), else through
+langchain-mcp-adapters. One environment holds only one of them: the first needs mcp 2, the other mcp 1.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib
 import os
+import re
 import sys
 import threading
-from collections.abc import Awaitable, Coroutine, Mapping
-from contextlib import redirect_stderr
-from types import ModuleType
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, redirect_stderr
+from datetime import timedelta
 from typing import Any, TextIO, TypeVar
 
+from langchain_core._api import suppress_langchain_beta_warning
 from langchain_core.tools import BaseTool, StructuredTool
 
-from llama_bedrock._extras import require
-
 T = TypeVar("T")
-Connections = Mapping[str, Mapping[str, Any]]
+Connection = Mapping[str, Any]
+Connections = Mapping[str, Connection]
+
+_TRANSPORTS = {
+    "stdio": ("StdioTransport", {"command", "args", "env", "cwd"}),
+    "streamable_http": ("StreamableHttpTransport", {"url", "headers", "auth", "sse_read_timeout", "timeout"}),
+    "sse": ("SSETransport", {"url", "headers", "auth", "sse_read_timeout", "timeout"}),
+}
+"""FastMCP's transport of each kind, and what of a connection for langchain-mcp-adapters it can take."""
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 async def load_mcp_tools(servers: Connections) -> list[BaseTool]:
-    """The tools of MCP servers, through langchain-mcp-adapters.
+    """The tools of MCP servers; each call of one opens a session of its own.
 
     They can be called from synchronous code, too: the call then runs on a background event loop.
 
@@ -29,12 +45,17 @@ async def load_mcp_tools(servers: Connections) -> list[BaseTool]:
             ``{"transport": "streamable_http", "url": …}``.
 
     Raises:
-        ImportError: The extra ``agents`` is not installed.
+        ImportError: Neither ``langchain.mcp`` nor langchain-mcp-adapters can be imported.
+        ValueError: ``langchain.mcp`` has no such transport, or no such option of it.
     """
-    client = mcp_adapters("client").MultiServerMCPClient(
-        {name: dict(connection) for name, connection in servers.items()}
-    )
-    return [_callable_from_sync(tool) for tool in await client.get_tools()]
+    with _usable_stderr():
+        if (adapter := _langchain_adapter()) is not None:
+            listed = [await _beside(adapter(_client(*server)).list_tools()) for server in servers.items()]
+            tools = [_on_one_loop(_flat(tool)) for found in listed for tool in found]
+        else:
+            connections = {name: dict(connection) for name, connection in servers.items()}
+            tools = await _adapters("client").MultiServerMCPClient(connections).get_tools()
+    return [_callable_from_sync(tool) for tool in tools]
 
 
 def load_mcp_tools_sync(servers: Connections) -> list[BaseTool]:
@@ -42,35 +63,117 @@ def load_mcp_tools_sync(servers: Connections) -> list[BaseTool]:
     return _run(load_mcp_tools(servers))
 
 
-def mcp_adapters(module: str) -> ModuleType:
-    """A module of langchain-mcp-adapters, imported so that it can start servers.
-
-    When ``mcp`` is imported it binds ``sys.stderr`` for good as where the servers that it starts write to.
-    In a notebook, below a WSGI server or in a captured test that may be an object without a file descriptor,
-    with which no process can be started. The first import therefore sees the process's own stderr.
-
-    Args:
-        module: Its name within the package: ``"client"``, ``"tools"``.
+@asynccontextmanager
+async def open_mcp_session(name: str, connection: Connection) -> AsyncIterator[list[BaseTool]]:
+    """The tools of one MCP server, with one session that lasts as long as the block.
 
     Raises:
-        ImportError: The extra ``agents`` is not installed.
+        ImportError, ValueError: As :func:`load_mcp_tools`.
     """
-    name = f"langchain_mcp_adapters.{module}"
-    if "mcp.client.stdio" in sys.modules:
-        return require(name, "agents")
-    stream = sys.__stderr__
-    if stream is None or not _has_descriptor(stream):
-        stream = open(os.devnull, "w")  # noqa: SIM115 - as long as the process may start servers
-    with redirect_stderr(stream):
-        return require(name, "agents")
+    if (adapter := _langchain_adapter()) is not None:
+        async with adapter(_client(name, connection)) as opened:
+            yield [_flat(tool) for tool in await opened.list_tools()]
+        return
+    client = _adapters("client").MultiServerMCPClient({name: dict(connection)})
+    async with client.session(name) as session:
+        yield await _adapters("tools").load_mcp_tools(session)
 
 
-def _has_descriptor(stream: TextIO) -> bool:
+@functools.cache
+def _langchain_adapter() -> Any:
+    """`langchain.mcp.MCPAdapter`, None where LangChain or FastMCP is too old or missing."""
     try:
-        stream.fileno()
+        with suppress_langchain_beta_warning(), _usable_stderr():
+            return importlib.import_module("langchain.mcp").MCPAdapter
+    except ImportError:
+        return None
+
+
+def _adapters(module: str) -> Any:
+    try:
+        with _usable_stderr():
+            return importlib.import_module(f"langchain_mcp_adapters.{module}")
+    except ImportError as error:
+        raise ImportError(
+            f"MCP servers need the extra mcp, or LangChain 1.5 with its own: {error}\n"
+            'pip install "llama-bedrock[agents,mcp]" or pip install "llama-bedrock[agents]" "langchain[mcp]"'
+        ) from error
+
+
+def _client(name: str, connection: Connection) -> Any:
+    """Make FastMCP's client of a connection as langchain-mcp-adapters takes it."""
+    from fastmcp.client import Client, transports
+
+    options = dict(connection)
+    kind = str(options.pop("transport", "stdio" if "command" in options else "streamable_http"))
+    kind = {"http": "streamable_http", "streamable-http": "streamable_http"}.get(kind, kind)
+    if kind not in _TRANSPORTS:
+        raise ValueError(f"MCP server {name!r}: transport={kind!r}; give {', '.join(_TRANSPORTS)}")
+    class_name, known = _TRANSPORTS[kind]
+    if unknown := options.keys() - known:
+        raise ValueError(
+            f"MCP server {name!r}: langchain.mcp takes no {', '.join(sorted(unknown))} for {kind}; "
+            f"it takes {', '.join(sorted(known))}"
+        )
+    timeout = options.pop("timeout", None)
+    if kind == "stdio":
+        # A process that is kept would belong to the event loop of the first call.
+        options |= {"args": list(options.get("args") or ()), "keep_alive": False, "log_file": _stderr()}
+        options["env"] = {key: _expanded(value) for key, value in (options.get("env") or {}).items()}
+        options["cwd"] = str(options["cwd"]) if options.get("cwd") else None
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    return Client(getattr(transports, class_name)(**options), timeout=seconds)
+
+
+def _expanded(value: str) -> str:
+    """Put in the variables written as ``${NAME}``; those that are not set stay as they are."""
+    return _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), value)
+
+
+def _flat(tool: BaseTool) -> BaseTool:
+    """Put MCP's annotations where langchain-mcp-adapters puts them: ``readOnlyHint`` in the metadata."""
+    said = ((tool.metadata or {}).get("mcp") or {}).get("tool", {}).get("annotations") or {}
+    hints = {re.sub(r"_(\w)", lambda match: match[1].upper(), key): value for key, value in said.items()}
+    return tool.model_copy(update={"metadata": {**(tool.metadata or {}), **hints}})
+
+
+@contextmanager
+def _usable_stderr() -> Iterator[None]:
+    """Let servers be started where ``sys.stderr`` has no file descriptor.
+
+    What mcp sees when it is first imported, it binds for good as where the servers that it starts write to.
+    In a notebook, below a WSGI server or in a captured test that may be an object with which no process can
+    be started.
+    """
+    if "mcp.client.stdio" in sys.modules:
+        yield
+        return
+    with redirect_stderr(_stderr()):
+        yield
+
+
+@functools.cache
+def _stderr() -> TextIO:
+    """The process's own stderr, or nothing: what a process can be started with."""
+    stream = sys.__stderr__
+    try:
+        if stream is not None and stream.fileno() >= 0:
+            return stream
     except (OSError, ValueError):
-        return False
-    return True
+        pass
+    return open(os.devnull, "w")  # as long as the process may start servers
+
+
+def _on_one_loop(tool: BaseTool) -> BaseTool:
+    """Let a tool run on the background loop only: FastMCP clients called from two loops hang."""
+    coroutine = tool.coroutine if isinstance(tool, StructuredTool) else None
+    if coroutine is None:
+        return tool
+
+    async def call(**arguments: Any) -> Any:
+        return await _beside(coroutine(**arguments))
+
+    return tool.model_copy(update={"coroutine": call})
 
 
 def _callable_from_sync(tool: BaseTool) -> BaseTool:
@@ -101,6 +204,13 @@ class _Loop:
                 cls._loop = asyncio.new_event_loop()
                 threading.Thread(target=cls._loop.run_forever, name="llama-bedrock-mcp", daemon=True).start()
             return cls._loop
+
+
+async def _beside(result: Awaitable[T]) -> T:
+    """Wait for what is done on the background loop; a cancellation reaches it."""
+    if asyncio.get_running_loop() is _Loop.get():
+        return await result
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_finish(result), _Loop.get()))
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:

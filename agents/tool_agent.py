@@ -45,7 +45,7 @@ def create_tool_agent(
         model: A chat model that calls tools.
         tools: Functions, LangChain tools, schemas: what ``create_agent`` takes.
         system_prompt: In place of the default one.
-        mcp_servers: MCP servers by name, each a connection as langchain-mcp-adapters takes it
+        mcp_servers: MCP servers by name, each a connection
             (``{"transport": "stdio", "command": …, "args": […]}`` or ``{"transport": "streamable_http",
             "url": …}``); all their tools are offered. In async code use ``await load_mcp_tools(…)`` and pass
             ``tools``.

@@ -19,6 +19,8 @@ from llama_bedrock.app.conversations.tool_approval import READ_ONLY
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+    from llama_bedrock.agents.mcp import Connections
+
 _CONNECT_SECONDS = 120.0  # a server's first start may download it
 
 
@@ -104,7 +106,7 @@ def check_names(tools: Sequence[BaseTool]) -> None:
 
 
 def mcp_connections(servers: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Connections for langchain-mcp-adapters.
+    """Connections as `load_mcp_tools` takes them.
 
     Args:
         servers: A URL (streamable HTTP), or a command with its arguments (stdio).
@@ -140,12 +142,9 @@ async def mcp_tools(servers: Sequence[str]) -> AsyncIterator[list[BaseTool]]:
     if not connections:
         yield []
         return
-    from llama_bedrock.agents.mcp import mcp_adapters
-
-    client = mcp_adapters("client").MultiServerMCPClient(connections)
     ready: asyncio.Future[list[BaseTool]] = asyncio.get_running_loop().create_future()
     closing = asyncio.Event()
-    keeper = asyncio.create_task(_keep_sessions(client, tuple(connections), ready, closing))
+    keeper = asyncio.create_task(_keep_sessions(connections, ready, closing))
     try:
         try:
             tools = await asyncio.wait_for(asyncio.shield(ready), _CONNECT_SECONDS)
@@ -159,24 +158,25 @@ async def mcp_tools(servers: Sequence[str]) -> AsyncIterator[list[BaseTool]]:
 
 
 async def _keep_sessions(
-    client: Any, names: Sequence[str], ready: asyncio.Future[list[BaseTool]], closing: asyncio.Event
+    connections: Connections, ready: asyncio.Future[list[BaseTool]], closing: asyncio.Event
 ) -> None:
     """Open the sessions, and close them when asked: anyio wants both to happen in one task."""
-    from llama_bedrock.agents.mcp import mcp_adapters
+    from llama_bedrock.agents.mcp import open_mcp_session
 
-    load = mcp_adapters("tools").load_mcp_tools
     tools: list[BaseTool] = []
     name = ""
     try:
         async with AsyncExitStack() as stack:
-            for name in names:
-                session = await stack.enter_async_context(client.session(name))
-                tools += await load(session)
+            for name, connection in connections.items():
+                tools += await stack.enter_async_context(open_mcp_session(name, connection))
             ready.set_result(tools)
             await closing.wait()
     except Exception as error:
         if ready.done():
             raise
+        if isinstance(error, ImportError):
+            ready.set_exception(error)
+            return
         server = name.partition(": ")[2]
         ready.set_exception(ConnectionError(f"--mcp {server!r} does not work: {_innermost(error)}"))
     except asyncio.CancelledError:

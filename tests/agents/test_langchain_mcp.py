@@ -1,0 +1,72 @@
+"""`langchain.mcp` in place of langchain-mcp-adapters: what an environment with ``langchain[mcp]`` has."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llama_bedrock.agents import mcp
+
+PROGRAM = Path(__file__).with_name("mcp_program.py")
+SERVER = """
+try:
+    from mcp.server.mcpserver import MCPServer as Server
+except ImportError:
+    from mcp.server.fastmcp import FastMCP as Server
+from mcp.types import ToolAnnotations
+
+server = Server("farm")
+count = 0
+
+@server.tool(annotations=ToolAnnotations(readOnlyHint=True))
+def tick() -> int:
+    "Count one further."
+    global count
+    count += 1
+    return count
+
+@server.tool()
+def count_llamas(farm: str) -> str:
+    "Count the llamas of a farm."
+    return f"{len(farm)} llamas on {farm}"
+
+server.run()
+"""
+
+
+@pytest.fixture(scope="module")
+def fastmcp(tmp_path_factory):
+    """A folder with langchain[mcp]: beside this environment's packages, whose mcp is of another version."""
+    folder = tmp_path_factory.mktemp("mcp")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "langchain[mcp]>=1.5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"langchain[mcp] cannot be installed: {done.stderr[-300:]}")
+    return str(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("way", ["langchain.mcp", "langchain-mcp-adapters"])
+def test_tools_are_called_from_sync_and_async_code(way, tmp_path, request):
+    path = request.getfixturevalue("fastmcp") if way == "langchain.mcp" else ""
+    script = tmp_path / "farm.py"
+    script.write_text(SERVER)
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(script), way],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.stdout.strip().endswith("all calls came"), done.stderr[-3000:]
+
+
+def test_where_neither_can_be_imported_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(mcp, "_langchain_adapter", lambda: None)
+    monkeypatch.setitem(sys.modules, "langchain_mcp_adapters.client", None)
+    with pytest.raises(ImportError, match=r"llama-bedrock\[agents,mcp\]"):
+        mcp.load_mcp_tools_sync({"farm": {"transport": "stdio", "command": "farm"}})

@@ -1,7 +1,9 @@
 """Every test runs without AWS settings of the person who runs it; sockets reach loopback only."""
 
 import gc
+import itertools
 import os
+import time
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -47,6 +49,35 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("no ../shared/data beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def growth():
+    """Function: (make, use, size) → times as long that ``use(make(n))`` takes for four times the size.
+
+    4 is linear, 16 quadratic. It is the least of up to six ratios in this process's own CPU time, all but the
+    first of the shortest of two runs, and no more are measured than until one is below 8: a busy machine makes
+    none small that is not. ``make`` gets a number of its own, so that nothing is found in a cache.
+    """
+    turns = itertools.count()
+
+    def seconds(make, use, size):
+        given = make(size, next(turns))
+        started = time.process_time()
+        use(given)
+        return time.process_time() - started
+
+    def measured(make, use, size):
+        least = float("inf")
+        for attempt in range(6):
+            runs = range(2 if attempt else 1)
+            short, long = (min(seconds(make, use, n) for _ in runs) for n in (size, 4 * size))
+            least = min(least, long / max(short, 0.005))
+            if least < 8:
+                break
+        return least
+
+    return measured
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from typing import Any
 
 from llama_bedrock.choices import Dialect
 from llama_bedrock.local.engines.interface import EngineRequest
-from llama_bedrock.local.engines.pieces import pieces
+from llama_bedrock.local.engines.pieces import forms, pieces
 from llama_bedrock.prompts.parse_back import ParsedTurn, parse_prompt
 from llama_bedrock.prompts.passages import parse_follow_up, parse_passages, parse_question
-from llama_bedrock.text import content_words, sentences
+from llama_bedrock.text import sentences
 from llama_bedrock.tools.json_schema import is_valid, resolve, types_of
 from llama_bedrock.tools.rendering import render_calls
 from llama_bedrock.tools.spec import ToolSpec
@@ -183,12 +183,6 @@ class _Scene:
         said = [t[a:b] for t in self.earlier for a, b in sentences(t) if not t[a:b].endswith("?")]
         best = max(said, key=lambda sentence: len(asked.intersection(forms(sentence))), default="")
         return best if asked.intersection(forms(best)) else ""
-
-
-def forms(text: str, language: str = "en") -> list[str]:
-    """The content words of a text as they are compared; ``maxTokens`` and ``max_tokens`` are two each."""
-    spaced = re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", text)
-    return [word.form for word in content_words(spaced, language)]
 
 
 def _continued(text: str, opening: str) -> str:

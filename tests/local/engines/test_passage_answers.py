@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_bedrock.local.engines.extractive import forms
 from llama_bedrock.local.engines.passage_answers import answer_from_passages, find_answer, split_units
+from llama_bedrock.local.engines.pieces import forms
 from llama_bedrock.prompts.passages import Passage
 
 HANDBOOK = [
@@ -141,6 +141,20 @@ def test_headings_lists_tables_and_code_are_units_of_their_kind():
     ]
 
 
+def test_overlapping_passages_are_quoted_once():
+    text = "Parental leave lasts 16 weeks. It can be taken within two years of the birth."
+    units = find_answer("How long does parental leave last?", [Passage(1, text, "a"), Passage(2, text, "a")])
+    assert {unit.number for unit in units} == {1}
+
+
+def test_a_long_block_of_code_is_no_answer_where_a_sentence_is():
+    code = "\n".join(f"server.run(port={port})  # the server listens" for port in range(40))
+    passage = Passage(1, f"The server listens on port 8080.\n\n```\n{code}\n```\n", "a")
+    assert [unit.kind for unit in find_answer("Which port does the server listen on?", [passage])] == [
+        "prose"
+    ]
+
+
 @given(question=st.text(max_size=60), texts=st.lists(st.text(max_size=200), max_size=4))
 @settings(deadline=None)
 def test_any_question_about_any_text_is_answered_with_text_from_it(question, texts):
@@ -153,7 +167,8 @@ def test_any_question_about_any_text_is_answered_with_text_from_it(question, tex
 @pytest.mark.slow
 def test_questions_about_real_documentation_beat_the_first_words_of_the_best_passage(shared_data):
     """Answers out of BM25's best four passages hold more of the reference answers than the first 110 words of the
-    best passage do; on both halves of the questions, of which one was used to set the numbers.
+    best passage do, and than as many of its words as the answer has; on both halves of the questions, of which
+    one was used to set the numbers. A question that is refused counts as nothing.
     """
     from langchain_core.documents import Document
 
@@ -177,10 +192,11 @@ def test_questions_about_real_documentation_beat_the_first_words_of_the_best_pas
             Passage(n, c.page_content, "x", c.metadata.get("heading")) for n, c in enumerate(found, 1)
         ]
         wanted = set(forms(query["answer"]))
-        first = " ".join(found[0].page_content.split()[:110])
         said = answer_from_passages(query["text"], passages)
-        shares.append([len(wanted.intersection(forms(text))) / len(wanted) for text in (said, first)])
+        best = found[0].page_content.split()
+        texts = (said, " ".join(best[:110]), " ".join(best[: len(said.split())]))
+        shares.append([len(wanted.intersection(forms(text))) / len(wanted) for text in texts])
     for half in (shares[::2], shares[1::2]):
-        ours, baseline = (sum(column) / len(half) for column in zip(*half, strict=True))
-        assert ours >= baseline + 0.05
-        assert ours >= 0.5
+        ours, first, as_many = (sum(column) / len(half) for column in zip(*half, strict=True))
+        assert ours >= max(first, as_many) + 0.05
+        assert ours >= 0.6

@@ -4,11 +4,11 @@
     python benchmarks/retrieval_quality.py --part quality --data FOLDER
 
 The packages are fetched with ``apt-get download`` and unpacked with ``dpkg-deb``, so this needs a Debian or
-Ubuntu machine; nothing is installed. A document is the text of one section without its heading. Questions are
+Ubuntu machine; nothing is installed. Debian has no Thai handbook: Thai comes from the translations of courses
+on GitHub, fetched with git. A document is the text of one section without its heading. Questions are
 the headings: those of the FAQ that are questions as they stand, the others put into a question of the kind
 people write (`ASKED`). So the right page is known without anybody's judgement, and the question brings the
-function words that search must not be ruled by. Hindi comes from LibreOffice's help. Debian has no Thai
-handbook.
+function words that search must not be ruled by. Hindi comes from LibreOffice's help.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ PACKAGES = {
     "zh": ("debian-faq-zh-cn",),
     "en": ("debian-faq", "debian-reference-en"),
 }
+REPOSITORIES = {
+    "th": ("microsoft/Security-101", "microsoft/AZD-for-beginners", "microsoft/MCP-Server-and-PostgreSQL-Sample-Retail"),
+}  # fmt: skip
+"""Their Markdown is in ``translations/LANGUAGE``."""
 ASKED = {
     "de": ("Was muss ich über {} wissen?", "Wie ist das mit {}, und wann brauche ich es?",
            "Wo steht etwas über {}?", "Kann mir jemand erklären, wie das mit {} geht?"),
@@ -47,14 +51,20 @@ ASKED = {
            "¿Dónde hay algo sobre {}?", "¿Me puedes explicar cómo se hace con {}?"),
     "hi": ("मुझे {} के बारे में क्या जानना चाहिए?", "{} कैसे काम करता है और यह कब चाहिए?",
            "मैं {} के बारे में कहाँ पढ़ सकता हूँ?"),
+    "th": ("ฉันต้องรู้อะไรบ้างเกี่ยวกับ{}", "{}ทำงานอย่างไร และต้องใช้เมื่อไหร่", "จะหาข้อมูลเกี่ยวกับ{}ได้จากที่ไหน",
+           "ช่วยอธิบายหน่อยได้ไหมว่า{}ต้องทำอย่างไร"),
     "en": ("What do I have to know about {}?", "How is it with {}, and when do I need it?",
            "Where is there something about {}?", "Can you explain to me what to do with {}?"),
 }  # fmt: skip
-_HINDI = re.compile(r"[\u0900-\u097f]")  # most of LibreOffice's pages are not translated
+# Most of LibreOffice's pages are not translated, nor are some headings of the courses.
+_TRANSLATED = {"hi": re.compile(r"[\u0900-\u097f]"), "th": re.compile(r"[\u0e00-\u0e7f]")}
+_MARKDOWN_HEADING = re.compile(r"^#{1,6} +(.+)$", re.MULTILINE)
+_FENCED = re.compile(r"<!--.*?-->|^[ >]*(```+|~~~+).*?^[ >]*\1", re.DOTALL | re.MULTILINE)
+_MARKUP = re.compile(r"!?\[|\]\([^)\n]*\)|<[^>\n]*>|[*`|#]|-{3,}")
 MAX_DOCUMENTS = 4_000
 MAX_QUESTIONS = 200
 _NUMBERED = re.compile(r"^(?:[^\W\d]+\s)?\s*\d+(?:\.\d+)*\.?\s+")  # "7.1. ", "Kapitel 7. "
-_QUESTION = re.compile(r"[?？]")
+_QUESTION = re.compile(r"[?？]|คืออะไร$|อย่างไร$|ทำไม")
 
 
 def unpacked(package: str, folder: Path) -> Path:
@@ -81,16 +91,57 @@ def sections(path: Path) -> Iterator[tuple[str, str]]:
             yield _NUMBERED.sub("", title).rstrip("."), " ".join(section.get_text(" ").split())
 
 
-def build(language: str, packages: Path, target: Path) -> tuple[int, int]:
-    """Write the set of one language in BEIR's format; returns the numbers of documents and questions."""
-    documents: dict[str, tuple[str, str]] = {}
-    for package in PACKAGES[language]:
+def cloned(repository: str, language: str, folder: Path) -> Path:
+    """Where a language's translation in a repository is, which is fetched if it is not there."""
+    target = folder / repository.rpartition("/")[2]
+    if not target.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        address = f"https://github.com/{repository}"
+        options = ("--depth=1", "--filter=blob:none", "--sparse")
+        subprocess.run(["git", "clone", "-q", *options, address, target], check=True)
+        subprocess.run(["git", "sparse-checkout", "set", f"translations/{language}"], cwd=target, check=True)
+    return target / "translations" / language
+
+
+def markdown_sections(path: Path) -> Iterator[tuple[str, str]]:
+    """Heading and own text of each section of a Markdown page, without marks and code."""
+    text = _FENCED.sub(" ", path.read_text(encoding="utf-8"))
+    headings = list(_MARKDOWN_HEADING.finditer(text))
+    for heading, following in zip(headings, [*headings[1:], None], strict=True):
+        body = text[heading.end() : following.start() if following else len(text)]
+        title = " ".join(_MARKUP.sub(" ", heading[1]).split()).rstrip(":")
+        yield re.sub(r"^[^\w]+", "", _NUMBERED.sub("", title)), " ".join(_MARKUP.sub(" ", body).split())
+
+
+def pages(language: str, packages: Path) -> Iterator[tuple[str, str, str]]:
+    """Name, heading and text of each section there is in a language."""
+    for package in PACKAGES.get(language, ()):
         for path in sorted(unpacked(package, packages).rglob("*.html")):
             if path.name.startswith("index") and package.startswith("debian-faq"):
                 continue
             for number, (title, text) in enumerate(sections(path)):
-                if title and 100 <= len(text) <= 20_000 and (language != "hi" or _HINDI.search(title)):
-                    documents[f"{package}/{path.name}#{number}"] = title, text
+                yield f"{package}/{path.name}#{number}", title, text
+    for repository in REPOSITORIES.get(language, ()):
+        root = cloned(repository, language, packages)
+        for path in sorted(root.rglob("*.md")):
+            for number, (title, text) in enumerate(markdown_sections(path)):
+                yield f"{repository}/{path.relative_to(root)}#{number}", title, text
+
+
+def build(language: str, packages: Path, target: Path) -> tuple[int, int]:
+    """Write the set of one language in BEIR's format; returns the numbers of documents and questions."""
+    documents: dict[str, tuple[str, str]] = {}
+    translated = _TRANSLATED.get(language)
+    for name, title, text in pages(language, packages):
+        if (
+            title
+            and 100 <= len(text) <= 20_000
+            and (
+                translated is None
+                or (translated.search(title) and len(translated.findall(text)) * 3 > len(text))
+            )
+        ):
+            documents[name] = title, text
     kept = sorted(documents, key=lambda name: hashlib.sha256(name.encode()).digest())[:MAX_DOCUMENTS]
     titles = [documents[name][0] for name in kept]
     asked = {}
@@ -120,7 +171,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--packages", type=Path, help="where they are kept; default: FOLDER/packages")
     arguments = parser.parse_args()
-    for language in PACKAGES:
+    for language in (*PACKAGES, *REPOSITORIES):
         try:
             counts = build(
                 language, arguments.packages or arguments.folder / "packages", arguments.folder / language

@@ -35,7 +35,8 @@ PACKAGES = {
     "en": ("debian-faq", "debian-reference-en"),
 }
 REPOSITORIES = {
-    "th": ("microsoft/Security-101", "microsoft/AZD-for-beginners", "microsoft/MCP-Server-and-PostgreSQL-Sample-Retail"),
+    "th": ("microsoft/Security-101", "microsoft/AZD-for-beginners",
+           "microsoft/MCP-Server-and-PostgreSQL-Sample-Retail"),
 }  # fmt: skip
 """Their Markdown is in ``translations/LANGUAGE``."""
 ASKED = {

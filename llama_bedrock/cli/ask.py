@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_bedrock.cli.model_options import Guardrail, Verify, check_verifier, open_verifier
+from llama_bedrock.cli.model_options import (
+    Embeddings,
+    FollowLinks,
+    Guardrail,
+    Local,
+    Model,
+    PromptFormat,
+    Region,
+    Verify,
+    check_verifier,
+    open_verifier,
+)
 
 if TYPE_CHECKING:
     from llama_bedrock.agents import RagChain
@@ -28,21 +39,13 @@ _ORDER = {True: 0, None: 1, False: 2}
 def ask(
     path: Annotated[Path, typer.Argument(help="File or folder with the documents.")],
     question: Annotated[str, typer.Argument(help="The question.")],
-    local: Annotated[
-        bool | None,
-        typer.Option(
-            "--local/--bedrock", help="Local engine or Bedrock. Default: Bedrock if credentials are found."
-        ),
-    ] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Model id or ARN.")] = None,
-    prompt_format: Annotated[
-        str | None, typer.Option("--format", help="Prompt format, for an ARN that hides the model.")
-    ] = None,
-    region: Annotated[str | None, typer.Option("--region", "-r", help="AWS region.")] = None,
+    local: Local = None,
+    model: Model = None,
+    prompt_format: PromptFormat = None,
+    region: Region = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages to retrieve.")] = 6,
-    embeddings: Annotated[
-        str, typer.Option("--embeddings", help="auto, lsa (nothing to download) or titan (Bedrock).")
-    ] = "auto",
+    embeddings: Embeddings = "auto",
+    follow_links_outside: FollowLinks = None,
     verifier: Verify = "words",
     guardrail: Guardrail = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON when the answer is complete.")] = False,
@@ -68,6 +71,7 @@ def ask(
             k=k,
             embeddings=embeddings,
             region=region,
+            follow_links_outside=follow_links_outside,
             problems=problems,
             verifier=open_verifier(verifier, guardrail, backend),
         )
@@ -101,13 +105,22 @@ def open_chain(
     k: int,
     embeddings: str,
     region: str | None,
+    follow_links_outside: bool | None = None,
     problems: list[str] | None = None,
     verifier: Verifier | None = None,
 ) -> RagChain:
     """The chain from a question to a cited answer over the documents of a path, or of several."""
     from llama_bedrock.agents import create_rag_chain
 
-    retriever = open_retriever(path, backend, k=k, embeddings=embeddings, region=region, problems=problems)
+    retriever = open_retriever(
+        path,
+        backend,
+        k=k,
+        embeddings=embeddings,
+        region=region,
+        follow_links_outside=follow_links_outside,
+        problems=problems,
+    )
     return create_rag_chain(backend.llm, retriever, verifier=verifier)
 
 
@@ -118,6 +131,7 @@ def open_retriever(
     k: int,
     embeddings: str,
     region: str | None,
+    follow_links_outside: bool | None = None,
     problems: list[str] | None = None,
 ) -> HybridRetriever:
     """The retriever over the documents of a path, or of several; their index is made if need be.
@@ -128,6 +142,7 @@ def open_retriever(
         k: Passages to retrieve.
         embeddings: ``"auto"``, ``"lsa"`` or ``"titan"``.
         region: AWS region for Titan.
+        follow_links_outside: As in `open_index`.
         problems: Takes the files, and parts of files, that could not be read.
     """
     from llama_bedrock.cli.backend import endpoint_override
@@ -136,7 +151,13 @@ def open_retriever(
 
     kind = choose_embeddings(embeddings, is_local=backend.is_local, endpoint=endpoint_override())
     with shown_progress() as progress:
-        index = open_index(path, embeddings=kind, region=region, progress=progress)
+        index = open_index(
+            path,
+            embeddings=kind,
+            region=region,
+            follow_links_outside=follow_links_outside,
+            progress=progress,
+        )
     tell_about(index)
     if problems is not None:
         problems.extend(index.problems)

@@ -12,6 +12,7 @@ import typer
 
 from llama_bedrock.cli.model_options import (
     Embeddings,
+    FollowLinks,
     Guardrail,
     Local,
     MaxTokens,
@@ -58,6 +59,7 @@ def chat(
         int, typer.Option("--k", "-k", min=1, max=100, help="Passages to retrieve, with --docs.")
     ] = 6,
     embeddings: Embeddings = "auto",
+    follow_links_outside: FollowLinks = None,
     verifier: Verify = "words",
     guardrail: Guardrail = None,
 ) -> None:
@@ -92,7 +94,14 @@ def chat(
             note(backend.note)
         make_graph: GraphOf = partial(_plain_graph, memory=memory, system=system)
         if docs is not None:
-            retriever = open_retriever(docs, backend, k=k, embeddings=embeddings, region=region)
+            retriever = open_retriever(
+                docs,
+                backend,
+                k=k,
+                embeddings=embeddings,
+                region=region,
+                follow_links_outside=follow_links_outside,
+            )
             judge = open_verifier(verifier, guardrail, backend)
             make_graph = _documents_graph(retriever, memory, judge)
         session = _session(backend, make_graph, f"{CHAT_PREFIX}{name}", loop, with_documents=docs is not None)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from llama_bedrock.cli.model_options import Embeddings, Region
+from llama_bedrock.cli.model_options import Embeddings, FollowLinks, Region
 
 
 class _BuildUnlessNamed(TyperGroup):
@@ -45,6 +45,7 @@ def build(
             help="Largest text file that is read, in MB; it holds until changed. Default: 33.6.",
         ),
     ] = None,
+    follow_links_outside: FollowLinks = None,
     embeddings: Embeddings = "auto",
     region: Region = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -69,6 +70,7 @@ def build(
             region=region,
             rebuild=rebuild,
             max_file_bytes=None if max_file_mb is None else int(max_file_mb * 1_000_000),
+            follow_links_outside=follow_links_outside,
             progress=progress,
         )
     tell_about(index)

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ _ABANDONED_SECONDS = 24 * 3600
 _KEPT_SECONDS = 30 * 24 * 3600
 _BUSY_SECONDS = 600.0  # how long another process may take to index the same files
 _BUSY_POLL = 0.2
+
+_REMEMBERED = {"max_file_bytes": int, "follow_links_outside": bool}
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
@@ -85,6 +87,7 @@ def open_index(
     region: str | None = None,
     rebuild: bool = False,
     max_file_bytes: int | None = None,
+    follow_links_outside: bool | None = None,
     progress: Progress | None = None,
 ) -> OpenIndex:
     """Open the index of a file or folder: made where there is none, else brought up to date.
@@ -94,7 +97,9 @@ def open_index(
         embeddings: ``"lsa"``, which needs nothing, or ``"titan"``, Bedrock's Titan Text Embeddings V2.
         region: AWS region for Titan.
         rebuild: Make it anew even if there is one.
-        max_file_bytes: Largest text file that is read; default: as in `index_folder`.
+        max_file_bytes: Largest text file that is read; default: as the last time, or in `index_folder`.
+        follow_links_outside: Read what links that lead out of the folder lead to; default: as the last time,
+            or not.
         progress: Told about each step.
 
     Raises:
@@ -110,7 +115,10 @@ def open_index(
         check_path(one)
     model = titan(region) if embeddings == TITAN else None
     folder = cache_folder() / "indexes" / _key(paths, embeddings, region)
-    work = _Work(paths, folder, model, max_file_bytes, tell)
+    asked = {"max_file_bytes": max_file_bytes, "follow_links_outside": follow_links_outside}
+    work = _Work(
+        paths, folder, model, {name: value for name, value in asked.items() if value is not None}, tell
+    )
     store, reports, built = _made(work, rebuild=rebuild)
     with suppress(OSError):  # a cache that cannot be written is as good to read
         os.utime(folder / _ABOUT)  # the time of last use, by which old indexes are dropped
@@ -138,23 +146,27 @@ class _Work:
     paths: Sequence[Path]
     folder: Path
     model: Embeddings | None
-    max_file_bytes: int | None
+    asked: Mapping[str, Any]
+    """Options of `index_folder` that were given now."""
     tell: Progress
 
-    def remember(self, folder: Path, max_file_bytes: int) -> None:
+    def options(self) -> dict[str, Any]:
+        """Options of `index_folder`: those given now, else those of the last run."""
+        return {**self.remembered(), **self.asked}
+
+    def remember(self, folder: Path) -> None:
         """Write what later runs have to know."""
-        paths = [os.path.abspath(path) for path in self.paths]
         from llama_bedrock.retrievers.store.private_files import replace_file
 
-        about = {"paths": paths, "max_file_bytes": max_file_bytes}
+        about = {"paths": [os.path.abspath(path) for path in self.paths], **self.options()}
         replace_file(folder / _ABOUT, json.dumps(about).encode())
 
-    def remembered_limit(self) -> int | None:
-        """The limit of the last run, which holds until another one is given."""
+    def remembered(self) -> dict[str, Any]:
+        """The options of the last run, which hold until others are given."""
         with suppress(OSError, ValueError):
-            limit = json.loads((self.folder / _ABOUT).read_text(encoding="utf-8")).get("max_file_bytes")
-            return limit if isinstance(limit, int) else None
-        return None
+            about = json.loads((self.folder / _ABOUT).read_text(encoding="utf-8"))
+            return {name: about[name] for name, kind in _REMEMBERED.items() if type(about.get(name)) is kind}
+        return {}
 
 
 def _made(work: _Work, *, rebuild: bool) -> tuple[FAISSStore, tuple[IndexReport, ...], bool]:
@@ -183,26 +195,23 @@ def _updated(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
     """Open the index and bring it up to date."""
     from llama_bedrock.retrievers import FAISSStore
 
-    before = work.remembered_limit()
-    limit = work.max_file_bytes or before
+    before = work.remembered()
     store = FAISSStore.load(work.folder / "store", work.model)
-    reports = _indexed(work, store, True, limit)
-    if limit is not None and limit != before:
-        work.remember(work.folder, limit)
+    reports = _indexed(work, store, True)
+    if work.options() != before:
+        work.remember(work.folder)
     return store, reports
 
 
 def _build(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
     """Make the index in a folder beside its place, and move it there when it is complete."""
     from llama_bedrock.retrievers import FAISSStore
-    from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES
 
-    limit = work.max_file_bytes or work.remembered_limit() or MAX_FILE_BYTES
     with _unfinished(work.folder, is_costly=work.model is not None) as new:
         store = _begun(new / "store", work.model)
-        reports = _indexed(work, store, new / "store", limit)
+        reports = _indexed(work, store, new / "store")
         try:
-            work.remember(new, limit)
+            work.remember(new)
             _remove(work.folder)
             new.rename(work.folder)
         except OSError:
@@ -226,21 +235,18 @@ def _begun(folder: Path, model: Embeddings | None) -> FAISSStore:
         return FAISSStore(model)
 
 
-def _indexed(
-    work: _Work, store: FAISSStore, save: bool | Path, max_file_bytes: int | None
-) -> tuple[IndexReport, ...]:
+def _indexed(work: _Work, store: FAISSStore, save: bool | Path) -> tuple[IndexReport, ...]:
     from llama_bedrock.retrievers import index_folder
-    from llama_bedrock.retrievers.documents.readers.file_content import MAX_FILE_BYTES
 
     names = {"scan": "Looking for changes", "read": "Reading files", "embed": "Embedding", "save": "Saving"}
     return tuple(
         index_folder(
             path,
             store,
-            max_file_bytes=max_file_bytes or MAX_FILE_BYTES,
             on_progress=lambda stage, done, total: work.tell(names[stage], done, total),
             on_error=lambda problem: None,  # it is in the report
             save=save,
+            **work.options(),
         )
         for path in work.paths
     )

@@ -24,6 +24,13 @@ Region = Annotated[str | None, typer.Option("--region", "-r", help="AWS region."
 Embeddings = Annotated[
     str, typer.Option("--embeddings", help="auto, lsa (nothing to download) or titan (Bedrock).")
 ]
+FollowLinks = Annotated[
+    bool | None,
+    typer.Option(
+        "--follow-links-outside/--no-links-outside",
+        help="Read what links that lead out of the folder lead to; it holds until changed. Default: no.",
+    ),
+]
 Verify = Annotated[
     str,
     typer.Option(

@@ -199,13 +199,15 @@ def find_files(
         pending.extend(reversed(folders))
 
 
-_OUTSIDE = "a link that leads out of the folder (follow_links_outside=True of load_documents follows it)"
+_OUTSIDE = (
+    "a link that leads out of the folder (follow_links_outside=True, on the command line "
+    "--follow-links-outside, follows it)"
+)
 
 
 def _leads_out(entry: os.DirEntry[str], root: str) -> bool:
-    if not (
-        entry.is_symlink() or entry.is_junction() if hasattr(entry, "is_junction") else entry.is_symlink()
-    ):
+    is_junction = getattr(entry, "is_junction", bool)  # from Python 3.12 on
+    if not (entry.is_symlink() or is_junction()):
         return False
     target = os.path.realpath(entry.path)
     return target != root and not target.startswith(root.rstrip(os.sep) + os.sep)

@@ -11,6 +11,7 @@ from langchain_core.embeddings import Embeddings
 
 from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.documents.load import FileProblem, read_reported
+from llama_bedrock.retrievers.documents.readers.by_format import installed_readers
 from llama_bedrock.retrievers.documents.readers.file_content import ReadSettings
 from llama_bedrock.retrievers.documents.split import split_documents
 from llama_bedrock.retrievers.embeddings.batches import as_array
@@ -18,7 +19,7 @@ from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile, known_file
 
-_READERS = 2
+_READERS = 3
 """Raised when readers or the splitter make other text of the same files: indexes are then made anew."""
 
 
@@ -32,7 +33,13 @@ class ReadOptions:
 
     def key(self) -> list[Any]:
         """The same as JSON-able values."""
-        return [_READERS, *self.settings.key(), self.chunk_size, self.chunk_overlap]
+        return [
+            _READERS,
+            *self.settings.key(),
+            sorted(installed_readers()),
+            self.chunk_size,
+            self.chunk_overlap,
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ class Changes:
     """What differs between a folder and what is known of it.
 
     Attributes:
-        read: Files to be read: new, changed, and those that could not be read before.
+        read: Files to be read: new, changed, and those that there is permission to read now.
         touched: Files with another time and the same content.
         removed: Sources of files that are gone.
     """
@@ -226,10 +226,12 @@ def compare(known: Folder, found: Iterable[FoundFile], is_ours: Callable[[FoundF
         if before is None:
             if is_ours(file):
                 read.append(file)
-        elif before.problem is not None or before.size != file.size:
+        elif before.size != file.size:
             read.append(file)
         elif before.modified_ns != file.modified_ns:
             (touched if file_digest(file.path) == before.digest else read).append(file)
+        elif before.problem is not None and not before.digest and file_digest(file.path):
+            read.append(file)  # permission to read it leaves its time as it was
     removed = [source for source in known.files if source not in present]
     return _with_heirs(Changes(read, touched, removed), known, found)
 

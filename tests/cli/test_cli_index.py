@@ -1,5 +1,6 @@
 """`llama-bedrock index`: the limit of files, and a first run with an embedding service that is interrupted."""
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -67,6 +68,19 @@ def test_a_file_over_the_limit_names_the_option_that_raises_it_and_the_limit_is_
     assert "over the limit" not in raised.stderr
     assert "updated (1 changed)" in raised.stdout
     assert "up to date, 2 files" in run("index", folder).stdout
+
+
+def test_links_that_lead_out_are_named_and_followed_when_asked_for(folder, tmp_path):
+    (tmp_path / "outside.md").write_text("Alpacas spit.")
+    (folder / "b.md").symlink_to(tmp_path / "outside.md")
+    named = run("index", folder)
+    assert "ready, 1 file," in named.stdout
+    assert "--follow-links-outside" in named.stderr
+    asked = run("ask", folder, "Do alpacas spit?", "--local", "--follow-links-outside", "--json")
+    assert "Alpacas spit" in asked.stdout
+    assert json.loads(asked.stdout)["problems"] == []
+    assert "up to date, 2 files" in run("index", folder).stdout  # it holds until changed
+    assert "1 removed" in run("index", folder, "--no-links-outside").stdout
 
 
 def test_vectors_that_were_paid_for_are_kept_when_the_first_run_is_interrupted(folder, paid):

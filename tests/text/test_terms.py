@@ -22,7 +22,9 @@ from llama_bedrock.text import analysed, query_terms, terms
         ("파일을", ["파일", "일을"]),
         ("फ़ाइलें।", terms("फ़ाइल")),
         ("العربيّة", terms("عربية")),
-        ("ไฟล์", ["ไฟ", "ฟล", "ล์"]),
+        ("ไฟล์ของระบบ", ["ไฟล์", "ระบบ"]),
+        ("ทํางานอัตโนมัติ", terms("ทำงานอัตโนมัติ")),
+        ("ຄອມພິວ", ["ຄອ", "ອມ", "ມພ", "ພິ", "ິວ"]),
         ("C++ and C#, g++ or F#", ["c++", "c#", "g++", "f#"]),
         ("C++17", ["c++", "17"]),
         ("page#anchor of Notepad++", ["page", "anchor", "notepad"]),
@@ -58,6 +60,12 @@ def test_a_question_of_a_language_keeps_the_words_that_matter(language, question
     assert told == language
     assert len(words) <= 4  # what is left has no function words
     assert len(set(words) & set(terms(title, language))) >= 2
+
+
+def test_a_question_in_thai_keeps_the_words_that_matter():
+    words = terms("ฉันจะติดตั้งแพ็กเกจด้วย apt ได้อย่างไร")
+    assert words == terms("การติดตั้งแพ็กเกจ apt")
+    assert len(words) <= 5
 
 
 def test_few_words_are_stemmed_as_the_texts_are():

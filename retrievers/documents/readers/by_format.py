@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import cast
 
 from langchain_core.documents import Document
 
@@ -72,21 +73,34 @@ _KNOWN = {*MARKDOWN, *RST, *TEXT, *CODE_LANGUAGES, *_READERS}
 
 
 @cache
-def _installed_readers() -> dict[str, CustomReader]:
+def installed_readers() -> dict[str, EntryPoint]:
     """The readers that installed packages bring, by suffix."""
-    return {f".{point.name.lstrip('.').lower()}": point.load() for point in entry_points(group=ENTRY_POINTS)}
+    return {f".{point.name.lstrip('.').lower()}": point for point in entry_points(group=ENTRY_POINTS)}
 
 
 def custom_reader(path: Path, settings: ReadSettings) -> CustomReader | None:
-    """The reader of a user's own for a file, if there is one."""
+    """The reader of a user's own for a file, if there is one.
+
+    Raises:
+        ValueError: A package brings one, and it cannot be loaded.
+    """
     suffix = path.suffix.lower()
-    return settings.readers.get(suffix) or _installed_readers().get(suffix)
+    if suffix in settings.readers or suffix not in installed_readers():
+        return settings.readers.get(suffix)
+    point = installed_readers()[suffix]
+    try:
+        reader = point.load()
+    except Exception as error:
+        raise ValueError(f"its reader {point.value} cannot be loaded ({error})") from error
+    if not callable(reader):
+        raise ValueError(f"its reader {point.value} is no function")
+    return cast(CustomReader, reader)
 
 
 def has_reader(path: Path, settings: ReadSettings) -> bool:
     """True if the file's name, or else its content, is one we read."""
     suffix = path.suffix.lower()
-    if suffix in _KNOWN or custom_reader(path, settings):
+    if suffix in _KNOWN or suffix in settings.readers or suffix in installed_readers():
         return True
     # What is no file (a pipe would block whoever opens it, a link may lead nowhere) is reported when it is
     # read.

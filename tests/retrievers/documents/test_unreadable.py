@@ -1,13 +1,15 @@
 """What cannot be read is named, with what to do; readers of users' own; links that lead out of a folder."""
 
+import json
 import os
-from importlib.metadata import EntryPoint
 
 import pytest
 from langchain_core.documents import Document
+from typer.testing import CliRunner
 
+from llama_bedrock.cli.main import app
 from llama_bedrock.retrievers import FAISSStore, index_folder, load_documents
-from llama_bedrock.retrievers.documents.readers import by_format
+from llama_bedrock.retrievers.documents.readers.by_format import installed_readers
 
 
 def problems_of(path, **options):
@@ -87,20 +89,66 @@ def test_readers_that_are_none_are_refused(tmp_path, readers):
         load_documents(tmp_path, readers=readers)
 
 
-def read_by_entry_point(path):
-    return f"read {path.name}"
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Installs a package that brings a reader of its own, given as the entry point's value."""
+
+    def install(value):
+        site = tmp_path / "site"
+        (site / "read_zzz-1.dist-info").mkdir(parents=True)
+        (site / "read_zzz-1.dist-info" / "METADATA").write_text("Name: read-zzz\nVersion: 1\n")
+        (site / "read_zzz-1.dist-info" / "entry_points.txt").write_text(
+            f"[llama_bedrock.readers]\nZZZ = {value}\n"
+        )
+        (site / "read_zzz.py").write_text("def read(path):\n    return f'read {path.name}'\n")
+        monkeypatch.syspath_prepend(site)
+        installed_readers.cache_clear()
+        (tmp_path / "docs").mkdir()
+        (tmp_path / "docs" / "a.zzz").write_bytes(b"\0")
+        (tmp_path / "docs" / "b.txt").write_text("beside it")
+        return tmp_path / "docs"
+
+    yield install
+    installed_readers.cache_clear()
 
 
-def test_packages_bring_readers_as_entry_points(tmp_path, monkeypatch):
-    point = EntryPoint("zzz", f"{__name__}:read_by_entry_point", "llama_bedrock.readers")
-    monkeypatch.setattr(by_format, "entry_points", lambda group: [point] if group == point.group else [])
-    monkeypatch.setattr(EntryPoint, "load", lambda self: read_by_entry_point)
-    by_format._installed_readers.cache_clear()
-    (tmp_path / "a.zzz").write_bytes(b"\0")
-    try:
-        assert [d.page_content for d in load_documents(tmp_path)] == ["read a.zzz"]
-    finally:
-        by_format._installed_readers.cache_clear()
+def test_packages_bring_readers_as_entry_points(installed):
+    folder = installed("read_zzz:read")
+    assert [d.page_content for d in load_documents(folder)] == ["read a.zzz", "beside it"]
+
+
+def test_the_command_line_reads_with_what_packages_bring(installed):
+    done = CliRunner().invoke(app, ["index", str(installed("read_zzz:read")), "--json"])
+    facts = json.loads(done.stdout)
+    assert (facts["files"], facts["problems"]) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("read_zzz:absent", "its reader read_zzz:absent cannot be loaded"),
+        ("absent_zzz:read", "its reader absent_zzz:read cannot be loaded"),
+        ("read_zzz:__name__", "its reader read_zzz:__name__ is no function"),
+    ],
+)
+def test_a_reader_that_cannot_be_loaded_is_named_and_the_others_read(installed, value, reason):
+    problems = []
+    assert len(load_documents(installed(value), on_error=problems.append)) == 1
+    assert reason in problems[0].reason
+
+
+def test_an_index_is_made_anew_with_readers_that_were_installed_since(installed, tmp_path):
+    store, problems = FAISSStore(), []
+    folder = installed("read_zzz:read")
+    (tmp_path / "site" / "read_zzz-1.dist-info").rename(tmp_path / "elsewhere")
+    installed_readers.cache_clear()
+    index_folder(folder, store, on_error=problems.append)
+    (tmp_path / "elsewhere").rename(tmp_path / "site" / "read_zzz-1.dist-info")
+    installed_readers.cache_clear()
+    report = index_folder(folder, store, on_error=problems.append)
+    assert len(problems) == 1
+    assert report.unreadable == ()
+    assert len(store) == 2
 
 
 def test_an_index_is_made_anew_with_other_readers(tmp_path):

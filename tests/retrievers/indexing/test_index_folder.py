@@ -125,17 +125,58 @@ def test_a_named_pipe_is_reported_and_not_waited_for(docs, store):
     assert sources(store) == [f"file{n}.md" for n in range(6)]
 
 
-def test_an_unreadable_file_is_reported_and_tried_again_every_time(docs, store):
-    (docs / "bad.pdf").write_bytes(b"")
-    problems = []
-    report = index_folder(docs, store, on_error=problems.append)
-    assert [Path(p.source).name for p in problems] == ["bad.pdf"]
-    assert report.unreadable == tuple(problems)
+def test_an_unreadable_file_is_named_every_time_and_read_again_when_it_changes(docs, store):
+    read = []
+
+    def reader(path):
+        read.append(path.read_bytes())
+        raise ValueError("torn")
+
+    def problems_of(store):
+        report = index_folder(docs, store, readers={".xyz": reader}, on_error=lambda problem: None)
+        return [problem.reason for problem in report.unreadable]
+
+    (docs / "bad.xyz").write_bytes(b"1")
+    os.utime(docs / "bad.xyz", (1, 1))
+    assert problems_of(store) == ["torn"]
     again = reopened(store)
-    assert len(index_folder(docs, again, on_error=problems.append).unreadable) == 1
+    assert [problems_of(again) for _ in range(2)] == [["torn"]] * 2
+    assert read == [b"1"]
+    (docs / "bad.xyz").write_bytes(b"2")
+    assert problems_of(again) == ["torn"]
+    assert read == [b"1", b"2"]
     assert again.embeddings.texts.total() == 0
-    (docs / "bad.pdf").unlink()
-    assert index_folder(docs, again).unreadable == ()
+    (docs / "bad.xyz").unlink()
+    assert problems_of(again) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_file_without_permission_is_named_every_time_and_read_when_there_is_one(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "open.txt").write_text("open to all")
+    (tmp_path / "docs" / "closed.txt").write_text("closed to all")
+    program = (
+        "import os\n"
+        "from llama_bedrock.retrievers import FAISSStore, index_folder\n"
+        "index_folder('docs', FAISSStore())\n"  # imports what another user may not
+        "if os.getuid() == 0:\n"
+        "    os.chown('docs/closed.txt', 65534, 65534)\n"
+        "    os.setuid(65534)\n"
+        "os.chmod('docs/closed.txt', 0)\n"
+        "store = FAISSStore()\n"
+        "for turn in range(3):\n"
+        "    if turn == 2:\n"
+        "        os.chmod('docs/closed.txt', 0o400)\n"
+        "    report = index_folder('docs', store, on_error=lambda problem: None)\n"
+        "    print([*map(str, report.unreadable)], report.changed, len(store))\n"
+    )
+    tmp_path.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "['docs/closed.txt: no permission to read it'] 0 1",
+        "['docs/closed.txt: no permission to read it'] 0 1",
+        "[] 1 2",
+    ], done.stderr
 
 
 def test_other_sizes_of_chunks_read_everything_again(docs, store):

@@ -64,12 +64,19 @@ class AppState:
     allow_hosts: frozenset[str] = frozenset()
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def rag_chain(self, model_id: str | None = None, verifier: Verifier | None = None) -> RagChain:
+    def rag_chain(
+        self,
+        model_id: str | None = None,
+        verifier: Verifier | None = None,
+        *,
+        instructions: str | None = None,
+    ) -> RagChain:
         """The chain from a question to a cited answer about the documents.
 
         Args:
             model_id: Model id, ARN or alias; None for the default model.
             verifier: Judges the citations; None for the application's.
+            instructions: Added to the rules of the chain.
 
         Raises:
             ApiError: There are no documents, or there is no such model.
@@ -86,7 +93,9 @@ class AppState:
         model: Any = self.models.get(model_id)
         if getattr(model, "temperature", 0.0) is None:
             model = model.bind(temperature=0.0)  # answers from documents should not vary
-        return create_rag_chain(model, self.retriever, verifier=verifier or self.verifier)
+        return create_rag_chain(
+            model, self.retriever, verifier=verifier or self.verifier, instructions=instructions
+        )
 
 
 def state_of(connection: HTTPConnection) -> AppState:

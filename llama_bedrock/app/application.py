@@ -23,6 +23,7 @@ from llama_bedrock.app.event_stream import CLIENT_GONE
 from llama_bedrock.app.folder_index import FolderIndex
 from llama_bedrock.app.http_errors import ApiError
 from llama_bedrock.app.model_directory import ModelDirectory
+from llama_bedrock.app.openai_api.openai_routes import openai_routes
 from llama_bedrock.app.perimeter import Perimeter
 from llama_bedrock.chat_model import ChatLlamaBedrock
 
@@ -90,7 +91,7 @@ def create_app(
         allow_hosts=frozenset(name.lower() for name in allow_hosts),
     )
     app = Starlette(
-        routes=[*_routes(state), *(_page_routes(state) if page else ())],
+        routes=[*_routes(), *(_page_routes(state) if page else ())],
         middleware=[Middleware(Perimeter, state=state)],
         exception_handlers={HTTPException: _http_error},
         lifespan=_lifespan,
@@ -108,8 +109,8 @@ def _key(given: str | None) -> str:
     return key
 
 
-def _routes(state: AppState) -> list[BaseRoute]:
-    return [Route("/healthz", _healthy), Route("/readyz", _ready)]
+def _routes() -> list[BaseRoute]:
+    return [Route("/healthz", _healthy), Route("/readyz", _ready), *openai_routes()]
 
 
 def _page_routes(state: AppState) -> list[BaseRoute]:

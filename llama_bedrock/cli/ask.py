@@ -25,15 +25,12 @@ if TYPE_CHECKING:
     from llama_bedrock.agents import RagChain
     from llama_bedrock.cli.backend import Backend
     from llama_bedrock.grounding import Verifier
-    from llama_bedrock.grounding.answers import Citation, RagAnswer
+    from llama_bedrock.grounding.answers import RagAnswer
     from llama_bedrock.retrievers import HybridRetriever
 
 LONGEST_QUESTION = 20_000
 """Characters; Bedrock's Retrieve takes no more either."""
 _ANSWER_TOKENS = 1024
-_QUOTE_LENGTH = 160
-_QUOTES_SHOWN = 2
-_ORDER = {True: 0, None: 1, False: 2}
 
 
 def ask(
@@ -185,12 +182,13 @@ def show_answer(answer: RagAnswer) -> None:
     from rich.text import Text
 
     from llama_bedrock.cli.output import note, stdout
+    from llama_bedrock.grounding.source_list import by_number, shortened, verdict_note
 
     if answer.stop_reason == "length":
         note("The answer was cut at its most tokens.")
     if answer.removed_marks:
         note(f"Removed marks that name no passage: {' '.join(answer.removed_marks)}")
-    cited = _by_number(answer)
+    cited = by_number(answer)
     if not cited:
         if not answer.no_answer:
             note("The answer cites no source.")
@@ -199,29 +197,11 @@ def show_answer(answer: RagAnswer) -> None:
     console.print()
     for number, citations in cited.items():
         line = Text.assemble((f"[{number}] ", "bold"), citations[0].location)
-        verdict = citations[0].supported
-        if verdict is not True:
-            what = "not decided" if verdict is None else "not supported by the document"
-            line.append(f"  ({what})", style="dim" if verdict is None else "yellow")
+        if verdict := verdict_note(citations[0]):
+            line.append(f" {verdict}", style="dim" if citations[0].supported is None else "yellow")
         console.print(line, soft_wrap=True)
         for quote in dict.fromkeys(citation.quote for citation in citations if citation.quote):
-            console.print(Text(f"    “{_shortened(quote)}”", style="dim"), soft_wrap=True)
-
-
-def _by_number(answer: RagAnswer) -> dict[int, list[Citation]]:
-    """The citations to show for each number: supported ones, then undecided ones; of each the longest."""
-    groups: dict[int, list[Citation]] = {}
-    for citation in answer.citations:
-        groups.setdefault(citation.number, []).append(citation)
-    for citations in groups.values():
-        citations.sort(key=lambda citation: (_ORDER[citation.supported], -len(citation.quote)))
-        del citations[_QUOTES_SHOWN:]
-    return dict(sorted(groups.items()))
-
-
-def _shortened(quote: str) -> str:
-    line = " ".join(quote.split())
-    return line if len(line) <= _QUOTE_LENGTH else f"{line[:_QUOTE_LENGTH].rsplit(' ', 1)[0]} …"
+            console.print(Text(f"    “{shortened(quote)}”", style="dim"), soft_wrap=True)
 
 
 def _print_json(answer: RagAnswer, backend: Backend, problems: list[str]) -> None:

@@ -1,0 +1,56 @@
+"""The sources of an answer, each once, as people read them below it."""
+
+from __future__ import annotations
+
+import re
+
+from llama_bedrock.grounding.answers import Citation, RagAnswer
+
+_QUOTES_SHOWN = 2
+_QUOTE_LENGTH = 160
+_ORDER = {True: 0, None: 1, False: 2}
+_VERDICT = {True: "", None: " (not decided)", False: " (not supported by the document)"}
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&:@])")
+
+
+def by_number(answer: RagAnswer) -> dict[int, list[Citation]]:
+    """The citations to show for each number: supported ones, then undecided ones; of each the longest."""
+    groups: dict[int, list[Citation]] = {}
+    for citation in answer.citations:
+        groups.setdefault(citation.number, []).append(citation)
+    for citations in groups.values():
+        citations.sort(key=lambda citation: (_ORDER[citation.supported], -len(citation.quote)))
+        del citations[_QUOTES_SHOWN:]
+    return dict(sorted(groups.items()))
+
+
+def shortened(quote: str) -> str:
+    """A quote as one line of a length that can be read at a glance."""
+    line = " ".join(quote.split())
+    return line if len(line) <= _QUOTE_LENGTH else f"{line[:_QUOTE_LENGTH].rsplit(' ', 1)[0]} …"
+
+
+def verdict_note(citation: Citation) -> str:
+    """What to say beside a source that was not found to support the answer; empty where it was."""
+    return _VERDICT[citation.supported]
+
+
+def markdown_sources(answer: RagAnswer) -> str:
+    """The sources as Markdown, to stand below the answer; empty where it cites none.
+
+    Names and quotes are a stranger's text: all that Markdown, or a link finder, would make something of is
+    escaped. A picture in a quote would otherwise be fetched by whoever shows the answer.
+    """
+    cited = by_number(answer)
+    if not cited:
+        return ""
+    lines = ["", "", "**Sources**", ""]
+    for number, citations in cited.items():
+        first = citations[0]
+        quote = f" — “{_escaped(shortened(first.quote))}”" if first.quote else ""
+        lines.append(f"{number}. {_escaped(first.location)}{verdict_note(first)}{quote}")
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

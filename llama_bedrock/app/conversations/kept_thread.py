@@ -42,15 +42,18 @@ class KeptThread:
         graph: The graph that answers, with ``messages`` in its state and a checkpointer; may be replaced
             between two turns.
         thread: Name of the thread in the checkpointer.
+        callbacks: LangChain's callbacks of the turns.
     """
 
     def __init__(self, graph: Graph, thread: str) -> None:
         self.graph = graph
         self.thread = thread
+        self.callbacks: list[Any] = []
 
     @property
     def _config(self) -> RunnableConfig:
-        return {"configurable": {"thread_id": self.thread}, "recursion_limit": _MOST_STEPS}
+        place = {"thread_id": self.thread}
+        return {"configurable": place, "recursion_limit": _MOST_STEPS, "callbacks": self.callbacks}
 
     async def stream(self, given: Any, *modes: str) -> AsyncGenerator[tuple[str, Any], None]:
         """Run the graph until it ends or asks; gives the mode and the data of each step.

@@ -113,7 +113,7 @@ class Session:
             )
 
     def _save(self, name: str) -> None:
-        from llama_bedrock.cli.session.transcript import transcript
+        from llama_bedrock.app.conversations.transcript import transcript
 
         if not name:
             raise ValueError("/save needs the name of a file")

@@ -1,0 +1,45 @@
+"""The page, and the routes under ``/api`` by which it does all that it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from llama_bedrock.app.page.answer_routes import AnswerRoutes
+from llama_bedrock.app.page.document_routes import DocumentRoutes
+from llama_bedrock.app.page.page_threads import PageThreads
+from llama_bedrock.app.page.status_routes import StatusRoutes
+from llama_bedrock.app.page.thread_routes import ThreadRoutes
+
+if TYPE_CHECKING:
+    from llama_bedrock.app.app_state import AppState
+
+STATIC = Path(__file__).parent.parent / "static"
+"""What `ui/build.mjs` builds of the sources in `ui/`."""
+
+
+def page_routes(state: AppState) -> list[BaseRoute]:
+    """The routes of the page; docs/ui.md documents each under ``/api``."""
+    threads = PageThreads(state)
+    return [
+        Route("/", _page),
+        Route("/favicon.ico", _no_icon),
+        Mount("/static", StaticFiles(directory=STATIC), name="static"),
+        *StatusRoutes(state, threads).routes(),
+        *ThreadRoutes(threads).routes(),
+        *AnswerRoutes(state, threads).routes(),
+        *DocumentRoutes(state).routes(),
+    ]
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html", headers={"cache-control": "no-store"})
+
+
+async def _no_icon(request: Request) -> Response:
+    return Response(status_code=204)

@@ -1,0 +1,147 @@
+"""What the server is and has, its models, questions to begin with, and news as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from llama_bedrock.app.conversations.tool_approval import is_read_only
+from llama_bedrock.app.event_stream import EventStream, sse
+from llama_bedrock.app.page.answer_routes import VERIFIERS, Frames
+from llama_bedrock.app.page.page_threads import PageThreads
+from llama_bedrock.catalog.lifecycle import lifecycle_message
+from llama_bedrock.version import __version__
+
+if TYPE_CHECKING:
+    from llama_bedrock.app.app_state import AppState
+
+_SUGGESTED = 3
+_PASSAGES_LOOKED_AT = 2_000
+_HEARTBEAT_SECONDS = 20.0
+_PAUSE = 0.1  # between two news of one kind; indexing tells thousands
+
+
+class StatusRoutes:
+    """Routes that tell what there is.
+
+    Args:
+        state: Of the application.
+        threads: The conversations.
+    """
+
+    def __init__(self, state: AppState, threads: PageThreads) -> None:
+        self._state = state
+        self._threads = threads
+        self._boot = secrets.token_hex(8)  # by which the page sees that the server was restarted
+
+    def routes(self) -> list[BaseRoute]:
+        """The routes."""
+        return [
+            Route("/api/state", self._tell_state),
+            Route("/api/models", self._models),
+            Route("/api/questions", self._questions),
+            Route("/api/events", self._events),
+        ]
+
+    async def _tell_state(self, request: Request) -> Response:
+        return JSONResponse(self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        documents = self._state.documents
+        tools = [
+            {"name": tool.name, "description": tool.description, "asks": not is_read_only(tool)}
+            for tool in self._state.tools
+        ]
+        return {
+            "version": __version__,
+            "boot": self._boot,
+            "model": self._state.models.default,
+            "verifiers": VERIFIERS,
+            "tools": tools,
+            "kept": self._state.checkpointer is not None,
+            "has_documents": self._state.retriever is not None,
+            "uploads": documents is not None and documents.uploads is not None,
+            "index": None if documents is None else asdict(documents.status),
+            "max_upload_bytes": self._state.limits.max_upload_bytes,
+        }
+
+    async def _models(self, request: Request) -> Response:
+        return JSONResponse({"models": [self._model(name) for name in self._state.models.ids()]})
+
+    def _model(self, name: str) -> dict[str, Any]:
+        info = self._state.models.info(name)
+        known: dict[str, Any] = {"id": name, "name": name, "input": None, "output": None, "ends": None}
+        if info is None:
+            return {**known, "state": "active", "note": None}
+        price = info.price_in(None)
+        return {
+            "id": name,
+            "name": info.name,
+            "input": price.input if price else None,
+            "output": price.output if price else None,
+            "ends": info.end_of_life.isoformat() if info.end_of_life else None,
+            "state": info.lifecycle_on(datetime.now(UTC).date()),
+            "note": lifecycle_message(info),
+        }
+
+    async def _questions(self, request: Request) -> Response:
+        documents = self._state.documents
+        store = documents.store if documents is not None else None
+        found = await asyncio.to_thread(_suggestions, store) if store is not None else []
+        return JSONResponse({"questions": found})
+
+    async def _events(self, request: Request) -> Response:
+        return EventStream(self._news())
+
+    async def _news(self) -> Frames:
+        """The state first; then the index and the conversations whenever they change."""
+        documents, threads = self._state.documents, self._threads
+        yield sse(self._facts(), "state")
+        index, thread = documents.status.version if documents else 0, threads.version
+        while not self._state.stopping.is_set():
+            news: list[Coroutine[Any, Any, object]] = [self._state.stopping.wait(), threads.changed(thread)]
+            if documents is not None:
+                news.append(documents.changed(index))
+            waiting = [asyncio.create_task(one) for one in news]
+            try:
+                done, _ = await asyncio.wait(
+                    waiting, timeout=_HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                for task in waiting:
+                    task.cancel()
+            if not done:
+                yield b": still here\n\n"
+            if documents is not None and documents.status.version != index:
+                index = documents.status.version
+                yield sse(asdict(documents.status), "index")
+            if threads.version != thread:
+                thread = threads.version
+                yield sse({"running": sorted(threads.running)}, "threads")
+            await asyncio.sleep(_PAUSE)
+
+
+def _suggestions(store: Any) -> list[str]:
+    """Questions made of headings, each from another document where there are enough."""
+    found: dict[str, str] = {}
+    more: dict[str, None] = {}
+    for number, document in enumerate(store.documents()):
+        if number >= _PASSAGES_LOOKED_AT:
+            break
+        known = document.metadata
+        heading = str(known.get("heading") or "").rpartition(" > ")[2] or str(known.get("title") or "")
+        heading = " ".join(heading.split()).strip("# ")
+        if not 4 <= len(heading) <= 70 or not any(map(str.isalpha, heading)):
+            continue
+        question = heading if heading.endswith("?") else f"What do the documents say about “{heading}”?"
+        if found.setdefault(str(known.get("source")), question) != question:
+            more[question] = None
+    return list(dict.fromkeys([*found.values(), *more]))[:_SUGGESTED]

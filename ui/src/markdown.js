@@ -1,0 +1,128 @@
+// Markdown to DOM: no HTML of the text's own, whatever is left is sanitised, places are kept by markers.
+import DOMPurify from "dompurify";
+import MarkdownIt from "markdown-it";
+import { plain } from "./text.js";
+
+const markdown = new MarkdownIt({ html: false, linkify: false, breaks: false });
+// A picture would be fetched from elsewhere: its text stands for it.
+markdown.renderer.rules.image = (tokens, index) =>
+  markdown.utils.escapeHtml(`[picture: ${tokens[index].content || "without a text"}]`);
+// The policy of the page forbids style attributes.
+for (const rule of ["th_open", "td_open"]) {
+  markdown.renderer.rules[rule] = (tokens, index, options, env, self) => {
+    const align = /text-align:(\w+)/.exec(tokens[index].attrGet("style") ?? "")?.[1];
+    tokens[index].attrs = align ? [["class", `to-${align}`]] : null;
+    return self.renderToken(tokens, index, options);
+  };
+}
+
+const ALLOWED = {
+  ALLOWED_TAGS: "p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong s table thead tbody tr th td a".split(" "),
+  ALLOWED_ATTR: ["href", "class", "start"],
+  ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
+  RETURN_DOM_FRAGMENT: true,
+};
+
+// Markers of places are characters that no text has: begin n, end n.
+const BEGIN = 0xf0000;
+const END = 0xf8000;
+const MARKERS = /[\u{f0000}-\u{ffffd}]/gu;
+const LINE_START = /^[ \t]*(?:(?:#{1,6}|[-*+]|\d{1,9}[.)]|>)[ \t]+|\|[ \t]*|(?:```|~~~)[^\n]*\n)*/;
+
+export const begin = (n) => String.fromCodePoint(BEGIN + n);
+export const end = (n) => String.fromCodePoint(END + n);
+
+// The text with a marker at both ends of each place; a marker does not stand before what makes a line a
+// heading or an item. Places are [start, end] in UTF-16 units; they may nest or follow one another.
+export function withMarkers(text, places) {
+  const safe = plain(text).replace(MARKERS, (found) => "\ufffd".repeat(found.length));
+  const inserts = [];
+  places.forEach(([from, to], n) => {
+    let start = from;
+    if (start === 0 || safe[start - 1] === "\n") start += LINE_START.exec(safe.slice(start, to))[0].length;
+    inserts.push([Math.min(start, to), 1, begin(n), n]);
+    inserts.push([to, 0, end(n), -n]);
+  });
+  inserts.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[3] - b[3]);
+  let done = 0;
+  let out = "";
+  for (const [at, , marker] of inserts) {
+    out += safe.slice(done, at) + marker;
+    done = at;
+  }
+  return out + safe.slice(done);
+}
+
+export function fragmentOf(text) {
+  const fragment = DOMPurify.sanitize(markdown.render(text), ALLOWED);
+  for (const link of fragment.querySelectorAll("a")) {
+    link.rel = "noopener noreferrer nofollow";
+    link.target = "_blank";
+    link.title = link.getAttribute("href") ?? "";
+  }
+  for (const block of fragment.querySelectorAll("p, li, h1, h2, h3, h4, h5, h6, td, th, blockquote")) block.dir = "auto";
+  for (const wide of fragment.querySelectorAll("pre, table")) {
+    const box = document.createElement("div");
+    box.className = "wide";
+    box.tabIndex = 0;
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", wide.localName === "pre" ? "Code" : "Table");
+    wide.replaceWith(box);
+    box.append(wide);
+  }
+  return fragment;
+}
+
+// Takes the markers out of a fragment and wraps the text between them: `wrap(n)` makes the element round a
+// piece of text of place n, or null for none. Returns the numbers of the places that were found whole.
+export function unwrapMarkers(fragment, wrap) {
+  const walker = document.createTreeWalker(fragment, NodeFilter.SHOW_TEXT);
+  const nodes = [];
+  while (walker.nextNode()) nodes.push(walker.currentNode);
+  const open = [];
+  const found = new Set();
+  for (const node of nodes) {
+    const pieces = node.data.split(/([\u{f0000}-\u{ffffd}])/u);
+    if (pieces.length === 1 && !open.length) continue;
+    const parts = document.createDocumentFragment();
+    for (const piece of pieces) {
+      const code = piece.codePointAt(0);
+      if (code >= END) {
+        const n = code - END;
+        if (open.includes(n)) found.add(n);
+        open.splice(open.indexOf(n), open.includes(n) ? 1 : 0);
+      } else if (code >= BEGIN) open.push(code - BEGIN);
+      else if (piece) parts.append(wrapped(piece, open, wrap));
+    }
+    node.replaceWith(parts);
+  }
+  return found;
+}
+
+function wrapped(text, open, wrap) {
+  let inner = document.createTextNode(text);
+  for (const n of [...open].reverse()) {
+    const outer = wrap(n, text);
+    if (!outer) continue;
+    if (!outer.hasAttribute("data-own")) outer.append(inner);
+    inner = outer;
+  }
+  return inner;
+}
+
+// Where a text can be cut into blocks that stay as they are whatever is written after them.
+export function cuts(text) {
+  const found = [0];
+  let fence = null;
+  let at = 0;
+  let blank = false;
+  for (const line of text.split("\n")) {
+    const mark = /^ {0,3}(```+|~~~+)/.exec(line)?.[1];
+    if (blank && !fence && /^\S/.test(line) && !/^(?:[-*+]|\d{1,9}[.)])[ \t]/.test(line)) found.push(at);
+    if (mark && !fence) fence = mark;
+    else if (mark && fence && mark[0] === fence[0] && mark.length >= fence.length) fence = null;
+    blank = line.trim() === "";
+    at += line.length + 1;
+  }
+  return found;
+}

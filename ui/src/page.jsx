@@ -1,0 +1,176 @@
+// The page: three panes, the keys, and the sheet of keys.
+import { render } from "preact";
+import { useEffect, useReducer, useRef } from "preact/hooks";
+import { Chat } from "./chat.jsx";
+import { Sidebar } from "./sidebar.jsx";
+import { Source } from "./source.jsx";
+import {
+  addFiles, begin, closeSource, keep, openThread, set, setTheme, showTheme, state, step, stop, subscribe,
+} from "./store.js";
+
+const KEYS = [
+  ["/", "Ask"],
+  ["↑", "Edit the last question, in an empty box"],
+  ["⌘ K or Ctrl K", "Find documents and conversations"],
+  ["[ and ]", "Previous and next citation"],
+  ["Enter on a mark", "Open its source"],
+  ["Esc", "Close the source, back to the text"],
+  ["S", "Stop the answer"],
+  ["N", "New conversation"],
+  ["T", "Light or dark"],
+  ["?", "This sheet"],
+];
+
+function Page() {
+  const [, again] = useReducer((n) => n + 1, 0);
+  useEffect(() => subscribe(again), []);
+  useEffect(() => {
+    document.title = state.thread ? `${state.thread} · Documents` : "Documents";
+  }, [state.thread]);
+  return (
+    <div class={`panes view-${state.view}${state.source ? " with-source" : ""}`} onDragOver={over} onDragLeave={left} onDrop={dropped}>
+      <a class="skip" href="#question" onClick={toQuestion}>Skip to the question</a>
+      <Sidebar />
+      <Divider name="list" label="Width of the list" sign={1} least={200} most={420} />
+      <Chat />
+      {state.source && <Divider name="source" label="Width of the source" sign={-1} least={320} most={1000} />}
+      {state.source && <Source key={state.source.source} />}
+      <nav class="tabs" aria-label="Panes">
+        {[["list", "Documents"], ["chat", "Ask"], ["source", "Source"]].map(([view, label]) => (
+          <button
+            type="button"
+            aria-current={state.view === view ? "page" : undefined}
+            disabled={view === "source" && !state.source}
+            onClick={() => set({ view })}
+          >
+            {label}
+          </button>
+        ))}
+      </nav>
+      {state.help && <Help />}
+    </div>
+  );
+}
+
+// A pane's width, changed by dragging or with the arrow keys, and remembered.
+function Divider({ name, label, sign, least, most }) {
+  const bar = useRef(null);
+  const pane = () => document.querySelector(name === "list" ? ".sidebar" : ".source");
+  const resize = (width) => {
+    const size = Math.round(Math.min(most, Math.max(least, width)));
+    document.documentElement.style.setProperty(`--${name}-width`, `${size}px`);
+    bar.current.setAttribute("aria-valuenow", size);
+    keep(`${name} width`, size);
+  };
+  const drag = (down) => {
+    const width = pane().getBoundingClientRect().width;
+    const move = (event) => resize(width + sign * (event.clientX - down.clientX));
+    bar.current.setPointerCapture(down.pointerId);
+    bar.current.addEventListener("pointermove", move);
+    bar.current.addEventListener("pointerup", () => bar.current.removeEventListener("pointermove", move), { once: true });
+  };
+  const key = (event) => {
+    const by = { ArrowLeft: -24, ArrowRight: 24 }[event.key];
+    if (by) resize(pane().getBoundingClientRect().width + sign * by);
+  };
+  const shown = parseInt(getComputedStyle(document.documentElement).getPropertyValue(`--${name}-width`), 10);
+  return (
+    <div
+      class="divider" role="separator" tabIndex={0} ref={bar} aria-label={label} aria-orientation="vertical"
+      aria-valuenow={shown || least} aria-valuemin={least} aria-valuemax={most} onPointerDown={drag} onKeyDown={key}
+    />
+  );
+}
+
+function Help() {
+  const sheet = useRef(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    sheet.current.focus();
+    return () => before?.focus?.();
+  }, []);
+  return (
+    <section class="help" role="dialog" aria-label="Keys" tabIndex={-1} ref={sheet}>
+      <header>
+        <h2>Keys</h2>
+        <button type="button" class="quiet" onClick={() => set({ help: false })} aria-label="Close the sheet of keys">✕</button>
+      </header>
+      <dl>
+        {KEYS.map(([key, what]) => (
+          <div>
+            <dt><kbd>{key}</kbd></dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+const toQuestion = (event) => {
+  event.preventDefault();
+  document.querySelector("#question")?.focus();
+};
+
+let hovering;
+const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+function over(event) {
+  if (!holdsFiles(event)) return;
+  event.preventDefault();
+  event.currentTarget.classList.add("dropping");
+  clearTimeout(hovering);
+}
+function left(event) {
+  const panes = event.currentTarget;
+  hovering = setTimeout(() => panes.classList.remove("dropping"), 100);
+}
+function dropped(event) {
+  if (!holdsFiles(event)) return;
+  event.preventDefault();
+  event.currentTarget.classList.remove("dropping");
+  if (state.server?.uploads) addFiles([...event.dataTransfer.files]);
+}
+
+function pressed(event) {
+  const field = event.target.closest?.("input, textarea, select");
+  if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    set({ view: "list" });
+    requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector("#find")?.focus()));
+    return;
+  }
+  if (event.key === "Escape") {
+    if (state.help) set({ help: false });
+    else if (state.editing) set({ editing: null });
+    else if (state.source) closeSource();
+    else if (field) field.blur();
+    return;
+  }
+  if (field || event.metaKey || event.ctrlKey || event.altKey) return;
+  const act = {
+    "/": () => (set({ view: "chat" }), requestAnimationFrame(() => document.querySelector("#question")?.focus())),
+    "?": () => set({ help: !state.help }),
+    "[": () => step(-1),
+    "]": () => step(1),
+    s: stop,
+    n: () => openThread(null),
+    t: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"),
+  }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+}
+
+for (const name of ["list", "source"]) {
+  try {
+    const width = parseInt(localStorage.getItem(`llama-bedrock ${name} width`), 10);
+    if (width) document.documentElement.style.setProperty(`--${name}-width`, `${width}px`);
+  } catch {
+    // private windows may have none
+  }
+}
+showTheme();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
+document.addEventListener("keydown", pressed);
+render(<Page />, document.querySelector("#page"));
+begin();

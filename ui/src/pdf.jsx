@@ -1,0 +1,152 @@
+// A page of a PDF, drawn by pdf.js, which is loaded when the first one is opened.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { query } from "./api.js";
+
+let library = null;
+async function pdfjs() {
+  library ??= import("/static/pdf.js").then((found) => {
+    found.GlobalWorkerOptions.workerSrc = "/static/pdf.worker.js";
+    return found;
+  });
+  return library;
+}
+
+export function PdfPage({ file, citation, tell }) {
+  const [pdf, setPdf] = useState(null);
+  const [page, setPage] = useState(citation?.page ?? 1);
+  const [trouble, setTrouble] = useState("");
+  const sheet = useRef(null);
+  const text = file.parts.find((part) => part.page === page && part.id === citation?.document_id);
+  useEffect(() => setPage(citation?.page ?? 1), [citation, file]);
+  useEffect(() => {
+    let task = null;
+    let isGone = false;
+    pdfjs().then(async ({ getDocument }) => {
+      if (isGone) return;
+      const url = query("/api/documents/file", { source: file.source });
+      task = getDocument({ url, disableAutoFetch: true, isEvalSupported: false, useWasm: false, enableXfa: false });
+      setPdf(await task.promise);
+    }).catch((error) => isGone || setTrouble(error.message));
+    return () => {
+      isGone = true;
+      task?.destroy();
+    };
+  }, [file.source]);
+  useEffect(() => {
+    if (!pdf) return undefined;
+    const work = { isGone: false };
+    draw(pdf, page, sheet.current, work).then(
+      (layer) => {
+        if (work.isGone || !layer) return;
+        const isOurs = citation?.page === page;
+        tell(isOurs ? markIn(layer, citation, text) : "");
+        (layer.querySelector("mark") ?? sheet.current).scrollIntoView({ block: "center" });
+      },
+      (error) => work.isGone || setTrouble(error.message),
+    );
+    return () => {
+      work.isGone = true;
+      work.render?.cancel();
+    };
+  }, [pdf, page, citation, file]);
+  const turn = (by) => setPage(Math.min(pdf.numPages, Math.max(1, page + by)));
+  return (
+    <div class="body pdf" tabIndex={0} role="region" aria-label={`Page ${page}`}>
+      {trouble && <p class="note">▲ The page cannot be shown: {trouble}. “As text” shows its words.</p>}
+      <div class="sheet" ref={sheet} />
+      {pdf && pdf.numPages > 1 && (
+        <div class="turn">
+          <button type="button" class="quiet" onClick={() => turn(-1)} disabled={page === 1} aria-label="Previous page">‹</button>
+          <label>Page <input type="number" min={1} max={pdf.numPages} value={page} onChange={(event) => setPage(Math.min(pdf.numPages, Math.max(1, Number(event.target.value) || 1)))} /> of {pdf.numPages}</label>
+          <button type="button" class="quiet" onClick={() => turn(1)} disabled={page === pdf.numPages} aria-label="Next page">›</button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+async function draw(pdf, number, sheet, work) {
+  const { TextLayer } = await pdfjs();
+  const page = await pdf.getPage(number);
+  if (work.isGone) return null;
+  const width = Math.max(200, sheet.clientWidth);
+  const scale = width / page.getViewport({ scale: 1 }).width;
+  const viewport = page.getViewport({ scale });
+  const dense = Math.min(devicePixelRatio || 1, 3);
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.floor(viewport.width * dense);
+  canvas.height = Math.floor(viewport.height * dense);
+  canvas.setAttribute("aria-hidden", "true");
+  const layer = document.createElement("div");
+  layer.className = "words";
+  layer.style.setProperty("--total-scale-factor", scale);
+  layer.style.setProperty("--scale-round-x", "1px");
+  layer.style.setProperty("--scale-round-y", "1px");
+  sheet.style.setProperty("aspect-ratio", `${viewport.width} / ${viewport.height}`);
+  work.render = page.render({ canvas, viewport, transform: dense === 1 ? null : [dense, 0, 0, dense, 0, 0] });
+  await work.render.promise;
+  if (work.isGone) return null;
+  await new TextLayer({ textContentSource: page.streamTextContent(), container: layer, viewport }).render();
+  if (work.isGone) return null;
+  sheet.replaceChildren(canvas, layer);
+  return layer;
+}
+
+const WORD = /[\p{L}\p{N}]/u;
+
+// The letters of a text with the place of each: spaces, hyphens and ligatures differ between two readers of a PDF.
+function lettersOf(text) {
+  const found = { text: "", at: [] };
+  let at = 0;
+  for (const character of text) {
+    for (const letter of character.normalize("NFKC").toLowerCase()) {
+      if (!WORD.test(letter)) continue;
+      found.text += letter;
+      for (let n = 0; n < letter.length; n += 1) found.at.push([at, at + character.length]);
+    }
+    at += character.length;
+  }
+  return found;
+}
+
+function placesOf(text, wanted) {
+  const found = [];
+  for (let at = text.indexOf(wanted); at >= 0 && wanted; at = text.indexOf(wanted, at + 1)) found.push(at);
+  return found;
+}
+
+// Marks the quote on the page; returns why nothing is marked, or "".
+function markIn(layer, citation, part) {
+  if (!citation.quote) return "The document has no words of this statement to mark.";
+  const nodes = [];
+  const walker = document.createTreeWalker(layer, NodeFilter.SHOW_TEXT);
+  let whole = "";
+  while (walker.nextNode()) {
+    nodes.push([whole.length, walker.currentNode]);
+    whole += walker.currentNode.data;
+  }
+  const printed = lettersOf(whole);
+  const wanted = lettersOf(citation.quote).text;
+  if (!printed.text) return "This page is a picture without text, so nothing can be marked.";
+  const places = placesOf(printed.text, wanted);
+  let chosen = places.length === 1 ? 0 : -1;
+  if (places.length > 1 && part && citation.offsets) {
+    // Of several equal places, the one of the same order as in the text that was read.
+    const read = placesOf(lettersOf(part.text).text, wanted);
+    const before = lettersOf([...part.text].slice(0, citation.offsets[0] - part.start).join("")).text.length;
+    if (read.length === places.length) chosen = read.indexOf(before);
+  }
+  if (chosen < 0) return "The place on this page is not sure, so nothing is marked. “As text” shows it.";
+  const from = printed.at[places[chosen]][0];
+  const to = printed.at[places[chosen] + wanted.length - 1][1];
+  for (const [start, node] of nodes) {
+    const first = Math.max(0, from - start);
+    const last = Math.min(node.data.length, to - start);
+    if (first >= last) continue;
+    const range = document.createRange();
+    range.setStart(node, first);
+    range.setEnd(node, last);
+    range.surroundContents(document.createElement("mark"));
+  }
+  return "";
+}

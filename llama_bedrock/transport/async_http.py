@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.errors import LlamaBedrockError
+from llama_bedrock.transport.clients import policy_of
 from llama_bedrock.transport.connection import Timeout, TransportSettings
-from llama_bedrock.transport.deadlines import MAX_ERROR_BYTES
 from llama_bedrock.transport.error_mapping import CallContext
+from llama_bedrock.transport.exchange import MAX_ERROR_BYTES, Exchange, HttpForm, Outgoing, Way, earlier
 from llama_bedrock.transport.signing import SigningClient
 
 if TYPE_CHECKING:
@@ -123,11 +124,37 @@ def _discard_all(pools: dict[int, _Pool]) -> None:
             pool.discard()
 
 
-class HttpExchange:
-    """Sends one request and reads its answer; `close` when done, whatever happened.
+class AsyncWay(Way):
+    """Requests that botocore signs and aiohttp sends.
 
     Args:
-        session: The running loop's session.
+        pools: The connections.
+        signing: Where to send and how to sign.
+        settings: How to reach the service.
+        timeout: The deadlines of a call.
+    """
+
+    def __init__(
+        self, pools: LoopPools, signing: SigningClient, settings: TransportSettings, timeout: Timeout
+    ) -> None:
+        self.client = signing.client
+        self.region, self.endpoint_url = signing.region, signing.client.meta.endpoint_url
+        self.policy = policy_of(settings, signing.client)
+        self._sender = (pools, signing)
+        self._bounds = (settings, timeout)
+
+    def form(self, outgoing: Outgoing) -> HttpForm:
+        return outgoing.as_http()
+
+    def exchange(self, context: CallContext, ends_at: float | None) -> HttpExchange:
+        return HttpExchange(*self._sender, context, *self._bounds, ends_at)
+
+
+class HttpExchange(Exchange):
+    """An exchange over aiohttp.
+
+    Args:
+        pools: The connections.
         signing: Where to send and how to sign.
         context: Which call it is, for errors.
         settings: How long an answer may be.
@@ -137,61 +164,47 @@ class HttpExchange:
 
     def __init__(
         self,
-        session: ClientSession,
+        pools: LoopPools,
         signing: SigningClient,
         context: CallContext,
         settings: TransportSettings,
         timeout: Timeout,
         ends_at: float | None,
     ) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self._session = session
-        self._signing = signing
-        self._context = context
-        self._timeout = timeout
-        self._max_mb = settings.max_response_mb
-        self._left = settings.max_response_bytes
         self._loop = asyncio.get_running_loop()
         # Loops may count their time from elsewhere than time.monotonic does.
-        self._ends_at = None if ends_at is None else self._loop.time() + ends_at - time.monotonic()
+        ends_at = None if ends_at is None else self._loop.time() + ends_at - time.monotonic()
+        super().__init__(context, settings, timeout, ends_at)
+        self._pools = pools
+        self._signing = signing
         self._response: ClientResponse | None = None
         self._watchdog: _Watchdog | None = None
 
-    async def send(self, method: str, path: str, headers: dict[str, str], payload: bytes) -> None:
-        """Send the request and wait for the head of the answer.
-
-        Raises:
-            LlamaBedrockError: There was none, it is an error, or a deadline passed.
-        """
+    async def send(self, form: HttpForm) -> None:
         started = self._loop.time()
-        first_by = _earlier(started, self._timeout.first_token, None)
+        first_token = self._timeout.first_token
+        first_by = None if first_token is None else started + first_token
         try:
-            async with timeout_at(_earlier(started, self._timeout.first_token, self._ends_at)):
-                self._response = response = await self._request(method, path, headers, payload)
+            async with timeout_at(earlier(first_by, self._ends_at)):
+                self._response = response = await self._request(*form)
                 self.status = response.status
                 self.headers = {name.lower(): value for name, value in response.headers.items()}
                 if response.status >= 300:
-                    raise self._context.from_http(response.status, self.headers, await _read_error(response))
+                    body = await _read_error(response)
+                    raise self.context.from_http(response.status, self.headers, body)
         except LlamaBedrockError:
             raise
         except Exception as error:
             if type(error) is asyncio.TimeoutError:  # timeout_at's; aiohttp's own are subclasses
                 is_total = first_by is None or (self._ends_at is not None and self._ends_at <= first_by)
                 raise self._passed("total" if is_total else "first_token") from error
-            mapped = self._context.from_exception(error)
+            mapped = self.context.from_exception(error)
             if mapped is None:
                 raise
             raise mapped from error
         self._watchdog = _Watchdog(self._loop, response, first_by, self._timeout.idle, self._ends_at)
 
     async def read(self) -> bytes:
-        """Return what has come of the body since the last call, empty at its end.
-
-        Raises:
-            BedrockTimeoutError: A deadline passed.
-            BedrockStreamError: The connection broke.
-        """
         watchdog, response = self._watchdog, self._response
         assert watchdog is not None
         assert response is not None
@@ -200,25 +213,14 @@ class HttpExchange:
         except _DeadlinePassed as error:
             raise self._passed(error.name) from None
         except Exception as error:
-            raise self._context.broken_off(error) from error
+            raise self.context.broken_off(error) from error
         if watchdog.heard is None:
             watchdog.hear_first()
         else:
             watchdog.heard = self._loop.time()
-        self._left -= len(data)
-        if self._left < 0:
-            raise self._context.too_long(self._max_mb)
-        return data
-
-    async def read_all(self) -> bytes:
-        """Return the whole body."""
-        pieces = []
-        while piece := await self.read():
-            pieces.append(piece)
-        return b"".join(pieces)
+        return self._count(data)
 
     def close(self) -> None:
-        """Close the connection at once, unless the body was read to its end: then it is back in the pool."""
         if self._watchdog is not None:
             self._watchdog.cancel()
         if self._response is not None:
@@ -229,14 +231,15 @@ class HttpExchange:
     ) -> ClientResponse:
         from yarl import URL
 
-        signing, operation = self._signing, self._context.operation
+        signing, operation = self._signing, self.context.operation
         try:
             await signing.fresh_credentials()
         except Exception as error:
-            raise self._context.no_credentials(error) from error
+            raise self.context.no_credentials(error) from error
         url = signing.url(operation, path)
         proxy, proxy_headers = signing.proxy(url)
-        return await self._session.request(
+        session = await self._pools.session()
+        return await session.request(
             method,
             URL(url, encoded=True),  # as it was signed
             data=payload,
@@ -248,7 +251,7 @@ class HttpExchange:
         )
 
     def _passed(self, name: str) -> LlamaBedrockError:
-        return self._context.timed_out(name, getattr(self._timeout, name))
+        return self.context.timed_out(name, getattr(self._timeout, name))
 
 
 class _DeadlinePassed(Exception):  # a message from the watchdog to the reader
@@ -317,10 +320,3 @@ async def _read_error(response: ClientResponse) -> bytes:
     while len(body) < MAX_ERROR_BYTES and (piece := await response.content.read(MAX_ERROR_BYTES - len(body))):
         body += piece
     return body
-
-
-def _earlier(started: float, seconds: float | None, ends_at: float | None) -> float | None:
-    due = None if seconds is None else started + seconds
-    if due is None or ends_at is None:
-        return ends_at if due is None else due
-    return min(due, ends_at)

@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llama_bedrock.transport.connection import Timeout, TransportSettings, missing_region, without_password
-from llama_bedrock.transport.deadlines import bound_session
 from llama_bedrock.transport.error_mapping import CallContext, check_json, json_object
 from llama_bedrock.transport.retry import RetryPolicy
 from llama_bedrock.version import __version__
@@ -139,7 +138,6 @@ def _make_client(settings: TransportSettings, service: str) -> Any:
         if mapped is None:
             raise
         raise mapped from error
-    bound_session(client._endpoint.http_session)
     if "json" in client.meta.service_model.resolved_protocol:
         client.meta.events.register(f"before-parse.{service}", _refuse_damaged_json)
     if token is not None:

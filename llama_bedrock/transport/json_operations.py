@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport.error_mapping import CallContext, DamagedAnswerError, check_json
 from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder
+from llama_bedrock.transport.exchange import HttpForm, Outgoing
 
 _DAMAGE = (EventStreamDecodeError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
@@ -30,16 +32,23 @@ class JsonOperation:
         if name is None:
             raise ValueError(f"{client.meta.service_model.service_name} has no operation {method!r}")
         self.name: str = name
+        self._method = method
         self._model = client.meta.service_model.operation_model(name)
         self._protocol: str = client.meta.service_model.resolved_protocol
 
     @property
     def stream_member(self) -> str | None:
         """The member of the answer that is a stream of events, if one is."""
-        member = self._model.output_shape.event_stream_name
-        return str(member) if member else None
+        shape = self._model.output_shape
+        return str(shape.event_stream_name) if shape and shape.event_stream_name else None
 
-    def encode(self, arguments: Mapping[str, Any]) -> tuple[str, str, dict[str, str], bytes]:
+    def outgoing(self, arguments: Mapping[str, Any]) -> Outgoing:
+        """Return a request as it is sent; tokens against a second effect are filled in, as botocore does."""
+        given = {name: str(uuid4()) for name in self._model.idempotent_members} | dict(arguments)
+        boto = (self._method, given, self.stream_member)
+        return Outgoing(self.name, None, lambda: self.encode(given), lambda: boto)
+
+    def encode(self, arguments: Mapping[str, Any]) -> HttpForm:
         """Return method, path with query, headers and body of a request.
 
         Raises:
@@ -107,6 +116,7 @@ class EventParser:
         from botocore.parsers import EventStreamJSONParser
 
         self.failure: LlamaBedrockError | None = None
+        self.done = False
         self._shape = shape
         self._headers = headers
         self._context = context
@@ -131,6 +141,25 @@ class EventParser:
             if self._decoder.failure is not None:
                 self._damaged(self._decoder.failure)
         return events
+
+    def take(self, data: bytes) -> list[dict[str, Any]]:
+        """Take what was read, nothing at the end; return the events it completes.
+
+        Raises:
+            LlamaBedrockError: The answer failed, is damaged or is not complete. Events that came before the
+                fault in the same bytes are returned first; then the next call raises.
+        """
+        events = self.feed(data) if data else []
+        if not data:
+            self.close()
+            self.done = self.failure is None
+        if self.failure is not None and not events:
+            raise self.failure
+        return events
+
+    def broken(self, error: LlamaBedrockError) -> LlamaBedrockError:
+        """Put the answer so far on an error that ended it: events leave no text."""
+        return error
 
     def close(self) -> None:
         """Tell the parser that the bytes have ended; `failure` is set when that was inside an event."""

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from urllib.parse import quote
 
 from llama_bedrock.choices import ImportFormat
+from llama_bedrock.transport.exchange import BotoForm, HttpForm, Outgoing
 
 IMPORT_FORMATS = get_args(ImportFormat)
 
@@ -65,31 +66,40 @@ class InvokeRequest:
         if not self.model_id:
             raise ValueError("model_id is empty: give a model id, an inference profile id or an ARN")
 
-    @property
-    def method(self) -> str:
-        return "POST"
+    def outgoing(self, stream: bool = False) -> Outgoing:
+        """Return the request as it is sent."""
+        operation = "InvokeModelWithResponseStream" if stream else "InvokeModel"
+        return Outgoing(operation, self.model_id, lambda: self.as_http(stream), lambda: self.as_boto(stream))
 
-    def path(self, stream: bool = False) -> str:
-        """Return the URL path, the model id percent-encoded as AWS signs it."""
+    def as_http(self, stream: bool = False) -> HttpForm:
+        """Return the request as HTTP, without the headers of authentication.
+
+        Raises:
+            ValueError: The body cannot be sent.
+        """
         operation = "invoke-with-response-stream" if stream else "invoke"
-        return f"/model/{quote(self.model_id, safe='-._~')}/{operation}"
-
-    def headers(self, stream: bool = False) -> dict[str, str]:
-        """Return the headers, without those of authentication."""
+        # The model id is percent-encoded as AWS signs it.
+        path = f"/model/{quote(self.model_id, safe='-._~')}/{operation}"
         headers = {"Content-Type": "application/json"}
         headers["X-Amzn-Bedrock-Accept" if stream else "Accept"] = "application/json"
-        return headers | {option.header: value for option, value in self.options.items()}
+        headers |= {option.header: value for option, value in self.options.items()}
+        return "POST", path, headers, self.payload
 
-    def boto_arguments(self) -> dict[str, Any]:
-        """Return the same request as keyword arguments of boto3's `invoke_model…` methods."""
-        arguments = {option.argument: value for option, value in self.options.items()}
-        return {
+    def as_boto(self, stream: bool = False) -> BotoForm:
+        """Return the same request as the method of a boto3 client, its arguments and the answer's stream.
+
+        Raises:
+            ValueError: The body cannot be sent.
+        """
+        method = "invoke_model_with_response_stream" if stream else "invoke_model"
+        arguments = {
             "modelId": self.model_id,
             "body": self.payload,
             "contentType": "application/json",
             "accept": "application/json",
-            **arguments,
+            **{option.argument: value for option, value in self.options.items()},
         }
+        return method, arguments, "body"
 
     @property
     def payload(self) -> bytes:

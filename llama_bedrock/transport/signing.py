@@ -1,4 +1,4 @@
-"""What the async shell takes from a boto3 client: where to send, how to sign, and boto3's own JSON coding."""
+"""What this package takes from a boto3 client: where to send, how to sign, and boto3's own JSON coding."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from llama_bedrock.transport.error_mapping import CallContext
-
 Result = TypeVar("Result")
 
 # A refresh that fails while the credentials are still good is tried again no sooner than this, in seconds.
@@ -19,7 +17,7 @@ _REFRESH_AGAIN = 10.0
 
 
 class SigningClient:
-    """A boto3 client, as seen by the async shell. Made in a thread: it reads files and loads certificates."""
+    """A boto3 client, as seen by what sends without it. Making one reads files and loads certificates."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -58,24 +56,27 @@ class SigningClient:
         request.headers["User-Agent"] = self._user_agent()
         request.context = self._signing_context(operation)
         self._signer.sign(operation, request)
-        return {name: _text(value) for name, value in request.headers.items()}
+        return {name: header_text(value) for name, value in request.headers.items()}
 
-    async def fresh_credentials(self) -> None:
-        """Have the credentials renewed in a thread if it is time; once, however many calls wait for it."""
+    def renewal_is_due(self) -> bool:
+        """Whether the credentials have to be renewed, or should be and the last try is a while ago."""
         credentials = self.credentials
         needed = getattr(credentials, "refresh_needed", None)
         if needed is None or not needed():
-            return
-        urgent = needed(credentials._mandatory_refresh_timeout)
-        if not urgent and time.monotonic() - self._refresh_failed_at < _REFRESH_AGAIN:
-            return
-        await self._refresh.run(credentials.get_frozen_credentials)
-        if needed():
+            return False
+        urgent: bool = needed(credentials._mandatory_refresh_timeout)
+        return urgent or time.monotonic() - self._refresh_failed_at >= _REFRESH_AGAIN
+
+    def renew(self) -> None:
+        """Renew the credentials; it blocks, and of several threads one does it."""
+        self.credentials.get_frozen_credentials()
+        if self.credentials.refresh_needed():
             self._refresh_failed_at = time.monotonic()
 
-    def context(self, operation: str, model_id: str | None) -> CallContext:
-        """Return the context of a call for its errors."""
-        return CallContext(operation, model_id, self.region, self.client.meta.endpoint_url)
+    async def fresh_credentials(self) -> None:
+        """Have the credentials renewed in a thread if it is time; once, however many calls wait for it."""
+        if self.renewal_is_due():
+            await self._refresh.run(self.renew)
 
     def _endpoint(self, operation: str) -> tuple[str, dict[str, Any]]:
         """Resolve an operation's endpoint once: for these services it depends on nothing in the request."""
@@ -165,5 +166,5 @@ class _Frozen:
         return self._frozen
 
 
-def _text(value: Any) -> str:
+def header_text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)

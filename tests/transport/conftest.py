@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
@@ -54,7 +57,11 @@ def warm_up(settings):
 class SyncMode:
     name = "sync"
 
+    def settings(self, settings):
+        return settings
+
     def run(self, settings, request, stream):
+        settings = self.settings(settings)
         transport = SyncTransport(settings)
         warm_up(settings)
         outcome, started = Outcome(), time.monotonic()
@@ -68,6 +75,38 @@ class SyncMode:
             outcome.error = error
         outcome.seconds = time.monotonic() - started
         return outcome
+
+
+class ConfigMode(SyncMode):
+    """A `Config` of the caller's own: botocore makes the call, over our sockets."""
+
+    name = "config"
+
+    def settings(self, settings):
+        return replace(settings, config=settings.config or Config(user_agent_extra="mine"))
+
+
+class ClientMode(SyncMode):
+    """A client of the caller's own, with the deadlines that it has itself."""
+
+    name = "client"
+
+    def settings(self, settings):
+        if settings.client is not None:
+            return settings
+        deadlines = settings.deadlines
+        read = min(s for s in (deadlines.first_token, deadlines.total) if s is not None)
+        client = own_client(settings.endpoint_url, deadlines.connect, read)
+        return replace(settings, client=client)
+
+
+@cache
+def own_client(url, connect_timeout, read_timeout):
+    config = Config(
+        connect_timeout=connect_timeout, read_timeout=read_timeout, retries={"total_max_attempts": 1}
+    )
+    keys = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret"}
+    return boto3.client("bedrock-runtime", region_name="us-east-2", endpoint_url=url, config=config, **keys)
 
 
 class AsyncMode:
@@ -98,6 +137,12 @@ def mode(request):
     return request.param
 
 
+@pytest.fixture(params=[SyncMode(), AsyncMode(), ConfigMode(), ClientMode()], ids=lambda mode: mode.name)
+def way(request):
+    """Each way that a call may go."""
+    return request.param
+
+
 @pytest.fixture(params=[False, True], ids=["invoke", "stream"])
 def streamed(request):
     return request.param
@@ -116,7 +161,10 @@ def make_request():
 
 @pytest.fixture
 def make_settings():
-    """Settings for a server on loopback: signed, quick to fail, without retries unless asked for."""
+    """Settings for a server on loopback: signed, without retries unless asked for.
+
+    The deadlines are far away, so that a busy machine passes none: a test of silence gives nearer ones.
+    """
 
     def make(endpoint_url, **changes):
         defaults = {
@@ -124,7 +172,7 @@ def make_settings():
             "endpoint_url": endpoint_url,
             "aws_access_key_id": "AKIDEXAMPLE",
             "aws_secret_access_key": "secret",
-            "timeout": Timeout(connect=2.0, first_token=0.4, idle=0.4),
+            "timeout": Timeout(connect=20.0, first_token=20.0, idle=20.0),
             "max_retries": 0,
             "model_ready_timeout": 0.0,
         }

@@ -283,7 +283,7 @@ def test_credentials_are_renewed_once_and_the_loop_goes_on(seconds_left, server,
 
     async def main():
         async with AsyncTransport(settings) as transport:
-            await transport._signing_client(clients.RUNTIME)
+            await transport._way(clients.RUNTIME)
             ticker = asyncio.create_task(tick())
             await asyncio.gather(*(transport.invoke(make_request()) for _ in range(20)))
             await asyncio.to_thread(source.done.wait)  # calls need not wait for a renewal before it is due

@@ -1,4 +1,4 @@
-"""Every fault of the local endpoint, through both shells, whole and streamed: the right error, in time."""
+"""Every fault of the local endpoint, by each way that a call may go, whole and streamed: the right error, in time."""
 
 from dataclasses import dataclass, field
 
@@ -56,7 +56,12 @@ class Scenario:
     partial: int | None = 0
     deadline: str | None = None
     settings: dict = field(default_factory=dict)
-    within: float = 1.5
+    within: float = 5.0
+
+    def call(self, mode, url, make_settings, make_request, streamed):
+        quick = {"timeout": Timeout(first_token=0.4, idle=0.4)} if self.deadline else {}
+        settings = make_settings(url, **{**quick, **self.settings})
+        return mode.run(settings, make_request(), streamed)
 
 
 BOTH = {
@@ -132,34 +137,32 @@ def check(scenario, outcome, make_request):
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_fault_before_the_answer(name, mode, streamed, faulty, make_settings, make_request):
+def test_fault_before_the_answer(name, way, streamed, faulty, make_settings, make_request):
     scenario = BOTH[name]
     server = faulty(scenario.fault)
-    outcome = mode.run(make_settings(server.endpoint_url, **scenario.settings), make_request(), streamed)
+    outcome = scenario.call(way, server.endpoint_url, make_settings, make_request, streamed)
     check(scenario, outcome, make_request)
 
 
 @pytest.mark.parametrize("name", STREAMED)
-def test_fault_inside_a_stream(name, mode, faulty, make_settings, make_request):
+def test_fault_inside_a_stream(name, way, faulty, make_settings, make_request):
     scenario = STREAMED[name]
     server = faulty(scenario.fault)
-    outcome = mode.run(make_settings(server.endpoint_url, **scenario.settings), make_request(), True)
+    outcome = scenario.call(way, server.endpoint_url, make_settings, make_request, True)
     check(scenario, outcome, make_request)
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_fault_inside_a_whole_answer(name, mode, faulty, make_settings, make_request):
+def test_fault_inside_a_whole_answer(name, way, faulty, make_settings, make_request):
     scenario = WHOLE[name]
     server = faulty(scenario.fault)
-    outcome = mode.run(make_settings(server.endpoint_url, **scenario.settings), make_request(), False)
+    outcome = scenario.call(way, server.endpoint_url, make_settings, make_request, False)
     check(scenario, outcome, make_request)
 
 
-def test_no_fault_gives_the_answer_and_its_counts(
-    mode, streamed, faulty, make_settings, make_request, answer
-):
+def test_no_fault_gives_the_answer_and_its_counts(way, streamed, faulty, make_settings, make_request, answer):
     server = faulty()
-    outcome = mode.run(make_settings(server.endpoint_url), make_request(), streamed)
+    outcome = way.run(make_settings(server.endpoint_url), make_request(), streamed)
     assert outcome.error is None
     assert outcome.text == answer
     last = outcome.chunks[-1]

@@ -83,10 +83,12 @@ DRIBBLES = {
 
 @pytest.mark.parametrize("what", DRIBBLES)
 @pytest.mark.parametrize("deadline", [{"total": 0.5, "idle": None}, {"first_token": 0.5}])
-def test_a_deadline_holds_while_bytes_dribble(what, deadline, mode, streamed, make_settings, make_request):
+def test_a_deadline_holds_while_bytes_dribble(what, deadline, way, streamed, make_settings, make_request):
+    if way.name == "client" and what != "the length of a chunk":
+        pytest.skip("what comes before the body is read by the caller's own client")
     with hostile(DRIBBLES[what]) as (url, _):
         settings = make_settings(url, timeout=Timeout(**{"first_token": 30.0, **deadline}))
-        outcome = mode.run(settings, make_request(), streamed)
+        outcome = way.run(settings, make_request(), streamed)
     assert isinstance(outcome.error, BedrockTimeoutError), outcome.error
     assert outcome.error.deadline == next(iter(deadline))
     assert outcome.seconds < 5

@@ -52,8 +52,8 @@ def botocore_sends():
     client.meta.events.register("before-send.bedrock-runtime", catch)
 
     def send(request, stream):
-        method = client.invoke_model_with_response_stream if stream else client.invoke_model
-        method(**request.boto_arguments())
+        name, arguments, _ = request.as_boto(stream)
+        getattr(client, name)(**arguments)
         return sent.pop()
 
     return send
@@ -67,13 +67,14 @@ def test_request_is_what_botocore_sends(model, options, stream, botocore_sends):
     assert len(travelling) == (6 if options else 0)
     request = InvokeRequest(model, build_body(prompt="Größe?", max_tokens=5), travelling)
     theirs = botocore_sends(request, stream)
-    assert theirs.method == request.method
-    assert theirs.url.endswith(".amazonaws.com" + request.path(stream))
-    assert theirs.body == request.payload
+    method, path, headers, body = request.as_http(stream)
+    assert theirs.method == method
+    assert theirs.url.endswith(".amazonaws.com" + path)
+    assert theirs.body == body
     theirs_headers = {
         name.lower(): value.decode() for name, value in theirs.headers.items() if isinstance(value, bytes)
     }
-    ours = {name.lower(): value for name, value in request.headers(stream).items()}
+    ours = {name.lower(): value for name, value in headers.items()}
     assert ours.items() <= theirs_headers.items()
     extra = {"user-agent", "content-length", "amz-sdk-invocation-id", "amz-sdk-request"}
     assert set(theirs_headers) - set(ours) <= extra

@@ -329,7 +329,7 @@ def test_five_hundred_calls_are_in_flight_at_once(make_settings, make_request):
         seconds, extra_threads = asyncio.run(main())
         assert running.stats.peak_active > 400
         assert extra_threads <= 2  # the loop's own executor, from making the client
-        assert seconds < 5
+        assert seconds < 30  # one after the other they take 250
 
 
 def test_a_random_moment_of_cancellation_never_loses_a_connection(slow_server, make_settings, long_request):

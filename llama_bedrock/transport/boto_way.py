@@ -318,6 +318,7 @@ def _replace_send(http_session: Any) -> None:
     """Have botocore's HTTP session send the calls of this module through their sockets."""
     if "send" in vars(http_session):
         return
+
     def send(request: Any) -> Any:
         exchange = _sockets.get()
         if exchange is None:

@@ -37,7 +37,7 @@ asyncio.run(one_session())
 assert text(load_mcp_tools_sync(SERVER)[1].invoke({"farm": "Andes"})) == "5 llamas on Andes"
 with LocalBedrock(engine=ScriptedEngine(['[count_llamas(farm="Andes")]', "5 llamas."])) as bedrock:
     keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
-    llm = ChatLlamaBedrock("meta.llama3-1-8b-instruct-v1:0", endpoint_url=bedrock.endpoint_url, **keys)
+    llm = ChatLlamaBedrock(model="meta.llama3-1-8b-instruct-v1:0", endpoint_url=bedrock.endpoint_url, **keys)
     result = create_tool_agent(llm, mcp_servers=SERVER).invoke({"messages": [("user", "How many?")]})
     assert "5 llamas on Andes" in result["messages"][2].text
 print("all calls came")

@@ -12,7 +12,7 @@ from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 from llama_bedrock.tools.spec import ToolSpec, to_tool_specs
 
 
-def tool(name: str, required: Sequence[str] = (), **properties: Any) -> ToolSpec:
+def tool(name: str, required: Sequence[str] = (), /, **properties: Any) -> ToolSpec:
     """A tool whose parameters have these schemas, given by type name or whole."""
     schemas = {key: {"type": value} if isinstance(value, str) else value for key, value in properties.items()}
     return ToolSpec(name, "", {"type": "object", "properties": schemas, "required": list(required)})

@@ -7,19 +7,25 @@ PARIS = ("get_weather", {"city": "Paris"})
 ROME = ("get_weather", {"city": "Rome"})
 NOW = ("now", {})
 BARE = "Rome stands where a value should: text needs quotes"
+EXPRESSION = "an expression stands where a value should: arguments must be literals"
 
 FAULTS = [
     ("get_weather(Rome)", BARE),
     ("get_weather(city=Rome)", BARE),
     ("get_weather(city=find('x'))", "find(…) stands where a value should: arguments must be literals"),
-    ("get_weather(city='a' + x)", "an expression stands where a value should"),
+    ("get_weather(city='a' + x)", EXPRESSION),
+    ("get_weather(city=not True)", EXPRESSION),
+    ("get_weather(city=lambda x: x)", EXPRESSION),
+    ("get_weather(city=x['a'])", "x[…] stands where a value should: arguments must be literals"),
+    ("get_weather(**args)", "**args is no literal: name each argument"),
     ('get_weather(city="a" if x else "b")', "quotes do not pair up"),
     ("get_weather(city=f'{x}')", "an f-string stands where a value should: arguments must be literals"),
     ("get_weather(city=)", "')' stands where a value should"),
     ("get_weather(city=?)", "'?' stands where a value should"),
     ("add(a=1, a=2)", "a is given twice"),
     ("add(a=1+1, b=2)", "1+1 is an expression: arguments must be literals"),
-    ("add(1, 2, 3)", "arguments without names"),
+    ("add(1, 2, 3)", "more arguments than add has: it takes a, b"),
+    ("now(1)", "more arguments than now has: it takes no arguments"),
     ("add(a=1, 2)", "an argument without a name follows named ones"),
     ("search(query='x', filters={'a': })", "'}' stands where a value should"),
 ]
@@ -155,3 +161,30 @@ def test_a_call_that_is_cut_after_words_is_invalid():
         answer = read(text, stop="length")
         assert answer.text == "I look:"
         assert [name for name, _ in answer.invalid] == ["get_weather"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('[get_weather(city="Par), now()]', "its quotes or brackets do not pair up"),
+        ('[get_weather(city="Paris", now()]', "its quotes or brackets do not pair up"),
+        ("[get_weather(city='it's), now()]", "its quotes or brackets do not pair up"),
+        ("[search(query='x', tags=['a'), now()]", "a ] is missing"),
+        ('[search(query="x", filters={"a": 1), now()]', "a } is missing"),
+        ('{"name": "add", "parameters": {"a": 1, "b": "2}}', "its quotes or brackets do not pair up"),
+        ("<function=get_weather>Lima</function>", "the arguments are no object"),
+    ],
+)
+def test_what_does_not_pair_up_takes_the_rest_into_one_invalid_call(text, fault):
+    answer = read(text)
+    assert not answer.calls
+    assert not answer.text
+    assert [error for _, error in answer.invalid] == [f"the call cannot be read: {fault}"]
+    for pieces in splits(text):
+        assert read(pieces) == answer
+
+
+@pytest.mark.parametrize("value", ["Lima", '"Lima"', '["Lima", 1]', "3"])
+def test_arguments_that_are_no_object(value):
+    answer = read(f'{{"name": "get_weather", "parameters": {value}}}')
+    assert answer.invalid == [("get_weather", "the arguments are no object")]

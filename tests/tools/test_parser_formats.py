@@ -221,6 +221,10 @@ CALLS = [
 
 UNKNOWN = ("unknown", {"a": 1})
 UNKNOWN_TOOLS = [
+    ("unknown(a=1)", [UNKNOWN]),
+    ("unknown(a=1)\nadd(a=1, b=2)", [UNKNOWN, SUM]),
+    ("add(a=1, b=2); unknown(a=1)", [SUM, UNKNOWN]),
+    ("[add(a=1, b=2)]\nunknown(a=1)", [SUM, UNKNOWN]),
     ("[unknown(a=1)]", [UNKNOWN]),
     ('{"name": "unknown", "parameters": {"a": 1}}', [UNKNOWN]),
     ('{"type": "function", "function": {"name": "unknown", "arguments": "{\\"a\\": 1}"}}', [UNKNOWN]),
@@ -238,6 +242,8 @@ UNKNOWN_TOOLS = [
 ]  # fmt: skip
 
 WITH_WORDS = [
+    ("Let me look.\n\n[unknown(a=1)]", "Let me look.", [UNKNOWN]),
+    ('Let me look.\n{"name": "unknown", "parameters": {"a": 1}}', "Let me look.", [UNKNOWN]),
     ("Let me check.\n\n[add(a=1, b=2)]", "Let me check.", [SUM]),
     ("Sure! [add(a=1, b=2)]", "Sure!", [SUM]),
     ("Sure! [add(a=1, b=2)] This adds them.", "Sure!  This adds them.", [SUM]),
@@ -265,6 +271,14 @@ TEXTS = [
     "[Weather report](https://example.com/weather?city=Paris) shows rain.",
     "[x] get_weather(city) is documented\n[ ] add tests",
     "get_weather(city) returns the weather.",
+    "fibonacci(10)",
+    "dict(a=1)",
+    "np.zeros(shape=3)",
+    "unknown(a=1) returns 1.",
+    "Look:\nunknown(a=1)",
+    "Look: [unknown(a=1)]",
+    "Split in two it is\n[array([0, 1]), array([2, 3])]",
+    "Look.\n[unknown(a=1)]\nThat was it.",
     'get_weather(city="Paris") returns the weather.',
     "[add(a, b)] is how it is called.",
     "There is one tool. [add(a=1, b=2)] is how it is called.",

@@ -148,13 +148,14 @@ class GroupReader:
             if place is not Position.START or self._text.after_call:
                 return place is Position.START
             return (yield from self._source.ahead((yield from self._source.solid()))) in ("", "<")
-        if alone or (bare and (place is not Position.START or self._writer.unknown)):
+        after_words = place is not Position.START
+        if self._writer.unknown and after_words and (place is Position.INLINE or self._writer.nameless):
+            return False
+        if alone or (bare and after_words) or (self._writer.unknown and (bare or after_words)):
             at = yield from self._source.solid()
             if alone and (yield from self._source.ahead(at)) == ")":
                 at = yield from self._source.solid(at + 1)
             return (yield from self._source.ahead(at)) in ("", "<")
-        if self._writer.unknown and place is not Position.START:
-            return False
         at = 0
         while at < _MAX_CLOSERS and (yield from self._source.ahead(at)) in _STRAY_ENDS:
             at += 1
@@ -271,6 +272,8 @@ class GroupReader:
     def _explain(self, error: Unreadable) -> str:
         if isinstance(error, Cut) and self._source.cut:
             return f"the answer was cut off before the call was complete: {error.error}"
+        if isinstance(error, Cut):  # what was read as text may begin anywhere before
+            return "the call cannot be read: its quotes or brackets do not pair up"
         return f"the call cannot be read: {error.error}"
 
     def _repair(self, error: Unreadable) -> bool:
@@ -503,6 +506,7 @@ class CallFinder:
         if not (char.isalpha() or char == "_"):
             return False
         source, announced = self._source, self._groups.announced
+        leading = place is Position.START and not self._writer.any_name
         if place is Position.START and char == "f" and (yield from source.starts_with(_BARE_FUNCTION)):
             yield from self._read_function(FUNCTION_TAG[1:])
             return True
@@ -510,7 +514,7 @@ class CallFinder:
         length = (yield from read_bare_name(source, self._writer, at=wrapper)) if wrapper else 0
         if not length:
             wrapper = 0
-            length = yield from read_bare_name(source, self._writer, announced=announced)
+            length = yield from read_bare_name(source, self._writer, announced=announced, leading=leading)
         if not length and self._text.after_call and (yield from self._read_cut_name()):
             return True
         if not length or (place is Position.LINE and is_example(self._text.lead, inline=False)):
@@ -518,7 +522,7 @@ class CallFinder:
         source.mark()
         self._writer.begin_group(eager=False)
         source.pos += wrapper
-        reading = read_calls(source, self._writer, length)
+        reading = read_calls(source, self._writer, length, leading=leading)
         yield from self._groups.read(reading, place, python=True, bare=True, alone=wrapper > 0)
         return True
 

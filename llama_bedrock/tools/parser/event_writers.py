@@ -15,7 +15,7 @@ from llama_bedrock.tools.coercion import coerce
 from llama_bedrock.tools.events import CallDelta, Event, InvalidCall
 from llama_bedrock.tools.json_schema import is_valid, resolve, strict_violations, types_of
 from llama_bedrock.tools.parser.source import Unreadable
-from llama_bedrock.tools.parser.values import Bare
+from llama_bedrock.tools.parser.values import Bare, reject_bare
 
 if TYPE_CHECKING:
     from llama_bedrock.tools.spec import ToolSpec
@@ -56,6 +56,7 @@ class CallWriter:
         identified: What is being read is a call, even if it should turn out unreadable.
         leading: The group begins the answer.
         unknown: How many calls of the group name no tool that was offered.
+        nameless: How many of those have arguments without names.
         failed: How many calls of the group cannot be read.
         ended: How many can.
     """
@@ -77,7 +78,7 @@ class CallWriter:
         self._eager = True
         self.certain = self.identified = False
         self.leading = True
-        self.unknown = self.failed = self.ended = 0
+        self.unknown = self.nameless = self.failed = self.ended = 0
         self._beginnings = tuple(
             space + name for space in ("", *_NAMESPACES) for name in {*self.specs, *self._spelled}
         )
@@ -125,7 +126,7 @@ class CallWriter:
         self._first = self._next
         self._eager = eager
         self.certain = self.identified = False
-        self.unknown = self.failed = self.ended = 0
+        self.unknown = self.nameless = self.failed = self.ended = 0
 
     def identify(self) -> None:
         """Say that this is a call, whatever follows."""
@@ -180,8 +181,8 @@ class CallWriter:
             schema = call.spec.properties.get(name, call.spec.parameters.get("additionalProperties"))
             value = _known_word(value, schema, call.spec.parameters)
             value = coerce(value, schema, call.spec.parameters)
-        elif isinstance(value, Bare):
-            raise Unreadable(f"{value} stands where a value should: text needs quotes", orderly=True)
+        else:
+            reject_bare(value)
         first = not call.args
         call.args[name] = value
         if call.spec is not None or self.any_name:
@@ -207,7 +208,8 @@ class CallWriter:
             return
         names = [name for name in properties if name not in call.args]
         if len(names) < len(values):
-            raise Unreadable("arguments without names", orderly=True)
+            takes = f"takes {', '.join(properties)}" if properties else "takes no arguments"
+            raise Unreadable(f"more arguments than {call.name} has: it {takes}", orderly=True)
         for name, value in zip(names, values, strict=False):
             self.argument(name, value)
 
@@ -244,6 +246,7 @@ class CallWriter:
             self._announce(call)
             self._emit(CallDelta(call.index, None, None, to_json({**numbered, **call.args})[1:]))
             self.unknown += 1
+            self.nameless += bool(call.unnamed)
             return
         self._announce(call)
         faults = self._faults(call)
@@ -393,7 +396,7 @@ def _known_word(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
         return value
     options = resolve(schema, root).get("enum") or ()
     if str(value) not in options:
-        raise Unreadable(f"{value} stands where a value should: text needs quotes", orderly=True)
+        raise Unreadable(value.fault, orderly=True)
     return str(value)
 
 

@@ -324,9 +324,11 @@ class _ObjectReader:
         if isinstance(args, str):
             try:
                 args = parse_literal(args) if args.strip() else {}
-            except Unreadable:
+            except Unreadable as error:
                 self._writer.start(name)
-                raise
+                if args.lstrip()[:1] in "{[":
+                    raise
+                raise Unreadable("the arguments are no object", orderly=True) from error
         if isinstance(args, list) and len(args) <= 1:
             args = args[0] if args else {}
         if args is None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from typing import Any
 
@@ -22,15 +23,15 @@ class NotACall(Exception):
     """What looked like the beginning of a call is text; its message, if any, is why it would be no call."""
 
 
-def read_name(source: Source) -> Reading[str]:
-    """Read what may be the name of a tool; the position stays where it is."""
-    length = 0
-    while length < NAME_LIMIT:
-        char = yield from source.ahead(length)
+def read_name(source: Source, at: int = 0) -> Reading[str]:
+    """Read what may be the name of a tool, `at` characters ahead; the position stays where it is."""
+    end = at
+    while end - at < NAME_LIMIT:
+        char = yield from source.ahead(end)
         if not char or char.isspace() or char in _NOT_IN_NAMES:
             break
-        length += 1
-    return source.text[source.pos : source.pos + length]
+        end += 1
+    return source.text[source.pos + at : source.pos + end]
 
 
 def is_identifier(name: str) -> bool:
@@ -51,13 +52,8 @@ def is_keyword(source: Source, at: int) -> Reading[bool]:
 
 def names_call(source: Source, at: int) -> Reading[bool]:
     """Tell whether a name and an opening bracket lie `at` characters ahead."""
-    end = at
-    while end - at < NAME_LIMIT:
-        char = yield from source.ahead(end)
-        if not char or char.isspace() or char in _NOT_IN_NAMES:
-            break
-        end += 1
-    return end > at and (yield from source.ahead(end)) == "("
+    name = yield from read_name(source, at)
+    return bool(name) and (yield from source.ahead(at + len(name))) == "("
 
 
 def wrapper_length(source: Source) -> Reading[int]:
@@ -135,9 +131,10 @@ def _read_argument(source: Source, writer: CallWriter, positional: list[Any]) ->
         source.pos += 2
     value = yield from read_value(source, "args", python=True, depth=1)
     if isinstance(value, Bare):
+        fault = f"**{value} is no literal: name each argument" if spread else value.fault
         if writer.identified or (yield from skip_space(source)) not in (",", ")", ""):
-            raise Unreadable(f"{value} stands where a value should: text needs quotes", orderly=True)
-        raise NotACall(f"{value} stands where a value should: text needs quotes")
+            raise Unreadable(fault, orderly=True)
+        raise NotACall(fault)
     if spread and isinstance(value, dict):
         for key, entry in value.items():
             writer.argument(key, entry)
@@ -165,25 +162,29 @@ def _read_keyword(source: Source) -> Reading[str | None]:
 
 
 def read_bare_name(
-    source: Source, writer: CallWriter, *, at: int = 0, announced: bool = False
+    source: Source, writer: CallWriter, *, at: int = 0, announced: bool = False, leading: bool = False
 ) -> Reading[int]:
-    """Return how long the name of a known tool is that lies ahead and is called there, 0 if none is.
+    """Return how long the name is that lies ahead and is called there, 0 if none is.
 
-    It waits no longer than a known name may still come; the position stays where it is.
+    It is that of a known tool, unless `announced` or `leading`, and no more is waited for than one may take.
+    The position stays where it is.
 
     Args:
         source: Stands before the name.
         writer: Knows the tools.
-        at: How far ahead the name would begin; 0 where `announced`.
-        announced: A token said that a call follows: ``anything.call(`` and ``anything(a=`` are then calls,
-            though maybe invalid ones.
+        at: How far ahead the name would begin.
+        announced: A token said that a call follows: ``anything.call(`` and ``anything(a=`` are calls then.
+        leading: Nothing but calls came before: ``anything(a=`` is one then, if it ends the answer and is no
+            example of Python: a name of Python's own, or one with dots.
     """
-    if announced:
-        name = yield from read_name(source)
+    if announced or leading:
+        name = yield from read_name(source, at)
+        end = at + len(name)
         if (
             is_identifier(name)
-            and (yield from source.ahead(len(name))) == "("
-            and (name.endswith(".call") or (yield from is_keyword(source, len(name) + 1)))
+            and (announced or not ("." in name or hasattr(builtins, name)))
+            and (yield from source.ahead(end)) == "("
+            and ((announced and name.endswith(".call")) or (yield from is_keyword(source, end + 1)))
         ):
             return len(name)
     if writer.any_name:
@@ -216,7 +217,7 @@ def _read_bare_call(source: Source, writer: CallWriter, length: int) -> Reading[
     yield from read_call(source, writer, name)
 
 
-def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[bool]:
+def read_calls(source: Source, writer: CallWriter, length: int, *, leading: bool = False) -> Reading[bool]:
     """Read bare calls, one after another, with white space, commas or semicolons between.
 
     Returns True if the last one ended its line.
@@ -225,6 +226,7 @@ def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[bool]
         source: Stands before the first name.
         writer: Gets the calls.
         length: Length of that name.
+        leading: As for `read_bare_name`.
 
     Raises:
         NotACall: It begins like a signature.
@@ -238,7 +240,7 @@ def read_calls(source: Source, writer: CallWriter, length: int) -> Reading[bool]
             at = yield from source.solid(at + 1)
         elif char and char not in "<`])" and "\n" not in source.text[source.pos : source.pos + at]:
             return False
-        length = yield from read_bare_name(source, writer, at=at)
+        length = yield from read_bare_name(source, writer, at=at, leading=leading)
         if not length:
             return True
         source.pos += at

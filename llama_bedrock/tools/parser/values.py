@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from collections.abc import Callable
@@ -44,6 +45,13 @@ class Bare(str):
     """A word without quotes. It is a value only where the schema knows it."""
 
     __slots__ = ()
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot be read as a value."""
+        if keyword.iskeyword(self):  # x if y else z, not x, lambda: x
+            return "an expression stands where a value should: arguments must be literals"
+        return f"{self} stands where a value should: text needs quotes"
 
 
 class WrittenFloat(float):
@@ -93,7 +101,7 @@ def _concatenated(source: Source, text: str, where: Where) -> Reading[str]:
             source.pos += 1
             char = yield from skip_space(source)
             if char not in QUOTES:
-                raise Unreadable("an expression stands where a value should", orderly=True)
+                raise Unreadable(Bare("if").fault, orderly=True)
         if not char or char not in QUOTES:
             return "".join(parts)
         if where == "list":  # Python would join them; a model has more likely forgotten a comma
@@ -115,8 +123,9 @@ def _read_token(source: Source, where: Where, *, python: bool) -> Reading[Any]:
         return _WORDS[token]
     if token[0] in "+-.0123456789":
         return _number(token)
-    if following == "(":
-        raise Unreadable(f"{token}(…) stands where a value should: arguments must be literals", orderly=True)
+    if following in _CLOSERS:
+        shown = f"{token}{following}…{_CLOSERS[following]}"
+        raise Unreadable(f"{shown} stands where a value should: arguments must be literals", orderly=True)
     return Bare(token)
 
 
@@ -169,7 +178,7 @@ def _number(token: str) -> int | float | str:
 def reject_bare(value: Any) -> Any:
     """Return the value unless it is a word without quotes."""
     if isinstance(value, Bare):
-        raise Unreadable(f"{value} stands where a value should: text needs quotes", orderly=True)
+        raise Unreadable(value.fault, orderly=True)
     return value
 
 
@@ -203,7 +212,8 @@ def read_list(
         if values and (yield from _ends_unclosed(source, char, comma=comma)):
             break
         if values and not comma:
-            raise Unreadable("a comma is missing in a list", orderly=char in OPERATORS)
+            fault = f"a {close} is missing" if char and char in ")]}" else "a comma is missing in a list"
+            raise Unreadable(fault, orderly=char in OPERATORS)
         if read_item:
             values.append((yield from read_item(len(values))))
         else:
@@ -270,7 +280,8 @@ def read_braces(
         if not char:
             raise Cut("an object does not end")
         if not comma and char not in QUOTES and not (char.isalpha() or char == "_"):
-            raise Unreadable("a comma is missing in an object", orderly=char in OPERATORS)
+            fault = "a } is missing" if char in ")]" else "a comma is missing in an object"
+            raise Unreadable(fault, orderly=char in OPERATORS)
         key = yield from _read_key(source, python=python, depth=depth)
         char = yield from skip_space(source)
         if char in (":", "=") and separator in ("", char) and not elements:

@@ -22,6 +22,7 @@ from llama_bedrock.app.app_state import AppLimits, AppState, state_of
 from llama_bedrock.app.event_stream import CLIENT_GONE
 from llama_bedrock.app.folder_index import FolderIndex
 from llama_bedrock.app.http_errors import ApiError
+from llama_bedrock.app.mcp_server import create_mcp_server, mcp_routes
 from llama_bedrock.app.model_directory import ModelDirectory
 from llama_bedrock.app.openai_api.openai_routes import openai_routes
 from llama_bedrock.app.perimeter import Perimeter
@@ -90,13 +91,15 @@ def create_app(
         key=_key(key) if require_key else None,
         allow_hosts=frozenset(name.lower() for name in allow_hosts),
     )
+    server = create_mcp_server(state) if state.retriever is not None and find_spec("mcp") else None
     app = Starlette(
-        routes=[*_routes(), *(_page_routes(state) if page else ())],
+        routes=[*_routes(), *(mcp_routes(server) if server else ()), *(_page_routes(state) if page else ())],
         middleware=[Middleware(Perimeter, state=state)],
         exception_handlers={HTTPException: _http_error},
         lifespan=_lifespan,
     )
     app.state.llama = state
+    app.state.mcp = server
     return app
 
 
@@ -127,6 +130,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     state: AppState = app.state.llama
     state.stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
+        if app.state.mcp is not None:
+            await stack.enter_async_context(app.state.mcp.session_manager.run())
         indexing = asyncio.create_task(state.documents.refresh()) if state.documents else None
         try:
             yield
@@ -137,7 +142,6 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
             model: Any = state.models.get()
             if isinstance(model, ChatLlamaBedrock):
                 await model.aclose()
-            await stack.aclose()
 
 
 async def _healthy(request: Request) -> Response:

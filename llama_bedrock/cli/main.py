@@ -11,7 +11,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from llama_bedrock.cli import agent, api, ask, chat, doctor, eval, index, models, prompt, serve, ui
+from llama_bedrock.cli import (
+    agent,
+    api,
+    ask,
+    chat,
+    doctor,
+    eval,
+    index,
+    mcp_command,
+    models,
+    prompt,
+    serve,
+    ui,
+)
 from llama_bedrock.cli.exit_codes import report
 
 
@@ -68,6 +81,7 @@ app.command("models")(models.models)
 app.command("serve")(serve.serve)
 app.command("ui")(ui.ui)
 app.command("api")(api.api)
+app.command("mcp")(mcp_command.mcp)
 app.command("doctor")(doctor.doctor)
 
 

@@ -386,7 +386,8 @@ class TestProgram:
             assert name in done.stdout
 
     @pytest.mark.parametrize(
-        "name", ["ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "ui", "api", "doctor"]
+        "name",
+        ["ask", "chat", "agent", "index", "eval", "prompt", "models", "serve", "ui", "api", "mcp", "doctor"],
     )
     def test_every_command_explains_itself(self, name):
         assert "Usage" in run(name, "--help").stdout

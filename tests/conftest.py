@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+_numbers = itertools.count()
 
-def pytest_collection_finish():
-    """What was imported and collected stays: full garbage collections need not look at it again and again."""
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_there_stays():
+    """Full garbage collections, which many tests ask for, need not look at modules, tests and caches again."""
     gc.collect()
     gc.freeze()
 
@@ -24,14 +27,15 @@ def _no_such_file(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _no_aws_settings(monkeypatch, tmp_path, _no_such_file):
+def _no_aws_settings(monkeypatch, _no_such_file):
     """Remove AWS_* variables and point botocore at configuration files that do not exist."""
     for name in [n for n in os.environ if n.startswith(("AWS_", "LANGSMITH_", "LANGCHAIN_"))]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, _no_such_file)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # Made by what uses it; `tmp_path` would make and remove a folder for each of thousands of tests.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path(_no_such_file).with_name(f"cache-{next(_numbers)}")))
 
 
 @pytest.fixture

@@ -93,6 +93,7 @@ def mail_is_saved(folder) -> bool:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_kill_in_the_middle_of_a_tool_call_resumes_without_repeating_finished_calls(
     scripted, tmp_path, mode

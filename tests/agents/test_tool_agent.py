@@ -150,6 +150,7 @@ print(tools[0].invoke({"farm": "Andes"})[0]["text"])
 """
 
 
+@pytest.mark.slow
 def test_mcp_servers_where_stderr_is_no_file(farm_server):
     done = subprocess.run(
         [sys.executable, "-c", _NOTEBOOK, json.dumps(farm_server)], capture_output=True, text=True, timeout=60
@@ -170,6 +171,7 @@ class Herdsman:
         return f"[count(herd={number})]" if not (int(number) % 2 and results) else f"[weigh(herd={number})]"
 
 
+@pytest.mark.slow
 def test_fifty_runs_at_once_do_not_mix_state(scripted):
     """One agent, one set of guards: even herds loop until LoopGuard ends them, odd ones finish."""
     barrier = threading.Barrier(50, timeout=60)

@@ -176,6 +176,7 @@ class TestApproval:
         assert "As you like." in at_prompt(child)
         assert not (folder / "sent.txt").exists()
 
+    @pytest.mark.slow
     def test_ctrl_c_stops_a_tool_and_the_conversation_goes_on(self, llama, terminal, at_prompt, folder):
         server = llama(call("slow", seconds=8), "Good.")
         child = terminal("agent", "--tools", "farm_tools:slow")
@@ -194,6 +195,7 @@ class TestApproval:
         assert "Stopped by the user" in server.engine.requests[1].prompt
 
 
+@pytest.mark.slow
 class TestResume:
     @pytest.mark.parametrize("answer", ["y", "n"])
     def test_a_run_that_was_killed_in_a_tool_goes_on_only_if_a_person_wants_it(
@@ -227,6 +229,7 @@ class TestResume:
 
 
 class TestMcp:
+    @pytest.mark.slow
     def test_one_session_serves_all_calls_and_hints_decide_who_is_asked(self, llama, farm_server):
         llama(call("tick"), call("tick"), call("sell", farm="Andes"), "Twice, and not sold.")
         args = ["agent", "Tick twice, then sell.", "--mcp", farm_server]

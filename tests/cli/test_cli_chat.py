@@ -34,6 +34,7 @@ def wait_until(holds):
 
 
 class TestTerminal:
+    @pytest.mark.slow
     def test_a_conversation_with_its_commands_goes_on_in_a_new_process(
         self, llama, terminal, at_prompt, folder
     ):
@@ -113,6 +114,7 @@ class TestTerminal:
         assert "Here I am." in at_prompt(child)
         assert "First try." not in server.engine.requests[1].prompt
 
+    @pytest.mark.slow
     def test_another_model_answers_the_same_conversation(self, llama, terminal, at_prompt):
         server = llama("One.", "Two.")
         child = terminal("chat", "--region", "us-west-2")
@@ -210,6 +212,7 @@ class TestPipe:
         assert "Traceback" not in stderr
         wait_until(lambda: server.stats.cancelled == 1)
 
+    @pytest.mark.slow
     def test_a_killed_answer_leaves_no_question_without_one(self, llama):
         server = llama(LONG, "Fine.", token_delay=0.02)
         code = "from llama_bedrock.cli.main import main; main()"

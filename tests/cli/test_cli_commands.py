@@ -398,6 +398,7 @@ class TestProgram:
         assert run("--version").stdout == f"llama-bedrock {__version__}\n"
 
 
+@pytest.mark.slow
 def test_the_demo_ends_well(tmp_path):
     started = time.monotonic()
     done = subprocess.run(

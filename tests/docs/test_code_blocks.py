@@ -13,6 +13,8 @@ from llama_bedrock.local import LocalBedrock
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Each page imports and starts what it needs; those of docs/ take a minute together.
+RUN = [page if page.name == "README.md" else pytest.param(page, marks=pytest.mark.slow) for page in PAGES]
 # Its apps run one by one, in test_coming_from_langchain_aws.
 _APART = ("coming-from-langchain-aws.md",)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
@@ -35,7 +37,7 @@ def reader(tmp_path, aws_credentials, monkeypatch):
         yield tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_python_blocks_of_a_page_run_one_after_the_other(page, reader):
     found = blocks(page, "python")
     if not found or page.name in _APART:
@@ -48,7 +50,7 @@ def test_python_blocks_of_a_page_run_one_after_the_other(page, reader):
     assert run.returncode == 0, f"{page.name}:\n{run.stdout[-2000:]}\n{run.stderr[-3000:]}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_commands_of_a_page_run(page, reader):
     for body in blocks(page, "bash", "sh", "shell"):
         for line in body.replace("\\\n", " ").splitlines():

@@ -20,6 +20,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9][0-9]_*.py"))
 
+QUICK = {"01_chat", "06_rag"}  # the others run with the slow checks
+
 # What the output of an example has to hold, so that one that prints nothing useful fails.
 SHOWN = {
     "01_chat": ["Pisco", "stopped because of: stop", "<|start_header_id|>"],
@@ -52,7 +54,11 @@ def test_there_are_at_least_ten_and_each_is_described():
     assert [path.stem for path in EXAMPLES] == sorted(SHOWN)
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "script",
+    [path if path.stem in QUICK else pytest.param(path, marks=pytest.mark.slow) for path in EXAMPLES],
+    ids=lambda path: path.stem,
+)
 def test_example_runs_locally(script):
     done = run(script, "--local")
     assert done.returncode == 0, done.stderr

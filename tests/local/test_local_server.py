@@ -54,6 +54,7 @@ def test_stopping_leaves_no_unclosed_resource_behind(hello):
     assert [str(w.message) for w in caught if issubclass(w.category, ResourceWarning)] == []
 
 
+@pytest.mark.slow
 def test_connections_that_come_while_it_stops_are_closed_too(hello):
     """asyncio loses a connection that it makes after its server was closed."""
     with warnings.catch_warnings(record=True) as caught:

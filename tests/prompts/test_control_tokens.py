@@ -93,7 +93,7 @@ def hostile_text(prompt_format):
 
 @pytest.mark.parametrize("prompt_format", FORMATS)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_number_of_control_tokens_depends_on_the_turns_alone(prompt_format, data):
     """For any strings in any slots: system, user parts, answers, names, tool calls, results, tool texts."""
     text = hostile_text(prompt_format)

@@ -255,6 +255,7 @@ def _simulate(limiter, count, quotas, make_settings, make_request):
         return failures, running.stats.errors, running.stats.requests
 
 
+@pytest.mark.slow
 def test_prompts_far_above_the_quota_all_finish_with_few_refusals(make_settings, make_request):
     """900 prompts at once against 200 requests in 1 s, which a tenth of the calls in flight would use up."""
     quotas = Quotas(requests_per_minute=200, minute=1.0)

@@ -189,6 +189,7 @@ def check(data, result):
     assert times["total"] < 1
 
 
+@pytest.mark.slow
 def test_cookbook_docs_first_questions(shared_data, scripted):
     check(*cookbook(shared_data, scripted, 20))
 

@@ -132,6 +132,7 @@ def test_pages_that_are_images_are_named(tmp_path):
     assert [p.reason for p in problems] == ["page 2: images without text, which need OCR first"]
 
 
+@pytest.mark.slow
 def test_a_page_that_takes_too_long_is_named_and_the_others_are_read(tmp_path, monkeypatch):
     import llama_bedrock.retrievers.documents.readers.pdf as reader
 

@@ -62,6 +62,7 @@ index_folder(sys.argv[1], FAISSStore(Logging()), batch_size=4, save=sys.argv[2])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_killed_first_run_is_gone_on_with(counting, docs, tmp_path):
     log = tmp_path / "log"

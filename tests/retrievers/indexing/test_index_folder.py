@@ -263,6 +263,7 @@ index_folder(sys.argv[1], store, batch_size=4)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_whole_store_and_only_its_last_batch_is_embedded_again(
     counting, docs, tmp_path
 ):

@@ -447,6 +447,7 @@ def kill_during_saves(folder: Path, kills: int) -> list[int]:
     return sizes
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
 def test_killed_ten_times_while_saving_every_reopen_is_whole(tmp_path: Path) -> None:
     sizes = kill_during_saves(tmp_path / "store", 10)
@@ -485,6 +486,7 @@ READER = """
 """
 
 
+@pytest.mark.slow
 def test_readers_in_other_processes_see_finished_generations_only(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     FAISSStore(DeterministicFakeEmbedding(size=8)).save(folder)
@@ -541,6 +543,7 @@ MEMORY = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="tells memory of files from the rest on Linux only")
 def test_a_mapped_store_takes_no_memory_of_its_own_for_its_vectors(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).standard_normal((20_000, 384), dtype=np.float32)

@@ -195,19 +195,19 @@ def _comparison(comparison: Comparison, models: Any) -> Any:
     if operator == "list_contains":
         return models.Filter(must=[_equal(f"{path}[]", value, models)])
     if operator == "contains" and isinstance(value, str):
-        part = _text(path, "MatchSubstring", "substring", value, models)
+        part = _substring(path, value, models)
         return models.Filter(should=[_scalar(path, part, models), _equal(f"{path}[]", value, models)])
     if operator == "contains":
         return models.Filter(must=[_equal(f"{path}[]", value, models)])
     if operator == "string_contains":
-        return models.Filter(must=[_text(path, "MatchSubstring", "substring", value, models)])
+        return models.Filter(must=[_substring(path, value, models)])
     return _scalar(path, _scalar_condition(comparison, path, models), models)
 
 
 def _scalar_condition(comparison: Comparison, path: str, models: Any) -> Any:
     operator, value = comparison.operator, comparison.value
     if operator == "startswith":
-        return _text(path, "MatchPrefix", "prefix", value, models)
+        return models.FieldCondition(key=path, match=models.MatchPrefix(prefix=value))
     if operator in _ORDER:
         if kind_of(value) != "number":
             raise ValueError(f"filter on {comparison.key!r}: Qdrant orders numbers only, got {value!r}")
@@ -228,11 +228,8 @@ def _equal(path: str, value: Any, models: Any) -> Any:
     return models.FieldCondition(key=path, match=models.MatchValue(value=value))
 
 
-def _text(path: str, name: str, field: str, value: Any, models: Any) -> Any:
-    match = getattr(models, name, None)
-    if match is None:
-        raise ValueError(f"this filter needs a newer qdrant-client, one that knows {name}")
-    return models.FieldCondition(key=path, match=match(**{field: value}))
+def _substring(path: str, value: Any, models: Any) -> Any:
+    return models.FieldCondition(key=path, match=models.MatchSubstring(substring=value))
 
 
 def _path(key: str) -> str:

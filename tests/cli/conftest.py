@@ -109,7 +109,7 @@ def at_prompt():
     """Function: waits for the prompt, and returns what was shown before it, without colours."""
 
     def wait(child):
-        child.expect(r"(?:\n|^|\x1b\[\?2004h)> ")
+        child.expect(r"(?:\n|^|\x1b\[[0-9;?]*[a-z])> ")
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.before).replace("\r", "")
 
     return wait

@@ -4,9 +4,6 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # The Python of `make test-lowest`; CI gives the oldest that it finds.
 OLDEST ?= $(PYTHON)
-# What has passed at the lowest versions; the others are still to be tried there.
-LOWEST_TESTS = $(addprefix tests/,agents catalog chat_model errors grounding house prompts retrievers/documents \
-	retrievers/search retrievers/store settings structured_output text transport usage)
 # As pip does for an installed wheel, so that imports take as long as they do for users.
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
@@ -29,7 +26,7 @@ floors: $(VENV)/.dev ## check the performance ratios; wants a machine with nothi
 	$(BIN)/pytest -m floor
 
 test-lowest: $(VENV)-lowest/.test ## run the tests with the oldest versions that pyproject.toml allows
-	$(VENV)-lowest/bin/python .ci/tests.py $(VENV)-lowest -n auto --dist loadfile -W default $(LOWEST_TESTS) # old versions of others warn of one another
+	$(VENV)-lowest/bin/python .ci/tests.py $(VENV)-lowest -n auto --dist loadfile -W default # old versions of others warn of one another
 
 lint: $(VENV)/.dev ## ruff, and the rules of who may import whom
 	$(BIN)/ruff check .
@@ -68,7 +65,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(VENV)-lowest/.test: pyproject.toml .ci/lowest.py
 	$(OLDEST) -m venv $(VENV)-lowest
-	$(VENV)-lowest/bin/python .ci/lowest.py local aws agents vision qdrant > $(VENV)-lowest/pins.txt
+	$(VENV)-lowest/bin/python .ci/lowest.py local aws agents mcp ui vision qdrant > $(VENV)-lowest/pins.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r $(VENV)-lowest/pins.txt --editable '.[test]'
 	@touch $@

@@ -35,7 +35,7 @@ from llama_bedrock.tools.json_answer import (
     read_response_format,
     unwrap,
 )
-from llama_bedrock.tools.json_schema import strict_violations, violations
+from llama_bedrock.tools.json_schema import resolve, strict_violations, types_of, violations
 from llama_bedrock.tools.parser.tool_call_parser import CUT_REASONS
 from llama_bedrock.tools.schema_of_types import typed_dict_schema
 
@@ -276,6 +276,9 @@ class StructuredOutput(Runnable[LanguageModelInput, Any]):
 _PARAMETERS = ("parameters", "input_schema", "schema")
 """Where OpenAI and Anthropic put the JSON schema of a tool, and OpenAI that of a response format."""
 
+_WHOLE = "value"
+_DEFINITIONS = ("$defs", "definitions")
+
 
 @dataclass(frozen=True, slots=True)
 class OutputSchema:
@@ -334,6 +337,8 @@ class OutputSchema:
         Raises:
             ValueError: The value does not fit the schema; the message says where.
         """
+        if self.wrapped and isinstance(value, dict) and value.keys() == {_WHOLE}:
+            value = value[_WHOLE]
         if partial and not self.is_class:
             return value
         value = unwrap(value, self.parameters)
@@ -349,14 +354,25 @@ class OutputSchema:
         """True where objects of a class come out, not dicts."""
         return isinstance(self.given, type) and not is_typeddict(self.given)
 
+    @property
+    def wrapped(self) -> bool:
+        """True where the value is no object, so that a call holds it as its only argument."""
+        kinds = types_of(resolve(self.parameters, self.parameters))
+        return bool(kinds) and "object" not in kinds
+
     def tool(self) -> dict[str, Any]:
         """The schema as a tool, for the method ``function_calling``."""
+        parameters = self.parameters
+        if self.wrapped:
+            inner = {key: value for key, value in parameters.items() if key not in _DEFINITIONS}
+            outer = {key: value for key, value in parameters.items() if key in _DEFINITIONS}
+            parameters = {"type": "object", "properties": {_WHOLE: inner}, "required": [_WHOLE], **outer}
         return {
             "type": "function",
             "function": {
                 "name": self.name,
                 "description": self.description or f"Give the answer as {self.name}.",
-                "parameters": self.parameters,
+                "parameters": parameters,
             },
         }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_bedrock.tools.coercion import coerce
-from llama_bedrock.tools.json_schema import is_valid, resolve, types_of
+from llama_bedrock.tools.json_schema import is_valid, properties_of, resolve, types_of
 from llama_bedrock.tools.parser.quoted_text import QUOTES, Where, read_string
 from llama_bedrock.tools.parser.source import Reading, Source, Unreadable, skip_space
 from llama_bedrock.tools.parser.tool_call_parser import CUT_REASONS
@@ -208,6 +208,7 @@ class JsonWriter:
     def __init__(self, source: Source, schema: Mapping[str, Any], out: list[str]) -> None:
         self._source, self._schema, self._out = source, schema, out
         self._pending = ""
+        self._unwrapped = False
         self.written = False
 
     def read(self) -> Reading[None]:
@@ -229,7 +230,8 @@ class JsonWriter:
         items = resolve(resolve(self._schema, self._schema).get("items"), self._schema)
         names = types_of(items)
         if names and "array" not in names and not _COMBINED & items.keys():
-            self._source.pos += yield from self._source.solid(1)
+            while (yield from self._source.ahead(at := (yield from self._source.solid(1)))) == "[":
+                self._source.pos += at
             yield from self.read()
             return
         value = yield from read_value(self._source, "list", python=False, depth=0)
@@ -263,7 +265,7 @@ class JsonWriter:
 
         def read_entry(key: str) -> Reading[None]:
             nonlocal held, separator
-            if separator == "{" and depth == 1 and properties and key not in properties:
+            if separator == "{" and properties and key not in properties and not self.written and depth < 3:
                 held = {}
             if held is not None:
                 held[key] = reject_bare((yield from read_value(self._source, "dict", python=False, depth=1)))
@@ -273,8 +275,12 @@ class JsonWriter:
             yield from self._read(properties.get(key, rest), "dict", depth)
 
         yield from read_braces(self._source, python=False, depth=depth, read_entry=read_entry)
-        if held is not None:
+        if held is not None and depth == 1:
             self._write_value(unwrap(held, self._schema))
+        elif held is not None:
+            whole = _wrapped_list([held], self._schema) if self._pending == "[" else None
+            self._unwrapped, self._pending = whole is not None, "" if whole is not None else self._pending
+            self._write_value(coerce(held, schema, self._schema) if whole is None else whole)
         else:
             self._write("{}" if separator == "{" else "}")
 
@@ -283,11 +289,14 @@ class JsonWriter:
         self._pending += "["
 
         def read_item(number: int) -> Reading[None]:
+            if self._unwrapped:
+                raise Unreadable("more follows the list")
             self._pending += ", " if number else ""
             yield from self._read(leading[number] if number < len(leading) else items, "list", depth)
 
         yield from read_list(self._source, python=False, depth=depth, read_item=read_item)
-        self._write("]")
+        if not self._unwrapped:
+            self._write("]")
 
     def _write_text(self, text: str) -> None:
         self._write(json.dumps(text, ensure_ascii=False)[1:-1])
@@ -308,6 +317,8 @@ def unwrap(value: Any, schema: Mapping[str, Any]) -> Any:
     Llamas write ``{"Joke": {…}}``, ``{"properties": {…}}`` and ``{"name": "Joke", "parameters": {…}}``.
     """
     coerced = coerce(value, schema)
+    if (whole := _wrapped_list(value, schema)) is not None:
+        return whole
     if not isinstance(value, (dict, list)) or is_valid(coerced, schema, schema):
         return coerced
     if isinstance(value, list):
@@ -321,3 +332,17 @@ def unwrap(value: Any, schema: Mapping[str, Any]) -> Any:
         if is_valid(attempt, schema, schema):
             return attempt
     return coerced
+
+
+def _wrapped_list(value: Any, schema: Mapping[str, Any]) -> list[Any] | None:
+    """Return the list of ``[{"items": […]}]`` if only that fits, or its items have no such property."""
+    if not (
+        isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and len(value[0]) == 1
+    ):
+        return None
+    ((key, inner),) = value[0].items()
+    items = resolve(schema, schema).get("items")
+    if not isinstance(inner, list) or key in properties_of(items, schema):
+        return None
+    whole = coerce(inner, schema)
+    return whole if isinstance(whole, list) and is_valid(whole, schema, schema) else None

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from llama_bedrock.tools.json_schema import properties_of, required_of
+from llama_bedrock.tools.json_schema import properties_of, required_of, resolve, types_of
 from llama_bedrock.tools.schema_of_types import flattened, is_recursive, typed_dict_schema
 
 _UNSAFE_IN_NAME = re.compile(r"[\s()\[\]{}<>|\"'`=,;:#\\]+")
+_COMBINED = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 _MODES: Mapping[str, Literal["auto", "none", "any"]] = {
     "auto": "auto",
     "none": "none",
@@ -124,6 +125,11 @@ def _to_spec(tool: Any) -> ToolSpec:
     parameters = definition.get("parameters") or {"type": "object", "properties": {}}
     if not isinstance(parameters, Mapping):
         raise ValueError(f"tool {name!r}: parameters is {type(parameters).__name__}, a JSON schema is needed")
+    kinds = types_of(resolve(parameters, parameters))
+    if kinds and "object" not in kinds:
+        raise ValueError(
+            f"tool {name!r}: its arguments are an object, not {' or '.join(kinds)}; name each one"
+        )
     description = definition.get("description") or ""
     return ToolSpec(name, str(description).strip(), dict(parameters), bool(definition.get("strict")))
 
@@ -156,6 +162,11 @@ def _langchain_definition(tool: Any) -> dict[str, Any]:
         schema = typed_dict_schema(tool)
         about = {key: schema.pop(key, "") for key in ("title", "description")}
         return {"name": about["title"], "description": about["description"], "parameters": schema}
+    if isinstance(tool, Mapping) and "title" in tool and _COMBINED & tool.keys():
+        # LangChain keeps nothing but the properties that stand at the top.
+        schema = {key: value for key, value in tool.items() if key not in ("title", "description", "strict")}
+        about = {key: tool.get(key) for key in ("description", "strict")}
+        return {"name": tool["title"], "parameters": flattened(schema), **about}
     try:
         converted = convert_to_openai_tool(tool)
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:

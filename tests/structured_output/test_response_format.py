@@ -79,6 +79,11 @@ OBJECTS = ResponseFormat("Objects", {"type": "array", "items": SCHEMA})
         (ANYTHING, "[1, 2]]", "[[1, 2]]"),
         (ANYTHING, '[1, 2], "a"]', '[[1, 2], "a"]'),
         (OBJECTS, '[{"setup": "a"}, {"setup": "b"}]', '[{"setup": "a"}, {"setup": "b"}]'),
+        (OBJECTS, '[[{"setup": "a"}]]', '[{"setup": "a"}]'),
+        (OBJECTS, '{"jokes": [{"setup": "a"}]}', '[{"setup": "a"}]'),
+        (OBJECTS, '{"jokes": [{"setup": "a"}]}]', '[{"setup": "a"}]'),
+        (OBJECTS, '{"tags": ["a"]}]', '[{"tags": ["a"]}]'),
+        (OBJECTS, '{"jokes": ["a"]}]', '[{"jokes": ["a"]}]'),
     ],
 )
 def test_a_list_whose_opening_was_written_again(form, answer, wanted):

@@ -284,6 +284,22 @@ def test_lists_and_unions_at_the_top(model_that_answers):
     assert engine.requests[0].prompt.endswith("\n\n[")
 
 
+@pytest.mark.parametrize("answer", ['value=[{"name": "a"}])]', '[{"name": "a"}])]', '[{"name": "a"}]'])
+def test_a_list_by_a_call_is_its_only_argument(model_that_answers, answer):
+    node = {"type": "object", "properties": {"name": {"type": "string"}, "in": {"$ref": "#/$defs/node"}}}
+    nodes = {
+        "title": "All nodes",
+        "type": "array",
+        "items": {"$ref": "#/$defs/node"},
+        "$defs": {"node": node},
+    }
+    with model_that_answers(answer, answer) as (llm, engine):
+        structured = llm.with_structured_output(nodes, method="function_calling")
+        assert structured.invoke("Which?") == [{"name": "a"}]
+        assert list_of(structured, "sync")[-1] == [{"name": "a"}]
+    assert engine.requests[0].prompt.endswith("[All_nodes(")
+
+
 def test_strict_allows_nothing_beside_the_schema(model_that_answers):
     extra = '"setup": "a", "punchline": "b", "rating": 1, "extra": 2}'
     with model_that_answers(extra, extra, extra) as (llm, _):

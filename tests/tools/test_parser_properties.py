@@ -1,6 +1,8 @@
 """What holds of any text whatever: no exception, no doubled time, and pieces make no difference."""
 
 import ast
+import contextlib
+import json
 import os
 import random
 import time
@@ -13,7 +15,10 @@ from parsing import TOOLS, answer, read, tool
 from llama_bedrock.prompts.formats import FORMATS
 from llama_bedrock.prompts.parse_back import parse_prompt
 from llama_bedrock.prompts.special_tokens import escape
+from llama_bedrock.tools.coercion import coerce
 from llama_bedrock.tools.events import CallDelta, TextDelta
+from llama_bedrock.tools.json_answer import JsonContent, ResponseFormat, unwrap
+from llama_bedrock.tools.json_schema import violations
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 from llama_bedrock.tools.parser.values import parse_literal
 from llama_bedrock.tools.rendering import render_calls
@@ -109,8 +114,6 @@ def test_mutated_generations_whole_and_in_pieces(chance):
 @pytest.mark.timeout(0)
 def test_mutated_generations_for_a_fixed_time(shared_data):
     """CI runs it for FUZZ_SECONDS; a million, each read whole and in pieces, takes some minutes."""
-    import json
-
     lines = (shared_data / "toolcalls" / "cases.jsonl").read_text(encoding="utf-8").splitlines()
     seeds = SEEDS + [json.loads(line)["raw"] for line in lines]
     seed = int(os.environ.get("FUZZ_SEED", time.time_ns()))
@@ -256,6 +259,51 @@ def test_time_grows_no_faster_than_the_text(unit, lead):
             short = min(seconds(small if whole else list(small), stop) for _ in range(2))
             long = min(seconds(text if whole else list(text), stop) for _ in range(2))
             assert long < 6 * short + 0.05, (long, short)
+
+
+NODE = {"type": "object", "properties": {"n": {"type": "integer"}, "in": {"$ref": "#/$defs/node"}}}
+SCHEMAS = {
+    "array of numbers": {"type": "array", "items": {"type": "integer"}},
+    "array of choices": {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"type": "boolean"}]}},
+    "array of lists": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
+    "array of nodes": {"type": "array", "items": {"$ref": "#/$defs/node"}, "$defs": {"node": NODE}},
+    "object": {"type": "object", "additionalProperties": {"type": ["integer", "null"]}},
+    "anything": {},
+}
+UNITS = [
+    '"1", ',
+    "[",
+    "{",
+    '{"n": "1", "in": {"n": 2}}, ',
+    '"k": "7", ',
+    "[[1], ",
+    '"',
+    "\\",
+    '{"in": ',
+    "x, ",
+]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_reading_json_answers_grows_no_faster_than_the_text(name):
+    def taken(unit: str, size: int) -> float:
+        form = ResponseFormat("x", SCHEMAS[name])
+        text = form.opening + unit * (size // len(unit))
+        begin = time.process_time()
+        for pieces in ([text], [text[at : at + 7] for at in range(0, len(text), 7)]):
+            content = JsonContent(form, prefix=form.opening)
+            written = "".join([content.feed(piece) for piece in pieces]) + content.close("stop")
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(written)
+            coerce(value, SCHEMAS[name])
+            violations(value, SCHEMAS[name], SCHEMAS[name])
+            unwrap(value, SCHEMAS[name])
+        return time.process_time() - begin
+
+    for unit in UNITS:
+        # On a busy machine one measurement says little: two in three may be off.
+        pairs = ((taken(unit, 8_000), taken(unit, 2_000)) for _ in range(3))
+        assert any(long < 6 * short + 0.05 for long, short in pairs), unit
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,9 @@ def test_properties_of_a_schema_put_together_are_known(schema):
     ]
     [(_, error)] = read("[f(a=7, c=1)]", [spec], strict=True).invalid
     assert error == f"c is not known; known are: {', '.join(spec.properties)}"
+    [given] = to_tool_specs([{"title": "F", "description": "About F.", **schema}])
+    assert (given.name, given.description) == ("F", "About F.")
+    assert set(given.properties) == {"a", "b"}
     output = OutputSchema.of({"title": "F", **schema}, strict=True)
     assert output.convert({"a": "7"}) == {"a": 7}
     with pytest.raises(ValueError, match="c is not known"):
@@ -178,3 +181,11 @@ def test_a_runnable_of_structured_output_says_what_it_takes_and_gives(given):
     raw = llm.with_structured_output(given, include_raw=True)
     assert raw.OutputType == dict[str, typing.Any]
     assert raw.get_output_jsonschema()["type"] == "object"
+
+
+@pytest.mark.parametrize(
+    "given", [{"title": "numbers", "type": "array", "$ref": "#/$defs/N", "$defs": {"N": {}}}]
+)
+def test_a_tool_whose_arguments_are_no_object_is_refused(given):
+    with pytest.raises(ValueError, match="its arguments are an object, not array"):
+        to_tool_specs([given])

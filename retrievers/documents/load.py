@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -253,7 +254,10 @@ def read_reported(
         parts[reason] = None
 
     try:
-        return use(read_file(file, source, settings, report_part))
+        with warnings.catch_warnings():
+            # Of extensions that it does not know, and need not; each would be a line on the terminal.
+            warnings.filterwarnings("ignore", module="openpyxl")
+            return use(read_file(file, source, settings, report_part))
     except ImportError:
         raise  # a missing extra concerns every file of the format: the caller has to install it
     except Exception as error:  # a damaged file raises whatever its parser runs into

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import re
 import zipfile
 import zlib
@@ -28,6 +29,9 @@ _PLAIN_ENCODINGS = re.compile(
     r"(?i)utf-?8|us-ascii|ascii|iso-?8859-\d+|latin-?1|windows-125\d|cp125\d|koi8-[ru]"
 )
 _XML_ENCODING = re.compile(rb"""^<\?xml[^>]{0,200}?encoding\s{0,9}=\s{0,9}["']([\w.-]{1,40})["']""")
+_HOLDS_TEXT = re.compile(
+    r"/(?:word/(?:header|footer|footnotes|endnotes|comments)|ppt/(?:slides|notesSlides)/|xl/(?:worksheets/|sharedStrings))"
+)
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]{1,40})/([A-Za-z]{1,40})")
 _STRICT_NAMES = {b"extendedProperties": b"extended-properties", b"customProperties": b"custom-properties"}
 
@@ -135,13 +139,33 @@ class Parts:
         return iter(self.archive.NameToInfo.values())  # of equal names the last counts, as everywhere
 
     def _office_part(self, entry: zipfile.ZipInfo) -> bytes:
-        if entry.is_dir() or not self._begins_like_xml(entry):
+        # A web page inserted as it is (altChunk) is no XML, and has a DOCTYPE that is no bomb.
+        if entry.is_dir() or _is_page(entry.filename) or not self._begins_like_xml(entry):
             return b""
         data = self.xml(entry.filename)
+        if entry.filename.endswith(".rels"):
+            data = self._sound_relations(entry.filename, data)
         if entry.filename == "[Content_Types].xml":
             for kind, plain in _PLAIN_TYPES:
                 data = kind.sub(plain, data)
         return _STRICT.sub(_transitional, data) if b"purl.oclc.org" in data else data
+
+    def _sound_relations(self, name: str, data: bytes) -> bytes:
+        """Relations without those to parts that are not there, for which the libraries give the file up."""
+        root = parse_xml(data, self._kind)
+        folder = posixpath.dirname(posixpath.dirname(name))
+        missing = []
+        for relation in root:
+            target = posixpath.normpath(
+                posixpath.join("/", folder, relation.get("Target", "").partition("#")[0])
+            )
+            if relation.get("TargetMode") != "External" and not self.has(target.lstrip("/")):
+                missing.append((relation, target))
+        for relation, target in missing:
+            root.remove(relation)
+            if _HOLDS_TEXT.match(target):
+                self._content.report(f"its part {target} is missing")
+        return require("lxml.etree", "local").tostring(root) if missing else data
 
     def _begins_like_xml(self, entry: zipfile.ZipInfo) -> bool:
         try:
@@ -150,6 +174,10 @@ class Parts:
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
             return False
         return head.lstrip(b"\xef\xbb\xbf\xfe\xff \t\r\n\0").startswith(b"<")
+
+
+def _is_page(name: str) -> bool:
+    return name.lower().endswith((".html", ".htm", ".xhtml", ".mht", ".mhtml"))
 
 
 def _is_text_name(name: str) -> bool:

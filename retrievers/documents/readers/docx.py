@@ -6,6 +6,7 @@ content controls, text boxes, smart tags and notes, so the elements themselves a
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from llama_bedrock.retrievers.documents.readers.archive import Parts, checked_xm
 from llama_bedrock.retrievers.documents.readers.drawing import (
     chart_text,
     chosen,
+    core_title,
     smart_art_text,
     table_row,
 )
@@ -43,7 +45,8 @@ def read_docx(content: FileContent) -> Iterator[Document]:
     try:
         document = docx.Document(file)
     except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, SyntaxError) as error:
-        raise ValueError(f"not a readable DOCX ({error})") from error
+        reason = re.sub(r"file '<_io\.BytesIO[^>]*>'", "it", str(error))
+        raise ValueError(f"not a readable DOCX ({reason})") from error
     embedded = [
         name for name in parts.names() if name.lower().endswith((".docx", ".pptx", ".pdf")) and "/" in name
     ]
@@ -53,7 +56,7 @@ def read_docx(content: FileContent) -> Iterator[Document]:
     text = "\n\n".join(blocks).strip()
     if not text:
         raise ValueError("no text in it")
-    title = document.core_properties.title or next(
+    title = core_title(document) or next(
         (block.lstrip("# ") for block in blocks if block.startswith("# ")), None
     )
     yield content.document(text, format="markdown", title=title)

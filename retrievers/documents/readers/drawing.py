@@ -1,4 +1,4 @@
-"""Words in Office's drawings (DrawingML): paragraphs, tables, charts and SmartArt."""
+"""What Word's, PowerPoint's and Excel's files share: words in drawings (DrawingML), and the title."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from llama_bedrock.retrievers.documents.readers.archive import local_name
 
 DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _TEXT, _BREAK, _PARAGRAPH = f"{DRAWING}t", f"{DRAWING}br", f"{DRAWING}p"
+
+
+def core_title(package: Any) -> str | None:
+    """The title in the properties of a document or deck; None where they are damaged."""
+    try:
+        return package.core_properties.title or None
+    except (KeyError, ValueError, AttributeError):  # there may be two of them, or of a wrong type
+        return None
 
 
 def chosen(element: Any) -> Any:

@@ -6,7 +6,7 @@ import io
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_core.documents import Document
@@ -159,11 +159,13 @@ def _filled_in(page: Any) -> str:
 
 
 def _field(widget: Any) -> tuple[str, str]:
-    """A form field's name, for people where there is one, and its value; both may be a parent's."""
+    """A form field's name, for people where there is one, and its value as shown; all may be a parent's."""
     name, value, node = "", "", widget
+    shown: dict[str, str] = {}
     for _ in range(10):
         name = name or _string(node.get("/TU")) or _string(node.get("/T"))
-        value = value or _value(node.get("/V"))
+        shown = shown or _choices(node.get("/Opt"))
+        value = value or _value(node.get("/V"), shown)
         parent = node.get("/Parent")
         if parent is None or (name and value):
             break
@@ -171,12 +173,17 @@ def _field(widget: Any) -> tuple[str, str]:
     return name, value
 
 
-def _value(value: Any) -> str:
+def _choices(options: Any) -> dict[str, str]:
+    """What a list shows for the values that it stores, where these differ."""
+    options = options.get_object() if hasattr(options, "get_object") else options
+    pairs = [pair.get_object() for pair in options if isinstance(pair.get_object(), list)] if options else []
+    return {_string(pair[0]): _string(pair[1]) for pair in pairs if len(pair) == 2}
+
+
+def _value(value: Any, shown: Mapping[str, str]) -> str:
     value = value.get_object() if hasattr(value, "get_object") else value
-    if isinstance(value, list):
-        return ", ".join(filter(None, map(_string, value)))
-    text = _string(value)
-    return "" if text == "/Off" else text.removeprefix("/")
+    texts = map(_string, value if isinstance(value, list) else [value])
+    return ", ".join(shown.get(text, text).removeprefix("/") for text in texts if text not in ("", "/Off"))
 
 
 def _string(value: Any) -> str:

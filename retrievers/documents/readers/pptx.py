@@ -18,6 +18,7 @@ from llama_bedrock.retrievers.documents.readers.drawing import (
     DRAWING,
     chart_text,
     chosen,
+    core_title,
     paragraphs,
     smart_art_text,
     table_rows,
@@ -38,7 +39,7 @@ def read_pptx(content: FileContent) -> Iterator[Document]:
         slides = list(deck.slides)
     except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, SyntaxError) as error:
         raise ValueError(f"not a readable PPTX ({error})") from error
-    title = deck.core_properties.title
+    title = core_title(deck)
     found = False
     for number, slide in enumerate(slides, 1):
         try:
@@ -63,9 +64,7 @@ def _slide(part: Any) -> Iterator[str]:
             continue
         kind = relation.reltype.rpartition("/")[2]
         if kind == "notesSlide":
-            for shape in _root(relation.target_part).iter("{*}sp"):
-                if _placeholder(shape) == "body":
-                    yield from paragraphs(shape)
+            yield from _shapes(_root(relation.target_part).find("{*}cSld/{*}spTree"), relation.target_part)
         elif kind == "comments":
             yield from _comments(_root(relation.target_part))
 
@@ -87,6 +86,8 @@ def _shapes(tree: Any, part: Any) -> Iterator[str]:
             yield from _shapes(shape, part)
         elif name == "graphicFrame":
             yield from _graphic(shape, part)
+        elif name == "sp" and _placeholder(shape) in ("dt", "sldNum", "sldImg"):
+            continue
         elif name == "sp" and _placeholder(shape) in ("title", "ctrTitle"):
             if title := " ".join(paragraphs(shape)):
                 yield f"# {title}"

@@ -17,7 +17,8 @@ def row_records(rows: Iterable[Row], budget: ReadingBudget) -> Iterator[tuple[in
     """The records of a table's rows, with the rows' numbers.
 
     The first row as wide as the table names the columns, unless it holds nothing but numbers. Lines above it
-    (a title, a date) are one record by themselves, and a table of one row is a record without names.
+    (a title, a date) are one record by themselves, names of columns that are empty are the last one, and a
+    table of one row is a record without names.
 
     Args:
         rows: The rows, of which empty ones are passed over.
@@ -43,8 +44,11 @@ def row_records(rows: Iterable[Row], budget: ReadingBudget) -> Iterator[tuple[in
             yield header[0], _joined(header[1], budget)
             return
         body = body if following is None else [following]
+    unused = {column for column, name in enumerate(names, 1) if name}
     for number, cells in chain(body, filled):
-        yield number, _record(names, cells, budget)
+        yield number, _record(names, cells, budget, unused)
+    if header is not None and unused:
+        yield header[0], _joined([names[column - 1] for column in sorted(unused)], budget)
 
 
 def _timed(rows: Iterable[Row], budget: ReadingBudget) -> Iterator[Row]:
@@ -67,7 +71,7 @@ def _header(head: list[Row]) -> tuple[list[Row], Row | None]:
     return [], None
 
 
-def _record(names: list[str], cells: list[str], budget: ReadingBudget) -> str:
+def _record(names: list[str], cells: list[str], budget: ReadingBudget, unused: set[int]) -> str:
     pairs = []
     size = 0
     # Not zip_longest over all names: a header of 100,000 columns stands over rows of one cell.
@@ -76,6 +80,8 @@ def _record(names: list[str], cells: list[str], budget: ReadingBudget) -> str:
             name = name or f"column {column}"
             size += len(name) + len(value)
             pairs.append((name, value))
+            if unused:
+                unused.discard(column)
     budget.spend(size)  # before the text is made: one string may stand in 10,000 cells
     return "\n".join(f"{name}: {value}" for name, value in pairs)
 

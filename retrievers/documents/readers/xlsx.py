@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
+import io
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.documents import Document
@@ -26,12 +27,7 @@ def read_xlsx(content: FileContent) -> Iterator[Document]:
     openpyxl = require("openpyxl", "local")
     parts = Parts(content, "XLSX", as_trees=False)
     file = parts.office_file()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of extensions that it does not know, and need not
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, SyntaxError) as error:
-        raise ValueError(f"not a readable XLSX ({error})") from error
+    book = _opened(openpyxl, file)
     found = False
     try:
         for document in _sheets(book, content):
@@ -45,6 +41,46 @@ def read_xlsx(content: FileContent) -> Iterator[Document]:
     _report_formulas(file, content)
     if not found:
         raise ValueError("tables without rows")
+
+
+def _opened(openpyxl: Any, file: io.BytesIO) -> Any:
+    """The workbook; of its styles only the formats of numbers, if openpyxl refuses them."""
+    options = {"read_only": True, "data_only": True, "keep_links": False}
+    refused = (zipfile.BadZipFile, KeyError, TypeError, AttributeError, SyntaxError, OSError)
+    try:
+        return openpyxl.load_workbook(file, **options)
+    except refused as error:
+        with suppress(*refused, ValueError):
+            return openpyxl.load_workbook(_with_plain_styles(file), **options)
+        raise ValueError(f"not a readable XLSX ({error})") from error
+
+
+def _with_plain_styles(file: io.BytesIO) -> io.BytesIO:
+    lean = io.BytesIO()
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(lean, "w") as copy:
+        for name in archive.namelist():
+            data = archive.read(name)
+            copy.writestr(name, _plain_styles(data) if name == "xl/styles.xml" else data)
+    return lean
+
+
+def _plain_styles(data: bytes) -> bytes:
+    """Formats of numbers, and which cells have them: what is refused is mostly fonts, fills and names."""
+    styles = parse_xml(data, "XLSX")
+    etree = require("lxml.etree", "local")
+    plain = etree.Element(styles.tag)
+    namespace = styles.tag.rpartition("}")[0] + "}"
+    formats = etree.SubElement(plain, f"{namespace}numFmts")
+    for known in styles.iterfind("{*}numFmts/{*}numFmt"):
+        etree.SubElement(formats, f"{namespace}numFmt", dict(known.attrib))
+    for path in ("fonts/font", "fills/fill/patternFill", "borders/border", "cellStyleXfs/xf"):
+        element = plain
+        for name in path.split("/"):
+            element = etree.SubElement(element, namespace + name)
+    cells = etree.SubElement(plain, f"{namespace}cellXfs")
+    for cell in styles.iterfind("{*}cellXfs/{*}xf"):
+        etree.SubElement(cells, f"{namespace}xf", numFmtId=cell.get("numFmtId", "0"))
+    return bytes(etree.tostring(plain))
 
 
 def _sheets(book: Any, content: FileContent) -> Iterator[Document]:

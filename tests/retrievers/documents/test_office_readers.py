@@ -1,5 +1,6 @@
 """Word's, PowerPoint's and Excel's files, made by the libraries of their formats."""
 
+import copy
 import datetime
 import io
 import zipfile
@@ -241,6 +242,17 @@ def test_pptx_reads_titles_tables_notes_charts_and_groups(tmp_path):
     assert chunk.metadata["heading"] == "About llamas"
 
 
+def test_pptx_reads_all_of_the_notes(tmp_path):
+    deck = pptx.Presentation()
+    notes = deck.slides.add_slide(deck.slide_layouts[6]).notes_slide
+    notes.notes_text_frame.text = "Say hello"
+    box = copy.deepcopy(notes.notes_placeholder._element)
+    box.find(".//{*}t").text = "In a box"
+    box.find(".//{*}nvPr").clear()
+    notes.shapes._spTree.append(box)
+    assert contents(load(tmp_path, "a.pptx", saved(deck))) == ["Say hello\n\nIn a box"]
+
+
 def test_pptx_reads_smart_art(tmp_path):
     from pptx.opc.package import Part
     from pptx.opc.packuri import PackURI
@@ -316,6 +328,60 @@ def test_xlsx_gives_a_document_per_row_with_the_names_of_its_columns(tmp_path):
         ("text: 5", 2, "Notes"),
     ]
     assert len({document.id for document in documents}) == 3
+
+
+def test_names_of_columns_that_are_empty_are_read(tmp_path):
+    workbook = book(Herd=[["name", "born", "sheared by"], ["Ana", 2024], ["Ben", 2023]])
+    assert contents(load(tmp_path, "a.xlsx", saved(workbook)))[2:] == ["sheared by"]
+    (tmp_path / "a.csv").write_text("name,born,sheared by\nAna,2024,\n")
+    assert contents(load_documents(tmp_path / "a.csv")) == ["name: Ana\nborn: 2024", "sheared by"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"</styleSheet>", b'<cellStyles><cellStyle xfId="0"/></cellStyles></styleSheet>'),
+        (b"<cellXfs", b"<cellXfs mistyped='1'"),
+    ],
+)
+def test_damaged_styles_hide_no_cell(tmp_path, old, new):
+    workbook = book(Herd=[["name", "born"], ["Ana", datetime.date(2024, 1, 1)]])
+    data = rewritten(saved(workbook), lambda name, part: part.replace(old, new) if "styles" in name else part)
+    assert contents(load(tmp_path, "a.xlsx", data)) == ["name: Ana\nborn: 2024-01-01"]
+
+
+def test_what_openpyxl_does_not_know_is_no_line_on_the_terminal(tmp_path, recwarn):
+    workbook = book(Herd=[["name"], ["Ana"]])
+    unknown = b'<extLst><ext uri="{78C0D931-6437-407d-A8EE-F0AAD7539E65}"/></extLst></worksheet>'
+    data = rewritten(
+        saved(workbook),
+        lambda name, part: part.replace(b"</worksheet>", unknown) if "sheet1" in name else part,
+    )
+    assert contents(load(tmp_path, "a.xlsx", data)) == ["name: Ana"]
+    assert not recwarn.list
+
+
+def test_a_part_that_is_missing_hides_no_other(tmp_path):
+    document = docx.Document()
+    document.add_paragraph("Read me.")
+    document.sections[0].header.paragraphs[0].text = "Gone"
+    data = rewritten(
+        saved(document), lambda name, part: None if "header" in name or "theme" in name else part
+    )
+    problems = []
+    assert contents(load(tmp_path, "a.docx", data, on_error=problems.append)) == ["Read me."]
+    assert [problem.reason for problem in problems] == ["its part /word/header1.xml is missing"]
+
+
+def test_damaged_properties_hide_no_text(tmp_path):
+    document = docx.Document()
+    document.add_paragraph("Read me.")
+    twice = b'<Relationship Id="rId99" Type="http://schemas.openxmlformats.org/package/2006/relationships/metadata/core-properties" Target="docProps/core.xml"/></Relationships>'
+    data = rewritten(
+        saved(document),
+        lambda name, part: part.replace(b"</Relationships>", twice) if name == "_rels/.rels" else part,
+    )
+    assert contents(load(tmp_path, "a.docx", data)) == ["Read me."]
 
 
 def test_sheets_of_one_row_or_one_cell_and_lines_above_a_table_are_read(tmp_path):

@@ -165,6 +165,18 @@ def test_epub_gives_a_document_per_chapter_in_the_order_of_the_book(tmp_path):
         (rb"{\rtf1\ansi{\pict\pngblip " + b"89504e47" * 9000 + rb"}after the picture}", "after the picture"),
         (rb"{\rtf1\ansi{\info{\title Notes}}{\*\generator x;}text}", "text"),
         (b"{\\rtf1\\ansi\\ansicpg1252 Gr\xfc\xdfe}", "Grüße"),
+        (
+            rb"{\rtf1 It hums.\chftn {\footnote \pard\plain {\up6\chftn }When \{content\}.} Loudly.}",
+            "It hums. (When {content}.) Loudly.",
+        ),
+        (
+            rb"{\rtf1{\headerl\pard Top\par}Body{\shp{\*\shpinst{\sp{\sn a}{\sv 1}}{\shptxt Box}}}{\*\atnid A}}",
+            "Top\nBody\n\nBox",
+        ),
+        (
+            rb"{\rtf1{\pict\jpegblip\bin ffd8}{\f2\b0\*\cs7 after a stray star} \\* kept}",
+            "after a stray star \\* kept",
+        ),
     ],
 )
 def test_rtf_gives_its_text(tmp_path, data, text):

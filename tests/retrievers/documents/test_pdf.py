@@ -35,11 +35,14 @@ def test_form_values_are_read(tmp_path):
         canvas.acroForm.checkbox(name="agreed", checked=True, x=72, y=500)
         canvas.acroForm.checkbox(name="refused", checked=False, x=72, y=450)
         canvas.acroForm.choice(name="animal", value="Llama", options=["Llama", "Alpaca"], x=72, y=400)
+        canvas.acroForm.choice(
+            name="size", value="small", options=[("s1", "small"), ("s2", "tall")], x=72, y=350
+        )
 
     [document] = load(tmp_path, printed("Where do you live?", draw=form))
     assert document.page_content.split("\n\n") == [
         "Where do you live?",
-        "City: Cusco\nagreed: Yes\nanimal: Llama",
+        "City: Cusco\nagreed: Yes\nanimal: Llama\nsize: small",
     ]
 
 

@@ -36,7 +36,7 @@ def test_form_values_are_read(tmp_path):
         canvas.acroForm.checkbox(name="refused", checked=False, x=72, y=450)
         canvas.acroForm.choice(name="animal", value="Llama", options=["Llama", "Alpaca"], x=72, y=400)
         canvas.acroForm.choice(
-            name="size", value="small", options=[("s1", "small"), ("s2", "tall")], x=72, y=350
+            name="size", value="small", options=[("small", "s1"), ("tall", "s2")], x=72, y=350
         )
 
     [document] = load(tmp_path, printed("Where do you live?", draw=form))

@@ -87,7 +87,8 @@ def build_structured_runnable(
     if schema is None:
         raise ValueError("schema is None: with_structured_output needs a schema")
     output = OutputSchema.of(schema, strict=bool(strict))
-    about = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+    # For traces. LangChain would convert the class itself, and cannot where a TypedDict holds itself.
+    about = {"kwargs": {"method": method, "strict": strict}, "schema": output.tool()}
     bound: Runnable[Any, AIMessage]
     if method == "function_calling":
         bound = llm.bind_tools(

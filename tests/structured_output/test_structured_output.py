@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.testing import StopReason
@@ -282,6 +282,21 @@ def test_lists_and_unions_at_the_top(model_that_answers):
         assert llm.with_structured_output(numbers).invoke("Count.") == [1, 2]
         assert llm.with_structured_output(either).invoke("Choose.") == {"a": 3}
     assert engine.requests[0].prompt.endswith("\n\n[")
+
+
+class Task(TypedDict):
+    """What is to be done."""
+
+    title: str
+    parts: NotRequired[list["Task"]]
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_a_typed_dict_that_holds_itself(model_that_answers, method):
+    task = {"title": "a", "parts": [{"title": "b", "parts": []}]}
+    answer = '[Task(title="a", parts=[{"title": "b", "parts": []}])]'
+    with model_that_answers(answer if method == "function_calling" else json.dumps(task)) as (llm, _):
+        assert llm.with_structured_output(Task, method=method).invoke("Plan.") == task
 
 
 @pytest.mark.parametrize("answer", ['value=[{"name": "a"}])]', '[{"name": "a"}])]', '[{"name": "a"}]'])

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
 
+from langchain_core.runnables import RunnableConfig
 from langchain_core.utils import secret_from_env
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
@@ -307,6 +308,18 @@ class BedrockLlama(BedrockConnection):
         """
         self._refuse_unknown_in_call(kwargs)
         return super().bind(**kwargs)  # type: ignore[misc]  # of the LangChain base beside this one
+
+    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """Return the model with a config of LangChain's bound, such as tags and callbacks.
+
+        Raises:
+            UnknownArgumentError: A config has no such entry, which LangChain would drop in silence.
+        """
+        known = {*RunnableConfig.__annotations__, *(config or ())}
+        settings = type(self).model_fields.keys() | self._call_arguments()
+        bind = dict.fromkeys(settings, "with_config takes LangChain's config only: use bind(…)")
+        refuse_unknown("with_config", kwargs, known, {**self._hints(), **bind})
+        return super().with_config(config, **kwargs)  # type: ignore[misc]  # of the LangChain base
 
     def _refuse_unknown_in_call(self, given: Mapping[str, Any]) -> None:
         refuse_unknown(f"a call of {type(self).__name__}", given, self._call_arguments(), self._hints())

@@ -13,7 +13,7 @@ from llama_bedrock.grounding import GuardrailVerifier
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, KnowledgeBaseQA, KnowledgeBaseRetriever
 from llama_bedrock.unknown_arguments import MODEL_HINTS, UnknownArgumentError
 
-MODULES = ["", "agents", "grounding", "local", "retrievers", "testing"]
+MODULES = ["", "agents", "app", "grounding", "local", "retrievers", "testing"]
 NOT_MADE_BY_USERS = {"Engine", "EngineError", "Filter", "LlamaLifecycleWarning", "StopReason"}
 HAND_ON = {"GuardrailVerifier", "create_rag_agent", "create_tool_agent"}  # see CALLS
 MODEL = "meta.llama3-3-70b-instruct-v1:0"
@@ -53,6 +53,14 @@ CALLS = {
         for name in ("invoke", "batch")
     },
     **{f"{type(llm).__name__}.bind": lambda _, llm=llm, **given: llm.bind(**given) for llm in MODELS},
+    **{
+        f"{type(llm).__name__}.with_config": lambda _, llm=llm, **given: llm.with_config(**given)
+        for llm in MODELS
+    },
+    **{
+        f"{type(llm).__name__}.with_retry": lambda _, llm=llm, **given: llm.with_retry().invoke("hi", **given)
+        for llm in MODELS
+    },
     **{
         f"{type(llm).__name__}.stream": lambda _, llm=llm, **given: list(llm.stream("hi", **given))
         for llm in MODELS
@@ -168,3 +176,11 @@ def test_a_refusal_shows_no_key():
     with pytest.raises(ValueError, match="temprature") as error:
         ChatLlamaBedrock(model=MODEL, api_key="geheim", temprature=0.1)
     assert "geheim" not in str(error.value)
+
+
+def test_a_setting_given_as_config_is_told_where_it_belongs():
+    with pytest.raises(
+        UnknownArgumentError, match=r"'temperature': with_config takes LangChain's .* use bind"
+    ):
+        MODELS[0].with_config(temperature=0.5)
+    assert MODELS[0].with_config({"tags": ["a"]}, run_name="b").config["run_name"] == "b"

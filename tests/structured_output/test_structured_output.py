@@ -4,7 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NotRequired
 
 import pytest
 from langchain_core.exceptions import OutputParserException
@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.testing import StopReason

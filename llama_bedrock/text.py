@@ -17,10 +17,9 @@ import re
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 TERMS_VERSION = 4
 """Saved with every index: terms of another version do not match."""
@@ -366,8 +365,7 @@ _NUMBER_PARTS = re.compile(r"([-−]?)([\d.,]+)(\D*)")
 _BROKEN = re.compile(r"[-\u2010][ \t]*\r?\n[ \t]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word in the form in which it is compared, and where it stands in its text."""
 
     form: str
@@ -389,33 +387,35 @@ def words(text: str, language: str | None = None) -> list[Word]:
         language: ISO 639-1 code; default: what `language_of` tells. Where words of two texts are compared,
             give both the language of the longer one.
     """
-    language = language or language_of(text)
-    return [word for match in _WORD.finditer(text) for word in _words_of(match, language)]
+    return _read(_WORD.finditer(text), language or language_of(text))
 
 
 def content_words(text: str, language: str | None = None) -> list[Word]:
     """The words without stop words; see `words`."""
     language = language or language_of(text)
     stopped = stop_words(language)
-    return [
-        word
+    said = (
+        match
         for match in _WORD.finditer(text)
         if match[0].lower().replace("’", "'").removesuffix("'s") not in stopped
-        for word in _words_of(match, language)
-    ]
+    )
+    return _read(said, language)
 
 
-def _words_of(match: re.Match[str], language: str) -> Iterator[Word]:
-    start, end = match.span()
-    if match["run"]:
-        for at in range(start, max(end - 1, start + 1)):
-            yield Word(match.string[at : min(at + 2, end)], at, min(at + 2, end))
-    elif match["date"]:
-        year, month, day = match[0].split("-")
-        for form in (_MONTHS[int(month) - 1], str(int(day)), year):
-            yield Word(_form(form, language), start, end)
-    else:
-        yield Word(_form(match[0], language), start, end)
+def _read(matches: Iterable[re.Match[str]], language: str) -> list[Word]:
+    found = []
+    for match in matches:
+        start, end = match.span()
+        if match.lastgroup == "run":
+            for at in range(start, max(end - 1, start + 1)):
+                found.append(Word(match.string[at : min(at + 2, end)], at, min(at + 2, end)))
+        elif match.lastgroup == "date":
+            year, month, day = match[0].split("-")
+            for form in (_MONTHS[int(month) - 1], str(int(day)), year):
+                found.append(Word(_form(form, language), start, end))
+        else:
+            found.append(Word(_form(match[0], language), start, end))
+    return found
 
 
 @lru_cache(maxsize=50_000)

@@ -169,8 +169,9 @@ class CitationReader:
         if not _ITEM.match(piece):
             self._lead = piece if piece.endswith(":") else ""
         lead = self._lead or (self._without_marks(*self._previous).strip() if self._previous else "")
+        says = bool(content_words(self._without_marks(start, end)))
         texts: dict[tuple[int, int], str] = {}  # parts that say nothing share the text of the whole
-        for span, group in self._claims(start, end, marks):
+        for span, group in self._claims(start, end, marks, says=says):
             named = [((mark.start, mark.end), mark.numbers) for mark in group]
             if span not in texts:
                 texts[span] = self._without_marks(*span).strip()
@@ -178,7 +179,7 @@ class CitationReader:
         if marks or self._states_something(start, end):
             self.parts.end_statement()
             self.statements.append((start, start + len(piece)))
-        if content_words(self._without_marks(start, end)):
+        if says:
             self._previous = (start, end)
 
     def _marks_between(self, start: int, end: int) -> list[Mark]:
@@ -192,8 +193,17 @@ class CitationReader:
             return False
         return len(content_words(piece)) >= 3
 
-    def _claims(self, start: int, end: int, marks: list[Mark]) -> list[tuple[tuple[int, int], list[Mark]]]:
-        """Each group of neighbouring marks with the part of the statement that it follows (or leads)."""
+    def _claims(
+        self, start: int, end: int, marks: list[Mark], *, says: bool
+    ) -> list[tuple[tuple[int, int], list[Mark]]]:
+        """Each group of neighbouring marks with the part of the statement that it follows (or leads).
+
+        Args:
+            start: Of the statement.
+            end: Of the statement.
+            marks: In it.
+            says: Whether it says anything.
+        """
         groups: list[list[Mark]] = []
         for mark in marks:
             if groups and _SEPARATOR.fullmatch(self.text, groups[-1][-1].end, mark.start):
@@ -206,16 +216,16 @@ class CitationReader:
         said = content_words(self.text[start:end]) if leading else []
         last = start + said[-1].start if said else start
         # A part that says nothing is about the statement; if that says nothing either, about the one before.
-        silent = self._previous is not None and not content_words(self._without_marks(start, end))
-        whole = self._trimmed(self._previous[0] if silent and self._previous else start, end)
+        whole = self._trimmed(self._previous[0] if self._previous and not says else start, end)
         claims = []
         for i, group in enumerate(groups):
             if leading and last >= group[-1].end:
                 span = group[0].start, groups[i + 1][0].start if i + 1 < len(groups) else end
             else:
                 span = groups[i - 1][-1].end if i else start, group[-1].end
-            says = bool(content_words(self._without_marks(*span)))
-            claims.append((self._trimmed(*span) if says else whole, group))
+            alone = len(groups) == 1 and not leading  # the whole statement
+            says_part = says if alone else bool(content_words(self._without_marks(*span)))
+            claims.append((self._trimmed(*span) if says_part else whole, group))
         return claims
 
     def _trimmed(self, start: int, end: int) -> tuple[int, int]:

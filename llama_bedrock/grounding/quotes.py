@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, pairwise
 from threading import Lock
 
 from langchain_core.documents import Document
 
 from llama_bedrock.grounding.quantities import Quantities, quantities
-from llama_bedrock.text import Word, language_of, sentences, stop_words, words
+from llama_bedrock.text import language_of, sentences, stop_words, words
 
-_COPIED = 0.8  # share of a statement's words that one sentence has in the same order, in runs of two or more
+_COPIED = 0.8  # more of a statement's words than this, one sentence has in the same order, in runs of two
 _SKIPPED = 8  # words of that sentence between the runs
 _NEIGHBOURS = 3  # sentences that make a quote
 _LEAST_QUOTED = 0.25  # share of the content words below which nothing is quoted
-_OCCURRENCES = 32  # of two words in a row that are followed
 _KEPT = 2_000_000  # characters of passages that stay read
 _CODE = re.compile(r"`+([^`\n]+)`+")
 _IDENTIFIER = re.compile(
@@ -36,6 +36,7 @@ _ATTRIBUTION = re.compile(
     r"(?:says?|states?|mentions?),? (?:that )?)",
     re.IGNORECASE,
 )
+# One such word turns a copied sentence into its opposite. Nothing else is concluded from them.
 _DENIES = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|without|cannot|nor|neither|\w{2,12}n['’]t|nicht|kein\w{0,2}|nie(?:mals)?"
     r"|ohne|pas|jamais|sans|aucune?|nunca|sin|tampoco|non|mai|senza|não|nem|sem)\b",
@@ -52,10 +53,10 @@ class Found:
         share: Share of the statement's content words in that place.
         near: Its content words in that place, by form.
         anywhere: Its content words in the whole passage.
-        copied: Positions of its words that stand there in runs of two or more.
-        missing: What had to stand there as it is and does not: numbers, names, code, quotations; as written.
+        missing: Numbers and code of it that stand nowhere in the passage, as written.
+        unnamed: Names and quotations of it that stand nowhere in the passage, as written.
         whole: It stands there word for word.
-        follows: One sentence says all of it, nearly in the same words and in the same order.
+        follows: One sentence says all of it in nearly the same words.
         denied: The passage denies what the statement says, or the other way round.
     """
 
@@ -63,248 +64,164 @@ class Found:
     share: float = 0.0
     near: frozenset[str] = frozenset()
     anywhere: frozenset[str] = frozenset()
-    copied: frozenset[int] = frozenset()
     missing: frozenset[str] = frozenset()
+    unnamed: frozenset[str] = frozenset()
     whole: bool = False
     follows: bool = False
     denied: bool = False
 
 
 class Statement:
-    """A statement, read once for all the passages it is looked for in."""
+    """A statement, read once for all the passages it is looked for in.
+
+    Args:
+        text: The statement.
+        lead: The sentence before it, or the line above its list.
+        language: Of the passages, so that words are stemmed alike.
+    """
 
     def __init__(self, text: str, lead: str = "", language: str = "en") -> None:
-        """Read it.
-
-        Args:
-            text: The statement.
-            lead: The sentence before it, or the line above its list.
-            language: Of the passages, so that words are stemmed alike.
-        """
-        self.text = text = _ATTRIBUTION.sub("", _ENUMERATOR.sub("", text.strip(), count=1))
-        self.language = language
-        self.words = words(text, language)
-        self.forms = [word.form for word in self.words]
+        text = _ATTRIBUTION.sub("", _ENUMERATOR.sub("", text.strip(), count=1))
+        found = words(text, language)
+        self.forms = [word.form for word in found]
         stopped = stop_words(language)
-        self.content = frozenset(
-            w.form for w in self.words if not w.is_number and _plain(text[w.start : w.end]) not in stopped
-        )
+        content = [
+            word
+            for word in found
+            if not word.is_number
+            and text[word.start : word.end].lower().replace("’", "'").removesuffix("'s") not in stopped
+        ]
+        self.content = frozenset(word.form for word in content)
         # Spelled out numbers are left out: "two ways" is the claim's own count.
-        self.numbers = [q for q in quantities(text, self.words) if not q.written.isalpha()]
+        self.numbers = [q for q in quantities(text, found) if not q.written.isalpha()]
+        self.units = self.content | {number.readings[0] for number in self.numbers}
         begins = {start for start, _ in sentences(text)}
         self.names = {
             word.form: text[word.start : word.end]
-            for word in self.words
-            if word.form in self.content and text[word.start].isupper() and word.start not in begins
+            for word in content
+            if text[word.start].isupper() and word.start not in begins
         }
-        self.literals = [match[1].strip() for match in _CODE.finditer(text)]
-        self.literals += [match[0].rstrip(".,;:") for match in _IDENTIFIER.finditer(_CODE.sub(" ", text))]
-        self.quotations = [match[1] for match in _QUOTATION.finditer(text)]
-        self.units = self.content | {number.readings[0] for number in self.numbers}
-        self.denials = _denials(text) + (_denials(lead) if lead.endswith(":") else 0)
+        self.code = [match[1].strip() for match in _CODE.finditer(text)]
+        self.code += [match[0].rstrip(".,;:") for match in _IDENTIFIER.finditer(_CODE.sub(" ", text))]
+        self.quotations = {
+            quoted[1]: [word.form for word in words(quoted[1], language)]
+            for quoted in _QUOTATION.finditer(text)
+        }
+        self.denies = bool(_DENIES.search(text) or (lead.endswith(":") and _DENIES.search(lead)))
 
 
 class ReadPassage:
-    """A document, read once for all the statements that are looked for in it."""
+    """A document, read once for all the statements that are looked for in it.
+
+    Args:
+        text: The text.
+        context: Title, heading and source, which count as said in every sentence.
+        language: ISO 639-1 code, by which words are stemmed.
+    """
 
     def __init__(self, text: str, context: str = "", language: str = "en") -> None:
-        """Read it.
-
-        Args:
-            text: The text.
-            context: Title, heading and source, which count as said in every sentence.
-            language: ISO 639-1 code, by which words are stemmed.
-        """
         self.text = text
-        self.language = language
-        self.words = words(text, language)
-        self.forms = [word.form for word in self.words]
+        self._words = words(text, language)
+        self._forms = [word.form for word in self._words]
         self.sentences = list(sentences(text))
+        starts = [word.start for word in self._words]
+        self._bounds = [(bisect_left(starts, a), bisect_left(starts, b)) for a, b in self.sentences]
+        self._by_sentence = [frozenset(self._forms[first:last]) for first, last in self._bounds]
         said = words(context, language)
-        self.context = frozenset(word.form for word in said)
+        self._context = frozenset(word.form for word in said)
+        self._all = self._context.union(self._forms)
         self._numbers_of_context = quantities(context, said)
 
     @cached_property
-    def by_sentence(self) -> list[frozenset[str]]:
-        """Forms of the words of each sentence."""
-        starts = [word.start for word in self.words]
-        found = []
-        for start, end in self.sentences:
-            first, last = bisect_right(starts, start - 1), bisect_right(starts, end - 1)
-            found.append(frozenset(self.forms[first:last]))
-        return found
+    def _numbers(self) -> Quantities:
+        return Quantities([*quantities(self.text, self._words), *self._numbers_of_context])
 
     @cached_property
-    def all(self) -> frozenset[str]:
-        """Forms of all words, the context's included."""
-        return self.context.union(self.forms)
-
-    @cached_property
-    def numbers(self) -> Quantities:
-        """Its numbers."""
-        return Quantities([*quantities(self.text, self.words), *self._numbers_of_context])
-
-    @cached_property
-    def pairs(self) -> dict[tuple[str, str], list[int]]:
-        """Where two words stand in a row."""
-        return _pairs(self.forms)
-
-    @cached_property
-    def _known(self) -> frozenset[tuple[int, int]]:
-        return frozenset(self.sentences)
-
-    @cached_property
-    def _joined(self) -> str:
-        return " " + " ".join(self.forms) + " "
-
-    @cached_property
-    def _joined_starts(self) -> list[int]:
-        return list(accumulate((len(form) + 1 for form in self.forms), initial=0))
+    def _joined(self) -> tuple[str, list[int]]:
+        """All forms in a row, and where each begins."""
+        starts = list(accumulate((len(form) + 1 for form in self._forms), initial=0))
+        return " " + " ".join(self._forms) + " ", starts
 
     @cached_property
     def _squeezed(self) -> str:
         return _squeezed(self.text)
 
-    def find(self, wanted: Sequence[Word]) -> tuple[int, int] | None:
+    def find(self, wanted: Sequence[str]) -> tuple[int, int] | None:
         """Span of the first place with exactly these words in this order, whatever stands between them."""
-        at = self._joined.find(" " + " ".join(word.form for word in wanted) + " ") if wanted else -1
+        joined, starts = self._joined
+        at = joined.find(" " + " ".join(wanted) + " ") if wanted else -1
         if at < 0:
             return None
-        first = bisect_right(self._joined_starts, at) - 1
-        return self.words[first].start, self.words[first + len(wanted) - 1].end
+        first = bisect_right(starts, at) - 1
+        return self._words[first].start, self._words[first + len(wanted) - 1].end
 
-    def holds_literal(self, literal: str) -> bool:
-        """Whether code stands in it, whatever the white space and the quotes."""
-        return _squeezed(literal).removesuffix("()") in self._squeezed
+    def look_for(self, statement: Statement) -> Found:
+        """What this passage holds of a statement, and where."""
+        if not self.sentences or not statement.forms:
+            return Found()
+        content = statement.content
+        missing = {n.written for n in statement.numbers if not self._numbers.hold(n)}
+        exact = self.find(statement.forms) if content and not missing else None
+        missing |= {c for c in statement.code if _squeezed(c).removesuffix("()") not in self._squeezed}
+        unnamed = {name for form, name in statement.names.items() if form not in self._all}
+        unnamed |= {quoted for quoted, said in statement.quotations.items() if self.find(said) is None}
+        lacks = frozenset(missing), frozenset(unnamed)
+        if exact is not None:
+            span = self._sentences_of(exact)
+            before = re.split(
+                r"[,;:.!?–—()]|\b(?:but|while|aber|mais|pero|ma|mas)\b", self.text[span[0] : exact[0]]
+            )
+            denied = _DENIES.search(before[-1]) is not None
+            return Found(span, 1.0, content, content, *lacks, whole=True, denied=denied)
+        place, near = self._best_place(statement.units)
+        span = (self.sentences[place[0]][0], self.sentences[place[1]][1]) if place else None
+        share = len(near & content) / len(content) if content else 0.0
+        return Found(
+            span if share >= _LEAST_QUOTED else None,
+            share,
+            near & content,
+            self._all & content,
+            *lacks,
+            follows=place is not None and near >= statement.units and self._follows(statement.forms, place),
+            denied=span is not None and self._denies(span) != statement.denies,
+        )
 
-    def sentences_of(self, span: tuple[int, int]) -> tuple[int, int]:
+    def _sentences_of(self, span: tuple[int, int]) -> tuple[int, int]:
         """The sentences that hold a span, so that a quote can be read by itself."""
         first = max(0, bisect_right(self.sentences, (span[0], len(self.text) + 1)) - 1)
         last = max(first, bisect_right(self.sentences, (span[1] - 1, len(self.text) + 1)) - 1)
         return min(span[0], self.sentences[first][0]), max(span[1], self.sentences[last][1])
 
-    def look_for(self, statement: Statement) -> Found:
-        """What this passage holds of a statement, and where."""
-        if not self.sentences or not statement.words:
-            return Found()
-        numbers = {n.written for n in statement.numbers if not self.numbers.hold(n)}
-        missing = numbers | {name for form, name in statement.names.items() if form not in self.all}
-        missing |= {code for code in statement.literals if not self.holds_literal(code)}
-        missing |= {
-            quoted for quoted in statement.quotations if self.find(words(quoted, self.language)) is None
-        }
-        exact = self.find(statement.words)
-        if exact is not None and not numbers and statement.content:
-            span = self.sentences_of(exact)
-            denied = bool(_denials(_last_clause(self.text[span[0] : exact[0]])))
-            return Found(
-                span,
-                1.0,
-                statement.content,
-                statement.content,
-                missing=frozenset(missing),
-                whole=True,
-                denied=denied,
-            )
-        place, near = self._best_place(statement)
-        share = len(near & statement.content) / len(statement.content) if statement.content else 0.0
-        return Found(
-            place if share >= _LEAST_QUOTED else None,
-            share,
-            near & statement.content,
-            self.all & statement.content,
-            self._copied(statement.forms),
-            frozenset(missing),
-            follows=near >= statement.units and self._follows(statement.forms, place),
-            denied=place is not None and (_denials(self._with_lead(place)) > 0) != (statement.denials > 0),
-        )
-
-    def _best_place(self, statement: Statement) -> tuple[tuple[int, int] | None, frozenset[str]]:
-        """The fewest neighbouring sentences that hold most of a statement, and what of it they hold."""
-        held = [statement.units & forms for forms in self.by_sentence]
+    def _best_place(self, units: frozenset[str]) -> tuple[tuple[int, int] | None, frozenset[str]]:
+        """Numbers of the fewest neighbouring sentences that hold most of a statement, and what they hold."""
+        held = [units & forms for forms in self._by_sentence]
         best, most, near = None, 0, frozenset[str]()
         for length in range(1, _NEIGHBOURS + 1):
             for first in range(len(held) - length + 1):
-                found = frozenset().union(*held[first : first + length])
+                if not held[first]:
+                    continue
+                found = held[first].union(*held[first + 1 : first + length])
                 if len(found) > most:
                     best, most, near = (first, first + length - 1), len(found), found
-        if best is None:
-            return None, self.context & statement.units
-        return (self.sentences[best[0]][0], self.sentences[best[1]][1]), near | (
-            self.context & statement.units
-        )
+        return best, near | (self._context & units)
 
-    def _copied(self, wanted: Sequence[str]) -> frozenset[int]:
-        """Positions of the words that stand here in runs of two or more."""
-        return frozenset(
-            chain.from_iterable(range(at, end) for at, _, end in _runs(wanted, self.forms, self.pairs))
-        )
+    def _follows(self, wanted: Sequence[str], place: tuple[int, int]) -> bool:
+        """Whether one sentence says it in the same order, in runs of two words or more with few between."""
+        first, last = self._bounds[place[0]]
+        if place[0] != place[1] or len(wanted) > 2 * (last - first):
+            return False  # so that this is never done for two long texts
+        blocks = SequenceMatcher(None, wanted, self._forms[first:last], autojunk=False).get_matching_blocks()
+        runs = [block for block in blocks if block.size > 1]
+        skipped = sum(after.b - before.b - before.size for before, after in pairwise(runs))
+        return skipped <= _SKIPPED and sum(run.size for run in runs) > _COPIED * len(wanted)
 
-    def _follows(self, wanted: Sequence[str], sentence: tuple[int, int] | None) -> bool:
-        """Whether a sentence says the same in nearly the same words, without leaping over much of its own."""
-        if sentence is None or sentence not in self._known:
-            return False
-        forms = [word.form for word in self.words if sentence[0] <= word.start < sentence[1]]
-        runs = list(_runs(wanted, forms, _pairs(forms), in_order=True))
-        skipped = sum(
-            place - before - (end - start) for (start, before, end), (_, place, _) in pairwise(runs)
-        )
-        return skipped <= _SKIPPED and sum(end - at for at, _, end in runs) >= _COPIED * len(wanted)
-
-    def _with_lead(self, span: tuple[int, int]) -> str:
-        """The text of a place, below the line that leads its list if it is an item of one."""
-        text = self.text[slice(*span)]
-        if not _ENUMERATOR.match(text):
-            return text
-        before = self.text[max(0, span[0] - 2_000) : span[0]]
-        return (
-            next((line for line in reversed(before.split("\n")) if line.rstrip().endswith(":")), "")
-            + " "
-            + text
-        )
-
-
-def _pairs(forms: Sequence[str]) -> dict[tuple[str, str], list[int]]:
-    """Where two words stand in a row."""
-    found: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for at, pair in enumerate(pairwise(forms)):
-        if len(places := found[pair]) < _OCCURRENCES:
-            places.append(at)
-    return found
-
-
-def _runs(
-    wanted: Sequence[str],
-    forms: Sequence[str],
-    pairs: Mapping[tuple[str, str], list[int]],
-    *,
-    in_order: bool = False,
-) -> Iterator[tuple[int, int, int]]:
-    """The longest runs of two words or more that two texts share: start here and there, and end here.
-
-    Args:
-        wanted: The words that are looked for, from the first to the last.
-        forms: Those that are looked in.
-        pairs: Their `_pairs`.
-        in_order: Each run stands behind the one before it.
-    """
-    at = last = 0
-    while at < len(wanted) - 1:
-        places = [p for p in pairs.get((wanted[at], wanted[at + 1]), ()) if not in_order or p >= last]
-        length = 2
-        longest = places
-        while longest:
-            places = longest
-            if at + length == len(wanted):
-                break
-            form = wanted[at + length]
-            longest = [p for p in places if p + length < len(forms) and forms[p + length] == form]
-            length += bool(longest)
-        if places:
-            yield at, places[0], at + length
-            at, last = at + length, places[0] + length
-        else:
-            at += 1
+    def _denies(self, span: tuple[int, int]) -> bool:
+        """Whether a place denies something; an item of a list, together with the line that leads the list."""
+        text, lead = self.text[slice(*span)], ""
+        if _ENUMERATOR.match(text):
+            before = self.text[max(0, span[0] - 2_000) : span[0]].split("\n")
+            lead = next((line for line in reversed(before) if line.rstrip().endswith(":")), "")
+        return _DENIES.search(f"{lead}\n{text}") is not None
 
 
 class _Shelf:
@@ -350,18 +267,6 @@ def overlap(statement: str, document: Document) -> float:
     """Share of a statement's content words in the three neighbouring sentences that hold most of them."""
     wanted, (passage,) = read(statement, "", [document])
     return passage.look_for(wanted).share
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("’", "'").removesuffix("'s")
-
-
-def _denials(text: str) -> int:
-    return len(_DENIES.findall(text))
-
-
-def _last_clause(text: str) -> str:
-    return re.split(r"[,;:.!?–—()]|\b(?:but|while|aber|mais|pero|ma|mas)\b", text)[-1]
 
 
 def _squeezed(text: str) -> str:

@@ -350,17 +350,25 @@ _SHORT_MONTHS = {month[:3]: month for month in _MONTHS if month not in ("may", "
 }
 _SPACES = " \u00a0\u2009\u202f"
 _LETTER = rf"(?:[^\W\d_{_UNSPACED}]|[{_MARKS}{_INVISIBLE}])"
-_WORD = re.compile(
-    r"(?P<date>\b[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])\b)"
-    rf"|(?P<number>(?:(?<![\w.)\]-])[-−])?\d+(?:[{_SPACES[1:]}]\d{{3}}(?!\d)|[.,]\d+|['’_]\d{{3}}(?!\d))*"
-    r"(?:[kKmMbB]\b|[ \u00a0-](?:thousand|million|billion)\b)?)"
-    rf"|(?P<run>[{_UNSPACED}]+)"
-    rf"|(?:{_TENS.replace(' ', '|')})-(?:{'|'.join(_SMALL.split()[2:10])}|one)\b"
-    rf"|[^\W\d_{_UNSPACED}](?:\+\+|#)(?!\w)"
-    rf"|[^\W\d_{_UNSPACED}]{_LETTER}*"
-    rf"(?:[-\u2010][ \t]*\r?\n[ \t]*(?-i:(?=[^\W\d_A-Z])){_LETTER}+)?(?:['’]{_LETTER}+)?",
-    re.IGNORECASE,
-)
+_FIRST_LETTER = rf"[^\W\d_{_UNSPACED}]"
+
+
+def _word_pattern(first: str, letter: str, spaces: str, run: str, flags: re.RegexFlag) -> re.Pattern[str]:
+    return re.compile(
+        r"(?P<date>\b[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])\b)"
+        rf"|(?P<number>(?:(?<![\w.)\]-])[-−])?\d+(?:[{spaces}]\d{{3}}(?!\d)|[.,]\d+|['’_]\d{{3}}(?!\d))*"
+        r"(?:[kKmMbB]\b|[ \u00a0-](?:thousand|million|billion)\b)?)"
+        rf"|(?P<run>{run})"
+        rf"|(?:{_TENS.replace(' ', '|')})-(?:{'|'.join(_SMALL.split()[2:10])}|one)\b"
+        rf"|{first}(?:\+\+|#)(?!\w)"
+        rf"|{first}{letter}*"
+        rf"(?:[-\u2010][ \t]*\r?\n[ \t]*(?-i:(?=[^\W\d_A-Z])){letter}+)?(?:['’]{letter}+)?",
+        re.IGNORECASE | flags,
+    )
+
+
+_WORD = _word_pattern(_FIRST_LETTER, _LETTER, _SPACES[1:], f"[{_UNSPACED}]+", re.UNICODE)
+_WORD_IN_ASCII = _word_pattern("[a-z]", "[a-z]", "\u00a0", "(?!)", re.ASCII)  # the same, in half the time
 _NUMBER_PARTS = re.compile(r"([-−]?)([\d.,]+)(\D*)")
 _BROKEN = re.compile(r"[-\u2010][ \t]*\r?\n[ \t]*")
 
@@ -387,7 +395,7 @@ def words(text: str, language: str | None = None) -> list[Word]:
         language: ISO 639-1 code; default: what `language_of` tells. Where words of two texts are compared,
             give both the language of the longer one.
     """
-    return _read(_WORD.finditer(text), language or language_of(text))
+    return _read(_matches(text), language or language_of(text))
 
 
 def content_words(text: str, language: str | None = None) -> list[Word]:
@@ -396,10 +404,14 @@ def content_words(text: str, language: str | None = None) -> list[Word]:
     stopped = stop_words(language)
     said = (
         match
-        for match in _WORD.finditer(text)
+        for match in _matches(text)
         if match[0].lower().replace("’", "'").removesuffix("'s") not in stopped
     )
     return _read(said, language)
+
+
+def _matches(text: str) -> Iterator[re.Match[str]]:
+    return (_WORD_IN_ASCII if text.isascii() else _WORD).finditer(text)
 
 
 def _read(matches: Iterable[re.Match[str]], language: str) -> list[Word]:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 from threading import Lock
 
@@ -22,6 +22,7 @@ _SKIPPED = 8  # words of that sentence between the runs
 _NEIGHBOURS = 3  # sentences that make a quote
 _LEAST_QUOTED = 0.25  # share of the content words below which nothing is quoted
 _KEPT = 2_000_000  # characters of passages that stay read
+_SHORT, _TELLING = 400, 4_000  # characters of a text that tell its language badly, or wholly
 _CODE = re.compile(r"`+([^`\n]+)`+")
 _IDENTIFIER = re.compile(
     r"(?<![\w-])--[a-z][\w-]{1,80}|\b[A-Za-z][A-Za-z0-9]{0,80}_\w{1,80}|\b[a-z]{1,80}[A-Z]\w{0,80}"
@@ -252,15 +253,23 @@ _shelf = _Shelf()
 
 
 def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statement, list[ReadPassage]]:
-    """A statement and the documents it cites, made ready for the search: in the language of the longest."""
-    longest = max((document.page_content for document in documents), key=len, default="")
-    language = language_of(f"{claim}\n{lead}\n{longest}")  # one short sentence alone tells it badly
+    """A statement and the documents it cites, made ready for the search."""
+    language = language_of_texts([claim, lead, *(document.page_content for document in documents)])
     passages = []
     for document in documents:
         metadata = document.metadata
         context = " | ".join(str(metadata.get(key) or "") for key in ("title", "heading", "source"))
         passages.append(_shelf.get(document.page_content, context, language))
     return Statement(claim, lead, language), passages
+
+
+def language_of_texts(texts: Sequence[str]) -> str:
+    """The language of the longest, or of all where that is short: one sentence alone tells it badly."""
+    longest = max(texts, key=len, default="")
+    return _language_of((longest if len(longest) > _SHORT else "\n".join(texts))[:_TELLING])
+
+
+_language_of = lru_cache(maxsize=256)(language_of)
 
 
 def overlap(statement: str, document: Document) -> float:

@@ -1,6 +1,8 @@
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llama_bedrock.text import (
     content_words,
@@ -81,6 +83,13 @@ def test_stems_and_stop_words_of_a_language():
     assert "index" not in stop_words("en")
     assert stop_words("xx") == frozenset()
     assert stem("häuser", "xx") == "hauser"
+
+
+@given(st.text("abK mM12,.'_-\n\r\t#+C()]twenty-one million", max_size=40))
+@settings(deadline=None)
+def test_words_do_not_depend_on_whether_a_text_is_ascii(text):
+    """ASCII is read by a pattern of its own; a letter far behind makes a text anything else."""
+    assert words(f"{text}\n\n\n\u00e9", "en")[:-1] == words(text, "en")
 
 
 UNITS = (

@@ -168,12 +168,12 @@ class ReadPassage:
         unnamed |= {quoted for quoted, said in statement.quotations.items() if self.find(said) is None}
         lacks = frozenset(missing), frozenset(unnamed)
         if exact is not None:
-            span = self._sentences_of(exact)
+            quoted = self._sentences_of(exact)
             before = re.split(
-                r"[,;:.!?–—()]|\b(?:but|while|aber|mais|pero|ma|mas)\b", self.text[span[0] : exact[0]]
+                r"[,;:.!?–—()]|\b(?:but|while|aber|mais|pero|ma|mas)\b", self.text[quoted[0] : exact[0]]
             )
             denied = _DENIES.search(before[-1]) is not None
-            return Found(span, 1.0, content, content, *lacks, whole=True, denied=denied)
+            return Found(quoted, 1.0, content, content, *lacks, whole=True, denied=denied)
         place, near = self._best_place(statement.units)
         span = (self.sentences[place[0]][0], self.sentences[place[1]][1]) if place else None
         share = len(near & content) / len(content) if content else 0.0

@@ -3,7 +3,8 @@
     python benchmarks/grounding.py [FILE …] [--judge MODEL --region REGION]
 
 A file has one claim per line: ``id``, ``statement``, ``passage``, ``supported``, ``kind``, ``source``.
-Thresholds were chosen on the even rows of the shared file; the odd rows are told too. Writes benchmarks/results/grounding.md: figures only, no text of the claims.
+Thresholds were chosen on the even rows of the shared file; the odd rows are told too. Writes
+benchmarks/results/grounding.md: figures only, no text of the claims.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 
 from llama_bedrock.cli.model_options import (
     Embeddings,
+    Guardrail,
     Local,
     MaxTokens,
     Model,
@@ -20,6 +22,9 @@ from llama_bedrock.cli.model_options import (
     PromptFormat,
     Region,
     Thread,
+    Verify,
+    check_verifier,
+    open_verifier,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from llama_bedrock.cli.session.loop import Session
     from llama_bedrock.cli.session.screen import Screen
     from llama_bedrock.cli.session.turns import TurnLoop
+    from llama_bedrock.grounding import Verifier
 
 _TOOL = re.compile(r"[\w./\\~-]+:[A-Za-z_]\w*")
 REFUSED = 3
@@ -89,6 +95,8 @@ def agent(
     max_tokens: MaxTokens = 2048,
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages a search finds.")] = 6,
     embeddings: Embeddings = "auto",
+    verifier: Verify = "words",
+    guardrail: Guardrail = None,
 ) -> None:
     """Let a Llama work with tools. It asks before it runs one that is not marked as reading only.
 
@@ -103,6 +111,9 @@ def agent(
     from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
 
     specs, request = split_words(question or [], tools or [])
+    check_verifier(verifier, guardrail)
+    if docs is None and verifier != "words":
+        raise ValueError("--verifier judges citations of documents: give --docs too")
     name = check_thread(thread or DEFAULT_THREAD)
     plan = _Plan(docs, tuple(allow or ()), yes, max_usd, system, k, embeddings, region)
     settings = (("max_tokens", max_tokens), ("temperature", 0.0))
@@ -116,7 +127,9 @@ def agent(
         if backend.note:
             note(backend.note)
         make_graph = _graph_maker(plan, backend, offered, memory)
-        session = _session(backend, make_graph, f"agent:{name}", loop, approver, cited=docs is not None)
+        judge = open_verifier(verifier, guardrail, backend)
+        show = None if docs is None else partial(_show_sources, verifier=judge)
+        session = _session(backend, make_graph, f"agent:{name}", loop, approver, show)
         begin(session, name, new=new, greet=request is None)
         _finish_last_turn(session)
         session.run(read_lines() if request is None else [request], go_on=request is None)
@@ -162,12 +175,14 @@ def _graph_maker(
     """Function from a chat model to the agent that the options describe."""
     from llama_bedrock.agents import create_rag_agent, create_tool_agent
     from llama_bedrock.cli.ask import open_retriever
+    from llama_bedrock.grounding import NoVerifier
 
     middleware = _middleware(plan, tools)
     shared: dict[str, Any] = {"middleware": middleware, "checkpointer": memory}
     if plan.docs is None:
         return lambda llm: create_tool_agent(llm, tools, system_prompt=plan.system, **shared)
     retriever = open_retriever(plan.docs, backend, k=plan.k, embeddings=plan.embeddings, region=plan.region)
+    shared["verifier"] = NoVerifier()  # the answer is verified when it is shown
     return lambda llm: create_rag_agent(llm, retriever, tools, instructions=plan.system, **shared)
 
 
@@ -193,8 +208,7 @@ def _session(
     thread: str,
     loop: TurnLoop,
     approver: Approver,
-    *,
-    cited: bool,
+    show_sources: Callable[[KeptConversation], None] | None,
 ) -> Session:
     from llama_bedrock.cli.session.conversation_graph import KeptConversation
     from llama_bedrock.cli.session.loop import Session, show_cut
@@ -204,18 +218,18 @@ def _session(
 
     def below(screen: Screen) -> None:
         show_cut(screen)
-        if cited:
-            _show_sources(conversation)
+        if show_sources is not None:
+            show_sources(conversation)
 
     return Session(conversation, backend, make_graph, AgentScreen, below)
 
 
-def _show_sources(conversation: KeptConversation) -> None:
-    """The checked citations of the newest answer."""
+def _show_sources(conversation: KeptConversation, verifier: Verifier | None) -> None:
+    """Print the checked citations of the newest answer."""
     from llama_bedrock.agents import read_answer
     from llama_bedrock.cli.ask import show_answer
 
-    answer = read_answer(conversation.messages())
+    answer = read_answer(conversation.messages(), verifier)
     if answer.citations or answer.removed_marks:
         show_answer(answer)
 

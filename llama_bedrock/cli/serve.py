@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import signal
 import threading
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from llama_bedrock.local import LocalBedrock
+    from llama_bedrock.local import Guardrail, LocalBedrock
     from llama_bedrock.local.engines.interface import Engine
 
 DEFAULT_PORT = 8719
@@ -42,6 +43,13 @@ def serve(
     docs: Annotated[
         Path | None, typer.Option("--docs", help=f"Serve this folder as knowledge base {KNOWLEDGE_BASE_ID}.")
     ] = None,
+    guardrail: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--guardrail",
+            help="ID=THRESHOLD (0 to 0.99) of a guardrail with contextual grounding, by words; repeatable.",
+        ),
+    ] = None,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; only loopback is private.")
     ] = "127.0.0.1",
@@ -56,7 +64,7 @@ def serve(
         bool, typer.Option("--no-auth", help="Accept any key instead of the one that is printed.")
     ] = False,
 ) -> None:
-    """Serve Bedrock's wire protocol locally: InvokeModel, its event stream, and knowledge bases.
+    """Serve Bedrock's wire protocol locally: InvokeModel, its event stream, guardrails, and knowledge bases.
 
     Prints the line that points any AWS SDK to it, and serves until Ctrl-C.
     """
@@ -66,7 +74,9 @@ def serve(
         key = None if no_auth else secrets.token_urlsafe(24)
         chosen = _engine(engine, openai_url, openai_model, script)
         names = [*(allow_host or ()), *([host] if host not in ("0.0.0.0", "::") else [])]
-        server = _start(chosen, docs, host, port, allow_hosts=names, key=key)
+        server = _start(
+            chosen, docs, host, port, allow_hosts=names, key=key, guardrails=_guardrails(guardrail or [])
+        )
         try:
             _announce(server, key, with_knowledge_base=docs is not None)
             if host not in LOOPBACK:
@@ -99,6 +109,23 @@ def _engine(name: str, openai_url: str | None, openai_model: str | None, script:
     raise ValueError(f"no engine {name!r}; there are extractive, openai and scripted")
 
 
+def _guardrails(given: list[str]) -> dict[str, Guardrail]:
+    """Guardrails with contextual grounding, by id.
+
+    Raises:
+        ValueError: One is no ID=THRESHOLD.
+    """
+    from llama_bedrock.local import Guardrail
+
+    found = {}
+    for one in given:
+        name, _, threshold = one.partition("=")
+        if not name or not re.fullmatch(r"0(?:\.\d{1,2})?", threshold):
+            raise ValueError(f"--guardrail {one}: give ID=THRESHOLD with a threshold from 0 to 0.99")
+        found[name] = Guardrail((), grounding_threshold=float(threshold))
+    return found
+
+
 def _scripted(path: Path) -> Engine:
     import json
 
@@ -121,6 +148,7 @@ def _start(
     *,
     allow_hosts: list[str],
     key: str | None,
+    guardrails: dict[str, Guardrail],
 ) -> LocalBedrock:
     from llama_bedrock.local import LocalBedrock
 
@@ -137,6 +165,7 @@ def _start(
         port=port,
         knowledge_bases=knowledge_bases,
         allow_hosts=allow_hosts,
+        guardrails=guardrails,
         credentials=None if key is None else {_ACCESS_KEY: key},
         api_keys=None if key is None else {key},
     )

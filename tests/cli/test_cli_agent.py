@@ -106,6 +106,18 @@ class TestTools:
         assert "\n[1] " in result.stdout
         assert "passages" in result.stderr.splitlines()[-1]
 
+    def test_a_model_judges_the_citations_once(self, llama):
+        server = llama(
+            call("search_documents", query="end of life of Llama 4 Maverick"),
+            "The farm ends in 2027 [1].",
+            " yes",
+        )
+        result = run("agent", "When does Maverick end?", "--docs", DOCUMENTS, "--verify", "llama")
+        assert len(server.engine.requests) == 3
+        assert server.engine.requests[2].prompt.endswith("1:")
+        assert "\n[1] " in result.stdout
+        assert "--docs" in run("agent", "Hi", "--verify", "llama", code=1).stderr
+
 
 class TestApproval:
     def test_in_a_pipe_a_tool_that_writes_is_refused_and_the_exit_code_says_so(self, llama, folder):

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import boto3
 import pytest
+from langchain_core.documents import Document
 from typer.testing import CliRunner
 
 from llama_bedrock import CATALOG, ChatLlamaBedrock
 from llama_bedrock.cli.main import app
 from llama_bedrock.errors import BedrockAccessDeniedError
+from llama_bedrock.grounding import Claim, GuardrailVerifier
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
 
@@ -294,6 +296,7 @@ class TestServe:
             process.kill()
         process.communicate()
 
+    @pytest.mark.parametrize("served", [["--guardrail", "own=0.6"]], indirect=True)
     def test_the_printed_line_is_all_that_boto3_needs(self, served, monkeypatch):
         _, variables = served
         for name, value in variables.items():
@@ -302,6 +305,9 @@ class TestServe:
         prompt = ChatLlamaBedrock(model=LLAMA33).render_prompt("What do llamas do?").text
         answer = client.invoke_model(modelId=LLAMA33, body=json.dumps({"prompt": prompt}))
         assert json.loads(answer["body"].read())["stop_reason"] == "stop"
+        farm = [Document("Llamas eat hay and grass.")]
+        claims = [Claim("Llamas eat hay.", farm, "What?"), Claim("Wool is sold in Peru.", farm, "What?")]
+        assert [v.supported for v in GuardrailVerifier("own").invoke(claims)] == [True, False]
 
     @pytest.mark.parametrize("served", [["--docs", "examples/documents"]], indirect=True)
     def test_documents_are_served_as_a_knowledge_base(self, served, monkeypatch):

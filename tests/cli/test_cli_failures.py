@@ -209,6 +209,8 @@ def test_an_endpoint_that_nobody_listens_at(tmp_path, monkeypatch):
         (["serve", "--engine", "scripted"], "--script"),
         (["serve", "--script", "answers.json"], "belongs to --engine scripted"),
         (["serve", "--port", "70000"], "--port"),
+        (["serve", "--guardrail", "own"], "ID=THRESHOLD"),
+        (["serve", "--guardrail", "own=1.5"], "0 to 0.99"),
         (["index", "missing-folder"], "no such file or folder"),
     ],
 )

@@ -1,4 +1,10 @@
-"""Vectors and documents kept in step: what a FAISSStore does, without LangChain and without embeddings."""
+"""Vectors and documents kept in step: what a FAISSStore does, without LangChain and without embeddings.
+
+A collection is made of parts, oldest first: each has some documents, their vectors, and which of them are
+deleted since. A part that was saved never changes but for that, so a change costs what it changes, however
+large the store is. New documents go into a part in memory. Parts are joined when there are too many of them
+to search, and rewritten when much of them is deleted (`_restructure`).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +13,15 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
-from llama_bedrock.retrievers.arrays import Floats, Slots, np
-from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, Row
-from llama_bedrock.retrievers.store.generations import StoreDamagedError
+from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
+from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, Row, as_entry
+from llama_bedrock.retrievers.store.generations import Generation, StoreDamagedError
 from llama_bedrock.retrievers.store.locks import ReadWriteLock
-from llama_bedrock.retrievers.store.slots import FilterLike, Selection, Selector, SlotTable
+from llama_bedrock.retrievers.store.slots import FilterLike, Selector, SlotTable
 from llama_bedrock.retrievers.store.vector_index import IndexSettings, VectorIndex, normalised
 
 logger = logging.getLogger(__name__)
@@ -25,8 +33,13 @@ _LARGE = 1_000
 _OVERFETCHED = 128
 """Dead slots that a scan may just find and drop, instead of testing every slot."""
 _DEAD_SHARE = {"flat": 0.02, "fastscan": 0.1, "hnsw": 0.3}
-"""Share of dead slots that makes compaction pay, by what it costs: copying the vectors, or building a
-graph."""
+"""Share of dead slots that makes compaction of a part in memory pay, by what it costs: copying the vectors,
+or building a graph. A saved part would be written again, so:"""
+_DEAD_SHARE_SAVED = 0.25
+MOST_PARTS = 8
+"""Parts that a search goes through; each costs it some 20 µs."""
+_SOON_JOINED = 1_000
+"""Documents from which on a part is joined with an older one that is no more than twice as large."""
 
 
 class Hit(NamedTuple):
@@ -35,12 +48,93 @@ class Hit(NamedTuple):
     Attributes:
         row: Its key, id, text and metadata as JSON.
         score: Cosine or inner product (greater is nearer), or Euclidean distance (less is nearer).
-        slot: Where its vector is, until the next change.
     """
 
     row: Row
     score: float
-    slot: int
+
+
+@dataclass(eq=False)
+class Part:
+    """Some documents of a collection.
+
+    Attributes:
+        documents: The SQLite side; it may still hold documents that are deleted.
+        slots: Which document has which vector, and which are deleted.
+        index: The FAISS side; None while there is no vector.
+        number: Names its files in a generation; None: it is not saved yet.
+        generation: Where they are; it stays as long as this refers to it.
+    """
+
+    documents: DocumentTable
+    slots: SlotTable
+    index: VectorIndex | None = None
+    number: int | None = None
+    generation: Generation | None = None
+
+    @classmethod
+    def empty(cls, next_key: int) -> Part:
+        """A part in memory, for documents with keys from this one on."""
+        slots = SlotTable()
+        slots.next_key = next_key
+        return cls(DocumentTable.temporary(), slots)
+
+    @cached_property
+    def selector(self) -> Selector:
+        """Evaluates filters on it; deleted after every change."""
+        return Selector(self.documents, self.slots)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether documents may be added to it."""
+        return self.number is None and self.documents.is_own
+
+    def keys_of(self, ids: Sequence[str]) -> dict[str, int]:
+        """Keys of its living documents with these ids."""
+        found = self.documents.keys_of(ids) if self.slots.alive_count else {}
+        living = self._living(list(found.values()))
+        return {id_: key for id_, key in found.items() if key in living}
+
+    def rows_after(self, key: int) -> tuple[list[Row], int | None]:
+        """Some living rows with greater keys, and the key to go on from; None at the end."""
+        rows = self.documents.rows_after(key)
+        living = self._living([row[0] for row in rows])
+        return [row for row in rows if row[0] in living], rows[-1][0] if rows else None
+
+    def _living(self, keys: list[int]) -> set[int]:
+        return set(self.slots.keys[self.slots.slots_of(np.array(keys, np.int64))].tolist())
+
+    def changed(self) -> None:
+        """Forget what was found out about it before a change."""
+        self.__dict__.pop("selector", None)
+
+    def search(self, queries: Floats, k: int, filter_: FilterLike) -> tuple[Floats, Slots]:
+        """Scores and keys of the k nearest documents of each query, nearest first; key 0 where there are
+        fewer, and perhaps keys below 0, of deleted ones, besides them.
+        """
+        index, keys = self.index, self.slots.keys
+        nothing = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        if index is None or not self.slots.alive_count:
+            return nothing
+        spare = min(self.slots.dead, _OVERFETCHED)
+        is_filtered = bool(filter_) or callable(filter_)
+        is_adding = len(index) > self.slots.count
+        if not is_filtered and not is_adding and not (spare and index.structure.kind == "hnsw"):
+            scores, slots = index.search(queries, k + spare, None)
+            found = _keys(keys, slots)
+            wanted = min(k, self.slots.alive_count)
+            if self.slots.dead <= spare or (found > 0).sum(axis=1).min(initial=wanted) >= wanted:
+                return scores, found
+        selection = self.selector.select(filter_ if is_filtered else None)
+        if not selection.count:
+            return nothing
+        scores, slots = index.search(queries, k, selection)
+        return scores, _keys(keys, slots)
+
+
+def _keys(keys: Slots, slots: Slots) -> Slots:
+    found: Slots = np.where(slots >= 0, keys[slots], 0) if len(keys) else np.zeros_like(slots)
+    return found
 
 
 class Collection:
@@ -50,45 +144,43 @@ class Collection:
     effect. A change that fails leaves no trace.
 
     Args:
-        documents: The SQLite side.
         settings: How vectors are compared, stored and searched.
-        index: The FAISS side; None until the first vector tells the dimension.
-        slots: Which document has which vector.
+        parts: Where the documents are; default: there are none.
+        dimension: Length of a vector; None until the first one tells.
+        next_key: Key of the next document.
         version: Number of changes so far.
     """
 
     def __init__(
         self,
-        documents: DocumentTable,
         settings: IndexSettings,
-        index: VectorIndex | None = None,
-        slots: SlotTable | None = None,
+        parts: Sequence[Part] = (),
+        dimension: int | None = None,
+        next_key: int = 1,
         version: int = 0,
     ) -> None:
-        self.documents = documents
         self.settings = settings
-        self.index = index
-        self.slots = slots or SlotTable()
+        self.parts = list(parts)
+        self.dimension = dimension
+        self.next_key = next_key
         self.version = version
         self.changing = threading.RLock()
         self._lock = ReadWriteLock()
-        self._selector = Selector(documents, self.slots)
 
     def __len__(self) -> int:
-        return self.slots.alive_count
+        return sum(part.slots.alive_count for part in self.parts)
 
     @property
-    def dimension(self) -> int | None:
-        """Length of a vector; None while nothing was ever added."""
-        return None if self.index is None else self.index.dimension
+    def index(self) -> VectorIndex | None:
+        """The vectors of the oldest part, which has the most."""
+        return self.parts[0].index if self.parts else None
 
     # Searching
 
     def search(self, queries: Floats, k: int, filter_: FilterLike = None) -> list[list[Hit]]:
         """The k nearest documents of each query that the filter matches, nearest first."""
         with self._lock.read():
-            scores, slots = self._search(queries, k, filter_)
-            return self._hits(scores, slots, k)
+            return self._search(queries, k, filter_)
 
     def search_diverse(
         self, query: Floats, k: int, fetch_k: int, balance: float, filter_: FilterLike = None
@@ -97,61 +189,57 @@ class Collection:
         from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
         with self._lock.read():
-            if self.index is None:
-                return []
-            scores, slots = self._search(query, max(fetch_k, k), filter_)
-            [hits] = self._hits(scores, slots, max(fetch_k, k))
+            [hits] = self._search(query, max(fetch_k, k), filter_)
             if not hits:
                 return []
-            found = self.index.vectors(np.array([hit.slot for hit in hits], dtype=np.int64))
+            found = self._vectors([hit.row[0] for hit in hits])
         chosen = maximal_marginal_relevance(query[0], list(found), lambda_mult=balance, k=k)
         return [hits[number] for number in chosen]
 
-    def _search(self, queries: Floats, k: int, filter_: FilterLike) -> tuple[Floats, Slots]:
-        selection, spare = self._selection(filter_)
-        if self.index is None or not self.slots.alive_count or (selection and not selection.count):
-            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        if queries.shape[1] != self.index.dimension:
+    def _search(self, queries: Floats, k: int, filter_: FilterLike) -> list[list[Hit]]:
+        if self.dimension is None or not len(self):
+            return [[] for _ in queries]
+        if queries.shape[1] != self.dimension:
             raise ValueError(
-                f"the query has {queries.shape[1]} dimensions and the store {self.index.dimension}: "
+                f"the query has {queries.shape[1]} dimensions and the store {self.dimension}: "
                 "it was made with another embedding model"
             )
         queries = normalised(queries) if self.settings.metric == "cosine" else queries
-        scores, slots = self.index.search(np.ascontiguousarray(queries, np.float32), k + spare, selection)
+        queries = np.ascontiguousarray(queries, np.float32)
+        found = [part.search(queries, k, filter_) for part in self.parts]
+        scores, keys = found[0] if len(found) == 1 else self._joined(found)
         if self.settings.metric == "l2":
             scores = np.sqrt(np.maximum(scores, 0))
-        return scores, slots
-
-    def _selection(self, filter_: FilterLike) -> tuple[Selection | None, int]:
-        """The slots that may be found (None: all), and how many dead ones may come with them."""
-        assert self.index is not None or not self.slots.count
-        pending = self.index is not None and len(self.index) > self.slots.count
-        if filter_ or callable(filter_):
-            return self._selector.select(filter_), 0
-        if pending or self.slots.dead > _OVERFETCHED:
-            return self._selector.select(None), 0
-        if self.slots.dead and self.index is not None and self.index.structure.kind == "hnsw":
-            return self._selector.select(None), 0
-        return None, self.slots.dead
-
-    def _hits(self, scores: Floats, slots: Slots, k: int) -> list[list[Hit]]:
-        keys = self.slots.keys
-        found = [
-            [
-                (int(keys[slot]), float(score), int(slot))
-                for score, slot in zip(*pair, strict=True)
-                if slot >= 0
-            ]
-            for pair in zip(scores, slots, strict=True)
+        living = [
+            [(key, score) for key, score in zip(*pair, strict=True) if key > 0][:k]
+            for pair in zip(keys.tolist(), scores.tolist(), strict=True)
         ]
-        living = [[hit for hit in hits if hit[0] > 0][:k] for hits in found]
-        rows = self.documents.rows(list({hit[0] for hits in living for hit in hits}))
+        rows = self._rows({key for hits in living for key, _ in hits})
         try:
-            return [[Hit(rows[key], score, slot) for key, score, slot in hits] for hits in living]
+            return [[Hit(rows[key], score) for key, score in hits] for hits in living]
         except KeyError as error:
             raise StoreDamagedError(
                 f"no document has the key {error} of a vector: restore the store"
             ) from None
+
+    def _joined(self, found: Sequence[tuple[Floats, Slots]]) -> tuple[Floats, Slots]:
+        """What several parts found, nearest first."""
+        scores = np.concatenate([scores for scores, _ in found], axis=1)
+        keys = np.concatenate([keys for _, keys in found], axis=1)
+        order = np.argsort(scores if self.settings.metric == "l2" else -scores, axis=1, kind="stable")
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(keys, order, 1)
+
+    def _rows(self, keys: set[int]) -> dict[int, Row]:
+        """Rows by key; keys rise from part to part."""
+        rows: dict[int, Row] = {}
+        for part in reversed(self.parts):
+            if not keys:
+                break
+            first = part.slots.first_key
+            own = {key for key in keys if key >= first}
+            rows |= part.documents.rows(list(own)) if own else {}
+            keys = keys - own
+        return rows
 
     # Reading
 
@@ -159,16 +247,26 @@ class Collection:
         """The rows with these ids, in the order of the ids; unknown ones are left out, repeated ones come
         once.
         """
+        unique = list(dict.fromkeys(ids))
         with self._lock.read():
-            keys = self.documents.keys_of(list(dict.fromkeys(ids)))
-            rows = self.documents.rows(list(keys.values()))
-        return [rows[keys[id_]] for id_ in dict.fromkeys(ids) if id_ in keys]
+            keys = self._keys_of(unique)
+            rows = self._rows(set(keys.values()))
+        return [rows[keys[id_]] for id_ in unique if id_ in keys]
+
+    def _keys_of(self, ids: Sequence[str]) -> dict[str, int]:
+        keys: dict[str, int] = {}
+        for part in self.parts:
+            keys |= part.keys_of(ids)
+        return keys
 
     def matching_ids(self, filter_: FilterLike) -> set[str]:
         """The ids of all documents that a filter matches."""
+        ids: set[str] = set()
         with self._lock.read():
-            keys = self.slots.keys[self._selector.select(filter_).slots]
-            return set(self.documents.ids_of(keys.tolist()))
+            for part in self.parts:
+                keys = part.slots.keys[part.selector.select(filter_).slots]
+                ids.update(part.documents.ids_of(keys.tolist()))
+        return ids
 
     def vectors(self, ids: Sequence[str]) -> Floats:
         """The stored vectors of documents, one per row.
@@ -177,21 +275,45 @@ class Collection:
             KeyError: An id is unknown.
         """
         with self._lock.read():
-            keys = self.documents.keys_of(ids)
+            keys = self._keys_of(list(dict.fromkeys(ids)))
             unknown = [id_ for id_ in ids if id_ not in keys]
             if unknown:
                 raise KeyError(f"no document has the id {unknown[0]!r}")
-            if self.index is None:
-                return np.empty((0, 0), np.float32)
-            slots = self.slots.slots_of(np.array([keys[id_] for id_ in ids], np.int64))
-            if len(slots) != len(ids):
-                raise StoreDamagedError("some documents have no vector: restore the store")
-            return self.index.vectors(slots)
+            return self._vectors([keys[id_] for id_ in ids])
 
-    def iterate(self) -> Iterator[Row]:
-        """All rows in the order of their insertion; a change meanwhile may or may not be seen."""
-        for rows in self.documents.iterate():
-            yield from rows
+    def _vectors(self, keys: Sequence[int]) -> Floats:
+        wanted = np.array(keys, np.int64)
+        vectors = np.empty((len(keys), self.dimension or 0), np.float32)
+        missing = np.ones(len(keys), np.bool_)
+        for part in self.parts:
+            own = np.flatnonzero(part.slots.holds(wanted))
+            if len(own) and part.index is not None:
+                vectors[own] = part.index.vectors(part.slots.slots_of(wanted[own]))
+                missing[own] = False
+        if missing.any():
+            raise StoreDamagedError("some documents have no vector: restore the store")
+        return vectors
+
+    def iterate(self, after: int = 0) -> Iterator[Row]:
+        """All rows in the order of their insertion; a change meanwhile may or may not be seen.
+
+        Args:
+            after: Only those whose key is greater.
+        """
+        for part in list(self.parts):
+            last: int | None = after
+            while last is not None:
+                with self._lock.read():
+                    rows, last = part.rows_after(last)
+                yield from rows
+
+    def alive(self, keys: Slots) -> Mask:
+        """Which of these keys belong to documents that are not deleted."""
+        with self._lock.read():
+            found: Mask = np.zeros(len(keys), np.bool_)
+            for part in self.parts:
+                found |= part.slots.holds(keys)
+        return found
 
     # Changing
 
@@ -207,44 +329,51 @@ class Collection:
         """
         if not entries:
             return
-        with self.changing, self._writable().transaction() as change:
-            replaced = self.documents.keys_of([entry.id for entry in entries]) if len(self) else {}
-            change.delete(replaced.values())
-            change.insert(self.slots.next_key, entries)
-            index = self._index_for(batches)
-            try:
-                self._add_vectors(index, batches)
-                with self._lock.write():
-                    change.commit()
-                    self.index = index
-                    self.slots.append(len(entries))
-                    self._changed(list(replaced.values()))
-            except BaseException:
-                self._forget(index)
-                raise
-        self._restructure()
+        with self.changing:
+            part = self._open_part()
+            with part.documents.transaction() as change:
+                replaced = list(self._keys_of([entry.id for entry in entries]).values())
+                change.delete(replaced)
+                change.insert(range(part.slots.next_key, part.slots.next_key + len(entries)), entries)
+                dimension = self._checked_dimension(batches)
+                index = part.index or VectorIndex(dimension, self.settings)
+                try:
+                    self._add_vectors(index, batches)
+                    with self._lock.write():
+                        change.commit()
+                        part.index, self.dimension = index, dimension
+                        part.slots.append(len(entries))
+                        self.next_key = part.slots.next_key
+                        if part not in self.parts:
+                            self.parts = [*self.parts, part]
+                        self._changed(replaced)
+                except BaseException:
+                    self._forget(part, index)
+                    raise
+            self._restructure()
         if len(entries) >= _LARGE:
             _give_back_freed_memory()
 
-    def _writable(self) -> DocumentTable:
-        """The documents; before the first change, a copy of the saved generation's or a parent process's."""
-        if not self.documents.is_own:
-            copy = DocumentTable.temporary(self.documents)
+    def _open_part(self) -> Part:
+        """The part that new documents go into: the newest, if it is in memory, or another."""
+        newest = self.parts[-1] if self.parts else None
+        if newest is None or newest.number is not None or not newest.documents.writable:
+            return Part.empty(self.next_key)
+        if not newest.documents.is_own:  # a parent process's, which goes on with it
+            copy = DocumentTable.temporary(newest.documents)
             with self._lock.write():
-                self.documents = copy
-                self._selector = Selector(copy, self.slots)
-        return self.documents
+                newest.documents = copy
+                newest.changed()
+        return newest
 
-    def _index_for(self, batches: list[Floats]) -> VectorIndex:
-        dimension = batches[0].shape[1]
-        if self.index is None:
-            return VectorIndex(dimension, self.settings)
-        if dimension != self.index.dimension:
+    def _checked_dimension(self, batches: list[Floats]) -> int:
+        dimension: int = batches[0].shape[1]
+        if self.dimension not in (None, dimension):
             raise ValueError(
-                f"the new vectors have {dimension} dimensions and the store's {self.index.dimension}: "
+                f"the new vectors have {dimension} dimensions and the store's {self.dimension}: "
                 "a store holds vectors of one embedding model"
             )
-        return self.index
+        return dimension
 
     def _add_vectors(self, index: VectorIndex, batches: list[Floats]) -> None:
         step = _ADDED_AT_ONCE[index.structure.kind]
@@ -256,69 +385,141 @@ class Collection:
                 with self._lock.write():
                     index.add(vectors)
 
-    def _forget(self, index: VectorIndex) -> None:
+    def _forget(self, part: Part, index: VectorIndex) -> None:
         """Drop the vectors that were added after the last commit."""
-        if index is not self.index:
+        if index is not part.index:
             return
         with self._lock.write():
-            added = len(index) - self.slots.count
-            if added and not index.truncate(self.slots.count):
-                self.slots.append(added, alive=False)
+            added = len(index) - part.slots.count
+            if added and not index.truncate(part.slots.count):
+                part.slots.append(added, alive=False)
+                self.next_key = part.slots.next_key
 
     def delete(self, ids: Sequence[str] | None) -> None:
         """Delete the documents with these ids, unknown ones aside; None: all documents."""
         with self.changing:
             if ids is None:
-                self._delete_all()
+                with self._lock.write():
+                    self.parts = []
+                    self._changed([])
                 return
-            keys = list(self.documents.keys_of(list(dict.fromkeys(ids))).values())
+            keys = list(self._keys_of(list(dict.fromkeys(ids))).values())
             if not keys:
                 return
-            with self._writable().transaction() as change:
-                change.delete(keys)
+            newest = self.parts[-1]
+            if newest.is_open and max(keys) >= newest.slots.first_key:
+                with newest.documents.transaction() as change:
+                    change.delete(keys)
+                    with self._lock.write():
+                        change.commit()
+                        self._changed(keys)
+            else:
                 with self._lock.write():
-                    change.commit()
                     self._changed(keys)
-        self._restructure()
-
-    def _delete_all(self) -> None:
-        with self._writable().transaction() as change:
-            change.delete_all()
-            with self._lock.write():
-                change.commit()
-                next_key = self.slots.next_key
-                self.slots = SlotTable()
-                self.slots.next_key = next_key
-                if self.index is not None:
-                    self.index = VectorIndex(self.index.dimension, self.settings)
-                self._changed([])
+            self._restructure()
 
     def _changed(self, deleted: Sequence[int]) -> None:
         """After a commit, with the write lock held."""
-        self.slots.kill(np.array(deleted, dtype=np.int64))
+        keys = np.array(deleted, dtype=np.int64)
+        for part in self.parts:
+            part.slots.kill(keys)
+            part.changed()
         self.version += 1
-        self._selector = Selector(self.documents, self.slots)
+
+    # Parts
 
     def _restructure(self) -> None:
-        """Compact, and change the structure, where the numbers ask for it; searches go on meanwhile."""
-        with self.changing:
-            index, slots = self.index, self.slots
-            if index is None:
-                return
-            wanted = index.wanted_structure(slots.alive_count)
-            many_dead = slots.dead > max(_OVERFETCHED, _DEAD_SHARE[index.structure.kind] * slots.count)
-            if wanted == index.structure and not many_dead:
-                return
-            rebuilt = index.rebuilt(slots.alive(), wanted)
-            compacted = slots.compacted()
+        """Join, compact, and change the structure of parts, where the numbers ask for it; searches go on
+        meanwhile.
+        """
+        parts = [part for part in self.parts if part.slots.alive_count]
+        first = _first_to_join([part.slots.alive_count for part in parts])
+        done = [self._renewed(part) for part in parts[:first]]
+        if len(parts) - first == 1:
+            done.append(self._renewed(parts[first]))
+        elif parts:
+            done.append(self._rebuilt(parts[first:]))
+        if done != self.parts:
             with self._lock.write():
-                self.index, self.slots = rebuilt, compacted
-                self._selector = Selector(self.documents, compacted)
-            if slots.dead:
-                with self._writable().transaction() as change:
-                    change.purge()
-                    change.commit()
-            logger.info("rebuilt the index of %d vectors as %s", len(rebuilt), wanted)
+                self.parts = done
+
+    def compact(self) -> bool:
+        """Join all parts and leave out what is deleted; whether there was anything to do."""
+        with self.changing:
+            parts = [part for part in self.parts if part.slots.alive_count]
+            if parts == self.parts and len(parts) < 2 and not any(part.slots.dead for part in parts):
+                return False
+            joined = [self._rebuilt(parts)] if parts else []
+            with self._lock.write():
+                self.parts = joined
+            return True
+
+    def saved(self, generation: Generation, numbers: Sequence[int], tables: Sequence[DocumentTable]) -> None:
+        """From now on the parts are what was saved of them.
+
+        Args:
+            generation: Where.
+            numbers: The number of each part there.
+            tables: Its documents there.
+        """
+        with self._lock.write():
+            for part, number, table in zip(self.parts, numbers, tables, strict=True):
+                part.documents, part.number, part.generation = table, number, generation
+                part.changed()
+
+    def _renewed(self, part: Part) -> Part:
+        """The part, or another in its place."""
+        index, slots = part.index, part.slots
+        if index is None:
+            return part
+        wanted = index.wanted_structure(slots.alive_count)
+        share = _DEAD_SHARE[index.structure.kind] if part.number is None else _DEAD_SHARE_SAVED
+        if wanted == index.structure and slots.dead <= max(_OVERFETCHED, share * slots.count):
+            return part
+        return self._rebuilt([part])
+
+    def _rebuilt(self, parts: Sequence[Part]) -> Part:
+        """One part with the living documents of several, in their order."""
+        oldest = parts[0]
+        count = sum(part.slots.alive_count for part in parts)
+        pairs = [(part.index, part.slots.alive()) for part in parts if part.index is not None]
+        wanted = pairs[0][0].wanted_structure(count)
+        index = pairs[0][0].rebuilt(pairs[0][1], wanted, pairs[1:])
+        keys = np.concatenate([part.slots.keys[part.slots.alive()] for part in parts])
+        slots = SlotTable(keys)
+        slots.next_key = parts[-1].slots.next_key
+        documents = oldest.documents
+        if len(parts) > 1 or slots.count < oldest.slots.count:
+            if not oldest.is_open:
+                documents = DocumentTable.temporary(oldest.documents)
+            with documents.transaction() as change:
+                change.delete(np.abs(oldest.slots.keys[~oldest.slots.alive()]).tolist())
+                for part in parts[1:]:
+                    last: int | None = 0
+                    while last is not None:
+                        rows, last = part.rows_after(last)
+                        change.insert([row[0] for row in rows], [as_entry(row) for row in rows])
+                change.purge()
+                change.commit()
+        logger.info("rebuilt %d parts of the index as %s of %d vectors", len(parts), wanted, len(index))
+        return Part(documents, slots, index, generation=oldest.generation)
+
+
+def _first_to_join(sizes: Sequence[int]) -> int:
+    """Number of the part from which on they become one; the last one alone stays as it is.
+
+    Every document is then written again only a few times, however many changes come: a part is joined when
+    those after it have grown to its size, or to half of it, if that is much to search.
+    """
+    first, newer = len(sizes) - 1, sizes[-1] if sizes else 0
+    while first > 0:
+        least = 1 if len(sizes) > MOST_PARTS else 2 if newer >= _SOON_JOINED else 0
+        is_too_many = len(sizes) > MOST_PARTS and first == len(sizes) - 1
+        if not is_too_many and sizes[first - 1] > least * newer:
+            break
+        first -= 1
+        newer += sizes[first]
+    return max(first, 0)
 
 
 def _give_back_freed_memory() -> None:

@@ -225,19 +225,11 @@ class DocumentTable:
         with self._connection() as connection:
             return dict(_in_batches(connection, "SELECT id, key FROM documents WHERE id IN ({})", list(ids)))
 
-    def iterate(self, batch: int = 1000) -> Iterator[list[Row]]:
-        """All rows in the order of their insertion, a batch at a time; none is held open between batches."""
-        last = -1
-        while True:
-            with self._connection() as connection:
-                rows = connection.execute(
-                    "SELECT key, id, text, metadata FROM documents WHERE key > ? ORDER BY key LIMIT ?",
-                    (last, batch),
-                ).fetchall()
-            if not rows:
-                return
-            yield rows
-            last = rows[-1][0]
+    def rows_after(self, key: int) -> list[Row]:
+        """The next 1,000 rows in the order of their keys, which is that of their insertion."""
+        with self._connection() as connection:
+            query = "SELECT key, id, text, metadata FROM documents WHERE key > ? ORDER BY key LIMIT 1000"
+            return connection.execute(query, (key,)).fetchall()
 
     def iterate_metadata(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Key and metadata of every document."""
@@ -305,6 +297,12 @@ def read_metadata(encoded: str) -> dict[str, Any]:
         raise StoreDamagedError(f"metadata of a document is damaged ({error}): restore the store") from None
 
 
+def as_entry(row: Row) -> Entry:
+    """A row to be written into another table."""
+    _, id_, text, metadata = row
+    return Entry(id_, text, read_metadata(metadata), metadata)
+
+
 class Transaction:
     """An open change of a `DocumentTable`."""
 
@@ -320,23 +318,19 @@ class Transaction:
         """Delete rows. Their fields stay until `purge`: keys are never used again, so they match nothing."""
         self._connection.executemany("DELETE FROM documents WHERE key = ?", ((key,) for key in keys))
 
-    def delete_all(self) -> None:
-        for table in ("documents", "fields", "field_names"):
-            self._connection.execute(f"DELETE FROM {table}")
-
     def purge(self) -> None:
         """Delete the fields of deleted documents."""
         self._connection.execute("DELETE FROM fields WHERE key NOT IN (SELECT key FROM documents)")
 
-    def insert(self, first_key: int, entries: Sequence[Entry]) -> None:
-        """Insert documents under keys from first_key on."""
+    def insert(self, keys: Sequence[int], entries: Sequence[Entry]) -> None:
+        """Insert documents under these keys."""
         self._connection.executemany(
             "INSERT INTO documents (key, id, text, metadata) VALUES (?, ?, ?, ?)",
-            [(key, entry.id, entry.text, entry.encoded) for key, entry in enumerate(entries, first_key)],
+            [(key, e.id, e.text, e.encoded) for key, e in zip(keys, entries, strict=True)],
         )
         tags = self._tags({name for entry in entries for name in entry.metadata})
         self._connection.executemany(
-            "INSERT OR IGNORE INTO fields VALUES (?, ?, ?)", field_rows(first_key, entries, tags)
+            "INSERT OR IGNORE INTO fields VALUES (?, ?, ?)", field_rows(keys, entries, tags)
         )
 
     def _tags(self, names: Iterable[str]) -> dict[str, int]:

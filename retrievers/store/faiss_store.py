@@ -19,7 +19,7 @@ from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.filters import parse_filter, shown
 from llama_bedrock.retrievers.store.collection import Collection, Hit
-from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, Row, read_metadata
+from llama_bedrock.retrievers.store.document_table import Entry, Row, read_metadata
 from llama_bedrock.retrievers.store.entries import (
     as_documents,
     as_entries,
@@ -138,7 +138,7 @@ class FAISSStore(VectorStore):
         self._saved: SavedStore | None = None
         self._sidecars: dict[str, Callable[[Path], None]] = {}
         self._contextual = contextual
-        self._contents = Contents(Collection(DocumentTable.temporary(), settings), embedding)
+        self._contents = Contents(Collection(settings), embedding)
 
     # Making, saving, opening
 
@@ -238,8 +238,7 @@ class FAISSStore(VectorStore):
             embedding: The embeddings it was made with; None: the ones saved with it (`LSAEmbeddings` only).
             embedding_id: Says which model ``embedding`` is, where the object does not tell or tells it
                 differently.
-            mmap: Share the vectors' file with other processes instead of reading it. The first change copies
-                it.
+            mmap: Share the vectors' files with other processes instead of reading them.
             verify: True compares every file with its checksum. None (default) compares those whose size or
                 time of change is not the one of the save; False none.
 
@@ -291,6 +290,18 @@ class FAISSStore(VectorStore):
                 self._sidecars,
                 self._saved,
             )
+
+    def compact(self) -> bool:
+        """Join the parts that changes have left, and drop what is deleted; `save` writes the result.
+
+        Saves do so by and by, so that a store never takes half as much room again as a new one; this is for
+        the fastest searches, and takes as long as building. Searches go on meanwhile.
+
+        Returns:
+            Whether there was anything to do.
+        """
+        with self._changing() as contents:
+            return contents.collection.compact()
 
     def reload(self) -> bool:
         """Open the folder's current generation, if another process has saved one; True if so. Unsaved changes
@@ -477,7 +488,7 @@ class FAISSStore(VectorStore):
         """
         with self._changing() as contents:
             old = contents.collection
-            renewed = Collection(DocumentTable.temporary(), old.settings)
+            renewed = Collection(old.settings, next_key=old.next_key)
             _, entries = as_entries(list(self.documents()), None)
             for start in range(0, len(entries), ADDED_AT_ONCE):
                 part = entries[start : start + ADDED_AT_ONCE]

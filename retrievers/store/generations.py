@@ -6,8 +6,11 @@
       generation-000007/      never changed once CURRENT names it
         manifest.json         format, settings, counts, embedding model; size, time, SHA-256 of every file
         in-use.lock           held, shared, by every process that has the generation open
-        vectors.faiss  slots.npy  documents.sqlite  [embedding/…]  [sidecars/<name>/…]
+        vectors.faiss  slots.npy  documents.sqlite      the oldest part of the store
+        vectors-3.faiss  slots-3.npy  documents-3.sqlite  …  the parts that came later
+        [dead.npy]  [embedding/…]  [sidecars/<name>/…]
 
+What has not changed is a hard link to the file of the generation before, so a save writes what is new.
 A save writes a new generation, syncs it to the disk, and renames a new CURRENT over the old one: whatever
 moment the process dies at, CURRENT names a whole generation. Older generations are deleted at the next save
 once no process has them open.
@@ -27,8 +30,8 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +46,16 @@ from llama_bedrock.retrievers.store.private_files import (
     is_real_folder,
     make_folder,
     make_private,
+    open_file,
     read_file,
     replace_file,
     sync_folder,
     write_file,
 )
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, FORMAT)
+"""Format 1 is that of a store in one part."""
 _POINTER = "CURRENT"
 _MANIFEST = "manifest.json"
 _IN_USE = "in-use.lock"
@@ -59,6 +65,7 @@ _NAME = re.compile(r"generation-[0-9]{6,18}")
 _POINTER_BYTES, _MANIFEST_BYTES = 4096, 2**24
 _MOST_FILES = 1000
 _PARALLEL = 2
+_SYNCED_AT_ONCE = 8
 _held = threading.local()
 
 
@@ -230,27 +237,31 @@ def writing(folder: Path, *, timeout: float = 10.0) -> Iterator[None]:
 
 
 def write_generation(
-    folder: Path, write: Callable[[Path], dict[str, Any]], known: Mapping[str, Any] | None = None
+    folder: Path, write: Callable[[Path], dict[str, Any]], before: Generation | None = None
 ) -> Generation:
     """Write a new generation and make it the current one. Call it within `writing`.
 
     Args:
         folder: The store's folder.
         write: Writes the files into the folder it is given; returns what the manifest is to say of them.
-        known: Facts of files that are sealed already, or are hard links to an older generation's.
+        before: The generation whose files it may hard-link: what is known of them is not found out again.
     """
     delete_unused(folder)
     path = _new_generation(folder, current_name(folder))
     lock = FileLock(path / _IN_USE, shared=True)
     try:
         facts = {**write(path), "format": FORMAT}
-        facts["files"] = _seal(path, known or {})
-        encoded = json.dumps(facts, indent=1, sort_keys=True).encode()
-        write_file(path / _MANIFEST, encoded)
-        for directory in (path, *(found for found in path.rglob("*") if found.is_dir())):
-            make_private(directory)
-            sync_folder(directory)
-        sync_folder(folder)
+        with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
+            # To wait for the disk takes longest, and many files are synced in the time of one.
+            facts["files"], waiting = _seal(path, before, pool)
+            encoded = json.dumps(facts, indent=1, sort_keys=True).encode()
+            waiting.append(pool.submit(write_file, path / _MANIFEST, encoded))
+            for done in waiting:
+                done.result()
+            folders = [path, *(found for found in path.rglob("*") if found.is_dir())]
+            for directory in folders:
+                make_private(directory)
+            list(pool.map(sync_folder, [*folders, folder]))
         pointer = {"generation": path.name, "sha256": hashlib.sha256(encoded).hexdigest()}
         replace_file(folder / _POINTER, json.dumps(pointer).encode())
     except BaseException:
@@ -269,7 +280,7 @@ def _new_generation(folder: Path, current: str | None) -> Path:
         path = folder / f"{_PREFIX}{number:06}"
         with suppress(FileExistsError):  # a stranger's, or one that cannot be deleted
             path.mkdir(mode=0o700)
-            write_file(path / _IN_USE, b"")
+            os.close(open_file(path / _IN_USE, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
             return path
 
 
@@ -299,7 +310,7 @@ def _parse_manifest(encoded: bytes, path: Path) -> dict[str, Any]:
         manifest = dict(json.loads(encoded))
     except (ValueError, TypeError, RecursionError):
         raise StoreDamagedError(f"{path / _MANIFEST} was not written by FAISSStore") from None
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") not in _READ:
         raise StoreError(
             f"{path} has format {shown(manifest.get('format'))} and this version of llama-bedrock reads "
             f"{FORMAT}: index the documents again, or install the version that wrote it"
@@ -346,32 +357,62 @@ def delete_unused(folder: Path) -> None:
             lock.release()
 
 
-def _seal(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Seal every file that is not known yet; return the facts of all."""
-    files = {
-        found.relative_to(path).as_posix(): found
-        for found in sorted(path.rglob("*"))
-        if not found.is_dir() and found.name != _IN_USE
-    }
-    with ThreadPoolExecutor(_PARALLEL) as pool:  # writing to the disk and hashing both let other threads run
-        facts = pool.map(lambda name: known.get(name) or seal_file(files[name]), files)
-        return dict(zip(files, facts, strict=True))
-
-
-def seal_file(path: Path) -> dict[str, Any]:
-    """Sync a finished file to the disk, and return its size, checksum and time, which the manifest keeps.
-
-    The time is set back by a second with random nanoseconds: a change of the file, however soon, shows in it.
+def _seal(
+    path: Path, before: Generation | None, pool: ThreadPoolExecutor
+) -> tuple[dict[str, Any], list[Future[Any]]]:
+    """Size, time and checksum of every file, which the manifest keeps, and what syncs the new ones to the
+    disk. Of a hard link to a file of the generation before they are known.
     """
+    facts: dict[str, Any] = {}
+    new: list[str] = []
+    for found in sorted(path.rglob("*")):
+        name = found.relative_to(path).as_posix()
+        if found.is_dir() or name == _IN_USE:
+            continue
+        known = before.manifest["files"].get(name) if before is not None else None
+        if known is not None and _is_same_file(found, before.path / name):  # type: ignore[union-attr]
+            facts[name] = known
+        else:
+            _set_time(found)
+            new.append(name)
+    waiting = [pool.submit(_sync, path / name) for name in new]
+    checksums = pool.map(lambda name: _checksum(path / name), new)
+    for name, checksum in zip(new, checksums, strict=True):
+        found_facts = (path / name).stat()
+        facts[name] = {
+            "size": found_facts.st_size,
+            "modified_ns": found_facts.st_mtime_ns,
+            "sha256": checksum,
+        }
+    return facts, waiting
+
+
+def link_file(old: Path, new: Path) -> None:
+    """Give a finished file another name, or copy it where there are no hard links."""
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(old, new, follow_symlinks=False)
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(one.lstat(), other.lstat())
+    return False
+
+
+def _set_time(path: Path) -> None:
+    """Set the time of change back by a second with random nanoseconds: a later one, however soon, shows."""
     make_private(path)
     modified_ns = time.time_ns() - 10**9 - secrets.randbelow(10**8)
     os.utime(path, ns=(modified_ns, modified_ns))
-    with path.open("r+b") as file, ThreadPoolExecutor(1) as pool:
-        synced = pool.submit(os.fsync, file.fileno())
-        checksum = _checksum(path)  # while the disk writes
-        synced.result()
-    facts = path.stat()
-    return {"size": facts.st_size, "modified_ns": facts.st_mtime_ns, "sha256": checksum}
+
+
+def _sync(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def _checksum(path: Path) -> str:

@@ -77,10 +77,10 @@ def _check_json(value: object, where: str) -> None:
         )
 
 
-def field_rows(first_key: int, entries: Sequence[Entry], tags: Mapping[str, int]) -> Iterator[FieldRow]:
+def field_rows(keys: Sequence[int], entries: Sequence[Entry], tags: Mapping[str, int]) -> Iterator[FieldRow]:
     """Rows of ``fields``. A hot loop: a million documents have ten million fields."""
     text = _KINDS.index("text")
-    for key, entry in enumerate(entries, first_key):
+    for key, entry in zip(keys, entries, strict=True):
         for name, value in entry.metadata.items():
             if type(value) is str:
                 yield tags[name] + text, value, key

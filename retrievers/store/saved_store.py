@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
+from llama_bedrock.retrievers.arrays import np, read_array
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings, OutdatedLSAError
-from llama_bedrock.retrievers.store.collection import Collection
+from llama_bedrock.retrievers.store.collection import Collection, Part
 from llama_bedrock.retrievers.store.document_table import DocumentTable
 from llama_bedrock.retrievers.store.generations import (
     Generation,
@@ -27,8 +26,8 @@ from llama_bedrock.retrievers.store.generations import (
     StoreError,
     current_name,
     delete_unused,
+    link_file,
     open_generation,
-    seal_file,
     write_generation,
     writing,
 )
@@ -38,13 +37,14 @@ from llama_bedrock.retrievers.store.vector_index import IndexSettings, Structure
 
 faiss = require("faiss", "local")
 
-_VECTORS = "vectors.faiss"
-_SLOTS = "slots.npy"
-_DOCUMENTS = "documents.sqlite"
+_VECTORS, _SLOTS, _DOCUMENTS = "vectors.faiss", "slots.npy", "documents.sqlite"
+_DEAD = "dead.npy"
 _EMBEDDING = "embedding"
+_EMBEDDING_FILES = (f"{_EMBEDDING}/lsa.json", f"{_EMBEDDING}/lsa.npz")
 _SIDECARS = "sidecars"
 _COUNTS = ("documents", "next_key", "version")
 _MOST_DIMENSIONS = 2**20
+_MOST_PARTS = 100
 _MALFORMED = (
     ValueError, TypeError, LookupError, AttributeError, OSError, ArithmeticError, RecursionError, MemoryError
 )  # fmt: skip
@@ -62,32 +62,10 @@ class SavedStore:
     Attributes:
         folder: Where.
         generation: The generation that was opened or written.
-        index: Refers to the FAISS index as it was written, if it still exists. While the collection has this
-            one, with as many slots, its file is linked and not written again.
-        slots: Number of its slots then.
-        source: The generation whose files the collection reads, until it changes; it stays open for that.
     """
 
     folder: Path
     generation: Generation
-    index: weakref.ref[VectorIndex] | None
-    slots: int
-    source: Generation | None
-
-    @classmethod
-    def of(
-        cls, folder: Path, generation: Generation, collection: Collection, source: Generation | None
-    ) -> SavedStore:
-        """The collection as it is now, saved as this generation."""
-        index = None if collection.index is None else weakref.ref(collection.index)
-        is_mapped = collection.index is not None and collection.index.is_mapped
-        read = source if is_mapped or not collection.documents.writable else None
-        return cls(folder, generation, index, collection.slots.count, read)
-
-    def holds(self, collection: Collection) -> bool:
-        """True if the vectors of the collection are those in the generation's file."""
-        index = self.index and self.index()
-        return index is not None and index is collection.index and self.slots == collection.slots.count
 
     def is_current(self) -> bool:
         """True if no process has saved another generation."""
@@ -96,6 +74,12 @@ class SavedStore:
     def sidecar(self, name: str, version: int) -> Path | None:
         """Folder of side files that were saved with this version of the store."""
         if self.generation.manifest["version"] != version or name not in self.generation.manifest["sidecars"]:
+            return None
+        return self.last_sidecar(name)
+
+    def last_sidecar(self, name: str) -> Path | None:
+        """Folder of side files that were saved with the generation, whatever was changed since."""
+        if name not in self.generation.manifest["sidecars"]:
             return None
         return self.generation.folder(f"{_SIDECARS}/{name}")
 
@@ -109,17 +93,10 @@ def open_store(
     try:
         _check_manifest(manifest)
         settings = _read_settings(manifest["settings"])
-        slots = SlotTable.read(generation.file(_SLOTS), manifest["next_key"])
-        index = None
-        if manifest["dimension"] is not None:
-            index = _read_index(generation, settings, slots.count, mapped=mapped)
-        elif slots.count:
-            raise ValueError("it has documents and no vectors")
-        if slots.alive_count != manifest["documents"]:
+        parts = _read_parts(generation, settings, mapped=mapped)
+        if sum(part.slots.alive_count for part in parts) != manifest["documents"]:
             raise ValueError("its manifest tells another number of documents than it has")
         saved_embedding = _read_embedding(generation) if embedding is None else None
-        documents = DocumentTable(generation.file(_DOCUMENTS), writable=False)
-        documents.check()
     except (StoreError, FileNotFoundError):
         raise
     except _MALFORMED as error:
@@ -127,8 +104,9 @@ def open_store(
             f"{path} cannot be read ({error}): the store is damaged; save it again"
         ) from error
     embedding = saved_embedding or _matching_embedding(manifest["embedding"], embedding, embedding_id)
-    collection = Collection(documents, settings, index, slots, manifest["version"])
-    return SavedStore.of(folder, generation, collection, generation), collection, embedding
+    next_key = max([manifest["next_key"], *(part.slots.next_key for part in parts)])
+    collection = Collection(settings, parts, manifest["dimension"], next_key, manifest["version"])
+    return SavedStore(folder, generation), collection, embedding
 
 
 def _check_manifest(manifest: Mapping[str, Any]) -> None:
@@ -142,6 +120,7 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         and (dimension is None or (type(dimension) is int and 0 < dimension <= _MOST_DIMENSIONS))
         and isinstance(manifest["sidecars"], list)
         and all(map(is_plain_name, manifest["sidecars"]))
+        and (manifest["format"] == 1 or _are_parts(manifest["parts"]))
     )
     if not is_known:
         raise ValueError("its manifest holds a value of a wrong type")
@@ -156,9 +135,61 @@ def _read_settings(facts: dict[str, Any]) -> IndexSettings:
     return IndexSettings(**facts)
 
 
-def _read_index(generation: Generation, settings: IndexSettings, count: int, *, mapped: bool) -> VectorIndex:
-    path, dimension = generation.file(_VECTORS), generation.manifest["dimension"]
-    facts = dict(generation.manifest["structure"])
+def _are_parts(parts: object) -> bool:
+    return (
+        isinstance(parts, list)
+        and len(parts) <= _MOST_PARTS
+        and all(isinstance(part, dict) and type(part["number"]) is int for part in parts)
+        and len({part["number"] for part in parts}) == len(parts)
+        and all(0 <= part["number"] < 2**62 for part in parts)
+    )
+
+
+def _read_parts(generation: Generation, settings: IndexSettings, *, mapped: bool) -> list[Part]:
+    manifest = generation.manifest
+    if manifest["format"] == 1:
+        facts = [{"number": 0, "structure": manifest["structure"]}]
+    else:
+        facts = manifest["parts"]
+    dead = read_array(generation.file(_DEAD), "|u1") if _DEAD in manifest["files"] else None
+    parts: list[Part] = []
+    for known in facts:
+        slots = SlotTable.read(generation.file(_name(_SLOTS, known["number"])))
+        if dead is not None:
+            own, dead = np.split(dead, [-(-slots.count // 8)])
+            slots = SlotTable.read(generation.file(_name(_SLOTS, known["number"])), own)
+        if parts and slots.first_key < parts[-1].slots.next_key:
+            raise ValueError("the keys of its parts do not rise")
+        part = Part(_read_documents(generation, known["number"]), slots, None, known["number"], generation)
+        if manifest["dimension"] is not None:
+            part.index = _read_index(generation, settings, known, slots.count, mapped=mapped)
+            if known["structure"]["kind"] != part.index.structure.kind:
+                part.number = None  # an older version's, which is not linked but written as it is now
+        elif slots.count:
+            raise ValueError("it has documents and no vectors")
+        parts.append(part)
+    if dead is not None and len(dead):
+        raise ValueError(f"{_DEAD} is of another length than the store")
+    return [part for part in parts if part.slots.count]
+
+
+def _name(name: str, number: int) -> str:
+    """Name of a file of a part."""
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}-{number}{dot}{suffix}" if number else name
+
+
+def _read_documents(generation: Generation, number: int) -> DocumentTable:
+    documents = DocumentTable(generation.file(_name(_DOCUMENTS, number)), writable=False)
+    documents.check()
+    return documents
+
+
+def _read_index(
+    generation: Generation, settings: IndexSettings, known: Mapping[str, Any], count: int, *, mapped: bool
+) -> VectorIndex:
+    path = generation.file(_name(_VECTORS, known["number"]))
+    dimension, facts = generation.manifest["dimension"], dict(known["structure"])
     facts.pop("nlist", None)
     if facts["kind"] == "ivf":
         return VectorIndex.from_cells(path, dimension, count, settings, facts["storage"])
@@ -181,8 +212,6 @@ def write_store(
         sidecars: What writes the side files, by their name.
         saved: The generation that the collection comes from, if any.
     """
-    embedding, embedding_id, contextual = model
-    source = saved.source if saved is not None else None
     with writing(folder):
         if saved is not None and (not _same_folder(saved.folder, folder) or current_name(folder) is None):
             saved = None  # another folder, or it was deleted: there is nothing to build on or to lose
@@ -191,72 +220,70 @@ def write_store(
                 f"another process has saved {folder} since this store was opened: reload() drops the changes "
                 "made here; save() into another folder keeps both"
             )
-        known: dict[str, Any] = {}
+        numbers = _numbers(collection.parts)
 
         def write(path: Path) -> dict[str, Any]:
-            known.update(_write_files(path, collection, saved))
-            names = _write_sidecars(path, sidecars, saved, collection.version)
+            _write_parts(path, collection.parts, numbers, saved)
             return {
-                "embedding": _write_embedding(path, embedding, embedding_id),
-                "contextual": contextual,
-                "sidecars": names,
-                **_facts(collection),
+                "embedding": _write_embedding(path, model, saved),
+                "contextual": model[2],
+                "sidecars": _write_sidecars(path, sidecars, saved, collection.version),
+                **_facts(collection, numbers),
             }
 
-        generation = write_generation(folder, write, known)
-        result = SavedStore.of(folder, generation, collection, source)
-        for old in (saved.generation, source) if saved is not None else ():
-            if old is not None and old.lock is not None and old is not result.source:
-                old.lock.release()
+        generation = write_generation(folder, write, saved.generation if saved is not None else None)
+        tables = [
+            DocumentTable(generation.path / _name(_DOCUMENTS, number), writable=False) for number in numbers
+        ]
+        collection.saved(generation, numbers, tables)
+        if saved is not None and saved.generation.lock is not None:
+            saved.generation.lock.release()
         delete_unused(folder)
-        return result
+        return SavedStore(folder, generation)
 
 
-def _facts(collection: Collection) -> dict[str, Any]:
+def _numbers(parts: Sequence[Part]) -> list[int]:
+    """The number of each part: what it has, or one above all others."""
+    least = max([-1, *(part.number for part in parts if part.number is not None)]) + 1
+    fresh = count(least)
+    return [next(fresh) if part.number is None else part.number for part in parts]
+
+
+def _facts(collection: Collection, numbers: Sequence[int]) -> dict[str, Any]:
     return {
         "settings": asdict(collection.settings),
-        "structure": None if collection.index is None else asdict(collection.index.structure),
+        "parts": [
+            {"number": number, "structure": part.index and asdict(part.index.structure)}
+            for part, number in zip(collection.parts, numbers, strict=True)
+        ],
         "dimension": collection.dimension,
         "documents": len(collection),
-        "next_key": collection.slots.next_key,
+        "next_key": collection.next_key,
         "version": collection.version,
         "faiss": faiss.__version__,
         "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _write_files(path: Path, collection: Collection, saved: SavedStore | None) -> dict[str, Any]:
-    """Write vectors, slots and documents, or link those of the last generation that are the same still;
-    returns what is known of the large ones. Each is sealed while the other is written.
-    """
-    collection.slots.write(path / _SLOTS)
-    known: dict[str, Any] = {}
-    if saved is not None and not collection.documents.writable:
-        known |= _link(_DOCUMENTS, saved.generation, path)
-    if saved is not None and saved.holds(collection):
-        known |= _link(_VECTORS, saved.generation, path)
+def _write_parts(path: Path, parts: Sequence[Part], numbers: Sequence[int], saved: SavedStore | None) -> None:
+    """Write the parts that are new, and link the files of the others."""
     with ThreadPoolExecutor(1) as pool:
-        copied = None
-        if _DOCUMENTS not in known:
-            copied = pool.submit(_copy_documents, collection, path / _DOCUMENTS)
-        if collection.index is not None and _VECTORS not in known:
-            collection.index.write(path / _VECTORS)
-            known[_VECTORS] = seal_file(path / _VECTORS)
-        if copied is not None:
-            known[_DOCUMENTS] = copied.result()
-    return known
-
-
-def _copy_documents(collection: Collection, path: Path) -> dict[str, Any]:
-    collection.documents.copy_to(path)
-    return seal_file(path)
-
-
-def _link(name: str, generation: Generation, path: Path) -> dict[str, Any]:
-    with suppress(OSError):  # no hard links here: it is written again
-        os.link(generation.path / name, path / name)
-        return {name: generation.manifest["files"][name]}
-    return {}
+        copied = []
+        for part, number in zip(parts, numbers, strict=True):
+            if part.number is not None and saved is not None and part.generation is saved.generation:
+                for name in (_SLOTS, _VECTORS, _DOCUMENTS):
+                    link_file(saved.generation.path / _name(name, number), path / _name(name, number))
+                continue
+            copied.append(pool.submit(part.documents.copy_to, path / _name(_DOCUMENTS, number)))
+            part.slots.write(path / _name(_SLOTS, number))
+            if part.index is not None:
+                part.index.write(path / _name(_VECTORS, number))
+        for done in copied:
+            done.result()
+    if any(part.slots.dead for part in parts):
+        dead = [np.packbits(~part.slots.alive(), bitorder="little") for part in parts]
+        with (path / _DEAD).open("wb") as file:
+            np.lib.format.write_array(file, np.concatenate(dead), allow_pickle=False)
 
 
 def _write_sidecars(
@@ -270,18 +297,29 @@ def _write_sidecars(
     for name in saved.generation.manifest["sidecars"] if saved else ():
         old = saved.sidecar(name, version) if saved else None
         if name not in names and old is not None:
-            shutil.copytree(old, path / _SIDECARS / name)
+            shutil.copytree(
+                old, path / _SIDECARS / name, copy_function=lambda old, new: link_file(Path(old), Path(new))
+            )
             names[name] = None
     return sorted(names)
 
 
-def _write_embedding(path: Path, embedding: Embeddings | None, embedding_id: str | None) -> dict[str, Any]:
+def _write_embedding(
+    path: Path, model: tuple[Embeddings | None, str | None, bool], saved: SavedStore | None
+) -> dict[str, Any]:
+    embedding, embedding_id, _ = model
     if embedding is None:
         return {"id": embedding_id, "saved": False}
-    saved = isinstance(embedding, LSAEmbeddings)
+    is_lsa = isinstance(embedding, LSAEmbeddings)
+    facts = {"id": embedding_id or identity(embedding), "saved": is_lsa}
     if isinstance(embedding, LSAEmbeddings):
-        embedding.save(path / _EMBEDDING)
-    return {"id": embedding_id or identity(embedding), "saved": saved}
+        if saved is not None and saved.generation.manifest["embedding"] == facts and embedding_id is None:
+            (path / _EMBEDDING).mkdir()
+            for name in _EMBEDDING_FILES:
+                link_file(saved.generation.file(name), path / name)
+        else:
+            embedding.save(path / _EMBEDDING)
+    return facts
 
 
 def _read_embedding(generation: Generation) -> Embeddings | None:
@@ -289,8 +327,8 @@ def _read_embedding(generation: Generation) -> Embeddings | None:
     if not generation.manifest["embedding"]["saved"]:
         return None
     folder = generation.folder(_EMBEDDING)
-    for name in ("lsa.json", "lsa.npz"):
-        generation.file(f"{_EMBEDDING}/{name}")
+    for name in _EMBEDDING_FILES:
+        generation.file(name)
     try:
         return LSAEmbeddings.load(folder)
     except OutdatedLSAError:

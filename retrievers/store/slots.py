@@ -63,26 +63,31 @@ class SlotTable:
             self._keys[slots] = -self._keys[slots]
             self.dead += len(slots)
 
+    @property
+    def first_key(self) -> int:
+        """The least key there is, or that comes next."""
+        return int(abs(self._keys[0])) if self.count else self.next_key
+
     def slots_of(self, keys: Slots) -> Slots:
         """The slots of the living documents among these keys; others are left out."""
-        if not self.count or not len(keys):
-            return np.empty(0, np.int64)
-        magnitudes = np.abs(self.keys)
-        if magnitudes[-1] - magnitudes[0] + 1 == self.count:
-            slots = keys - magnitudes[0]
-            slots = slots[(slots >= 0) & (slots < self.count)]
-        else:
-            slots = np.searchsorted(magnitudes, keys)
-            inside = slots < self.count
-            slots = slots[inside][magnitudes[slots[inside]] == keys[inside]]
-        living: Slots = slots[self.keys[slots] > 0]
-        return living
+        slots = self._places(keys)
+        return slots[slots >= 0]
 
-    def compacted(self) -> SlotTable:
-        """A table without the dead slots; keys go on where they were."""
-        table = SlotTable(self.keys[self.alive()])
-        table.next_key = self.next_key
-        return table
+    def holds(self, keys: Slots) -> Mask:
+        """Whether each of these keys is that of a living document."""
+        found: Mask = self._places(keys) >= 0
+        return found
+
+    def _places(self, keys: Slots) -> Slots:
+        """The slot of each key; -1 where no living document has it."""
+        if not self.count or not len(keys):
+            return np.full(len(keys), -1, np.int64)
+        first, last = self.first_key, int(abs(self.keys[-1]))
+        is_dense = last - first + 1 == self.count
+        slots = keys - first if is_dense else np.searchsorted(np.abs(self.keys), keys)
+        slots = np.where((keys >= first) & (keys <= last), slots, 0)
+        places: Slots = np.where(self.keys[slots] == keys, slots, -1)
+        return places
 
     def write(self, path: Path) -> None:
         """Write a ``.npy`` file."""
@@ -90,8 +95,12 @@ class SlotTable:
             np.lib.format.write_array(file, self.keys, allow_pickle=False)
 
     @classmethod
-    def read(cls, path: Path, next_key: int) -> SlotTable:
+    def read(cls, path: Path, dead: Bits | None = None) -> SlotTable:
         """Read what `write` wrote.
+
+        Args:
+            path: The file.
+            dead: A bit for each slot whose document was deleted since; None: no document was.
 
         Raises:
             ValueError: It is no such file, or holds no such keys.
@@ -100,9 +109,10 @@ class SlotTable:
         magnitudes = np.abs(keys)
         if len(keys) and (magnitudes[0] < 1 or (np.diff(magnitudes) < 1).any() or magnitudes[-1] >= 2**62):
             raise ValueError(f"{path} does not hold rising keys")
-        table = cls(keys)
-        table.next_key = max(table.next_key, next_key)
-        return table
+        if dead is not None:
+            mask = np.unpackbits(dead, count=len(keys), bitorder="little").astype(np.bool_)
+            keys = np.where(mask, -magnitudes, keys)
+        return cls(keys)
 
 
 FilterLike: TypeAlias = "Filter | Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None"

@@ -7,6 +7,7 @@ the number of vectors; a change of structure builds a new one from the old one's
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -136,7 +137,6 @@ class VectorIndex:
         self.settings = settings
         self.structure = structure or settings.structure(0)
         self._index = _build(dimension, settings, self.structure) if index is None else index
-        self._mapped_from: Path | None = None
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -145,7 +145,6 @@ class VectorIndex:
 
     def add(self, vectors: Floats) -> None:
         """Put vectors into the next slots."""
-        self._own()
         with openmp_threads(cores()):
             self._index.add(vectors)
 
@@ -155,25 +154,30 @@ class VectorIndex:
             return True
         if self.structure.kind in ("hnsw", "fastscan"):
             return False
-        self._own()
         self._index.remove_ids(faiss.IDSelectorRange(count, len(self)))
         return True
 
-    def rebuilt(self, kept: Mask, structure: Structure) -> VectorIndex:
-        """Another index, of the given structure, with the kept slots only, renumbered from 0."""
-        other = VectorIndex(self.dimension, self.settings, structure)
-        slots = np.flatnonzero(kept)
-        if not other._index.is_trained:
-            other._train(self, slots)
+    def rebuilt(
+        self, kept: Mask, structure: Structure, others: Sequence[tuple[VectorIndex, Mask]] = ()
+    ) -> VectorIndex:
+        """Another index, of the given structure, with the kept slots only, renumbered from 0; behind them
+        those of others.
+        """
+        new = VectorIndex(self.dimension, self.settings, structure)
+        sources = [(index, np.flatnonzero(mask)) for index, mask in ((self, kept), *others)]
+        if not new._index.is_trained:
+            new._train(sources)
         with openmp_threads(cores()):
-            for start in range(0, len(slots), _COPIED_AT_ONCE):
-                other._index.add(self.vectors(slots[start : start + _COPIED_AT_ONCE]))
-        return other
+            for index, slots in sources:
+                for start in range(0, len(slots), _COPIED_AT_ONCE):
+                    new._index.add(index.vectors(slots[start : start + _COPIED_AT_ONCE]))
+        return new
 
-    def _train(self, other: VectorIndex, slots: Slots) -> None:
-        """Learn what the structure needs to know from the vectors in slots of another index."""
+    def _train(self, sources: Sequence[tuple[VectorIndex, Slots]]) -> None:
+        """Learn what the structure needs to know from the vectors in slots of other indexes."""
         wanted = fast_scan.TRAINING_SAMPLE if self.structure.kind == "fastscan" else TRAINING_MINIMUM
-        sample = other.vectors(slots[:: max(1, len(slots) // wanted)])
+        step = max(1, sum(len(slots) for _, slots in sources) // wanted)
+        sample = np.concatenate([index.vectors(slots[::step]) for index, slots in sources])
         if self.structure.kind == "fastscan":
             # Many short steps, in which OpenMP's threads would wait for each other.
             with openmp_threads(1):
@@ -318,10 +322,7 @@ class VectorIndex:
             ValueError: It is no such file, or one of other vectors.
         """
         faiss_file.check(path, dimension, count, settings, structure)
-        found, was_mapped = _read(path, mapped=mapped)
-        index = cls(dimension, settings, structure, found)
-        index._mapped_from = path if was_mapped else None
-        return index
+        return cls(dimension, settings, structure, _read(path, mapped=mapped))
 
     @classmethod
     def from_cells(
@@ -335,17 +336,6 @@ class VectorIndex:
         index = cls(dimension, settings, Structure("flat", "float32"))
         index.add(faiss_file.vectors_in_cells(path, dimension, count, storage))
         return index
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether it reads its vectors from a file that has to stay."""
-        return self._mapped_from is not None
-
-    def _own(self) -> None:
-        """Before a change: a mapped file becomes a copy in memory."""
-        if self._mapped_from is not None:
-            self._index, _ = _read(self._mapped_from, mapped=False)
-            self._mapped_from = None
 
 
 def normalised(vectors: Floats) -> Floats:
@@ -380,13 +370,13 @@ def _build(dimension: int, settings: IndexSettings, structure: Structure) -> Any
             return index
 
 
-def _read(path: Path, *, mapped: bool) -> tuple[Any, bool]:
+def _read(path: Path, *, mapped: bool) -> Any:
     # Added in FAISS 1.11; without it the file is read into memory.
     flag = getattr(faiss, "IO_FLAG_MMAP_IFC", None) if mapped else None
     try:
         if flag is not None:
-            return faiss.read_index(str(path), flag), True
-        return faiss.read_index(str(path)), False
+            return faiss.read_index(str(path), flag)
+        return faiss.read_index(str(path))
     except RuntimeError as error:
         raise ValueError(
             f"{path} is not a FAISS index that this version of faiss can read: {error}"

@@ -218,4 +218,3 @@ def test_the_file_holds_codes_and_vectors_and_is_mapped(make_store: Make, tmp_pa
     store = FAISSStore.load(tmp_path, NoEmbedding(), embedding_id="seeded-v1(size=16)", verify=False)
     index = store._contents.collection.index
     assert isinstance(index, VectorIndex)
-    assert index.is_mapped

@@ -333,7 +333,7 @@ def test_changes_of_another_writer_are_not_lost(make_store: Make, embedding: Any
     assert len(FAISSStore.load(tmp_path, embedding)) == 8
 
 
-def test_an_unchanged_index_is_linked_and_not_written_again(
+def test_what_is_saved_is_linked_and_not_written_again(
     make_store: Make, embedding: Any, tmp_path: Path
 ) -> None:
     store = make_store(100)
@@ -346,7 +346,8 @@ def test_an_unchanged_index_is_linked_and_not_written_again(
     assert before.st_mtime_ns == after.st_mtime_ns
     store.add_texts(["more"])
     store.save()
-    assert (current(tmp_path) / "vectors.faiss").stat().st_ino != before.st_ino
+    assert (current(tmp_path) / "vectors.faiss").stat().st_ino == before.st_ino
+    assert (current(tmp_path) / "vectors-1.faiss").stat().st_nlink == 1
     assert len(FAISSStore.load(tmp_path, embedding, verify=True)) == 100
 
 

@@ -345,7 +345,7 @@ MUTATIONS = """
     from llama_bedrock.retrievers.store.slots import Selection
 
     path, facts, rounds = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
-    settings, structure = IndexSettings(**facts["settings"]), Structure(**facts["structure"])
+    settings, structure = IndexSettings(**facts["settings"]), Structure(**facts["parts"][0]["structure"])
     original, damaged = path.read_bytes(), path.with_name("damaged")
     rng, query = random.Random(7), np.ones((1, 16), np.float32)
     resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))

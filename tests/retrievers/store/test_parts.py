@@ -1,0 +1,135 @@
+"""A store in parts: what a change costs, and that it is the same store as one that was made at once."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from langchain_core.documents import Document
+from langchain_core.embeddings import DeterministicFakeEmbedding
+
+from llama_bedrock.retrievers import FAISSStore
+from llama_bedrock.retrievers.store.collection import MOST_PARTS
+
+EMBEDDING = DeterministicFakeEmbedding(size=16)
+
+
+def filled(count, **settings):
+    vectors = np.random.default_rng(0).standard_normal((count, 16), dtype=np.float32)
+    documents = [Document(f"text {n}", id=str(n), metadata={"n": n}) for n in range(count)]
+    return FAISSStore.from_documents(documents, EMBEDDING, vectors=vectors, **settings)
+
+
+def parts(folder: Path) -> list[Path]:
+    return sorted(max(folder.glob("generation-*")).glob("vectors*.faiss"))
+
+
+def assert_holds(store, wanted):
+    """It holds these documents, text by id, and finds each by its own vector."""
+    assert {d.id: d.page_content for d in store.documents()} == wanted
+    assert len(store) == len(wanted)
+    assert [d.id for d in store.get_by_ids(list(wanted))] == list(wanted)
+    numbers = {id_: int(id_) for id_ in wanted}
+    assert store.matching_ids({"n": {"$gte": 30}}) == {id_ for id_, n in numbers.items() if n >= 30}
+    for id_ in list(wanted)[:5] + list(wanted)[-5:]:
+        vector = EMBEDDING.embed_query(wanted[id_])
+        assert store.similarity_search_by_vector(vector, k=1)[0].id == id_
+        [found] = store.similarity_search_by_vector(vector, k=1, filter={"n": numbers[id_]})
+        assert found.id == id_
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "auto"])
+def test_any_order_of_changes_and_saves_gives_the_documents_that_were_written_last(tmp_path, kind):
+    chance = random.Random(7)
+    store, wanted = FAISSStore(EMBEDDING, kind=kind), {}
+    for step in range(60):
+        ids = sorted({str(chance.randrange(200)) for _ in range(chance.choice([1, 5, 20]))})
+        if chance.random() < 0.7 or not wanted:
+            texts = [f"{id_} of step {step}" for id_ in ids]
+            store.add_texts(texts, [{"n": int(id_)} for id_ in ids], ids=ids)
+            for id_, text in zip(ids, texts, strict=True):
+                wanted.pop(id_, None)
+                wanted[id_] = text
+        else:
+            store.delete(ids)
+            wanted = {id_: text for id_, text in wanted.items() if id_ not in ids}
+        if chance.random() < 0.6:
+            store.save(tmp_path / "store")
+        if store.folder and chance.random() < 0.3:
+            store.save()
+            store = FAISSStore.load(tmp_path / "store", EMBEDDING, verify=True)
+        if step % 10 == 9:
+            assert_holds(store, wanted)
+    store.save(tmp_path / "store")
+    assert len(parts(tmp_path / "store")) <= MOST_PARTS
+    assert store.compact()
+    assert not store.compact()
+    store.save()
+    assert len(parts(tmp_path / "store")) == 1
+    assert_holds(FAISSStore.load(tmp_path / "store", EMBEDDING, verify=True), wanted)
+
+
+def test_a_change_writes_what_changed(tmp_path):
+    filled(5_000).save(tmp_path)
+    store = FAISSStore.load(tmp_path, EMBEDDING)
+    before = {path.stat().st_ino for path in tmp_path.rglob("*")}
+    store.delete([str(n) for n in range(10)])
+    store.add_texts([f"new {n}" for n in range(10)], [{"n": n} for n in range(10)])
+    store.save()
+    written = sum(
+        p.stat().st_size for p in tmp_path.rglob("*") if p.is_file() and p.stat().st_ino not in before
+    )
+    assert written < 100_000
+
+
+def test_thousands_of_changes_leave_little_more_than_a_store_that_is_new(tmp_path):
+    store = filled(1_000)
+    store.save(tmp_path / "store")
+    for n in range(100):
+        ids = [str(m % 1_000) for m in range(20 * n, 20 * n + 20)]
+        store.add_texts([f"{id_} again {n}" for id_ in ids], [{"n": int(id_)} for id_ in ids], ids=ids)
+        if n % 5 == 4:
+            store.save()
+    store.save()
+    filled(1_000).save(tmp_path / "fresh")
+    used, fresh = (
+        sum(path.stat().st_size for path in (tmp_path / name).rglob("*")) for name in ("store", "fresh")
+    )
+    assert used < 1.5 * fresh + MOST_PARTS * 40_000  # an empty part's files
+
+
+def test_scores_of_parts_are_those_of_one(tmp_path):
+    whole = filled(600)
+    whole.save(tmp_path)
+    store = FAISSStore.load(tmp_path, EMBEDDING)
+    for n in range(3):
+        ids = [str(m) for m in range(100 * n, 100 * n + 50)]
+        documents, vectors = store.get_by_ids(ids), store.vectors(ids)
+        store.add_documents(documents, vectors=vectors)
+        store.save()
+    assert len(parts(tmp_path)) == 4
+    for n in (3, 120, 599):
+        query = whole.vectors([str(n)])[0]
+        for filter_ in (None, {"n": {"$lt": 300}}):
+            ours, theirs = (
+                s.similarity_search_with_score_by_vector(query, k=20, filter=filter_) for s in (store, whole)
+            )
+            assert [d.id for d, _ in ours] == [d.id for d, _ in theirs]
+            assert [s for _, s in ours] == pytest.approx([s for _, s in theirs], abs=1e-6)
+
+
+def test_a_reader_keeps_what_it_opened_while_parts_are_joined(tmp_path):
+    store = filled(200)
+    store.save(tmp_path)
+    store.add_texts(["one more"], ids=["200"])
+    store.save()
+    reader = FAISSStore.load(tmp_path, EMBEDDING)
+    listed = reader.documents()
+    next(listed)
+    store.delete([str(n) for n in range(150)])
+    store.compact()
+    store.save()
+    store.save()
+    assert 1 + sum(1 for _ in listed) == len(reader) == 201
+    assert reader.reload()
+    assert len(reader) == 51

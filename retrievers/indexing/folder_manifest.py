@@ -6,11 +6,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from langchain_core.documents import Document
 
@@ -18,13 +17,14 @@ from llama_bedrock.retrievers.documents.load import FileProblem, find_files
 from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.search.lexical import text_digest
 
-_FORMAT = 1
+_FORMAT = 2
+_READ = (1, _FORMAT)
+"""Format 1 lists each chunk by itself."""
 _RACY_NS = 2_000_000_000
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A chunk in the store.
 
     Attributes:
@@ -46,6 +46,78 @@ class Chunk:
         )
 
 
+class Chunks:
+    """The chunks of a file, kept as three texts until they are looked at: most files do not change.
+
+    Args:
+        chunks: The chunks.
+    """
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, chunks: Iterable[Chunk] = ()) -> None:
+        self._columns: list[list[str] | str] = [list(column) for column in zip(*chunks, strict=True)]
+        self._columns = self._columns or [[], [], []]
+
+    @classmethod
+    def unpacked(cls, columns: Sequence[str]) -> Chunks:
+        """What `packed` gave.
+
+        Raises:
+            ValueError: It did not give that.
+        """
+        chunks = cls()
+        chunks._columns = list(columns)
+        if {type(column) for column in columns} != {str} or len(columns) != 3:
+            raise ValueError("chunks are no texts")
+        if len({_count(column) for column in columns}) != 1:
+            raise ValueError("chunks lack a part")
+        return chunks
+
+    def packed(self) -> list[str]:
+        """Ids, digests of texts, and digests of what is embedded, each joined by blanks, which none has."""
+        return [column if isinstance(column, str) else " ".join(column) for column in self._columns]
+
+    def _column(self, number: int) -> list[str]:
+        column = self._columns[number]
+        return column if isinstance(column, list) else column.split(" ") if column else []
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of each."""
+        return self._column(0)
+
+    @property
+    def contents(self) -> list[str]:
+        """The digest of the text of each."""
+        return self._column(1)
+
+    @property
+    def vectors(self) -> list[str]:
+        """The digest of what is embedded of each."""
+        return self._column(2)
+
+    def append(self, chunk: Chunk) -> None:
+        """Add one at the end."""
+        columns = [self._column(number) for number in range(3)]
+        for column, part in zip(columns, chunk, strict=True):
+            column.append(part)
+        self._columns = list(columns)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return map(Chunk, self.ids, self.contents, self.vectors)
+
+    def __len__(self) -> int:
+        return _count(self._columns[0])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Chunks) and self.packed() == other.packed()
+
+
+def _count(column: list[str] | str) -> int:
+    return len(column) if isinstance(column, list) else column.count(" ") + 1 if column else 0
+
+
 @dataclass(slots=True)
 class KnownFile:
     """A file as it was when it was indexed.
@@ -64,7 +136,7 @@ class KnownFile:
     size: int
     modified_ns: int
     digest: str
-    chunks: list[Chunk] = field(default_factory=list)
+    chunks: Chunks = field(default_factory=Chunks)
     duplicates: list[str] = field(default_factory=list)
     problem: str | None = None
     notes: list[str] = field(default_factory=list)
@@ -101,50 +173,73 @@ class Manifest:
     folders: dict[str, Folder] = field(default_factory=dict)
     store_version: int | None = None
 
-    def encode(self) -> bytes:
-        """It as bytes, for a file."""
-        folders = {
-            name: {
-                "settings": f.settings,
-                "files": {source: _encoded(file) for source, file in f.files.items()},
+    def encode(self, only: Mapping[str, Iterable[str]] | None = None) -> bytes:
+        """It as bytes, for a file.
+
+        Args:
+            only: The folders and sources that changed, to be put upon an older manifest by `update`; default:
+                all.
+        """
+        folders = {}
+        for name in self.folders if only is None else only:
+            folder = self.folders[name]
+            sources = list(folder.files) if only is None else list(only[name])
+            folders[name] = {
+                "settings": folder.settings,
+                "files": {s: _encoded(folder.files[s]) for s in sources if s in folder.files},
+                "gone": [source for source in sources if source not in folder.files],
             }
-            for name, f in self.folders.items()
-        }
         facts = {"format": _FORMAT, "store_version": self.store_version, "folders": folders}
         return json.dumps(facts).encode()
 
     @classmethod
     def decode(cls, encoded: bytes) -> Manifest:
-        """Read what `encode` made.
+        """Read what `encode` made of all folders.
+
+        Raises:
+            ValueError: It is damaged, or of another version.
+        """
+        manifest = cls()
+        manifest.update(encoded)
+        return manifest
+
+    def update(self, encoded: bytes) -> dict[str, list[str]]:
+        """Put upon it what `encode` made of the changes since; returns the sources by folder.
 
         Raises:
             ValueError: It is damaged, or of another version.
         """
         try:
             facts = json.loads(encoded)
-            if facts["format"] != _FORMAT:
+            if facts["format"] not in _READ:
                 raise ValueError("it is of another version of llama-bedrock")
-            folders = {
-                name: Folder(
-                    _text(f["settings"]), {source: _decoded(file) for source, file in f["files"].items()}
-                )
-                for name, f in facts["folders"].items()
-            }
-            return cls(folders, facts["store_version"])
+            sources: dict[str, list[str]] = {}
+            for name, found in facts["folders"].items():
+                folder = self.folders.setdefault(name, Folder(""))
+                folder.settings = _text(found["settings"])
+                gone = [_text(source) for source in found.get("gone", ())]
+                for source in gone:
+                    folder.files.pop(source, None)
+                folder.files |= {source: _decoded(file) for source, file in found["files"].items()}
+                sources[name] = [*found["files"], *gone]
+            self.store_version = facts["store_version"]
+            return sources
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"the manifest of the indexed folders is damaged ({error})") from error
 
 
 def _encoded(file: KnownFile) -> list[Any]:
     # Lists: keys would be most of the bytes, and of the time.
-    chunks = [[chunk.id, chunk.content, chunk.vector] for chunk in file.chunks]
+    chunks = file.chunks.packed()
     return [file.size, file.modified_ns, file.digest, chunks, file.duplicates, file.problem, file.notes]
 
 
 def _decoded(facts: list[Any]) -> KnownFile:
-    size, modified_ns, digest, chunks, *rest = facts
-    file = KnownFile(size, modified_ns, digest, [Chunk(*chunk) for chunk in chunks], *rest)
-    texts = {type(text) for text in chain(*chunks, file.duplicates, file.notes, [digest, file.problem or ""])}
+    size, modified_ns, digest, columns, *rest = facts
+    if not columns or isinstance(columns[0], list):  # format 1
+        columns = [" ".join(column) for column in zip(*columns, strict=True)] or ["", "", ""]
+    file = KnownFile(size, modified_ns, digest, Chunks.unpacked(columns), *rest)
+    texts = {type(text) for text in (*file.duplicates, *file.notes, digest, file.problem or "")}
     if texts != {str} or not all(type(number) is int for number in (size, modified_ns)):
         raise ValueError("a file's facts are of a wrong type")
     return file
@@ -241,7 +336,7 @@ def _with_heirs(changes: Changes, known: Folder, found: Iterable[FoundFile]) -> 
     them.
     """
     going = {file.source for file in changes.read} | set(changes.removed)
-    lost = {chunk.content for source in going & known.files.keys() for chunk in known.files[source].chunks}
+    lost = {text for source in going & known.files.keys() for text in known.files[source].chunks.contents}
     heirs = {
         source
         for source, file in known.files.items()

@@ -29,6 +29,7 @@ from llama_bedrock.retrievers.indexing.folder_manifest import (
     Chunk,
     Folder,
     FoundFile,
+    KnownFile,
     compare,
     scan,
 )
@@ -216,7 +217,7 @@ class _Run:
         after = Folder(before.settings, dict(before.files))
         for file in changes.touched:
             after.files[file.source] = replace(before.files[file.source], modified_ns=file.remembered_time())
-        outdated = [chunk for source in changes.removed for chunk in after.files.pop(source).chunks]
+        outdated = {source: after.files.pop(source) for source in changes.removed}
         if not self.target.is_atomic:
             self._delete(outdated, after)
         self._read(changes.read, before, after, root)
@@ -256,7 +257,16 @@ class _Run:
     def _read(self, files: Sequence[FoundFile], before: Folder, after: Folder, root: str) -> None:
         """Read files and add their chunks, in groups whose chunks fit into memory."""
         reading = {file.source for file in files}
-        owned = {c.content for source, f in after.files.items() if source not in reading for c in f.chunks}
+        before = Folder(
+            before.settings,
+            {s: file for s, file in before.files.items() if s in reading or s not in after.files},
+        )
+        owned = {
+            text
+            for source, file in (after.files.items() if files else ())
+            if source not in reading
+            for text in file.chunks.contents
+        }
         group: list[ReadFile] = []
         waiting = 0
         for number, result in enumerate(self.engine.read(files, self.options) if files else (), 1):
@@ -276,7 +286,7 @@ class _Run:
     ) -> None:
         documents: list[Document] = []
         chunks: list[Chunk] = []
-        outdated: list[Chunk] = []
+        outdated: dict[str, KnownFile] = {}
         for result in group:
             source = result.found.source
             for document in result.chunks:
@@ -289,7 +299,7 @@ class _Run:
                 documents.append(document)
                 chunks.append(chunk)
             if source in before.files:
-                outdated.extend(before.files[source].chunks)
+                outdated[source] = before.files[source]
             after.files[source] = result.known
         self.embedded += self.target.add(documents, chunks, before, self.engine, self._embedding)
         if not self.target.is_atomic:
@@ -302,20 +312,25 @@ class _Run:
         """Delete what is outdated, and save. It comes last, because vectors of outdated chunks are used
         again.
         """
-        self._delete(before.chunks(), after)
-        self.target.delete(sorted(strays - {chunk.id for chunk in after.chunks()}))
+        self._delete({s: f for s, f in before.files.items() if after.files.get(s) is not f}, after)
+        if strays:
+            self.target.delete(sorted(strays - {chunk.id for chunk in after.chunks()}))
         self.target.manifest.folders[root] = after
         self._tell("save", 0, 1)
         refitted = self.target.finish()
         self._tell("save", 1, 1)
         return refitted
 
-    def _delete(self, outdated: Iterable[Chunk], after: Folder) -> None:
-        kept = {chunk.id for chunk in after.chunks()}
-        self.target.delete(sorted({chunk.id for chunk in outdated} - kept))
+    def _delete(self, outdated: Mapping[str, KnownFile], after: Folder) -> None:
+        """Delete the chunks of files as they were; a chunk's id holds its source, so no other file has it."""
+        kept = {
+            id_ for source in outdated.keys() & after.files.keys() for id_ in after.files[source].chunks.ids
+        }
+        gone = {id_ for file in outdated.values() for id_ in file.chunks.ids}
+        self.target.delete(sorted(gone - kept))
 
     def _require_something(self, before: Folder, after: Folder, found: Sequence[FoundFile]) -> None:
-        if before.files or any(after.chunks()):
+        if before.files or any(len(file.chunks) for file in after.files.values()):
             return
         others = (file.path for file in found if file.source not in after.files)
         ignored = Counter(path.suffix.lower() or path.name for path in others)

@@ -18,8 +18,9 @@ from llama_bedrock.retrievers.arrays import np
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.indexing.backends import IndexEngine
-from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, Manifest
+from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, KnownFile, Manifest
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
+from llama_bedrock.retrievers.joining import first_to_join
 from llama_bedrock.retrievers.search.lexical import lexical_side_of
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.generations import (
@@ -31,6 +32,7 @@ from llama_bedrock.retrievers.store.generations import (
 from llama_bedrock.retrievers.store.locks import FileLock
 from llama_bedrock.retrievers.store.private_files import (
     ForeignFileError,
+    link_file,
     make_folder,
     read_file,
     replace_file,
@@ -45,6 +47,8 @@ SIDECAR = "folders"
 _JOURNAL = "index-journal"
 _LOCK = "indexing.lock"
 _MANIFEST_BYTES = 2**31
+_MOST_TOLD, _FEW = 1.25, 100
+"""The files of a manifest may tell of so many more than there are; below a hundred it does not matter."""
 _AT_ONCE = 2048
 _ADDED_AT_ONCE = 16_384
 
@@ -114,21 +118,81 @@ class IndexTarget(Protocol):
 
 
 class ManifestSide:
-    """The manifest of a FAISSStore, written by every save of it from now on."""
+    """The manifest of a FAISSStore, written by every save of it from now on: what changed, in a file of its
+    own beside the older ones, which are joined by and by.
+    """
 
     def __init__(self, store: FAISSStore) -> None:
         self.store = store
         self.manifest = Manifest()
+        # What is in the files: their names with the folders and sources each tells of, and what they say.
+        self._files: dict[str, set[tuple[str, str]]] = {}
+        self._saved: dict[str, dict[str, KnownFile]] = {}
+        self._lineage = store.lineage
         folder = store.sidecar(SIDECAR)
         if folder is not None:
             try:
-                self.manifest = Manifest.decode(_encoded_manifest(folder) or b"")
+                self._read(folder)
             except (ValueError, OSError) as error:
                 logger.warning("cannot use the saved manifest, reading all files again: %s", error)
+                self.manifest, self._files = Manifest(), {}
         store.attach_sidecar(SIDECAR, self._write)
 
+    def _read(self, folder: Path) -> None:
+        for name in sorted((path.name for path in folder.glob("manifest*.json")), key=_number):
+            content = read_file(folder / name, _MANIFEST_BYTES) or b""
+            changes = self.manifest.update(content)
+            self._files[name] = {(root, source) for root, sources in changes.items() for source in sources}
+        self._remember()
+
+    def _remember(self) -> None:
+        self._saved = {root: dict(folder.files) for root, folder in self.manifest.folders.items()}
+
     def _write(self, folder: Path) -> None:
-        write_file(folder / MANIFEST_FILE, self.manifest.encode())
+        before = self.store.last_sidecar(SIDECAR)
+        is_same = before is not None and self._lineage is self.store.lineage
+        if not is_same or not all((before / name).is_file() for name in self._files):  # type: ignore[operator]
+            self._files = {}
+        changed = self._changed()
+        names = list(self._files)
+        first = first_to_join([*(len(self._files[name]) for name in names), len(changed)])
+        told = sum(map(len, self._files.values())) + len(changed)
+        known = sum(len(f.files) for f in self.manifest.folders.values())
+        if not names or told > _MOST_TOLD * max(known, _FEW):
+            first = 0
+        for name in names[first:]:
+            changed |= self._files.pop(name)
+        for name in self._files:
+            link_file(before / name, folder / name)  # type: ignore[operator]
+        if first:
+            name = f"manifest-{_number(names[-1]) + 1}.json"
+            only: dict[str, list[str]] = {root: [] for root in self.manifest.folders}
+            for root, source in sorted(changed):
+                only[root].append(source)
+            write_file(folder / name, self.manifest.encode(only))
+            self._files[name] = changed
+        else:
+            write_file(folder / MANIFEST_FILE, self.manifest.encode())
+            self._files = {
+                MANIFEST_FILE: {(r, source) for r, f in self.manifest.folders.items() for source in f.files}
+            }
+        self._lineage = self.store.lineage
+        self._remember()
+
+    def _changed(self) -> set[tuple[str, str]]:
+        """Folders and sources that are not as they were saved."""
+        changed = set()
+        for root, folder in self.manifest.folders.items():
+            saved = self._saved.get(root, {})
+            changed |= {(root, s) for s, file in folder.files.items() if saved.get(s) is not file}
+            changed |= {(root, s) for s in saved.keys() - folder.files.keys()}
+        return changed
+
+
+def _number(name: str) -> int:
+    """The place of a file of the manifest: the later, the higher; `MANIFEST_FILE` is the first."""
+    digits = name.removeprefix("manifest").removesuffix(".json").removeprefix("-")
+    return int(digits) if digits.isdecimal() and len(digits) < 10 else 0
 
 
 _sides: WeakValueDictionary[int, ManifestSide] = WeakValueDictionary()
@@ -227,11 +291,12 @@ class FAISSTarget:
         """Sources whose chunks somebody has deleted since."""
         if self._store.version == self.manifest.store_version:
             return set()
-        present = self._present([chunk.id for chunk in folder.chunks()])
+        ids = [id_ for file in folder.files.values() for id_ in file.chunks.ids]
+        present = self._present(ids)
         return {
             source
             for source, file in folder.files.items()
-            if any(chunk.id not in present for chunk in file.chunks)
+            if any(id_ not in present for id_ in file.chunks.ids)
         }
 
     def strays(self, path: str) -> set[str]:

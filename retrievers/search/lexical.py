@@ -1,4 +1,4 @@
-"""Lexical search: an index of texts by BM25 (bm25s), and such an index of a vector store's documents that
+"""Lexical search: an index of texts by BM25, and such an index of a vector store's documents that
 follows the store's changes.
 
 A query's words are scored with BM25, and then something is added for every two neighbouring words of it that
@@ -12,11 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
+import re
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import reduce
-from itertools import pairwise
+from itertools import chain, compress, pairwise
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,13 @@ from weakref import WeakValueDictionary
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
-from llama_bedrock._extras import require
-from llama_bedrock.retrievers.arrays import Floats, Integers, np, read_arrays, write_arrays
+from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
 from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.filters import parse_filter
-from llama_bedrock.text import TERMS_VERSION, analysed, is_lone_character, query_terms
-
-bm25s = require("bm25s", "local")
+from llama_bedrock.retrievers.joining import MOST_DEAD, first_to_join
+from llama_bedrock.retrievers.search.term_segment import TermSegment
+from llama_bedrock.retrievers.store.private_files import link_file
+from llama_bedrock.text import TERMS_VERSION, is_lone_character, query_terms
 
 K1 = 1.5
 B = 0.75
@@ -39,7 +41,9 @@ PAIR_WEIGHT = 0.25
 MAX_QUERY_TERMS = 512
 """Further words of a query are not searched for: it would take seconds, and a question has none."""
 _PAIRED_CANDIDATES = 200
-_FORMAT = 2
+_FORMAT = 3
+_NAME, _NUMBER = re.compile(r"terms-[0-9]{1,9}\.npz"), re.compile(r"[0-9]+")
+_GAP = np.array([-1], np.int32)
 
 SIDECAR = "lexical"
 """Name of the side files of a FAISSStore that hold its lexical index."""
@@ -55,47 +59,89 @@ def text_digest(text: str) -> str:
 
 
 class BM25Index:
-    """Texts by id, found by their words: BM25 with bm25s (Lucene's variant, k1 1.5, b 0.75), in memory.
+    """Texts by id, found by their words: BM25 (Lucene's variant, k1 1.5, b 0.75), in memory.
 
-    bm25s computes every score when it builds, so a change means building again (3 s for 100,000 short texts):
-    that is put off until the next search. The texts' terms are kept, so nothing is analysed twice. Any number
-    of threads may search and change it at the same time.
+    The texts lie in segments that never change, so a change analyses and counts only what it adds; what a
+    score has to know of all texts is put together for the terms of a query. So scores are those of an index
+    built at once. Any number of threads may search and change it at the same time.
     """
 
     def __init__(self) -> None:
-        self._vocabulary: dict[str, int] = {}
-        self._documents: dict[str, Integers] = {}
-        self._digests: dict[str, str] = {}
-        self._languages: dict[str, str] = {}
-        self._built: _BuiltIndex | None = None
+        self._segments: list[TermSegment] = []
+        self._alive: list[Mask] = []
+        self._searched: _Searched | None = None
         self._lock = threading.Lock()
 
-    def add(self, texts: Mapping[str, str]) -> None:
-        """Add texts by id; a known id is replaced."""
-        found = {identity: analysed(text) for identity, text in texts.items()}
-        digests = {identity: text_digest(text) for identity, text in texts.items()}
+    def add(self, texts: Mapping[str, str], keys: Slots | None = None) -> None:
+        """Add texts by id; a known id is replaced.
+
+        Args:
+            texts: The texts.
+            keys: Rising numbers for them, above those of all others, if `keep` tells which are replaced.
+        """
+        if not texts:
+            return
+        own = np.arange(len(texts), dtype=np.int64) + self.last_key + 1 if keys is None else keys
+        segment = TermSegment.of(texts, own)
         with self._lock:
-            for identity, (words, language) in found.items():
-                self._languages[identity] = language
-                numbers = [self._vocabulary.setdefault(word, len(self._vocabulary)) for word in words]
-                self._documents[identity] = np.array(numbers, dtype=np.int32)
-            self._digests.update(digests)
-            self._built = None
+            if keys is None:
+                self._kill(set(texts))
+            self._segments = [*self._segments, segment]
+            self._alive = [*self._alive, np.ones(len(segment), np.bool_)]
+            self._changed()
 
     def remove(self, ids: Iterable[str]) -> None:
         """Remove texts; unknown ids are ignored."""
         with self._lock:
-            for identity in ids:
-                if self._documents.pop(identity, None) is not None:
-                    del self._digests[identity], self._languages[identity]
-                    self._built = None
+            self._kill(set(ids))
+            self._changed()
 
-    def digests(self) -> Mapping[str, str]:
-        """The ids in the index, each with the digest (:func:`text_digest`) of its text."""
-        return self._digests
+    def _kill(self, ids: set[str]) -> None:
+        self._alive = [
+            alive & np.fromiter((id_ not in ids for id_ in segment.ids), np.bool_, len(segment))
+            for segment, alive in zip(self._segments, self._alive, strict=True)
+        ]
+
+    def keep(self, alive: Callable[[Slots], Mask]) -> None:
+        """Remove the texts whose keys are not alive."""
+        with self._lock:
+            self._alive = [alive(segment.keys) for segment in self._segments]
+            self._changed()
+
+    def _changed(self) -> None:
+        """Join segments where there are too many, and leave out what is deleted where it is much."""
+        pairs = [pair for pair in zip(self._segments, self._alive, strict=True) if pair[1].any()]
+        first = first_to_join([int(alive.sum()) for _, alive in pairs])
+        groups = [[pair] for pair in pairs[:first]] + ([pairs[first:]] if pairs else [])
+        self._segments, self._alive = [], []
+        for group in groups:
+            segment, alive = group[0]
+            if len(group) > 1 or (~alive).mean() > MOST_DEAD:
+                segment = TermSegment.joined(group)
+                alive = np.ones(len(segment), np.bool_)
+            self._segments.append(segment)
+            self._alive.append(alive)
+        self._searched = None
+
+    @property
+    def last_key(self) -> int:
+        """The greatest key; 0 if there is none."""
+        return int(self._segments[-1].keys[-1]) if self._segments else 0
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return sum(int(alive.sum()) for alive in self._alive)
+
+    def load_all(self, folder: Path | None) -> None:
+        """Read what was not needed yet, from the folder where it is now.
+
+        Raises:
+            ValueError: A file is damaged.
+            OSError: A file is gone.
+        """
+        for segment in self._segments:
+            if segment.path is not None and folder is not None:
+                segment.path = folder / segment.path.name
+            segment.load()
 
     def search(self, query: str, k: int, *, allowed: Collection[str] | None = None) -> dict[str, float]:
         """The best k ids that share a word with the query, with their scores, best first.
@@ -106,44 +152,43 @@ class BM25Index:
             allowed: Only these ids, if given.
         """
         with self._lock:
-            if k < 1 or not any(map(len, self._documents.values())):
-                return {}
-            built = self._build()
-            wordings = [
-                [number for word in words[:MAX_QUERY_TERMS] for number in self._numbers(word)]
-                for words in query_terms(query, built.languages)
-            ]
-        return built.search(wordings, k, allowed) if any(wordings) else {}
+            if self._searched is None:
+                self._searched = _Searched(self._segments, self._alive)
+            searched = self._searched
+        if k < 1:
+            return {}
+        wordings = [
+            [known for word in words[:MAX_QUERY_TERMS] for known in searched.known(word)]
+            for words in query_terms(query, searched.languages)
+        ]
+        return searched.search(wordings, k, allowed) if any(wordings) else {}
 
-    def _numbers(self, word: str) -> list[int]:
-        if is_lone_character(word):
-            return [number for known, number in self._vocabulary.items() if word in known]
-        return [self._vocabulary[word]] if word in self._vocabulary else []
+    def save(self, folder: Path, before: Path | None = None) -> None:
+        """Write ``lexical.json`` and the segments.
 
-    def _build(self) -> _BuiltIndex:
-        if self._built is None:
-            self._built = _BuiltIndex(self._documents, self._vocabulary, frozenset(self._languages.values()))
-        return self._built
-
-    def save(self, folder: Path) -> None:
-        """Write ``lexical.json`` and ``lexical.npz``, with the scores, so that nothing is built when it is
-        opened.
+        Args:
+            folder: Where.
+            before: Where it was saved last: what is there is linked, with the texts that are deleted since.
+                Default: nothing is linked, and what is deleted is left out.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            about = {
-                "format": _FORMAT,
-                "analyzer": TERMS_VERSION,
-                "vocabulary": list(self._vocabulary),
-                "digests": dict(self._digests),
-                "languages": [self._languages[identity] for identity in self._digests],
-            }
-            arrays = [self._documents[identity] for identity in self._digests]
-            scores = self._build().scores if any(map(len, arrays)) else {}
-        (folder / "lexical.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
-        lengths = np.array([len(numbers) for numbers in arrays], dtype=np.int64)
-        numbers = np.concatenate([*arrays, np.empty(0, np.int32)])
-        write_arrays(folder / "lexical.npz", lengths=lengths, terms=numbers, **scores)
+            pairs = list(zip(self._segments, self._alive, strict=True))
+        taken = [int(_NUMBER.findall(segment.path.name)[0]) for segment, _ in pairs if segment.path]
+        number = max(taken, default=0)
+        names: list[str] = []
+        for segment, alive in pairs:
+            name = segment.path.name if segment.path else ""
+            if before is not None and name and (before / name).is_file():
+                link_file(before / name, folder / name)
+            else:
+                number += 1
+                name = f"terms-{number}.npz"
+                written = segment if alive.all() else TermSegment.joined([(segment, alive)])
+                written.write(folder / name)
+            names.append(name)
+        about = {"format": _FORMAT, "analyzer": TERMS_VERSION, "segments": names}
+        (folder / "lexical.json").write_text(json.dumps(about), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> BM25Index:
@@ -156,73 +201,88 @@ class BM25Index:
         about = json.loads((folder / "lexical.json").read_text(encoding="utf-8"))
         if (about.get("format"), about.get("analyzer")) != (_FORMAT, TERMS_VERSION):
             raise ValueError(f"{folder / 'lexical.json'} is of another version of llama-bedrock")
+        if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in about["segments"]):
+            raise ValueError(f"{folder / 'lexical.json'} is damaged: it names other files than segments")
         index = cls()
-        numbers, lengths = read_arrays(folder / "lexical.npz", "terms", "lengths")
-        if len(lengths) != len(about["digests"]) or lengths.sum() != len(numbers):
-            raise ValueError(f"{folder / 'lexical.npz'} does not belong to lexical.json: it is damaged")
-        parts = np.split(numbers, np.cumsum(lengths)[:-1]) if len(lengths) else []
-        index._vocabulary = {word: number for number, word in enumerate(about["vocabulary"])}
-        index._documents = dict(zip(about["digests"], parts, strict=True))
-        index._digests = about["digests"]
-        index._languages = dict(zip(about["digests"], about["languages"], strict=True))
-        if len(numbers):
-            names = ("data", "indices", "indptr")
-            scores = dict(zip(names, read_arrays(folder / "lexical.npz", *names), strict=True))
-            if len(scores["indptr"]) != len(index._vocabulary) + 1:
-                raise ValueError(f"{folder / 'lexical.npz'} does not belong to lexical.json: it is damaged")
-            languages = frozenset(about["languages"])
-            index._built = _BuiltIndex(index._documents, index._vocabulary, languages, scores)
+        index._segments = [TermSegment.open(folder / name) for name in about["segments"]]
+        index._alive = [np.ones(len(segment), np.bool_) for segment in index._segments]
         return index
 
 
-class _BuiltIndex:
-    """The scores of one state of the texts; never changed."""
+class _Searched:
+    """One state of the texts, as it is searched; what it finds out about terms is kept."""
 
-    def __init__(
-        self,
-        documents: Mapping[str, Integers],
-        vocabulary: Mapping[str, int],
-        languages: frozenset[str],
-        scores: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.languages = languages
-        self._ids = list(documents)
-        self._texts = list(documents.values())
-        self._position = {identity: number for number, identity in enumerate(self._ids)}
-        self._lengths = np.array([len(numbers) for numbers in self._texts], dtype=np.int64)
-        self._average = max(float(self._lengths.mean()), 1.0)
-        self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
-        if scores is None:
-            corpus = [numbers.tolist() for numbers in self._texts]
-            self._index.index((corpus, dict(vocabulary)), create_empty_token=False, show_progress=False)
-        else:
-            self._index.scores = {**scores, "num_docs": len(self._ids)}
-            self._index.nonoccurrence_array = None
-        found = np.diff(self._index.scores["indptr"])
-        self._idf = np.log(1 + (len(self._ids) - found + 0.5) / (found + 0.5))
+    def __init__(self, segments: Sequence[TermSegment], alive: Sequence[Mask]) -> None:
+        self._segments = list(segments)
+        self._firsts = np.cumsum([0, *(len(segment) for segment in segments)])
+        self._alive: Mask = np.concatenate([np.empty(0, np.bool_), *alive])
+        lengths = [np.empty(0, np.int64), *(segment.lengths for segment in segments)]
+        self._lengths: Slots = np.concatenate(lengths)
+        self._count = int(self._alive.sum())
+        average = max(float(self._lengths[self._alive].mean()), 1.0) if self._count else 1.0
+        self._damping: Floats = (K1 * (1 - B + B * self._lengths / average)).astype(np.float32)
+        self.languages = frozenset(
+            language
+            for segment, mask in zip(segments, alive, strict=True)
+            for language in (set(segment.languages) if mask.all() else compress(segment.languages, mask))
+        )
+        self._postings: dict[str, tuple[Slots, Floats, float]] = {}
+        self._places: dict[str, int] | None = None
 
-    @property
-    def scores(self) -> dict[str, Any]:
-        """The arrays of bm25s's sparse matrix."""
-        return {name: self._index.scores[name] for name in ("data", "indices", "indptr")}
+    def known(self, word: str) -> list[str]:
+        """The terms that a word of a query stands for, if any text holds them."""
+        if is_lone_character(word):
+            return list(dict.fromkeys(k for s in self._segments for k in s.vocabulary if word in k))
+        return [word] if any(word in segment.vocabulary for segment in self._segments) else []
+
+    def _found(self, word: str) -> tuple[Slots, Floats, float]:
+        """The places of the texts that hold a term, what it adds to the score of each, and its weight."""
+        known = self._postings.get(word)
+        if known is None:
+            places, counts = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+            for first, segment in zip(self._firsts, self._segments, strict=False):
+                number = segment.vocabulary.get(word)
+                if number is not None:
+                    own = slice(*segment.ends[number : number + 2].tolist())
+                    places.append(segment.texts[own] + first)
+                    counts.append(segment.counts[own])
+            found, count = np.concatenate(places), np.concatenate(counts)
+            living = self._alive[found]
+            found, count = found[living], count[living]
+            weight = math.log(1 + (self._count - len(found) + 0.5) / (len(found) + 0.5))
+            added: Floats = np.float32(weight) * count / (count + self._damping[found])
+            known = self._postings[word] = (found, added, weight)
+        return known
 
     def search(
-        self, wordings: Sequence[Sequence[int]], k: int, allowed: Collection[str] | None
+        self, wordings: Sequence[Sequence[str]], k: int, allowed: Collection[str] | None
     ) -> dict[str, float]:
-        """The best k ids for a query, given as the numbers of its terms in each language."""
-        query = list(reduce(or_, map(Counter, wordings)).elements())
-        scores = self._index.get_scores_from_ids(query)
+        """The best k ids for a query, given as its terms in each language."""
+        scores: Floats = np.zeros(len(self._alive), np.float32)
+        for word, times in reduce(or_, map(Counter, wordings)).items():
+            places, added, _ = self._found(word)
+            scores[places] += times * added
         if allowed is not None:
-            positions = [self._position[identity] for identity in allowed if identity in self._position]
+            positions = self._positions(allowed)
             masked = np.zeros_like(scores)
             masked[positions] = scores[positions]
             scores = masked
         best = _best(scores, max(k, _PAIRED_CANDIDATES))
         found = scores[best] + PAIR_WEIGHT * self._pair_scores(wordings, best)
         order = np.lexsort((best, -found))[:k]
-        return {self._ids[best[number]]: float(found[number]) for number in order}
+        owners = np.searchsorted(self._firsts, best, "right") - 1
+        return {
+            self._segments[owners[n]].ids[best[n] - self._firsts[owners[n]]]: float(found[n])
+            for n in order.tolist()
+        }
 
-    def _pair_scores(self, wordings: Sequence[Sequence[int]], candidates: Any) -> Floats:
+    def _positions(self, ids: Collection[str]) -> list[int]:
+        if self._places is None:
+            every = chain.from_iterable(segment.ids for segment in self._segments)
+            self._places = {id_: n for n, id_ in enumerate(every) if self._alive[n]}
+        return [self._places[id_] for id_ in ids if id_ in self._places]
+
+    def _pair_scores(self, wordings: Sequence[Sequence[str]], candidates: Any) -> Floats:
         """BM25 of the query's neighbouring words as units, for some texts.
 
         How many texts hold a pair is not counted; were its words independent, its idf would be the sum of
@@ -230,16 +290,24 @@ class _BuiltIndex:
         """
         totals: Floats = np.zeros(len(candidates), dtype=np.float32)
         pairs = {pair for wording in wordings for pair in pairwise(wording)}
-        if not pairs or not len(candidates):
-            return totals
-        # One long text, with a term that no query has between the candidates.
-        joined = np.concatenate([part for number in candidates for part in (self._texts[number], [-1])])
-        owner = np.repeat(np.arange(len(candidates)), self._lengths[candidates] + 1)[:-1]
-        damping = K1 * (1 - B + B * self._lengths[candidates] / self._average)
-        for first, second in pairs:
-            hits = owner[(joined[:-1] == first) & (joined[1:] == second)]
-            counts = np.bincount(hits, minlength=len(candidates))
-            totals += (self._idf[first] + self._idf[second]) * counts / (counts + damping)
+        owners = np.searchsorted(self._firsts, candidates, "right") - 1
+        for number, segment in enumerate(self._segments):
+            own = np.flatnonzero(owners == number)
+            words = segment.vocabulary
+            wanted = [pair for pair in pairs if pair[0] in words and pair[1] in words]
+            if not len(own) or not wanted:
+                continue
+            texts = candidates[own] - self._firsts[number]
+            # One long text, with a term that no query has between the candidates.
+            parts = [segment.terms[segment.starts[n] : segment.starts[n + 1]] for n in texts]
+            joined = np.concatenate([part for text in parts for part in (text, _GAP)])
+            owner = np.repeat(own, segment.lengths[texts] + 1)[:-1]
+            damping = self._damping[candidates]
+            for first, second in wanted:
+                hits = owner[(joined[:-1] == words[first]) & (joined[1:] == words[second])]
+                counts = np.bincount(hits, minlength=len(candidates))
+                weight = self._found(first)[2] + self._found(second)[2]
+                totals += (weight * counts / (counts + damping)).astype(np.float32)
         return totals
 
 
@@ -253,22 +321,19 @@ class StoreLexicalSide:
     """The lexical index of a FAISSStore, brought up to date when it is searched, and saved with the store.
 
     Args:
-        store: The store; only what it shows publicly is used: ``documents()``, ``version``, ``matching_ids``,
-            ``get_by_ids``, ``attach_sidecar`` and ``sidecar``.
+        store: The store; only what it shows publicly is used.
     """
 
     def __init__(self, store: Any) -> None:
         self.store = store
         self._lock = threading.Lock()
         self._index: BM25Index | None = None
-        self._state: tuple[int, int] | None = None
-        # An index saved with an older version of the store is still a good beginning: `_follow` mends it.
-        self._saved = store.sidecar(SIDECAR)
+        self._state: tuple[object, ...] | None = None
         store.attach_sidecar(SIDECAR, self._save)
 
     def search(self, query: str, k: int, filter: Any = None) -> dict[str, float]:
         """Scores of the best k ids that share a word with the query, among those the filter matches."""
-        index = self._current()
+        index = self._current(complete=True)
         if filter is None or filter == {}:
             return index.search(query, k)
         # Most filters let many documents pass, and testing the best few is cheaper than listing all that
@@ -289,50 +354,48 @@ class StoreLexicalSide:
         """The documents with these ids, by id."""
         return {str(document.id): document for document in self.store.get_by_ids(list(ids))}
 
-    def _current(self) -> BM25Index:
+    def _current(self, *, complete: bool) -> BM25Index:
+        """The index of what the store holds now; complete: read from its files, and not only added to."""
         with self._lock:
             # Read before the documents: a change meanwhile is then seen at the next search, never missed.
-            # The count tells apart two versions of one number, after a reload.
-            state = (self.store.version, len(self.store))
-            if self._index is None:
-                self._index = self._load()
-            elif state != self._state:
+            # The count tells apart two versions of one number.
+            lineage = self.store.lineage
+            state = (lineage, self.store.version, len(self.store))
+            try:
+                if self._index is None or self._state is None or self._state[0] is not lineage:
+                    self._index = self._opened()
+                    self._follow(self._index)
+                elif state != self._state:
+                    self._follow(self._index)
+                if complete:
+                    self._index.load_all(self.store.last_sidecar(SIDECAR))
+            except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+                logger.warning("cannot use the saved lexical index, building it again: %s", error)
+                self._index = BM25Index()
                 self._follow(self._index)
             self._state = state
             return self._index
 
-    def _load(self) -> BM25Index:
-        if self._saved is not None and self._saved.is_dir():
-            try:
-                index = BM25Index.load(self._saved)
-            except (ValueError, KeyError, OSError, ImportError) as error:
-                logger.warning("cannot use the saved lexical index, building it again: %s", error)
-            else:
-                if self.store.sidecar(SIDECAR) != self._saved:
-                    self._follow(index)
-                return index
-        index = BM25Index()
-        self._follow(index)
-        return index
+    def _opened(self) -> BM25Index:
+        # One that was saved before a change is still a good beginning: `_follow` mends it.
+        saved = self.store.last_sidecar(SIDECAR)
+        return BM25Index() if saved is None else BM25Index.load(saved)
 
     def _follow(self, index: BM25Index) -> None:
         """Make the index hold what the store holds; only texts that are new or changed are analysed."""
-        known = dict(index.digests())
+        index.keep(self.store.alive)
         added: dict[str, str] = {}
-        for document in self.store.documents():
-            text = searchable_text(document)
-            if known.pop(document.id, None) != text_digest(text):
-                added[document.id] = text
+        keys: list[int] = []
+        for key, document in self.store.documents_after(index.last_key):
+            added[document.id] = searchable_text(document)
+            keys.append(key)
             if len(added) >= _ADDED_AT_ONCE:
-                index.add(added)
-                added = {}
-        if known:
-            index.remove(known)
-        if added:
-            index.add(added)
+                index.add(added, np.array(keys, np.int64))
+                added, keys = {}, []
+        index.add(added, np.array(keys, np.int64))
 
     def _save(self, folder: Path) -> None:
-        self._current().save(folder)
+        self._current(complete=False).save(folder, self.store.last_sidecar(SIDECAR))
 
 
 class DocumentsLexicalSide:
@@ -376,7 +439,7 @@ def lexical_side_of(store: VectorStore) -> StoreLexicalSide | None:
     """The lexical side of a store that lists its documents, shared by all its retrievers; None if it does
     not.
     """
-    needed = ("documents", "version", "matching_ids", "attach_sidecar", "sidecar")
+    needed = ("documents_after", "alive", "lineage", "matching_ids", "attach_sidecar", "last_sidecar")
     if not all(hasattr(store, name) for name in needed):
         return None
     with _sides_lock:

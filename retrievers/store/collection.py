@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
+from llama_bedrock.retrievers.joining import MOST_DEAD, first_to_join
 from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, Row, as_entry
 from llama_bedrock.retrievers.store.generations import Generation, StoreDamagedError
 from llama_bedrock.retrievers.store.locks import ReadWriteLock
@@ -34,12 +35,7 @@ _OVERFETCHED = 128
 """Dead slots that a scan may just find and drop, instead of testing every slot."""
 _DEAD_SHARE = {"flat": 0.02, "fastscan": 0.1, "hnsw": 0.3}
 """Share of dead slots that makes compaction of a part in memory pay, by what it costs: copying the vectors,
-or building a graph. A saved part would be written again, so:"""
-_DEAD_SHARE_SAVED = 0.25
-MOST_PARTS = 8
-"""Parts that a search goes through; each costs it some 20 µs."""
-_SOON_JOINED = 1_000
-"""Documents from which on a part is joined with an older one that is no more than twice as large."""
+or building a graph. A saved part, which would be written again, has `MOST_DEAD`."""
 
 
 class Hit(NamedTuple):
@@ -433,7 +429,7 @@ class Collection:
         meanwhile.
         """
         parts = [part for part in self.parts if part.slots.alive_count]
-        first = _first_to_join([part.slots.alive_count for part in parts])
+        first = first_to_join([part.slots.alive_count for part in parts])
         done = [self._renewed(part) for part in parts[:first]]
         if len(parts) - first == 1:
             done.append(self._renewed(parts[first]))
@@ -473,7 +469,7 @@ class Collection:
         if index is None:
             return part
         wanted = index.wanted_structure(slots.alive_count)
-        share = _DEAD_SHARE[index.structure.kind] if part.number is None else _DEAD_SHARE_SAVED
+        share = _DEAD_SHARE[index.structure.kind] if part.number is None else MOST_DEAD
         if wanted == index.structure and slots.dead <= max(_OVERFETCHED, share * slots.count):
             return part
         return self._rebuilt([part])
@@ -503,23 +499,6 @@ class Collection:
                 change.commit()
         logger.info("rebuilt %d parts of the index as %s of %d vectors", len(parts), wanted, len(index))
         return Part(documents, slots, index, generation=oldest.generation)
-
-
-def _first_to_join(sizes: Sequence[int]) -> int:
-    """Number of the part from which on they become one; the last one alone stays as it is.
-
-    Every document is then written again only a few times, however many changes come: a part is joined when
-    those after it have grown to its size, or to half of it, if that is much to search.
-    """
-    first, newer = len(sizes) - 1, sizes[-1] if sizes else 0
-    while first > 0:
-        least = 1 if len(sizes) > MOST_PARTS else 2 if newer >= _SOON_JOINED else 0
-        is_too_many = len(sizes) > MOST_PARTS and first == len(sizes) - 1
-        if not is_too_many and sizes[first - 1] > least * newer:
-            break
-        first -= 1
-        newer += sizes[first]
-    return max(first, 0)
 
 
 def _give_back_freed_memory() -> None:

@@ -13,7 +13,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
-from llama_bedrock.retrievers.arrays import Floats
+from llama_bedrock.retrievers.arrays import Floats, Mask, Slots
 from llama_bedrock.retrievers.documents.searchable_text import with_context
 from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array, embed_batches
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
@@ -138,6 +138,7 @@ class FAISSStore(VectorStore):
         self._saved: SavedStore | None = None
         self._sidecars: dict[str, Callable[[Path], None]] = {}
         self._contextual = contextual
+        self._lineage = object()
         self._contents = Contents(Collection(settings), embedding)
 
     # Making, saving, opening
@@ -263,6 +264,7 @@ class FAISSStore(VectorStore):
         store._contextual = saved.generation.manifest["contextual"]
         store._saved = saved
         store._sidecars = {}
+        store._lineage = object()
         store._contents = Contents(collection, embedding)
         store._fit_outdated()
         return store
@@ -321,6 +323,7 @@ class FAISSStore(VectorStore):
                 self._saved.folder, embedding, self._embedding_id, mapped=True, verify=None
             )
             self._contents = Contents(collection, embedding)
+            self._lineage = object()
             self._fit_outdated()
             return True
 
@@ -380,6 +383,17 @@ class FAISSStore(VectorStore):
         """Folder of the side files saved with exactly this version of the store; None if there are none."""
         return self._saved.sidecar(name, self.version) if self._saved else None
 
+    def last_sidecar(self, name: str) -> Path | None:
+        """Folder of the side files of the generation that was opened or saved last, whatever was changed
+        since; None if it has none of this name.
+        """
+        return self._saved.last_sidecar(name) if self._saved else None
+
+    @property
+    def lineage(self) -> object:
+        """Another object after each `reload`; while it is the same, a key is that of one document."""
+        return self._lineage
+
     # Changing and reading
 
     def __len__(self) -> int:
@@ -390,7 +404,17 @@ class FAISSStore(VectorStore):
 
     def documents(self) -> Iterator[Document]:
         """All documents, in the order they were added."""
-        return (as_document(row) for row in self._contents.collection.iterate())
+        return (document for _, document in self.documents_after(0))
+
+    def documents_after(self, key: int) -> Iterator[tuple[int, Document]]:
+        """Documents with their keys, those with greater keys than this: the ones added or replaced since it
+        was the greatest. Keys are numbers from 1 on, and never used again.
+        """
+        return ((row[0], as_document(row)) for row in self._contents.collection.iterate(key))
+
+    def alive(self, keys: Slots) -> Mask:
+        """Which of these keys belong to documents that are there still."""
+        return self._contents.collection.alive(keys)
 
     def add_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
         """Add documents, or replace those whose id is known; all of them or, if anything fails, none.

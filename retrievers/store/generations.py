@@ -373,6 +373,8 @@ def _seal(
         if known is not None and _is_same_file(found, before.path / name):  # type: ignore[union-attr]
             facts[name] = known
         else:
+            if found.lstat().st_nlink > 1:
+                _unlink_from_others(found)
             _set_time(found)
             new.append(name)
     waiting = [pool.submit(_sync, path / name) for name in new]
@@ -387,14 +389,11 @@ def _seal(
     return facts, waiting
 
 
-def link_file(old: Path, new: Path) -> None:
-    """Give a finished file another name, or copy it where there are no hard links."""
-    try:
-        os.link(old, new, follow_symlinks=False)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(old, new, follow_symlinks=False)
+def _unlink_from_others(path: Path) -> None:
+    """Make a file of its own of one that has other names, in another store."""
+    copy = path.with_name(f"{path.name}.copy")
+    shutil.copyfile(path, copy, follow_symlinks=False)
+    os.replace(copy, path)
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

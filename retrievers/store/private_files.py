@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -123,6 +124,16 @@ def replace_file(path: Path, content: bytes) -> None:
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def link_file(old: Path, new: Path) -> None:
+    """Give a finished file another name, or copy it where there are no hard links."""
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(old, new, follow_symlinks=False)
 
 
 def delete_unfinished(path: Path) -> None:

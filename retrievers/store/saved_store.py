@@ -26,12 +26,11 @@ from llama_bedrock.retrievers.store.generations import (
     StoreError,
     current_name,
     delete_unused,
-    link_file,
     open_generation,
     write_generation,
     writing,
 )
-from llama_bedrock.retrievers.store.private_files import is_plain_name
+from llama_bedrock.retrievers.store.private_files import is_plain_name, link_file
 from llama_bedrock.retrievers.store.slots import SlotTable
 from llama_bedrock.retrievers.store.vector_index import IndexSettings, Structure, VectorIndex
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, KnownFile, Manifest
+from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Chunks, Folder, KnownFile, Manifest
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
 from llama_bedrock.retrievers.search.lexical import text_digest
 
@@ -66,9 +66,12 @@ def test_it_is_deleted_when_the_store_is_saved(path):
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path):
-    file = KnownFile(3, 99, "abc", [Chunk("id", "content", "vector")], ["copy"], "a problem")
+    file = KnownFile(3, 99, "abc", Chunks([Chunk("id", "content", "vector")]), ["copy"], "a problem")
     manifest = Manifest({"/docs": Folder("settings", {"a.md": file})}, 7)
     assert Manifest.decode(manifest.encode()) == manifest
+    old = b"""{"format": 1, "store_version": 7, "folders": {"/docs": {"settings": "settings", "files":
+        {"a.md": [3, 99, "abc", [["id", "content", "vector"]], ["copy"], "a problem", []]}}}}"""
+    assert Manifest.decode(old) == manifest
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_the_lexical_index_is_saved_with_the_store_and_used_when_it_is_opened(st
     # It is the saved index that answers: with another in its place, the answer is another.
     again = FAISSStore.load(tmp_path / "index")
     other = BM25Index()
-    other.add({"bread": "llama"})
+    other.add({document.id: "llama" if document.id == "bread" else "other" for document in DOCUMENTS})
     other.save(again.sidecar(SIDECAR))
     assert ids(HybridRetriever(store=again, alpha=0.0).invoke("llama")) == ["bread"]
 
@@ -161,7 +161,7 @@ def test_a_damaged_lexical_index_is_built_again(store, tmp_path, caplog):
     HybridRetriever(store=store)
     store.save(tmp_path / "index")
     opened = FAISSStore.load(tmp_path / "index")
-    (opened.sidecar(SIDECAR) / "lexical.npz").write_bytes(b"damaged")
+    (opened.sidecar(SIDECAR) / "terms-1.npz").write_bytes(b"damaged")
     assert ids(HybridRetriever(store=opened, alpha=0.0).invoke("flour")) == ["bread"]
     assert "building it again" in caplog.text
 

@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
 from llama_bedrock.retrievers import FAISSStore
-from llama_bedrock.retrievers.store.collection import MOST_PARTS
+from llama_bedrock.retrievers.joining import MOST_PARTS
 
 EMBEDDING = DeterministicFakeEmbedding(size=16)
 

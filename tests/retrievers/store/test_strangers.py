@@ -384,7 +384,7 @@ MUTATIONS = """
         index.search(query, 5, None)
         index.search(query, 5, Selection(np.full(-(-facts["count"] // 8), 0x55, np.uint8), facts["count"]))
         index.vectors(np.array([0, facts["count"] - 1]))
-        index.add(query)
+        index.rebuilt(np.ones(facts["count"], np.bool_), Structure("flat", "float32"))
     print(opened)
 """
 

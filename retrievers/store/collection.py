@@ -403,6 +403,8 @@ class Collection:
             if not keys:
                 return
             newest = self.parts[-1]
+            if newest.number is None and newest.documents.writable:
+                newest = self._open_part()
             if newest.is_open and max(keys) >= newest.slots.first_key:
                 with newest.documents.transaction() as change:
                     change.delete(keys)

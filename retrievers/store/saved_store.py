@@ -252,7 +252,7 @@ def _facts(collection: Collection, numbers: Sequence[int]) -> dict[str, Any]:
     return {
         "settings": asdict(collection.settings),
         "parts": [
-            {"number": number, "structure": part.index and asdict(part.index.structure)}
+            {"number": number, "structure": asdict(part.index.structure) if part.index is not None else None}
             for part, number in zip(collection.parts, numbers, strict=True)
         ],
         "dimension": collection.dimension,

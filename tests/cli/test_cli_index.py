@@ -70,6 +70,19 @@ def test_a_file_over_the_limit_names_the_option_that_raises_it_and_the_limit_is_
     assert "up to date, 2 files" in run("index", folder).stdout
 
 
+def test_what_changes_have_left_is_joined_when_asked_for(folder):
+    for number in range(6):
+        (folder / f"{number}.md").write_text(f"Llamas hum when they are {number} years old.")
+    run("index", folder)
+    for number in range(3):
+        (folder / f"b{number}.md").write_text(f"Alpacas are smaller than llamas, number {number}.")
+        assert "updated (1 added)" in run("index", folder).stdout
+    kept = Path(os.environ["XDG_CACHE_HOME"])
+    for options, parts in (((), 4), (("--compact",), 1), ((), 1)):
+        assert "up to date, 10 files, 10 passages" in run("index", folder, *options).stdout
+        assert len(list(max(kept.rglob("generation-*")).glob("vectors*.faiss"))) == parts
+
+
 def test_links_that_lead_out_are_named_and_followed_when_asked_for(folder, tmp_path):
     (tmp_path / "outside.md").write_text("Alpacas spit.")
     (folder / "b.md").symlink_to(tmp_path / "outside.md")

@@ -337,6 +337,37 @@ def test_a_store_in_memory_keeps_its_manifest_and_saves_it_later(counting, docs,
     assert counts(index_folder(docs, again)) == (0, 0, 0, 6)
 
 
+def test_a_change_writes_what_changed_and_a_manifest_in_files_is_the_same_as_one(tmp_path, counting):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    old = time.time() - 3600
+
+    def write(number, text):
+        path = folder / f"{number}.md"
+        path.write_text(f"# Title {number}\n\n{text} of the file with the number {number}.")
+        os.utime(path, (old, old))
+
+    for number in range(300):
+        write(number, "The first text")
+    store = FAISSStore(counting())
+    index_folder(folder, store, save=tmp_path / "store")
+    for turn in range(12):
+        before = {path.stat().st_ino for path in (tmp_path / "store").rglob("*")}
+        write(turn, "Another")
+        (folder / f"{100 + turn}.md").unlink()
+        write(300 + turn, "A new one")
+        assert counts(index_folder(folder, reopened(store))) == (1, 1, 1, 298)
+        new = [p.stat() for p in (tmp_path / "store").rglob("*") if p.is_file()]
+        assert sum(facts.st_size for facts in new if facts.st_ino not in before) < 200_000
+        again = reopened(store)
+        assert counts(index_folder(folder, again)) == (0, 0, 0, 300)
+    assert sorted(sources(again)) == sorted(path.name for path in folder.iterdir())
+    newest = max((tmp_path / "store").glob("generation-*"))
+    assert 1 < len(list(newest.glob("sidecars/folders/*"))) <= 9
+    answer = HybridRetriever(store=again, alpha=0.0, k=12).invoke("another")
+    assert sorted(int(Path(d.metadata["source"]).stem) for d in answer) == list(range(12))
+
+
 def test_the_lexical_index_is_saved_with_it(docs, store):
     index_folder(docs, store)
     assert reopened(store).sidecar("lexical") is not None

@@ -1,6 +1,11 @@
 """A store in parts: what a change costs, and that it is the same store as one that was made at once."""
 
 import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +138,59 @@ def test_a_reader_keeps_what_it_opened_while_parts_are_joined(tmp_path):
     assert 1 + sum(1 for _ in listed) == len(reader) == 201
     assert reader.reload()
     assert len(reader) == 51
+
+
+CHANGER = """
+    import sys
+    from langchain_core.embeddings import DeterministicFakeEmbedding
+    from llama_bedrock.retrievers import FAISSStore
+
+    def change(store, turn):
+        ids = [str((5 * turn + n) % 70) for n in range(5)]
+        store.add_texts([f"{id_} at {turn}" for id_ in ids], ids=ids)
+        store.delete([str(7 * turn % 70)])
+        if turn % 6 == 0:
+            store.compact()
+        store.add_texts([str(turn)], ids=["turn"])
+
+    if __name__ == "__main__":
+        store = FAISSStore.load(sys.argv[1], DeterministicFakeEmbedding(size=8), verify=True)
+        turn = max((int(d.page_content) for d in store.get_by_ids(["turn"])), default=0)
+        while True:
+            turn += 1
+            change(store, turn)
+            print("next", flush=True)
+            store.save()
+"""
+
+
+def kill_during_changes(folder, kills):
+    """The turns that a store is at after each of some kills; it must hold just what these turns leave."""
+    scope = {"__name__": "imported"}
+    exec(textwrap.dedent(CHANGER), scope)
+    embedding, chance, turns = DeterministicFakeEmbedding(size=8), random.Random(9), []
+    FAISSStore(embedding).save(folder)
+    for _ in range(kills):
+        command = [sys.executable, "-c", textwrap.dedent(CHANGER), str(folder)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for _ in range(chance.randrange(1, 9)):
+            assert process.stdout.readline() == "next\n"
+        time.sleep(chance.uniform(0.0, 0.04))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        found = {d.id: d.page_content for d in FAISSStore.load(folder, embedding, verify=True).documents()}
+        turns.append(int(found.get("turn", 0)))
+        wanted = FAISSStore(embedding)
+        for turn in range(1, turns[-1] + 1):
+            scope["change"](wanted, turn)
+        assert found == {d.id: d.page_content for d in wanted.documents()}
+    return turns
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_killed_among_adds_deletes_and_compactions_every_reopen_is_whole(tmp_path):
+    turns = kill_during_changes(tmp_path / "store", 60)
+    assert turns == sorted(turns)
+    assert turns[-1] > 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from array import array
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -13,27 +14,48 @@ from llama_bedrock.app.app_state import AppState, state_of
 from llama_bedrock.app.event_stream import while_connected
 from llama_bedrock.app.http_errors import ApiError
 from llama_bedrock.app.openai_api.chat_request import read_json
+from llama_bedrock.chat_model import ChatLlamaBedrock
 from llama_bedrock.usage import estimate_tokens
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
 _TITAN = "amazon.titan-embed-text-v2:0"
+OF_DOCUMENTS = "documents-embeddings"
+"""Name of embeddings that are no model of Bedrock, such as those fitted on the documents."""
+
 _MOST_TEXTS = 2048  # as OpenAI
 
 
 def embedding_model(state: AppState) -> str | None:
     """The name of the embeddings; None while there are none."""
-    embeddings = _embeddings(state)
+    embeddings = _given(state)
     if embeddings is None:
-        return None
-    inner = getattr(embeddings, "embeddings", embeddings)  # of what bounds the calls in flight
-    return str(getattr(inner, "model_id", None) or getattr(inner, "model", None) or type(inner).__name__)
+        return _TITAN if _has_titan(state) else None
+    inner = getattr(embeddings, "_embeddings", embeddings)  # of what bounds the calls in flight
+    name = getattr(inner, "model_id", None)
+    return name if isinstance(name, str) and name.startswith("amazon.") else OF_DOCUMENTS
+
+
+def _given(state: AppState) -> Embeddings | None:
+    """The application's own embeddings, else those of its documents, which may change with them."""
+    store = state.documents.store if state.documents else getattr(state.retriever, "store", None)
+    return state.embeddings or getattr(store, "embeddings", None)
+
+
+def _has_titan(state: AppState) -> bool:
+    on_bedrock = isinstance(state.models.get(), ChatLlamaBedrock)
+    return on_bedrock and state.documents is None and find_spec("langchain_aws") is not None
 
 
 def _embeddings(state: AppState) -> Embeddings | None:
-    store = state.documents.store if state.documents else getattr(state.retriever, "store", None)
-    return state.embeddings or getattr(store, "embeddings", None)
+    if (given := _given(state)) is not None or not _has_titan(state):
+        return given
+    from llama_bedrock.retrievers.embeddings.default_embeddings import titan_embeddings
+
+    model: Any = state.models.get()
+    state.embeddings = titan_embeddings(region_name=model.region_name, endpoint_url=model.endpoint_url)
+    return state.embeddings
 
 
 async def create_embeddings(request: Request) -> Response:

@@ -116,7 +116,7 @@ class TestTools:
         assert len(server.engine.requests) == 3
         assert server.engine.requests[2].prompt.endswith("1:")
         assert "\n[1] " in result.stdout
-        assert "--docs" in run("agent", "Hi", "--verify", "llama", code=1).stderr
+        assert "--docs" in run("agent", "Hi", "--verify", "llama", code=2).stderr
 
 
 class TestApproval:

@@ -215,8 +215,7 @@ def _without_trailing_blanks(line: str) -> str:
 
 
 def _fence_for(root: Any) -> str:
-    """A fence longer than any row of backticks in the page's code."""
-    longest = 2
-    for code in root.iter("pre"):
-        longest = max(longest, max(map(len, re.findall("`{3,}", "".join(code.itertext()))), default=0))
-    return "`" * (longest + 1)
+    """A fence longer than any row of backticks in a page that shows code."""
+    if root.find(".//pre") is None:
+        return "```"
+    return "`" * (1 + max(map(len, re.findall("`{3,}", "".join(root.itertext()))), default=2))

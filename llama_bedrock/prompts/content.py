@@ -76,53 +76,18 @@ _CALLERS_TOOLS = {
 _RESULTS = frozenset({"tool_result", "toolResult"})
 _OUTPUTS = frozenset({"custom_tool_call_output", "computer_call_output", "function_call_output"})
 _GUARDED = frozenset({"guard_content", "guardContent", "citations_content", "citationsContent"})
-_LEFT_OUT = frozenset(
-    {
-        "reasoning",
-        "thinking",
-        "redacted_thinking",
-        "reasoning_content",
-        "reasoningContent",
-        "tool_call_chunk",
-        "input_json_delta",
-        "server_tool_call",
-        "server_tool_call_chunk",
-        "server_tool_result",
-        "server_tool_use",
-        "mcp_tool_use",
-        "web_search_call",
-        "file_search_call",
-        "code_interpreter_call",
-        "mcp_call",
-        "mcp_list_tools",
-        "mcp_approval_request",
-        "mcp_approval_response",
-        "tool_search_call",
-        "tool_search_output",
-        "executable_code",
-        "code_execution_result",
-        "compaction",
-        "configuration_update",
-        "additional_tools",
-        "cachePoint",
-        "cache_point",
-    }
-)
+_LEFT_OUT = frozenset({
+    "reasoning", "thinking", "redacted_thinking", "reasoning_content", "reasoningContent",
+    "tool_call_chunk", "input_json_delta", "server_tool_call", "server_tool_call_chunk",
+    "server_tool_result", "server_tool_use", "mcp_tool_use", "web_search_call", "file_search_call",
+    "code_interpreter_call", "mcp_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response",
+    "tool_search_call", "tool_search_output", "executable_code", "code_execution_result", "compaction",
+    "configuration_update", "additional_tools", "cachePoint", "cache_point",
+})  # fmt: skip
 _UNTYPED = (
-    "text",
-    "image",
-    "document",
-    "audio",
-    "video",
-    "json",
-    "toolUse",
-    "toolResult",
-    "guardContent",
-    "citationsContent",
-    "cachePoint",
-    "reasoningContent",
-    "image_url",
-)
+    "text", "image", "document", "audio", "video", "json", "toolUse", "toolResult", "guardContent",
+    "citationsContent", "cachePoint", "reasoningContent", "image_url",
+)  # fmt: skip
 _ADVICE = {
     "audio": "Llama on Bedrock does not hear; send a transcript as text.",
     "video": "Llama on Bedrock does not watch video; send single frames as images.",

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.tools.coercion import coerce
-from llama_bedrock.tools.events import CallDelta, Event, InvalidCall
+from llama_bedrock.tools.events import CallDelta, Event, InvalidCall, TextDelta
 from llama_bedrock.tools.json_schema import is_valid, resolve, strict_violations, types_of
 from llama_bedrock.tools.parser.source import Unreadable
 from llama_bedrock.tools.parser.values import Bare, reject_bare
 
 if TYPE_CHECKING:
     from llama_bedrock.tools.spec import ToolSpec
-from llama_bedrock.tools.events import TextDelta
 
 _NAMESPACES = ("functions.", "function.", "tools.", "tool.", "default_api.", "api.")
 _WRAPPERS = frozenset({"parameters", "params", "arguments", "args", "kwargs", "input"})
@@ -251,17 +250,8 @@ class CallWriter:
         self._announce(call)
         faults = self._faults(call)
         if faults:
-            self._emit(
-                InvalidCall(
-                    call.index,
-                    call.id,
-                    call.name,
-                    to_json(call.args),
-                    "; ".join(faults),
-                    announced=True,
-                    closer="}",
-                )
-            )
+            error, args = "; ".join(faults), to_json(call.args)
+            self._emit(InvalidCall(call.index, call.id, call.name, args, error, announced=True, closer="}"))
         else:
             self._emit(CallDelta(call.index, None, None, "}"))
 
@@ -295,6 +285,7 @@ class CallWriter:
         for key, value in args.items():
             if call is None or key not in call.args:
                 self.argument(key, value)
+        self.identify()
         self.end(beside=beside, doubtful=doubtful)
 
     def written(self) -> Mapping[str, Any]:
@@ -321,8 +312,7 @@ class CallWriter:
 
     def _plausible(self, call: _OpenCall) -> bool:
         """Tell whether the arguments fit their schemas, and none is hidden in another."""
-        properties = _properties(call)
-        parameters = call.spec.parameters if call.spec else {}
+        properties, parameters = _properties(call), call.spec.parameters if call.spec else {}
         return not any(
             any(self.expects(key) for key in _inner_keys(value))
             or not is_valid(value, properties.get(name, True), parameters)

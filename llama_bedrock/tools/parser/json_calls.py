@@ -293,11 +293,7 @@ class _ObjectReader:
             if self._is_schema(key, value):
                 raise NotACall
             break
-        writer.start(self._name)
-        for key, value in args.items():
-            writer.argument(key, value)
-        writer.identify()
-        writer.end(beside=self._other, doubtful=self._source.forgiven)
+        writer.write(self._name, args, beside=self._other, doubtful=self._source.forgiven)
 
     def _finish_keyed(self) -> None:
         """``{"get_weather": {"city": "Paris"}}``: a call if the object is its arguments, and nothing else."""
@@ -305,15 +301,9 @@ class _ObjectReader:
             raise NotACall
         (name, args), *_ = self._other.items()
         known = self._writer.resolve(name)
-        if known is None or not isinstance(args, dict):
+        if known is None or not isinstance(args, dict) or not self._writer.fits(args, known):
             raise NotACall
-        if not self._writer.fits(args, known):
-            raise NotACall
-        self._writer.start(known)
-        for key, value in args.items():
-            self._writer.argument(key, value)
-        self._writer.identify()
-        self._writer.end(doubtful=self._source.forgiven)
+        self._writer.write(known, args, doubtful=self._source.forgiven)
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments of a call whose arguments did not come after its name."""

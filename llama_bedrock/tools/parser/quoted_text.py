@@ -51,7 +51,8 @@ def read_string(
     elif opening == "&":
         text = yield from _read_entity(source)
     elif opening in "\"'" and (yield from source.starts_with(opening * 3)):
-        text = yield from _read_triple(source, opening * 3, raw=raw)
+        source.pos += 3
+        text = yield from _read_to(source, opening * 3, "" if raw else "\\")
     else:
         source.pos += 1
         body = _Body(source, QUOTES[opening], where, python=python, raw=raw, limit=limit, emit=emit)
@@ -230,21 +231,22 @@ def _character(code: int) -> str:
     return "\N{REPLACEMENT CHARACTER}" if 0xD800 <= code < 0xE000 else chr(code)
 
 
-def _read_triple(source: Source, close: str, *, raw: bool) -> Reading[str]:
-    source.pos += 3
-    plain, parts = _PLAIN[close[0]], []
+def _read_to(source: Source, close: str, escape: str = "") -> Reading[str]:
+    """Read text up to its closer, and the escapes that `escape` begins, but for their last backslash."""
+    plain, parts = re.compile(rf"[^\\{re.escape(close[0])}]+"), []
     while True:
         if (found := plain.match(source.text, source.pos)) is not None:
             parts.append(found[0])
             source.pos = found.end()
         char = yield from source.peek()
         if not char:
-            raise Cut("text in triple quotes does not end")
-        if char == "\\" and not raw:
-            parts.append((yield from read_escape(source)))
-        elif char == close[0] and (yield from source.starts_with(close)):
-            source.pos += 3
+            raise Cut("text in quotes does not end")
+        if char == close[0] and (yield from source.starts_with(close)):
+            source.pos += len(close)
             return "".join(parts)
+        if escape and char == "\\" and (yield from source.starts_with(escape)):
+            source.pos += len(escape) - 1
+            parts.append((yield from read_escape(source)))
         else:
             parts.append(char)
             source.pos += 1
@@ -254,42 +256,18 @@ def _read_escaped(source: Source) -> Reading[str]:
     r"""Read ``\"text\"``, whose quotes were escaped as if it were already inside a text."""
     if (yield from source.ahead(1)) not in ('"', "'"):
         raise Unreadable("a backslash stands where a value should")
-    quote = source.text[source.pos + 1]
+    close = source.text[source.pos : source.pos + 2]
     source.pos += 2
-    parts: list[str] = []
-    while True:
-        char = yield from source.peek()
-        if not char:
-            raise Cut("text in quotes does not end")
-        if char == "\\" and (yield from source.ahead(1)) == quote:
-            source.pos += 2
-            return "".join(parts)
-        if char == "\\" and source.pos + 1 < len(source.text) and source.text[source.pos + 1] == "\\":
-            source.pos += 1
-            parts.append((yield from read_escape(source)))
-        else:
-            parts.append(char)
-            source.pos += 1
+    return (yield from _read_to(source, close, "\\\\"))
 
 
 def _read_entity(source: Source) -> Reading[str]:
     """Read ``&quot;text&quot;``."""
     for entity in ENTITIES:
         if (yield from source.starts_with(entity)):
-            break
-    else:
-        raise Unreadable("& stands where a value should")
-    source.pos += len(entity)
-    parts: list[str] = []
-    while True:
-        char = yield from source.peek()
-        if not char:
-            raise Cut("text in quotes does not end")
-        if char == "&" and (yield from source.starts_with(entity)):
             source.pos += len(entity)
-            return html.unescape("".join(parts))
-        parts.append(char)
-        source.pos += 1
+            return html.unescape((yield from _read_to(source, entity)))
+    raise Unreadable("& stands where a value should")
 
 
 def _closes(source: Source, where: Where, *, python: bool) -> Reading[bool]:

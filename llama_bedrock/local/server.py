@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import re
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from llama_bedrock.catalog import PROMPT_FORMATS, PromptFormat
 from llama_bedrock.local.engines.interface import Engine
@@ -33,6 +35,12 @@ _BACKLOG = 4096
 _ENGINE_THREADS = 32
 _START_SECONDS = 30.0
 _STOP_SECONDS = 0.01  # aiohttp takes 0 for "no limit"
+_http_logger = logging.getLogger(f"{__name__}.http")
+_http_logger.addFilter(
+    # aiohttp logs the traceback of its parser for what is no request; whoever sent it is told.
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+)
+
 HEADER_SECONDS = 20.0  # from the connection to the end of its first request's headers
 _IDLE_SECONDS = 75.0  # between requests
 _ACCEPT_STEPS = 3  # turns of the loop from an accepted socket to its protocol
@@ -70,7 +78,7 @@ class LocalBedrock:
         token_delay: Seconds between tokens.
         credentials: Secret access key by access key id. If given, signatures are verified; if not, it is
             enough that a request is signed or has a bearer key, as Bedrock's front end demands.
-        api_keys: Bearer keys that are accepted; None accepts any.
+        api_keys: Bearer keys that are accepted; None accepts any, or, with credentials, none.
         allow_hosts: Host names under which it may be called besides loopback's; others are refused, so that
             no web page can reach it by a name of its own.
         chat_template: Prompt format for the ``messages`` body of imported models and for RetrieveAndGenerate.
@@ -225,6 +233,7 @@ class LocalBedrock:
             runner = web.AppRunner(
                 app,
                 access_log=None,
+                logger=_http_logger,
                 handler_cancellation=True,
                 shutdown_timeout=_STOP_SECONDS,
                 keepalive_timeout=_IDLE_SECONDS,

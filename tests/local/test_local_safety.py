@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -73,6 +75,30 @@ def test_a_large_body_is_not_read_before_the_key_is_known(endpoint, auth):
     started = time.monotonic()
     assert send(endpoint, auth=auth, length=20_000_000, body=b"{")[0] == 403  # the rest never comes
     assert time.monotonic() - started < 4
+
+
+def test_with_credentials_alone_no_bearer_key_is_accepted():
+    with LocalBedrock(ScriptedEngine(["Hello."], repeat=True), credentials={"AKID": "secret"}) as running:
+        for key in ("any", "AKID", "secret"):
+            assert send(running, auth=f"Bearer {key}")[0] == 403
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"nonsense\r\n\r\n", b"GET /\x1b[31m HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"],
+)
+def test_what_is_no_request_is_refused_and_no_line_of_the_terminal(request_):
+    program = (
+        "import socket, sys\n"
+        "from llama_bedrock.local import LocalBedrock\n"
+        "with LocalBedrock() as running:\n"
+        "    port = int(running.endpoint_url.rpartition(':')[2])\n"
+        "    with socket.create_connection(('127.0.0.1', port), timeout=5) as connection:\n"
+        "        connection.sendall(eval(sys.argv[1]))\n"
+        "        print(connection.recv(1000).split()[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, repr(request_)], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("b'400'\n", "")
 
 
 def test_json_nested_too_deep_is_a_bad_request(endpoint):

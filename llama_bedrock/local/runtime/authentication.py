@@ -40,13 +40,15 @@ class Authenticator:
     Args:
         credentials: Secret access key by access key id. If given, signatures are verified; if not, a
             well-formed one is enough.
-        api_keys: Accepted bearer keys; any key that is not empty if None.
+        api_keys: Accepted bearer keys. If None, any key that is not empty; with credentials, none.
     """
 
     def __init__(
         self, credentials: Mapping[str, str] | None = None, api_keys: Collection[str] | None = None
     ) -> None:
         self._secrets = None if credentials is None else dict(credentials)
+        if api_keys is None and credentials is not None:
+            api_keys = ()
         self._api_keys = None if api_keys is None else frozenset(api_keys)
 
     def check_claim(self, request: web.BaseRequest) -> None:

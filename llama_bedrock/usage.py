@@ -12,7 +12,7 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from llama_bedrock.prompts.formats import FORMATS, PromptFormat, format_of
@@ -105,6 +105,10 @@ def estimate_tokens(text: str) -> int:
     Returns:
         The estimate; 0 for an empty text, at least 1 for any other.
     """
+    return _kept_estimate(text) if len(text) <= _KEPT_CHARACTERS else _estimate(text)
+
+
+def _estimate(text: str) -> int:
     if not text:
         return 0
     pieces = Counter(_compiled(_PIECE).findall(text))
@@ -116,6 +120,11 @@ def estimate_tokens(text: str) -> int:
             for character, count in Counter(text).items()
         )
     return max(1, math.ceil(total))
+
+
+# Passages, rules and instructions are counted for every answer that they are part of.
+_KEPT_CHARACTERS = 8_000
+_kept_estimate = lru_cache(maxsize=2_048)(_estimate)
 
 
 def _english_share(pieces: Counter[str]) -> float:

@@ -135,7 +135,8 @@ class _Choice:
 
     def _offer_new(self, document: Document) -> None:
         forms = _ANY_WORD.findall(document.page_content.lower())
-        twin = self._twin(document, forms)
+        said, runs, key = set(forms), _runs(forms), _key(document)
+        twin = self._twin(key, said, runs)
         if twin is not None:
             copy = self.kept[twin].page_content.split() == document.page_content.split()
             self._leave(document, f"it {'repeats' if copy else 'is nearly the same as'} passage {twin + 1}")
@@ -149,7 +150,12 @@ class _Choice:
             self._leave(document, "it does not fit into what is left of the token budget")
             return
         self._misses = 0
-        self._take(*fitted, forms)
+        self._take(*fitted)
+        self._exact.setdefault(key, len(self._said))
+        for form in said:
+            self._said_in[form].append(len(self._said))
+        self._said.append(said)
+        self._runs.append(runs)
 
     def _fit(self, document: Document) -> tuple[Document, int] | None:
         """The document, or the best part of one that is too long for any prompt, and its cost in tokens."""
@@ -162,29 +168,21 @@ class _Choice:
         part = excerpt(document, self._question, room - _PASSAGE_OVERHEAD, self._count)
         return part, self._count(part.page_content) + _PASSAGE_OVERHEAD
 
-    def _take(self, document: Document, cost: int, forms: list[str]) -> None:
-        index = len(self.kept)
+    def _take(self, document: Document, cost: int) -> None:
         self.kept.append(document)
         self.also_in.append([])
         self._left -= cost
         self._per_document[_origin(document)] += 1
-        self._exact.setdefault(_key(document), index)
-        self._said.append(set(forms))
-        self._runs.append(_runs(forms))
-        for form in self._said[-1]:
-            self._said_in[form].append(index)
 
-    def _twin(self, document: Document, forms: list[str]) -> int | None:
+    def _twin(self, key: str, said: set[str], runs: set[tuple[str, str, str]]) -> int | None:
         """Index of a document already taken that says the same, in the same words and with the same
         numbers.
         """
-        exact = self._exact.get(_key(document))
+        exact = self._exact.get(key)
         if exact is not None:
             return exact
-        runs = _runs(forms)
         if len(runs) < 8:  # too short to be judged by its words
             return None
-        said = set(forms)
         rarest = min(said, key=lambda form: len(self._said_in.get(form, ())))
         for index in self._said_in.get(rarest, ()):
             if said <= self._said[index] and len(runs & self._runs[index]) >= _NEAR * len(runs):

@@ -6,6 +6,7 @@ import pytest
 from langchain_core.exceptions import ModelInvalidRequestError
 
 from llama_bedrock.errors import BedrockThrottlingError, BedrockValidationError
+from llama_bedrock.grounding import verify_answer
 from llama_bedrock.local import ErrorResponse, ExceptionFrame, Guardrail, LocalBedrock, Truncate
 from llama_bedrock.retrievers import KnowledgeBaseQA
 from llama_bedrock.retrievers.knowledge_base.kb_citations import GeneratedAnswer
@@ -86,6 +87,24 @@ def test_several_statements_cite_their_own_documents(store, ask):
     assert [c.number for c in answer.citations] == [1, 1, 2, 1]
     assert len(answer.documents) == 2
     assert answer.grounded_fraction == 0.75
+
+
+def test_the_same_statement_over_the_same_passage_gets_the_same_verdict(store, ask):
+    """As by `verify_answer`, which the tests of grounding hold to what chain and agent say."""
+    marked = "Llamas eat grass and hay [1]. Llamas eat straw [1]. Penguins live on ice floes near Chile [1]."
+    with LocalBedrock(ScriptedEngine([marked]), knowledge_bases={"LOCALKB001": store}) as server:
+        answer = ask(qa_for(server), "What do llamas eat?")
+    assert len(answer.citations) == 3
+    for citation in answer.citations:
+        document = answer.documents[citation.number - 1]
+        statement = answer.text[slice(*citation.span)]
+        (other,) = verify_answer(f"{statement} [1]", [document]).citations
+        assert (citation.supported, citation.score, citation.quote) == (
+            other.supported,
+            other.score,
+            other.quote,
+        )
+    assert len({citation.supported for citation in answer.citations}) > 1
 
 
 def qa_for(server, **options):

@@ -2,10 +2,9 @@
 
     python benchmarks/rag_speed.py [--chunks 16000] [--data ../shared/data/retrieval/cranfield]
 
-Each row alternates with the others question by question: `verifier=None` (words) beside `NoVerifier`, dense
-beside hybrid, and the retriever alone, each coming first in turn. Milliseconds of wall clock and of this process's CPU, medians of 60
-questions. Writes
-benchmarks/results/rag_speed.md.
+Each row alternates with the others question by question, each coming first in turn: `verifier=None` (words)
+beside `NoVerifier`, dense beside hybrid, and the retriever alone. Milliseconds of wall clock and of this
+process's CPU, medians of 60 questions. Writes benchmarks/results/rag_speed.md.
 """
 
 from __future__ import annotations

@@ -8,13 +8,16 @@ OLDEST ?= $(PYTHON)
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow floors test-lowest lint format types imports bench clean
+.PHONY: help demo ui test test-slow floors test-lowest lint format types imports bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## ask questions of real documents, offline: documents, FAISS, RAG chain, Llama prompt, event stream
 	@$(BIN)/python examples/demo.py
+
+ui: $(VENV)/.ui ## open the page on the examples' documents, offline
+	@$(BIN)/llama-bedrock ui examples/documents --local
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/pytest -n auto --dist loadfile
@@ -58,10 +61,15 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@$(COMPILE)
 	@touch $@
 
+$(VENV)/.ui: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,agents,ui]'
+	@$(COMPILE)
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@$(COMPILE)
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.ui
 
 $(VENV)-lowest/.test: pyproject.toml .ci/lowest.py
 	$(OLDEST) -m venv $(VENV)-lowest

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from llama_bedrock.app.http_errors import error_body
 
 T = TypeVar("T")
+
+_MOST_WAITING = 64 * 1024  # bytes
 
 CLIENT_GONE = 499
 """Status in the log of a request whose client did not wait, as nginx counts them."""
@@ -57,24 +59,74 @@ class EventStream(Response):
         await _while_connected(receive, self._pump(send))
 
     async def _pump(self, send: Send) -> None:
-        begun = False
-        async with aclosing(self.frames) as frames:
-            try:
-                async for frame in frames:
-                    if not begun:
-                        begun = True
-                        await send(
-                            {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-                        )
-                    await send({"type": "http.response.body", "body": frame, "more_body": True})
-            except Exception as error:
-                if not begun:
-                    raise
-                body = sse(error_body(error))
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-        if not begun:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        # Events that come without a wait between them leave together: a send costs more than an event.
+        outbox = _Outbox(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        sending = asyncio.create_task(outbox.run())
+        try:
+            async with aclosing(self.frames) as frames:
+                try:
+                    async for frame in frames:
+                        outbox.put(frame)
+                        if outbox.is_full:
+                            await outbox.emptied()
+                except Exception as error:
+                    if not outbox.begun:
+                        raise
+                    outbox.put(sse(error_body(error)))
+            outbox.end()
+            await sending
+        finally:
+            sending.cancel()
+
+
+class _Outbox:
+    """Sends the body of an answer: what has come since the last send, at once."""
+
+    def __init__(self, send: Send, start: Message) -> None:
+        self.begun = False
+        self._send = send
+        self._start = start
+        self._frames: list[bytes] = []
+        self._size = 0
+        self._ended = self._over = False
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that the model should wait, too."""
+        return self._size > _MOST_WAITING
+
+    def put(self, frame: bytes) -> None:
+        self.begun = True
+        self._frames.append(frame)
+        self._size += len(frame)
+        self._filled.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._filled.set()
+
+    async def emptied(self) -> None:
+        """Wait until what was put has been sent, or cannot be."""
+        if not self._over:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    async def run(self) -> None:
+        try:
+            await self._filled.wait()
+            await self._send(self._start)
+            while not self._over:
+                await self._filled.wait()
+                self._filled.clear()
+                body, self._frames, self._size = b"".join(self._frames), [], 0
+                self._over = self._ended
+                await self._send({"type": "http.response.body", "body": body, "more_body": not self._over})
+                self._emptied.set()
+        finally:
+            self._over = True
+            self._emptied.set()
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -193,3 +193,16 @@ asyncio.run(main())
 def test_texts_have_no_line_breaks_of_their_source():
     for text in (server_module.INSTRUCTIONS, server_module._SEARCH, server_module._ASK):
         assert not any("\n" in paragraph for paragraph in text.split("\n\n"))
+
+
+def test_the_snippets_of_the_docs_are_read_by_the_formats_own_readers():
+    yaml = pytest.importorskip("yaml")
+    page = (Path(__file__).parents[2] / "docs" / "app.md").read_text()
+    blocks = dict.fromkeys(("json", "yaml"), ())
+    for language in blocks:
+        blocks[language] = [part.split("```")[0] for part in page.split(f"```{language}\n")[1:]]
+    server = json.loads(blocks["json"][0])["mcpServers"]["docs"]
+    assert (server["command"], server["args"][0]) == ("llama-bedrock", "mcp")
+    libre, continues = map(yaml.safe_load, blocks["yaml"])
+    assert libre["endpoints"]["custom"][0]["baseURL"].endswith(":8720/v1")
+    assert continues["models"][0]["apiBase"].endswith(":8720/v1")

@@ -47,19 +47,20 @@ def encode_metadata(metadata: Mapping[str, Any], where: str) -> str:
         if type(name) is not str:
             raise ValueError(f"{where}: metadata keys must be text, got {name!r}")
         try:
-            if type(value) not in _PLAIN:
+            if type(value) not in _PLAIN or type(value) is int:
                 _check_json(value, f"{where}: metadata[{name!r}]")
-            elif type(value) is int and abs(value) >= _LARGEST:
-                raise ValueError(f"{where}: metadata[{name!r}] has more digits than JSON is read back with")
         except RecursionError:
             raise ValueError(f"{where}: metadata[{name!r}] is nested too deep") from None
     return _ENCODER.encode(metadata)
 
 
 def _check_json(value: object, where: str) -> None:
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, str):
         return
-    if isinstance(value, float):
+    if isinstance(value, int):
+        if abs(value) >= _LARGEST:
+            raise ValueError(f"{where} has more digits than JSON is read back with")
+    elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{where} is {value}, which JSON cannot hold: use None")
     elif isinstance(value, list | tuple):

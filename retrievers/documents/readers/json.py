@@ -25,6 +25,7 @@ _RESERVED = frozenset(
 _MEMORY = ((b"{", 230), (b"[", 72), (b",", 60))
 _MAX_MEMORY = 600_000_000
 _LISTS_WITHIN = 4
+_LONG = 4_000
 _TOO_DEEP = "JSON nested too deeply"
 
 
@@ -77,6 +78,10 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python makes no number of more than 4,300 digits; as text it can be found
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _LONG else digits)
 
 
 def _concatenated(text: str) -> list[Any]:

@@ -154,6 +154,14 @@ def test_no_scalar_of_a_record_is_dropped(tmp_path):
     assert document.metadata["price"] == 9.5
 
 
+def test_a_number_that_python_does_not_read_is_read_as_text(tmp_path):
+    problems = []
+    long = "9" * 5_000
+    documents = load(tmp_path, "a.json", f'[{{"text": "a", "n": {long}}}, {{"text": "b", "n": 7}}]', problems)
+    assert [d.page_content for d in documents] == [f"a\n\nn: {long}", "b\n\nn: 7"]
+    assert problems == []
+
+
 def test_json_with_comments_and_values_in_a_row_are_read(tmp_path):
     problems = []
     commented = '{\n  // the port\n  "port": 8080\n}'

@@ -145,6 +145,13 @@ def test_a_failed_add_leaves_no_trace(
             "which JSON cannot hold",
         ),
         ([Document(page_content="a", metadata={"x": {"y": [b"z"]}})], {}, ValueError, "is a bytes"),
+        ([Document(page_content="a", metadata={"x": 10**5_000})], {}, ValueError, r"\['x'\] has more digits"),
+        (
+            [Document(page_content="a", metadata={"x": {"y": [-(10**5_000)]}})],
+            {},
+            ValueError,
+            r"\['x'\]\['y'\] has more digits",
+        ),
         ([Document(page_content="\ud800")], {}, ValueError, "lone surrogate"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -123,7 +124,7 @@ class ManifestSide:
     """
 
     def __init__(self, store: FAISSStore) -> None:
-        self.store = store
+        self._store = weakref.ref(store)  # the store refers to this, and goes with its last user
         self.manifest = Manifest()
         # What is in the files: their names with the folders and sources each tells of, and what they say.
         self._files: dict[str, set[tuple[str, str]]] = {}
@@ -138,6 +139,11 @@ class ManifestSide:
                 self.manifest, self._files = Manifest(), {}
         store.attach_sidecar(SIDECAR, self._write)
 
+    @property
+    def store(self) -> FAISSStore | None:
+        """The store; None when nobody uses it any more."""
+        return self._store()
+
     def _read(self, folder: Path) -> None:
         for name in sorted((path.name for path in folder.glob("manifest*.json")), key=_number):
             content = read_file(folder / name, _MANIFEST_BYTES) or b""
@@ -149,8 +155,10 @@ class ManifestSide:
         self._saved = {root: dict(folder.files) for root, folder in self.manifest.folders.items()}
 
     def _write(self, folder: Path) -> None:
-        before = self.store.last_sidecar(SIDECAR)
-        is_same = before is not None and self._lineage is self.store.lineage
+        store = self.store
+        assert store is not None, "it is the store that calls this"
+        before = store.last_sidecar(SIDECAR)
+        is_same = before is not None and self._lineage is store.lineage
         if not is_same or not all((before / name).is_file() for name in self._files):  # type: ignore[operator]
             self._files = {}
         changed = self._changed()
@@ -176,7 +184,7 @@ class ManifestSide:
             self._files = {
                 MANIFEST_FILE: {(r, source) for r, f in self.manifest.folders.items() for source in f.files}
             }
-        self._lineage = self.store.lineage
+        self._lineage = store.lineage
         self._remember()
 
     def _changed(self) -> set[tuple[str, str]]:

@@ -15,6 +15,7 @@ import logging
 import math
 import re
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import reduce
@@ -325,11 +326,16 @@ class StoreLexicalSide:
     """
 
     def __init__(self, store: Any) -> None:
-        self.store = store
+        self._store = weakref.ref(store)  # the store refers to this, and goes with its last user
         self._lock = threading.Lock()
         self._index: BM25Index | None = None
         self._state: tuple[object, ...] | None = None
         store.attach_sidecar(SIDECAR, self._save)
+
+    @property
+    def store(self) -> Any:
+        """The store; None when nobody uses it any more."""
+        return self._store()
 
     def search(self, query: str, k: int, filter: Any = None) -> dict[str, float]:
         """Scores of the best k ids that share a word with the query, among those the filter matches."""

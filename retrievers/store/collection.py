@@ -462,8 +462,12 @@ class Collection:
         """
         with self._lock.write():
             for part, number, table in zip(self.parts, numbers, tables, strict=True):
-                part.documents, part.number, part.generation = table, number, generation
-                part.changed()
+                if part.documents.writable:
+                    part.documents = table
+                    part.changed()
+                else:
+                    part.documents.path = table.path  # its connections lead to the same file
+                part.number, part.generation = number, generation
 
     def _renewed(self, part: Part) -> Part:
         """The part, or another in its place."""

@@ -66,6 +66,8 @@ _POINTER_BYTES, _MANIFEST_BYTES = 4096, 2**24
 _MOST_FILES = 1000
 _PARALLEL = 2
 _SYNCED_AT_ONCE = 8
+_SMALL = 2**20
+"""Bytes up to which a checksum is not worth a thread."""
 _held = threading.local()
 
 
@@ -378,13 +380,16 @@ def _seal(
             _set_time(found)
             new.append(name)
     waiting = [pool.submit(_sync, path / name) for name in new]
-    checksums = pool.map(lambda name: _checksum(path / name), new)
-    for name, checksum in zip(new, checksums, strict=True):
+    small = [name for name in new if (path / name).stat().st_size < _SMALL]
+    checksums = dict(zip(small, map(_checksum, (path / name for name in small)), strict=True))
+    large = [name for name in new if name not in checksums]
+    checksums |= zip(large, pool.map(_checksum, (path / name for name in large)), strict=True)
+    for name in new:
         found_facts = (path / name).stat()
         facts[name] = {
             "size": found_facts.st_size,
             "modified_ns": found_facts.st_mtime_ns,
-            "sha256": checksum,
+            "sha256": checksums[name],
         }
     return facts, waiting
 

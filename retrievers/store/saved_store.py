@@ -44,6 +44,8 @@ _SIDECARS = "sidecars"
 _COUNTS = ("documents", "next_key", "version")
 _MOST_DIMENSIONS = 2**20
 _MOST_PARTS = 100
+_FEW = 1_000
+"""Documents that are written sooner than a thread is started for it."""
 _MALFORMED = (
     ValueError, TypeError, LookupError, AttributeError, OSError, ArithmeticError, RecursionError, MemoryError
 )  # fmt: skip
@@ -273,7 +275,10 @@ def _write_parts(path: Path, parts: Sequence[Part], numbers: Sequence[int], save
                 for name in (_SLOTS, _VECTORS, _DOCUMENTS):
                     link_file(saved.generation.path / _name(name, number), path / _name(name, number))
                 continue
-            copied.append(pool.submit(part.documents.copy_to, path / _name(_DOCUMENTS, number)))
+            if part.slots.count < _FEW:
+                part.documents.copy_to(path / _name(_DOCUMENTS, number))
+            else:
+                copied.append(pool.submit(part.documents.copy_to, path / _name(_DOCUMENTS, number)))
             part.slots.write(path / _name(_SLOTS, number))
             if part.index is not None:
                 part.index.write(path / _name(_VECTORS, number))

@@ -37,7 +37,7 @@ def serve(scripted):
 
         def start(answers, *, settings=None, **arguments):
             llm, engine = scripted(answers, **(settings or {}))
-            app = create_app(llm, key=KEY, page=False, **arguments)
+            app = create_app(llm, key=KEY, **{"page": False, **arguments})
             return stack.enter_context(running(app)), engine
 
         yield start

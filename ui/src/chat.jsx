@@ -1,6 +1,7 @@
 // Middle: the conversation, and the box to ask.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Answer } from "./answer.jsx";
+import { Divider } from "./divider.jsx";
 import { Details, Summary } from "./details.jsx";
 import {
   ask, decide, keep, openCitation, retry, set, setDraft, setTheme, state, stop,
@@ -24,6 +25,7 @@ export function Chat() {
   const isEmpty = !state.messages.length && !state.run && !state.failed;
   return (
     <main class="chat">
+      <Divider name="list" label="Width of the list" sign={1} least={200} most={420} />
       <Head />
       <div class="scroll" ref={box} onScroll={scrolled} tabIndex={-1}>
         <div class="column">
@@ -37,6 +39,7 @@ export function Chat() {
       </div>
       <Trouble />
       <Composer />
+      {state.source && <Divider name="source" label="Width of the source" sign={-1} least={320} most={1000} />}
     </main>
   );
 }

@@ -84,7 +84,7 @@ export function Details({ message }) {
       {record && <Passages record={record} />}
       {record?.timings && (
         <section>
-          <h3>Time</h3>
+          <h2>Time</h2>
           <p class="facts">{Object.entries(record.timings).map(([step, seconds]) => `${step.replace("_", " ")} ${seconds.toFixed(2)} s`).join(" · ")}</p>
         </section>
       )}
@@ -97,7 +97,7 @@ function Statements({ message, record }) {
   const points = [...message.text];
   return (
     <section>
-      <h3>Statements</h3>
+      <h2>Statements</h2>
       <ul class="statements">
         {partsOf(record, false).map((part) => {
           const index = part.citations.find((n) => stateOf(record.citations[n].supported) === part.state);
@@ -121,7 +121,7 @@ function Passages({ record }) {
   const line = (one) => `${place(one)}${one.heading ? ` · ${plain(one.heading)}` : ""}${one.score === null ? "" : ` · score ${one.score}`}`;
   return (
     <section>
-      <h3>Passages that the model read</h3>
+      <h2>Passages that the model read</h2>
       {record.documents.length ? (
         <ol class="passages">{record.documents.map((one) => <li value={one.number}><bdi>{line(one)}</bdi></li>)}</ol>
       ) : (
@@ -129,7 +129,7 @@ function Passages({ record }) {
       )}
       {record.left_out.length > 0 && (
         <>
-          <h3>Found, but left out</h3>
+          <h2>Found, but left out</h2>
           <ul class="passages">{record.left_out.map((one) => <li><bdi>{line(one)}</bdi>{one.reason && ` · ${one.reason}`}</li>)}</ul>
         </>
       )}
@@ -147,7 +147,7 @@ function Prompt({ id }) {
   }, [id]);
   return (
     <section>
-      <h3>The prompt, as it was sent</h3>
+      <h2>The prompt, as it was sent</h2>
       {trouble && <p class="hint">{trouble}</p>}
       {shown && (
         <pre class="prompt" tabIndex={0} aria-label="Prompt">

@@ -53,7 +53,8 @@ export function withMarkers(text, places) {
   return out + safe.slice(done);
 }
 
-export function fragmentOf(text) {
+// `level` is that of the heading above: those of the text lie below it, and none is left out on the way.
+export function fragmentOf(text, level = 1) {
   const fragment = DOMPurify.sanitize(markdown.render(text), ALLOWED);
   for (const link of fragment.querySelectorAll("a")) {
     link.rel = "noopener noreferrer nofollow";
@@ -61,6 +62,11 @@ export function fragmentOf(text) {
     link.title = link.getAttribute("href") ?? "";
   }
   for (const block of fragment.querySelectorAll("p, li, h1, h2, h3, h4, h5, h6, td, th, blockquote")) block.dir = "auto";
+  for (const heading of fragment.querySelectorAll("h1, h2, h3, h4, h5, h6")) {
+    level = Math.min(Number(heading.localName[1]) + 1, level + 1);
+    heading.setAttribute("role", "heading");
+    heading.setAttribute("aria-level", level);
+  }
   for (const wide of fragment.querySelectorAll("pre, table")) {
     const box = document.createElement("div");
     box.className = "wide";

@@ -5,7 +5,7 @@ import { Chat } from "./chat.jsx";
 import { Sidebar } from "./sidebar.jsx";
 import { Source } from "./source.jsx";
 import {
-  addFiles, begin, closeSource, keep, openThread, set, setTheme, showTheme, state, step, stop, subscribe,
+  addFiles, begin, closeSource, openThread, set, setTheme, showTheme, state, step, stop, subscribe,
 } from "./store.js";
 
 const KEYS = [
@@ -31,9 +31,7 @@ function Page() {
     <div class={`panes view-${state.view}${state.source ? " with-source" : ""}`} onDragOver={over} onDragLeave={left} onDrop={dropped}>
       <a class="skip" href="#question" onClick={toQuestion}>Skip to the question</a>
       <Sidebar />
-      <Divider name="list" label="Width of the list" sign={1} least={200} most={420} />
       <Chat />
-      {state.source && <Divider name="source" label="Width of the source" sign={-1} least={320} most={1000} />}
       {state.source && <Source key={state.source.source} />}
       <nav class="tabs" aria-label="Panes">
         {[["list", "Documents"], ["chat", "Ask"], ["source", "Source"]].map(([view, label]) => (
@@ -49,36 +47,6 @@ function Page() {
       </nav>
       {state.help && <Help />}
     </div>
-  );
-}
-
-// A pane's width, changed by dragging or with the arrow keys, and remembered.
-function Divider({ name, label, sign, least, most }) {
-  const bar = useRef(null);
-  const pane = () => document.querySelector(name === "list" ? ".sidebar" : ".source");
-  const resize = (width) => {
-    const size = Math.round(Math.min(most, Math.max(least, width)));
-    document.documentElement.style.setProperty(`--${name}-width`, `${size}px`);
-    bar.current.setAttribute("aria-valuenow", size);
-    keep(`${name} width`, size);
-  };
-  const drag = (down) => {
-    const width = pane().getBoundingClientRect().width;
-    const move = (event) => resize(width + sign * (event.clientX - down.clientX));
-    bar.current.setPointerCapture(down.pointerId);
-    bar.current.addEventListener("pointermove", move);
-    bar.current.addEventListener("pointerup", () => bar.current.removeEventListener("pointermove", move), { once: true });
-  };
-  const key = (event) => {
-    const by = { ArrowLeft: -24, ArrowRight: 24 }[event.key];
-    if (by) resize(pane().getBoundingClientRect().width + sign * by);
-  };
-  const shown = parseInt(getComputedStyle(document.documentElement).getPropertyValue(`--${name}-width`), 10);
-  return (
-    <div
-      class="divider" role="separator" tabIndex={0} ref={bar} aria-label={label} aria-orientation="vertical"
-      aria-valuenow={shown || least} aria-valuemin={least} aria-valuemax={most} onPointerDown={drag} onKeyDown={key}
-    />
   );
 }
 
@@ -111,6 +79,13 @@ const toQuestion = (event) => {
   event.preventDefault();
   document.querySelector("#question")?.focus();
 };
+
+function toAsk() {
+  document.querySelector("#question").focus();
+  if (state.view === "chat") return;
+  set({ view: "chat" });
+  requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector("#question").focus()));
+}
 
 let hovering;
 const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
@@ -148,7 +123,7 @@ function pressed(event) {
   }
   if (field || event.metaKey || event.ctrlKey || event.altKey) return;
   const act = {
-    "/": () => (set({ view: "chat" }), requestAnimationFrame(() => document.querySelector("#question")?.focus())),
+    "/": toAsk,
     "?": () => set({ help: !state.help }),
     "[": () => step(-1),
     "]": () => step(1),

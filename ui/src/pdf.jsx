@@ -78,7 +78,7 @@ async function draw(pdf, number, sheet, work) {
   canvas.height = Math.floor(viewport.height * dense);
   canvas.setAttribute("aria-hidden", "true");
   const layer = document.createElement("div");
-  layer.className = "words";
+  layer.className = "layer";
   layer.style.setProperty("--total-scale-factor", scale);
   layer.style.setProperty("--scale-round-x", "1px");
   layer.style.setProperty("--scale-round-y", "1px");
@@ -138,7 +138,8 @@ function markIn(layer, citation, part) {
   }
   if (chosen < 0) return "The place on this page is not sure, so nothing is marked. “As text” shows it.";
   const from = printed.at[places[chosen]][0];
-  const to = printed.at[places[chosen] + wanted.length - 1][1];
+  let to = printed.at[places[chosen] + wanted.length - 1][1];
+  for (const sign of /[^\p{L}\p{N}\s]*$/u.exec(citation.quote.trimEnd())[0]) if (whole[to] === sign) to += 1;
   for (const [start, node] of nodes) {
     const first = Math.max(0, from - start);
     const last = Math.min(node.data.length, to - start);

@@ -7,7 +7,7 @@ export function Sidebar() {
   const [filter, setFilter] = useState("");
   const fits = (name) => name.toLowerCase().includes(filter.toLowerCase());
   return (
-    <aside class="sidebar" aria-label="Documents and conversations">
+    <aside class="sidebar" role={state.phone ? "main" : undefined} aria-label="Documents and conversations">
       <div class="find">
         <input
           id="find" type="search" placeholder="Find" aria-label="Find documents and conversations" aria-keyshortcuts="Control+K Meta+K"
@@ -27,7 +27,7 @@ function Documents({ fits }) {
   return (
     <section aria-labelledby="documents-title">
       <header>
-        <h2 id="documents-title">Documents</h2>
+        <h2 id="documents-title" aria-level={state.phone ? 1 : undefined}>Documents</h2>
         {state.server?.uploads && (
           <>
             <button type="button" class="quiet" onClick={() => chooser.current.click()}>Add</button>
@@ -114,7 +114,7 @@ function Threads({ fits }) {
   return (
     <section aria-labelledby="threads-title">
       <header>
-        <h2 id="threads-title">Conversations</h2>
+        <h2 id="threads-title" aria-level={state.phone && state.server?.has_documents === false ? 1 : undefined}>Conversations</h2>
         <button type="button" class="quiet" onClick={() => openThread(null)} aria-keyshortcuts="N">New</button>
       </header>
       {!state.threads.length && <p class="hint">Kept here and in <code>llama-bedrock {state.server?.tools.length ? "agent" : "chat"}</code>.</p>}

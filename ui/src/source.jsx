@@ -36,9 +36,9 @@ export function Source() {
     <Lines file={file} citation={citation} tell={setUnsure} />
   );
   return (
-    <aside class="source" aria-label={`Source: ${fileName(source)}`} ref={pane} tabIndex={-1}>
+    <aside class="source" role={state.phone ? "main" : undefined} aria-label={`Source: ${fileName(source)}`} ref={pane} tabIndex={-1}>
       <header>
-        <h2><bdi>{fileName(source)}</bdi></h2>
+        <h2 aria-level={state.phone ? 1 : undefined}><bdi>{fileName(source)}</bdi></h2>
         {all.length > 0 && index !== null && (
           <div class="walk">
             <button type="button" class="quiet" onClick={() => step(-1)} aria-label="Previous citation" aria-keyshortcuts="[">‹</button>
@@ -119,7 +119,7 @@ function Reading({ file, citation, tell, fallback }) {
     let isFound = false;
     const parts = file.parts.map((part) => {
       const span = spanIn(part, citation);
-      const fragment = fragmentOf(withMarkers(part.text, span ? [span] : []));
+      const fragment = fragmentOf(withMarkers(part.text, span ? [span] : []), state.phone ? 1 : 2);
       unwrapMarkers(fragment, () => document.createElement("mark"));
       if (span) {
         const said = [...fragment.querySelectorAll("mark")].map((mark) => mark.textContent).join("");

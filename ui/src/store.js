@@ -38,6 +38,7 @@ export const state = {
   uploading: null,
   refused: [],
   help: false,
+  phone: false, // one pane at a time
   theme: kept("theme", "auto"),
   model: kept("model", ""),
   verifier: kept("verifier", "words"),
@@ -334,6 +335,10 @@ export function closeSource() {
 }
 
 // Looks
+
+const narrow = matchMedia("(max-width: 719px)");
+state.phone = narrow.matches;
+narrow.addEventListener("change", () => set({ phone: narrow.matches }));
 
 export function setTheme(theme) {
   keep("theme", theme);

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Coroutine
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -130,18 +131,18 @@ class StatusRoutes:
 
 
 def _suggestions(store: Any) -> list[str]:
-    """Questions made of headings, each from another document where there are enough."""
-    found: dict[str, str] = {}
-    more: dict[str, None] = {}
-    for number, document in enumerate(store.documents()):
-        if number >= _PASSAGES_LOOKED_AT:
-            break
+    """Questions made of headings, each from another document where there are enough; telling ones first."""
+    by_source: dict[str, dict[str, None]] = {}
+    for document in islice(store.documents(), _PASSAGES_LOOKED_AT):
         known = document.metadata
         heading = str(known.get("heading") or "").rpartition(" > ")[2] or str(known.get("title") or "")
         heading = " ".join(heading.split()).strip("# ")
-        if not 4 <= len(heading) <= 70 or not any(map(str.isalpha, heading)):
-            continue
-        question = heading if heading.endswith("?") else f"What do the documents say about “{heading}”?"
-        if found.setdefault(str(known.get("source")), question) != question:
-            more[question] = None
-    return list(dict.fromkeys([*found.values(), *more]))[:_SUGGESTED]
+        if 4 <= len(heading) <= 60 and any(map(str.isalpha, heading)):
+            by_source.setdefault(str(known.get("source")), {})[heading] = None
+    chosen = [max(headings, key=lambda one: " " in one) for headings in by_source.values()]
+    more = [heading for headings in by_source.values() for heading in headings]
+    return [_question(heading) for heading in list(dict.fromkeys([*chosen, *more]))[:_SUGGESTED]]
+
+
+def _question(heading: str) -> str:
+    return heading if heading.endswith("?") else f"What about “{heading}”?"

@@ -5,9 +5,10 @@ import { counted, plain, size, when } from "./text.js";
 
 export function Sidebar() {
   const [filter, setFilter] = useState("");
+  const Pane = state.phone ? "main" : "aside";
   const fits = (name) => name.toLowerCase().includes(filter.toLowerCase());
   return (
-    <aside class="sidebar" role={state.phone ? "main" : undefined} aria-label="Documents and conversations">
+    <Pane class="sidebar" aria-label="Documents and conversations">
       <div class="find">
         <input
           id="find" type="search" placeholder="Find" aria-label="Find documents and conversations" aria-keyshortcuts="Control+K Meta+K"
@@ -17,7 +18,7 @@ export function Sidebar() {
       {state.server?.has_documents !== false && <Documents fits={fits} />}
       <Threads fits={fits} />
       {state.server?.tools.length > 0 && <Tools />}
-    </aside>
+    </Pane>
   );
 }
 

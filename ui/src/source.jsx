@@ -25,6 +25,7 @@ export function Source() {
     return () => controller.abort();
   }, [source, citation]);
   useEffect(() => pane.current?.focus({ preventScroll: true }), [source, index]);
+  const Pane = state.phone ? "main" : "aside";
   const all = message?.answer?.citations ?? message?.citations ?? [];
   const isPdf = file?.format === "pdf";
   const canBeRead = file && (isPdf || file.format === "markdown");
@@ -36,7 +37,7 @@ export function Source() {
     <Lines file={file} citation={citation} tell={setUnsure} />
   );
   return (
-    <aside class="source" role={state.phone ? "main" : undefined} aria-label={`Source: ${fileName(source)}`} ref={pane} tabIndex={-1}>
+    <Pane class="source" aria-label={`Source: ${fileName(source)}`} ref={pane} tabIndex={-1}>
       <header>
         <h2 aria-level={state.phone ? 1 : undefined}><bdi>{fileName(source)}</bdi></h2>
         {all.length > 0 && index !== null && (
@@ -59,7 +60,7 @@ export function Source() {
           {shown ?? <div class="body" />}
         </>
       )}
-    </aside>
+    </Pane>
   );
 }
 

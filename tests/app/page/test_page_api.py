@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import shutil
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -289,3 +291,12 @@ def test_the_built_files_are_of_these_sources():
     ]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     assert (STATIC / "sources.sha256").read_text().strip() == digest, "run `npm run build` in ui/"
+
+
+@pytest.mark.slow
+def test_the_built_files_are_the_builds(tmp_path):
+    if shutil.which("node") is None or not (ROOT / "ui" / "node_modules" / "esbuild").exists():
+        pytest.skip("needs node, and npm ci --ignore-scripts in ui/")
+    subprocess.run(["node", "build.mjs", str(tmp_path / "built")], cwd=ROOT / "ui", check=True, timeout=60)
+    built = {path.name: path.read_bytes() for path in (tmp_path / "built").iterdir()}
+    assert built == {path.name: path.read_bytes() for path in STATIC.iterdir()}

@@ -100,7 +100,14 @@ def test_a_forced_choice(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    "calls", ['[get_weather(city="Paris"), get_wether(city="x")]', "[get_wether(city='x')]"]
+    "calls",
+    [
+        '[get_weather(city="Paris"), get_wether(city="x")]',
+        "[get_wether(city='x')]",
+        "get_wether(city='x')",
+        "I will look.\n[get_wether(city='x')]",
+        '{"name": "get_wether", "parameters": {"city": "x"}}',
+    ],
 )
 def test_the_model_is_told_that_there_is_no_such_tool(mode, calls):
     with model_that_answers(calls, "It is 21 °C in Paris.") as (llm, engine):

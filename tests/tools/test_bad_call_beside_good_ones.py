@@ -188,3 +188,18 @@ def test_what_does_not_pair_up_takes_the_rest_into_one_invalid_call(text, fault)
 def test_arguments_that_are_no_object(value):
     answer = read(f'{{"name": "get_weather", "parameters": {value}}}')
     assert answer.invalid == [("get_weather", "the arguments are no object")]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('[serch(query="the "x" y)]', "do not pair up"),
+        ("[serch(query={'a\": 1})]", "do not pair up"),
+        ("[serch(query={a 1})]", "a colon is missing in an object"),
+    ],
+)
+def test_an_unknown_call_that_cannot_be_read_is_reported_too(text, fault):
+    answer = read(text)
+    assert [name for name, _ in answer.invalid] == ["serch"]
+    assert fault in answer.invalid[0][1]
+    assert not answer.text

@@ -26,7 +26,6 @@ from llama_bedrock.tools.parser.pythonic_calls import (
     read_call_list,
     read_calls,
     read_name,
-    skip_list,
     wrapper_length,
 )
 from llama_bedrock.tools.parser.source import Cut, Reading, Source, Unreadable, skip_space
@@ -39,10 +38,10 @@ _CALL_OBJECT = re.compile(
     r"""["\[{\s]*\\?["']?(?:type\\?["']\s*:\s*\\?["']function\\?["']|"""
     r"""(?:name|function|tool|tool_name)\\?["']?\s*[:,=]\s*\\?["']?([\w$.\-/]+)(\Z)?)"""
 )
+_CALL_LIST = re.compile(r"\[[\[\s]*[^\W\d][\w.\-]*\(\s*\w+\s*=(?!=)")
 _FORCED_NAME = re.compile(r'\[([^\s\[\](){}"]+)\(\Z|\{"name": "([^"]+)", "parameters": \{\Z')
 _MAX_CLOSERS = 64
 _MAX_REPAIRS = 32
-_MAX_LISTS = 8
 
 
 class Position(enum.Enum):
@@ -75,7 +74,7 @@ class GroupReader:
         self._source, self._text, self._writer = source, text, writer
         self._markers = markers()
         self._forced = prefix.endswith(("(", "{"))
-        self._repairs = self._lists = 0
+        self._repairs = 0
         self.prefix = prefix
         self.announced = self.stopped = False
 
@@ -97,7 +96,6 @@ class GroupReader:
             bare: It has no brackets around.
             alone: It counts only if it ends the answer.
         """
-        whole = python and not bare and place is Position.START
         try:
             ends = yield from reading
         except NotACall as error:
@@ -106,11 +104,10 @@ class GroupReader:
                 yield from self._broken(fault, place, python=python)
             elif self._source.cut and self._text.after_call and self._only_opened():
                 yield from self._broken(Cut("it does not end"), place, python=python)
-            elif not whole or not (yield from self._report_list(str(error) or "an argument is no literal")):
+            else:
                 self.reject()
         except Unreadable as error:
-            if self._is_call(error, place) or not whole or not (yield from self._report_list(error.error)):
-                yield from self._broken(error, place, python=python)
+            yield from self._broken(error, place, python=python)
         else:
             if self._writer.certain or (
                 ends is not False and (yield from self._accepts(place, python=python, bare=bare, alone=alone))
@@ -122,24 +119,6 @@ class GroupReader:
     def _only_opened(self) -> bool:
         """Tell whether nothing but opening brackets was read, to the end of the text."""
         return self._source.pos >= len(self._source.text) and not self._source.raw().strip("[{ \n")
-
-    def _report_list(self, error: str) -> Reading[bool]:
-        """Report a list that is all of the answer and made of calls, though none that can be run."""
-        self._lists += 1
-        if self._lists > _MAX_LISTS:
-            return False
-        source, read = self._source, len(self._source.raw())
-        source.to_mark()
-        name = yield from skip_list(source)
-        if not name:
-            source.to_mark()
-            source.pos += read
-            return False
-        raw = source.raw().rstrip()
-        self._writer.discard()
-        self._writer.fail(raw, f"the call cannot be read: {error}", name=name)
-        yield from self.accept()
-        return True
 
     def _accepts(self, place: Position, *, python: bool, bare: bool, alone: bool) -> Reading[bool]:
         """Decide on a group that reads like calls but may be text."""
@@ -258,6 +237,8 @@ class GroupReader:
         """Tell whether what broke off, or broke, before the name of a known tool was read would be a call."""
         source, writer = self._source, self._writer
         raw = source.raw() + source.text[source.pos :]
+        if _CALL_LIST.match(raw):
+            return True
         if cut and (error.shaped or raw.lstrip("[ ")[:1] not in ("{", '"')):
             return True
         match = _CALL_OBJECT.match(raw)

@@ -339,31 +339,6 @@ def _is_python(text: str) -> bool:
     return isinstance(tree.body, ast.Call)
 
 
-def skip_list(source: Source) -> Reading[str]:
-    """Skip a list that is made like one of calls, whatever their arguments; return the first name.
-
-    The name is empty if something else stands in the list, or if the list does not end the answer.
-    """
-    first = ""
-    source.pos += 1
-    while True:
-        yield from skip_space(source)
-        name = yield from read_name(source)
-        if not name or not is_identifier(name) or (yield from source.ahead(len(name))) != "(":
-            return ""
-        first = first or name
-        try:
-            yield from _skip_call(source)
-        except Cut:
-            return ""
-        char = yield from skip_space(source)
-        source.pos += bool(char)
-        if char == "]":
-            return first if (yield from skip_space(source)) in ("", "<") else ""
-        if char != ",":
-            return ""
-
-
 def _skip_call(source: Source) -> Reading[None]:
     """Skip a call whose quotes and brackets pair up."""
     depth = 0

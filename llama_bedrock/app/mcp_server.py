@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -112,7 +113,11 @@ def create_mcp_server(state: AppState) -> Any:
         async def read_resource(self, uri: Any, context: Any = None) -> list[Any]:
             return [contents(content=await documents.text(str(uri)), mime_type="text/plain")]
 
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     server = DocumentServer(NAME, instructions=INSTRUCTIONS, **options)
+    root.handlers[:] = handlers
+    root.setLevel(level)  # how a program logs is its own: the SDK sets it up anew
     hints = types.ToolAnnotations.model_validate({"readOnlyHint": True, "openWorldHint": False})
     for tool, text in ((documents.search_documents, _SEARCH), (documents.ask_documents, _ASK)):
         server.tool(description=text, annotations=hints)(tool)

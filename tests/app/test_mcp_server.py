@@ -1,6 +1,7 @@
 """The MCP server, called by the official client and by our own agents' tools."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
 from llama_bedrock.agents.mcp import load_mcp_tools
-from llama_bedrock.app import FolderIndex
+from llama_bedrock.app import AppState, FolderIndex, ModelDirectory
 from llama_bedrock.app import mcp_server as server_module
 from llama_bedrock.cli.kept_index import open_index
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever
@@ -125,6 +127,14 @@ async def test_other_retrievers_are_searched_too(serve):
         assert found.structuredContent["passages"][0]["location"] == "herd, page 2"
         read = await session.read_resource(found.structuredContent["passages"][0]["uri"])
         assert read.contents[0].text == "[page 2]\nThe herd has 412 llamas."
+
+
+def test_how_the_program_logs_stays_as_it_is(monkeypatch):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    level = root.level
+    server_module.create_mcp_server(AppState(models=ModelDirectory(FakeListChatModel(responses=[]))))
+    assert (root.handlers, root.level) == ([], level)
 
 
 def test_without_the_key_nothing_is_told(address, browse):

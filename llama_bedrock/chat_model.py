@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import model_validator
@@ -297,6 +297,7 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         return None
 
     @classmethod
+    @cache
     def _call_arguments(cls) -> frozenset[str]:
         return super()._call_arguments() | _ANSWER_FORM
 
@@ -330,8 +331,7 @@ def _result(call: PreparedCall, chunks: list[AIMessageChunk]) -> ChatResult:
     """Merge the chunks of a whole answer into a result."""
     from llama_bedrock.tools.events import with_errors
 
-    result = generate_from_stream(iter([ChatGenerationChunk(message=chunk) for chunk in chunks]))
-    generation = result.generations[0]
-    if isinstance(generation.message, AIMessage):
-        generation.message = with_errors(generation.message)
-    return result
+    merged = chunks[0] + chunks[1:] if len(chunks) > 1 else chunks[0]
+    message = message_chunk_to_message(merged)
+    assert isinstance(message, AIMessage)
+    return ChatResult(generations=[ChatGeneration(message=with_errors(message))])

@@ -5,8 +5,10 @@ options of each call.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from operator import is_
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
 
 from langchain_core.runnables import RunnableConfig
@@ -57,6 +59,17 @@ class _Transports:
     def __init__(self) -> None:
         self._sync: dict[TransportSettings, SyncTransport] = {}
         self._async: dict[TransportSettings, AsyncTransport] = {}
+        self._latest: dict[str | None, tuple[tuple[Any, ...], TransportSettings]] = {}
+
+    def settings(
+        self, region: str | None, fields: tuple[Any, ...], make: Callable[[str | None], TransportSettings]
+    ) -> TransportSettings:
+        """Return what `make` returns for the region, made anew when a field is another object than before."""
+        known, settings = self._latest.get(region, (None, None))
+        if settings is None or known is None or len(known) != len(fields) or not all(map(is_, known, fields)):
+            settings = make(region)
+            self._latest[region] = (fields, settings)
+        return settings
 
     def of_sync(self, settings: TransportSettings) -> SyncTransport:
         if settings not in self._sync:
@@ -145,6 +158,9 @@ class BedrockConnection(StrictArguments):
 
     def _transport_settings(self, region: str | None = None) -> TransportSettings:
         """Return the transport's settings, for a region or for that of the settings."""
+        return self._transports.settings(region, tuple(self.__dict__.values()), self._make_transport_settings)
+
+    def _make_transport_settings(self, region: str | None) -> TransportSettings:
         client = self.client
         if client is not None and region not in (None, str(client.meta.region_name)):
             client = None
@@ -325,11 +341,13 @@ class BedrockLlama(BedrockConnection):
         refuse_unknown(f"a call of {type(self).__name__}", given, self._call_arguments(), self._hints())
 
     @classmethod
+    @cache
     def _call_arguments(cls) -> frozenset[str]:
         """Return what a call takes, aliases included."""
         return frozenset({*_SAMPLING, *_CALL_ALIASES, *cls._request_options(), *_LANGCHAIN_ARGUMENTS})
 
     @classmethod
+    @cache
     def _request_options(cls) -> dict[str, RequestOption]:
         """Return the settings that travel beside the body: those whose field says how."""
         return {
@@ -438,9 +456,9 @@ class BedrockLlama(BedrockConnection):
         of_arn = self.resolve(model).region if model.startswith("arn:") else None
         return candidate.region or of_arn or self._sync_transport().region
 
-    def _transport_settings(self, region: str | None = None) -> TransportSettings:
+    def _make_transport_settings(self, region: str | None) -> TransportSettings:
         return replace(
-            super()._transport_settings(region),
+            super()._make_transport_settings(region),
             max_connections=self.max_connections,
             model_ready_timeout=self.model_ready_timeout,
             limiter=self.limiter,

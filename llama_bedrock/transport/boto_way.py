@@ -12,10 +12,8 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from functools import partial
 from importlib import import_module
 from json import dumps
-from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.errors import BedrockTimeoutError
@@ -25,7 +23,7 @@ from llama_bedrock.transport.error_mapping import CallContext, caller_mistake
 from llama_bedrock.transport.eventstream import encode_frame
 from llama_bedrock.transport.exchange import BotoForm, Outgoing, Way, earlier
 from llama_bedrock.transport.http1 import Answer, Channel
-from llama_bedrock.transport.signing import header_text, signing_client
+from llama_bedrock.transport.signing import foreign_hook, header_text, is_own, signing_client
 from llama_bedrock.transport.sync_http import Origins, SocketExchange, origins_of
 
 if TYPE_CHECKING:
@@ -105,7 +103,7 @@ class _Places:
             found.append((vars(module), class_name, cls))
             for name in names.split():
                 function = vars(cls).get(name)
-                if function is not None and not _is_own(function):
+                if function is not None and not is_own(function):
                     return f"{module_name}.{class_name}.{name} is wrapped"
                 found.append((vars(cls), name, function))
         self._pristine = found
@@ -126,23 +124,6 @@ _HTTP = _Places(
     ("urllib3.connection", "HTTPConnection", "request connect"),
     ("http.client", "HTTPConnection", "request send connect getresponse"),
 )
-_OWN = frozenset({"botocore", "boto3", "urllib3", "http", "llama_bedrock"})
-_EVENTS = (
-    "provide-client-params", "before-parameter-build", "before-endpoint-resolution", "before-call",
-    "request-created", "choose-signer", "before-sign", "before-send", "response-received", "needs-retry",
-    "before-parse", "after-call", "after-call-error",
-)  # fmt: skip
-
-
-def _is_own(function: Any) -> bool:
-    # Not by `__module__`, which wrappers copy; and wrapt's are in everything but their type what they wrap.
-    if isinstance(function, partial):
-        function = function.func
-    if type(function) is MethodType:
-        function = function.__func__
-    is_function = type(function) is FunctionType
-    module = function.__globals__["__name__"] if is_function else type(function).__module__
-    return str(module).partition(".")[0] in _OWN
 
 
 def _why_always(client: Any, settings: TransportSettings) -> str | None:
@@ -155,16 +136,9 @@ def _why_always(client: Any, settings: TransportSettings) -> str | None:
         return "the service does not speak JSON"
     for name in client.meta.method_to_api_mapping:
         method = getattr(type(client), name, None)
-        if name in vars(client) or not (method is None or _is_own(method)):
+        if name in vars(client) or not (method is None or is_own(method)):
             return f"the client's method {name} is wrapped"
-    events: Any = getattr(client.meta.events, "_emitter", client.meta.events)
-    service = client.meta.service_model.service_id.hyphenize()
-    for event in _EVENTS:
-        for operation in ("InvokeModel", "InvokeModelWithResponseStream"):
-            for handler in events._handlers.prefix_search(f"{event}.{service}.{operation}"):
-                if not _is_own(handler):
-                    return f"{handler!r} is registered for {event}"
-    return None
+    return foreign_hook(client)
 
 
 def _speaks_json(client: Any) -> bool:

@@ -6,9 +6,13 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from types import FunctionType, MethodType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+from llama_bedrock.transport.sigv4 import Scope
 
 Result = TypeVar("Result")
 
@@ -30,6 +34,9 @@ class SigningClient:
         self._verify = http._verify
         self._proxy_config = http._proxy_config
         self.ssl_context = self._make_ssl_context()
+        creator = getattr(client, "_user_agent_creator", None)
+        self._agent = str(creator.to_string() if creator is not None else self.config.user_agent)
+        self._scopes: dict[str, Scope | None] = {}
         self._refresh = OncePerLoop()
         self._refresh_failed_at = -_REFRESH_AGAIN
 
@@ -48,15 +55,45 @@ class SigningClient:
     ) -> dict[str, str]:
         """Return all headers of a request, those of authentication included. Does not block.
 
-        Credentials that have to be renewed are renewed by `fresh_credentials` before.
+        Credentials that have to be renewed are renewed before: `renewal_is_due`.
         """
+        scope = self._scopes.get(operation)
+        if scope is not None and "?" not in url:
+            moment = _now().strftime("%Y%m%dT%H%M%SZ")
+            named = {**headers, "User-Agent": self._agent}
+            return scope.sign(self._frozen(), method, url, named, body, moment)
+        signed = self._sign_by_botocore(operation, method, url, headers, body)
+        if operation not in self._scopes and "?" not in url:
+            self._scopes[operation] = self._scope_of(signed, method, url, headers, body)
+        return signed
+
+    def _sign_by_botocore(
+        self, operation: str, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> dict[str, str]:
         from botocore.awsrequest import AWSRequest
 
         request = AWSRequest(method=method, url=url, headers=headers, data=body)
-        request.headers["User-Agent"] = self._user_agent()
+        request.headers["User-Agent"] = self._agent
         request.context = self._signing_context(operation)
         self._signer.sign(operation, request)
         return {name: header_text(value) for name, value in request.headers.items()}
+
+    def _scope_of(
+        self, signed: dict[str, str], method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Scope | None:
+        """Return the scope to sign by from now on; None where botocore does more than that."""
+        scope = Scope.of(signed.get("Authorization", ""))
+        if scope is None or self.credentials is None or foreign_hook(self.client) is not None:
+            return None
+        named = {**headers, "User-Agent": self._agent}
+        ours = scope.sign(self._frozen(), method, url, named, body, signed.get("X-Amz-Date", ""))
+        return scope if ours == signed else None
+
+    def _frozen(self) -> Any:
+        """Return the credentials without having them renewed."""
+        if hasattr(self.credentials, "refresh_needed"):
+            return self.credentials._frozen_credentials
+        return self.credentials.get_frozen_credentials()
 
     def renewal_is_due(self) -> bool:
         """Whether the credentials have to be renewed, or should be and the last try is a while ago."""
@@ -101,13 +138,11 @@ class SigningClient:
         context = dict(resolved)
         if self.credentials is not None and hasattr(self.credentials, "refresh_needed"):
             # The signer would refresh in this thread; hand it what fresh_credentials left.
-            frozen = self.credentials._frozen_credentials
-            context["signing"] = {**context.get("signing", {}), "request_credentials": _Frozen(frozen)}
+            context["signing"] = {
+                **context.get("signing", {}),
+                "request_credentials": _Frozen(self._frozen()),
+            }
         return context
-
-    def _user_agent(self) -> str:
-        creator = getattr(self.client, "_user_agent_creator", None)
-        return str(creator.to_string() if creator is not None else self.config.user_agent)
 
     def _make_ssl_context(self) -> ssl.SSLContext | None:
         if urlsplit(self.client.meta.endpoint_url).scheme != "https":
@@ -131,6 +166,14 @@ class SigningClient:
 def signing_client(client: Any) -> SigningClient:
     """Return the signing of a client; the certificates are loaded once."""
     return SigningClient(client)
+
+
+def _now() -> datetime:
+    from botocore import auth
+
+    clock = getattr(auth, "get_current_datetime", None)  # botocore's own, of 1.40 and later
+    now: datetime = clock() if clock is not None else datetime.now(UTC)
+    return now
 
 
 class OncePerLoop:
@@ -168,3 +211,35 @@ class _Frozen:
 
 def header_text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+_OWN = frozenset({"botocore", "boto3", "urllib3", "http", "llama_bedrock"})
+_EVENTS = (
+    "provide-client-params", "before-parameter-build", "before-endpoint-resolution", "before-call",
+    "request-created", "choose-signer", "before-sign", "before-send", "response-received", "needs-retry",
+    "before-parse", "after-call", "after-call-error",
+)  # fmt: skip
+
+
+def is_own(function: Any) -> bool:
+    """Whether a function is one of botocore, of what is below it, or of this package."""
+    # Not by `__module__`, which wrappers copy; and wrapt's are in everything but their type what they wrap.
+    if isinstance(function, partial):
+        function = function.func
+    if type(function) is MethodType:
+        function = function.__func__
+    is_function = type(function) is FunctionType
+    module = function.__globals__["__name__"] if is_function else type(function).__module__
+    return str(module).partition(".")[0] in _OWN
+
+
+def foreign_hook(client: Any) -> str | None:
+    """Return what hook of others a client's calls would pass, None for none."""
+    events: Any = getattr(client.meta.events, "_emitter", client.meta.events)
+    service = client.meta.service_model.service_id.hyphenize()
+    for event in _EVENTS:
+        for operation in ("InvokeModel", "InvokeModelWithResponseStream"):
+            for handler in events._handlers.prefix_search(f"{event}.{service}.{operation}"):
+                if not is_own(handler):
+                    return f"{handler!r} is registered for {event}"
+    return None

@@ -107,6 +107,11 @@ def calls() -> Any:
         return measure("calls", server.url)
 
 
+def call_cpu() -> Any:
+    with serving(pieces=1) as server:
+        return measure("call_cpu", server.url)
+
+
 def in_flight() -> Any:
     result = {}
     with serving(pieces=1, first_token_delay=0.5) as server:
@@ -139,7 +144,7 @@ def import_time() -> Any:
     }
 
 
-MEASUREMENTS = (stream_cpu, ttft, paced_streams, in_flight, calls, import_time, cold_start, memory)
+MEASUREMENTS = (stream_cpu, ttft, paced_streams, in_flight, calls, call_cpu, import_time, cold_start, memory)
 
 
 def machine() -> dict[str, Any]:
@@ -189,6 +194,7 @@ def _rows(results: dict[str, Any]) -> Iterator[tuple[str, dict[str, float], str]
     over = results["ttft"]["over_the_wire"]
     yield "first chunk, over the wire's own first byte, sync", over, "ms"
     yield "first chunk, over the wire's own first byte, async", _async_of(over), "ms"
+    yield "CPU of a call, sync", results["call_cpu"], "µs"
     for label, row in results["calls"].items():
         yield f"calls a second, {label}", row, ""
     yield "CPU of the import", results["import_time"]["milliseconds"], "ms"

@@ -18,6 +18,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from urllib.parse import urlsplit
 
 MODEL = "meta.llama3-1-8b-instruct-v1:0"
@@ -192,17 +193,101 @@ def paced_streams(url, library, count, first, gap, tokens):
     }
 
 
+def converse(url):
+    from langchain_aws import ChatBedrockConverse
+
+    model = ChatBedrockConverse(model=MODEL, region_name=REGION, endpoint_url=url, max_tokens=2048, **KEYS)
+    return lambda: model.invoke(QUESTION)
+
+
+def litellm(url):
+    from litellm import completion
+
+    keys = {**KEYS, "aws_region_name": REGION, "aws_bedrock_runtime_endpoint": url}
+    messages = [{"role": "user", "content": QUESTION}]
+    return lambda: completion(model=f"bedrock/invoke/{MODEL}", messages=messages, max_tokens=2048, **keys)
+
+
+def strands(url):
+    import boto3
+    from strands import Agent
+    from strands.models import BedrockModel
+
+    session = boto3.Session(region_name=REGION, **KEYS)
+    model = BedrockModel(model_id=MODEL, boto_session=session, endpoint_url=url, streaming=False)
+    return lambda: Agent(model=model, callback_handler=None)(QUESTION)
+
+
+def pydantic_ai(url):
+    from pydantic_ai import Agent
+    from pydantic_ai.models.bedrock import BedrockConverseModel
+    from pydantic_ai.providers.bedrock import BedrockProvider
+
+    client = botocore_client(url)
+    agent = Agent(BedrockConverseModel(MODEL, provider=BedrockProvider(bedrock_client=client)))
+    return lambda: agent.run_sync(QUESTION)
+
+
+# Other libraries, measured where they are installed.
+PEERS = {
+    "ChatBedrockConverse": converse,
+    "LiteLLM": litellm,
+    "strands": strands,
+    "pydantic-ai": pydantic_ai,
+}
+
+
+def peers(url):
+    """A call of each library that is installed and answers."""
+    found = {}
+    for name, make in PEERS.items():
+        try:
+            call = make(url)
+            call()
+        except Exception as error:  # noqa: BLE001  # not installed, or not able to call the local endpoint
+            print(f"{name} is left out: {type(error).__name__}: {error}"[:200], file=sys.stderr)
+            continue
+        found[name] = call
+    return found
+
+
+def call_cpu(url, rounds=7, count=100):
+    """CPU microseconds of a call, medians of alternating rounds, and ours as a part of each other's."""
+    client = botocore_client(url)
+    cases = {"llama-bedrock": partial(ours(url).invoke, QUESTION), "botocore": partial(botocore_call, client)}
+    with contextlib.suppress(ImportError):
+        cases["langchain-aws"] = partial(langchain_aws(url).invoke, QUESTION)
+    cases |= peers(url)
+    found = {name: [] for name in cases}
+    for _ in range(rounds + 1):
+        for name, call in cases.items():
+            gc.collect()
+            started = time.process_time()
+            for _ in range(count):
+                call()
+            found[name].append((time.process_time() - started) / count * 1e6)
+    result = {name: statistics.median(values[1:]) for name, values in found.items()}
+    mine = found["llama-bedrock"][1:]
+    ratios = {
+        f"ratio to {name}": statistics.median(a / b for a, b in zip(mine, values[1:], strict=True))
+        for name, values in found.items()
+        if name != "llama-bedrock"
+    }
+    return result | ratios
+
+
+def botocore_call(client):
+    arguments = {"modelId": MODEL, "body": BODY, "contentType": "application/json"}
+    return json.loads(client.invoke_model(**arguments)["body"].read())
+
+
 def calls(url, rounds=6, seconds=0.5, threads=16, tasks=64):
     """Calls a second without any delay of the server: one after the other, by threads, and by tasks."""
     models = {"llama-bedrock": ours(url), "langchain-aws": langchain_aws(url)}
     client = botocore_client(url, threads)
 
-    def botocore_call():
-        arguments = {"modelId": MODEL, "body": BODY, "contentType": "application/json"}
-        json.loads(client.invoke_model(**arguments)["body"].read())
-
     sync_calls = {name: lambda model=model: model.invoke(QUESTION) for name, model in models.items()}
-    sync_calls["botocore"] = botocore_call
+    sync_calls["botocore"] = partial(botocore_call, client)
     labels = "one after the other", f"{threads} threads", f"{tasks} tasks"
     found = {label: {name: [] for name in sync_calls} for label in labels[:2]}
     found[labels[2]] = {name: [] for name in models}
@@ -329,6 +414,7 @@ MEASUREMENTS = {
         ttft,
         paced_streams,
         calls,
+        call_cpu,
         in_flight,
         memory,
         cold_start,

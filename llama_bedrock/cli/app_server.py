@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -16,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+
     from starlette.applications import Starlette
 
     from llama_bedrock.app import FolderIndex, ModelDirectory
@@ -94,6 +94,8 @@ def run_server(plan: ServerPlan, announce: Callable[[str, str], None]) -> None:
         ValueError: The options do not fit together.
         OSError: The address cannot be listened on.
     """
+    import asyncio
+
     from llama_bedrock._extras import require
     from llama_bedrock.cli.backend import open_backend
     from llama_bedrock.cli.model_options import check_verifier
@@ -157,6 +159,8 @@ def folder_index(
 async def _serve(
     plan: ServerPlan, backend: Backend, aliases: dict[str, str], announce: Callable[[str, str], None]
 ) -> None:
+    from contextlib import AsyncExitStack
+
     from llama_bedrock.app import ModelDirectory
     from llama_bedrock.app.serving import AppServer, listen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import warnings
@@ -38,7 +39,8 @@ class OneLineErrors(TyperGroup):
         except (typer.Exit, BrokenPipeError):
             raise
         except (Exception, KeyboardInterrupt) as error:
-            raise typer.Exit(report(error, debug=bool(ctx.params.get("debug")))) from error
+            code = _show_help(error) or report(error, debug=bool(ctx.params.get("debug")))
+            raise typer.Exit(code) from error
 
     def main(
         self,
@@ -56,10 +58,21 @@ class OneLineErrors(TyperGroup):
             _silence_stdout()
             code = 0
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can word it
-            code = report(error, debug=False)
+            code = _show_help(error) or report(error, debug=False)
         if standalone_mode:
             sys.exit(code if isinstance(code, int) else 0)
         return code
+
+
+def _show_help(error: BaseException) -> int | None:
+    """Print the help of a command called without arguments; return its exit code, None for other errors."""
+    if type(error).__name__ != "NoArgsIsHelpError":  # click's, of which typer carries a copy of its own
+        return None
+    from llama_bedrock.cli.output import write
+
+    context: Any = getattr(error, "ctx", None)
+    write(f"{context.get_help()}\n")
+    return 2
 
 
 app = typer.Typer(
@@ -68,7 +81,7 @@ app = typer.Typer(
     help="Meta Llama on Amazon Bedrock: ask questions of your documents, look at prompts and models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ask")(ask.ask)
@@ -131,4 +144,7 @@ def _silence_stdout() -> None:
 
 def main() -> None:
     """Entry point of the installed command."""
+    # Imports make a million objects that stay: looking at them again and again takes a tenth of the time
+    # to the first answer, and a third of what a server of many streams does (docs/performance.md).
+    gc.set_threshold(20_000, 20, 50)
     app()

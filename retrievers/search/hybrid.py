@@ -27,7 +27,8 @@ from llama_bedrock.retrievers.search.lexical import (
 )
 from llama_bedrock.unknown_arguments import STRICT, StrictArguments
 
-Scored: TypeAlias = "list[tuple[Document, float]]"
+Scored: TypeAlias = "list[tuple[Document | str, float]]"
+"""What the dense side found, best first: of a FAISSStore only ids, since few of them are shown."""
 _DenseQuery: TypeAlias = "str | list[float]"
 
 ALPHA = 0.5
@@ -202,18 +203,30 @@ class HybridRetriever(StrictArguments, BaseRetriever):
 
     def _search_dense(self, wanted: _DenseQuery, call: _Call) -> Scored:
         store, depth = self.store, self._depth(call)
+        found: Scored
+        if not self._is_foreign():
+            if isinstance(wanted, str):
+                wanted = store.embeddings.embed_query(wanted) if store.embeddings else []
+            found = store.nearest_ids(wanted, depth, call.filter) if wanted else []  # type: ignore[attr-defined]
+            return found
         if isinstance(wanted, str):
-            return store.similarity_search_with_score(wanted, k=depth, **call.dense)
-        found: Scored = store.similarity_search_with_score_by_vector(wanted, k=depth, **call.dense)  # type: ignore[attr-defined]
+            return [*store.similarity_search_with_score(wanted, k=depth, **call.dense)]
+        found = store.similarity_search_with_score_by_vector(wanted, k=depth, **call.dense)  # type: ignore[attr-defined]
         return found
 
     async def _asearch_dense(self, wanted: _DenseQuery, call: _Call) -> Scored:
         store, depth = self.store, self._depth(call)
+        found: Scored
+        if not self._is_foreign():
+            if isinstance(wanted, str):
+                wanted = await store.embeddings.aembed_query(wanted) if store.embeddings else []
+            found = await store.anearest_ids(wanted, depth, call.filter) if wanted else []  # type: ignore[attr-defined]
+            return found
         if isinstance(wanted, str):
-            return await store.asimilarity_search_with_score(wanted, k=depth, **call.dense)
+            return [*await store.asimilarity_search_with_score(wanted, k=depth, **call.dense)]
         if not hasattr(store, "asimilarity_search_with_score_by_vector"):
             return await run_in_executor(None, self._search_dense, wanted, call)
-        found: Scored = await store.asimilarity_search_with_score_by_vector(wanted, k=depth, **call.dense)
+        found = await store.asimilarity_search_with_score_by_vector(wanted, k=depth, **call.dense)
         return found
 
     def _depth(self, call: _Call) -> int:
@@ -232,16 +245,14 @@ class HybridRetriever(StrictArguments, BaseRetriever):
         if isinstance(side, StoreLexicalSide):
             return side.search(query, call.candidates, call.filter)
         # The language of the store's filters is its own: what it let pass is known from what it found.
-        allowed = None if call.filter is None else [side.key(document) for document, _ in found]
+        allowed = None if call.filter is None else [_key(side, one) for one, _ in found]
         return side.search(query, call.candidates, allowed)
 
     def _ranked(self, found: Scored, lexical: Mapping[str, float], call: _Call) -> list[Document]:
         side = self._lexical_side()
-        dense = _as_similarities(
-            [(side.key(document), score) for document, score in found[: call.candidates]]
-        )
+        dense = _as_similarities([(_key(side, one), score) for one, score in found[: call.candidates]])
         ranked = fuse([dense, lexical], call.weights, call.fusion)[: call.k]
-        documents = {side.key(document): document for document, _ in found}
+        documents = {side.key(one): one for one, _ in found if isinstance(one, Document)}
         missing = [key for key, _ in ranked if key not in documents]
         if missing:
             documents |= side.documents(missing)
@@ -277,6 +288,10 @@ def _advance(steps: Generator[_DenseQuery, Scored, list[Document]], found: Score
         return _Step(wanted=next(steps) if found is None else steps.send(found))
     except StopIteration as end:
         return _Step(result=end.value)
+
+
+def _key(side: StoreLexicalSide | DocumentsLexicalSide, found: Document | str) -> str:
+    return found if isinstance(found, str) else side.key(found)
 
 
 def _moved(vector: Sequence[float], towards: Sequence[Sequence[float]]) -> list[float]:

@@ -613,6 +613,14 @@ class FAISSStore(VectorStore):
         """As `similarity_search_with_score_by_vector`."""
         return _scored(await _asearch(self._contents, embedding, k, filter, kwargs))
 
+    def nearest_ids(self, embedding: Vector, k: int, filter: FilterLike) -> list[tuple[str, float]]:
+        """As `similarity_search_with_score_by_vector`, with ids, where few of the documents are shown."""
+        return [(hit.row[1], hit.score) for hit in _search(self._contents, embedding, k, filter, {})]
+
+    async def anearest_ids(self, embedding: Vector, k: int, filter: FilterLike) -> list[tuple[str, float]]:
+        """As `nearest_ids`."""
+        return [(hit.row[1], hit.score) for hit in await _asearch(self._contents, embedding, k, filter, {})]
+
     def similarity_search_batch(
         self, queries: list[str], k: int = 4, filter: FilterLike = None
     ) -> list[Scored]:
@@ -728,8 +736,7 @@ def _search(
     _refuse_unknown(kwargs)
     if vector is None:
         return []
-    [hits] = contents.collection.search(as_array([vector], 1), _checked(k), filter_)
-    return hits
+    return contents.collection.search(as_array([vector], 1), _checked(k), filter_)[0]
 
 
 async def _asearch(
@@ -785,12 +792,9 @@ def _checked(k: int) -> int:
 
 def _refuse_unknown(kwargs: dict[str, Any]) -> None:
     # langchain-community's FAISS needs fetch_k with a filter; here k documents come back without it.
-    unknown = set(kwargs) - {"fetch_k"}
-    if unknown:
+    if unknown := set(kwargs) - {"fetch_k"}:
         raise TypeError(f"unknown search arguments {sorted(unknown)}; a search takes k and filter")
 
 
 def _logistic(score: float) -> float:
-    if score >= 0:
-        return 1.0 / (1.0 + math.exp(-score))
-    return math.exp(max(score, -700.0)) / (1.0 + math.exp(max(score, -700.0)))
+    return 1.0 / (1.0 + math.exp(-max(score, -700.0)))

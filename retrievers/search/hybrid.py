@@ -204,10 +204,10 @@ class HybridRetriever(StrictArguments, BaseRetriever):
     def _search_dense(self, wanted: _DenseQuery, call: _Call) -> Scored:
         store, depth = self.store, self._depth(call)
         found: Scored
-        if not self._is_foreign():
+        if not self._is_foreign() and store.embeddings is not None and len(store):  # type: ignore[arg-type]
             if isinstance(wanted, str):
-                wanted = store.embeddings.embed_query(wanted) if store.embeddings else []
-            found = store.nearest_ids(wanted, depth, call.filter) if wanted else []  # type: ignore[attr-defined]
+                wanted = store.embeddings.embed_query(wanted)
+            found = store.nearest_ids(wanted, depth, call.filter)  # type: ignore[attr-defined]
             return found
         if isinstance(wanted, str):
             return [*store.similarity_search_with_score(wanted, k=depth, **call.dense)]
@@ -217,10 +217,10 @@ class HybridRetriever(StrictArguments, BaseRetriever):
     async def _asearch_dense(self, wanted: _DenseQuery, call: _Call) -> Scored:
         store, depth = self.store, self._depth(call)
         found: Scored
-        if not self._is_foreign():
+        if not self._is_foreign() and store.embeddings is not None and len(store):  # type: ignore[arg-type]
             if isinstance(wanted, str):
-                wanted = await store.embeddings.aembed_query(wanted) if store.embeddings else []
-            found = await store.anearest_ids(wanted, depth, call.filter) if wanted else []  # type: ignore[attr-defined]
+                wanted = await store.embeddings.aembed_query(wanted)
+            found = await store.anearest_ids(wanted, depth, call.filter)  # type: ignore[attr-defined]
             return found
         if isinstance(wanted, str):
             return [*await store.asimilarity_search_with_score(wanted, k=depth, **call.dense)]

@@ -199,6 +199,11 @@ def test_uploads_are_indexed_or_named(open_page, folder, visit, tmp_path):
     page.click("[aria-label='Delete otters.md']")
     page.click(".sure >> text=/^Delete$/")
     page.wait_for_selector(".entry >> text=otters.md", state="detached")
+    page.wait_for_selector(".sure", state="detached")
+    for _ in range(100):  # the entry goes with the question whether to delete; the file, when the server has
+        if not (folder / "otters.md").exists():
+            break
+        page.wait_for_timeout(50)
     assert not (folder / "otters.md").exists()
 
 

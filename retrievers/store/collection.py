@@ -119,7 +119,7 @@ class Part:
             scores, slots = index.search(queries, k + spare, None)
             found = _keys(keys, slots)
             wanted = min(k, self.slots.alive_count)
-            if self.slots.dead <= spare or (found > 0).sum(axis=1).min(initial=wanted) >= wanted:
+            if self.slots.dead <= spare or ((found > 0).sum(axis=1) >= wanted).all():
                 return scores, found
         selection = self.selector.select(filter_ if is_filtered else None)
         if not selection.count:

@@ -42,8 +42,8 @@ def endless(start, piece):
 
 
 @contextlib.contextmanager
-def hostile(answer):
-    """A server that sends what `answer()` yields to whoever connects."""
+def hostile(answer, *, listens=True):
+    """A server that sends what `answer()` yields to whoever connects; with `listens`, after the request."""
     listener = socket.create_server(("127.0.0.1", 0))
     sent = [0]
 
@@ -57,7 +57,7 @@ def hostile(answer):
         # The whole request is read: a connection closed on unread bytes is reset.
         with connection, connection.makefile("rb") as request, contextlib.suppress(OSError):
             length = 0
-            while line := request.readline().strip():
+            while listens and (line := request.readline().strip()):
                 if line.lower().startswith(b"content-length:"):
                     length = int(line.split(b":")[1])
             request.read(length)
@@ -91,6 +91,18 @@ def test_a_deadline_holds_while_bytes_dribble(what, deadline, way, streamed, mak
         outcome = way.run(settings, make_request(), streamed)
     assert isinstance(outcome.error, BedrockTimeoutError), outcome.error
     assert outcome.error.deadline == next(iter(deadline))
+    assert outcome.seconds < 5
+
+
+@pytest.mark.parametrize("deadline", ["total", "connect"])
+def test_a_deadline_holds_while_a_tls_handshake_dribbles(
+    deadline, mode, streamed, make_settings, make_request
+):
+    record = lambda: dribble(b"\x16\x03\x03\x3f\xff", b"\0")  # noqa: E731  # of 16,383 bytes, which never come
+    with hostile(record, listens=False) as (url, _):
+        settings = make_settings(url.replace("http:", "https:"), timeout=Timeout(**{deadline: 0.5}))
+        outcome = mode.run(settings, make_request(), streamed)
+    assert isinstance(outcome.error, BedrockTimeoutError), outcome.error
     assert outcome.seconds < 5
 
 

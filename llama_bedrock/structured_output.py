@@ -87,8 +87,7 @@ def build_structured_runnable(
     if schema is None:
         raise ValueError("schema is None: with_structured_output needs a schema")
     output = OutputSchema.of(schema, strict=bool(strict))
-    # For traces. LangChain would convert the class itself, and cannot where a TypedDict holds itself.
-    about = {"kwargs": {"method": method, "strict": strict}, "schema": output.tool()}
+    about = {"kwargs": {"method": method, "strict": strict}, "schema": _schema_for_traces(schema, output)}
     bound: Runnable[Any, AIMessage]
     if method == "function_calling":
         bound = llm.bind_tools(
@@ -104,6 +103,19 @@ def build_structured_runnable(
             response_format=_response_format(output, method), ls_structured_output_format=about, **kwargs
         )
     return StructuredOutput(bound, output, include_raw=include_raw, max_repairs=max_repairs)
+
+
+def _schema_for_traces(schema: Any, output: OutputSchema) -> Any:
+    """The schema as it was given, which LangChain converts at each call; where it cannot, as it was read."""
+    from langchain_core.utils.function_calling import convert_to_json_schema
+
+    try:
+        convert_to_json_schema(schema)
+    except RecursionError:  # a TypedDict that holds itself
+        return output.tool()
+    except ValueError:
+        pass  # LangChain leaves it out of its traces
+    return schema
 
 
 def _response_format(output: OutputSchema, method: StructuredOutputMethod) -> dict[str, Any]:

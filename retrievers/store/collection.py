@@ -31,8 +31,8 @@ _ADDED_AT_ONCE = {"flat": 4096, "fastscan": 4096, "hnsw": 1024}
 """Vectors added while searches wait: 10 to 80 ms at 384 dimensions."""
 _LARGE = 1_000
 """Documents in a change that leaves much freed memory behind."""
-_OVERFETCHED = 128
-"""Dead slots that a scan may just find and drop, instead of testing every slot."""
+_FEW, _OVERFETCHED = 8, 128
+"""Dead slots that a scan may just find and drop, at first and at most, instead of testing every slot."""
 _DEAD_SHARE = {"flat": 0.02, "fastscan": 0.1, "hnsw": 0.3}
 """Share of dead slots that makes compaction of a part in memory pay, by what it costs: copying the vectors,
 or building a graph. A saved part, which would be written again, has `MOST_DEAD`."""
@@ -112,15 +112,17 @@ class Part:
         nothing = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         if index is None or not self.slots.alive_count:
             return nothing
-        spare = min(self.slots.dead, _OVERFETCHED)
+        dead = self.slots.dead
         is_filtered = bool(filter_) or callable(filter_)
         is_adding = len(index) > self.slots.count
-        if not is_filtered and not is_adding and not (spare and index.structure.kind == "hnsw"):
-            scores, slots = index.search(queries, k + spare, None)
-            found = _keys(keys, slots)
-            wanted = min(k, self.slots.alive_count)
-            if self.slots.dead <= spare or ((found > 0).sum(axis=1) >= wanted).all():
-                return scores, found
+        if not is_filtered and not is_adding and not (dead and index.structure.kind == "hnsw"):
+            # Few of the dead are among the nearest, and what a scan finds costs more the more it is.
+            for spare in dict.fromkeys((min(dead, _FEW), min(dead, _OVERFETCHED))):
+                scores, slots = index.search(queries, k + spare, None)
+                found = _keys(keys, slots)
+                wanted = min(k, self.slots.alive_count)
+                if dead <= spare or ((found > 0).sum(axis=1) >= wanted).all():
+                    return scores, found
         selection = self.selector.select(filter_ if is_filtered else None)
         if not selection.count:
             return nothing

@@ -139,6 +139,7 @@ class TestTerminal:
         assert "\x1b[31m" not in child.before
         assert "\x1b]0;" not in child.before
 
+    @pytest.mark.slow
     def test_answers_from_documents_name_their_sources_and_follow_up_questions_are_understood(
         self, terminal, at_prompt
     ):

@@ -309,6 +309,7 @@ class TestServe:
         claims = [Claim("Llamas eat hay.", farm, "What?"), Claim("Wool is sold in Peru.", farm, "What?")]
         assert [v.supported for v in GuardrailVerifier("own").invoke(claims)] == [True, False]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("served", [["--docs", "examples/documents"]], indirect=True)
     def test_documents_are_served_as_a_knowledge_base(self, served, monkeypatch):
         _, variables = served

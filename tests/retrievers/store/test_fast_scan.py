@@ -70,7 +70,7 @@ def recall(
 
 
 @pytest.mark.parametrize("metric", ["cosine", "inner_product", "l2"])
-@pytest.mark.parametrize("dimension", [3, 64, 129, 257, 1536])
+@pytest.mark.parametrize("dimension", [3, 64, 129, 257, pytest.param(1536, marks=pytest.mark.slow)])
 def test_the_nearest_are_found_in_noise_of_any_dimension(metric: Any, dimension: int) -> None:
     vectors, queries = noise(3000, dimension), noise(20, dimension, seed=1)
     store = filled(vectors, metric=metric)

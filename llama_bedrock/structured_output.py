@@ -111,10 +111,10 @@ def _schema_for_traces(schema: Any, output: OutputSchema) -> Any:
 
     try:
         convert_to_json_schema(schema)
-    except RecursionError:  # a TypedDict that holds itself
-        return output.tool()
     except ValueError:
         pass  # LangChain leaves it out of its traces
+    except (RecursionError, TypeError):  # a TypedDict that holds itself, or has NotRequired members
+        return output.tool()
     return schema
 
 

@@ -186,7 +186,7 @@ class Manifest:
             sources = list(folder.files) if only is None else list(only[name])
             folders[name] = {
                 "settings": folder.settings,
-                "files": {s: _encoded(folder.files[s]) for s in sources if s in folder.files},
+                "files": {s: encode_known(folder.files[s]) for s in sources if s in folder.files},
                 "gone": [source for source in sources if source not in folder.files],
             }
         facts = {"format": _FORMAT, "store_version": self.store_version, "folders": folders}
@@ -220,7 +220,7 @@ class Manifest:
                 gone = [_text(source) for source in found.get("gone", ())]
                 for source in gone:
                     folder.files.pop(source, None)
-                folder.files |= {source: _decoded(file) for source, file in found["files"].items()}
+                folder.files |= {source: decode_known(file) for source, file in found["files"].items()}
                 sources[name] = [*found["files"], *gone]
             self.store_version = facts["store_version"]
             return sources
@@ -228,13 +228,19 @@ class Manifest:
             raise ValueError(f"the manifest of the indexed folders is damaged ({error})") from error
 
 
-def _encoded(file: KnownFile) -> list[Any]:
+def encode_known(file: KnownFile) -> list[Any]:
+    """The facts of a file as JSON holds them."""
     # Lists: keys would be most of the bytes, and of the time.
     chunks = file.chunks.packed()
     return [file.size, file.modified_ns, file.digest, chunks, file.duplicates, file.problem, file.notes]
 
 
-def _decoded(facts: list[Any]) -> KnownFile:
+def decode_known(facts: list[Any]) -> KnownFile:
+    """What `encode_known` was given.
+
+    Raises:
+        ValueError: The facts are not of its form.
+    """
     size, modified_ns, digest, columns, *rest = facts
     if not columns or isinstance(columns[0], list):  # format 1
         columns = [" ".join(column) for column in zip(*columns, strict=True)] or ["", "", ""]

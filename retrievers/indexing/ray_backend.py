@@ -24,7 +24,7 @@ from llama_bedrock.retrievers.indexing.backends import (
     bounded_embeddings,
     read_chunks,
 )
-from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile
+from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, decode_known, encode_known
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def _read_batch(batch: dict[str, Any], options: ReadOptions) -> dict[str, Any]:
 
 def _encoded(read: ReadFile) -> dict[str, Any]:
     return {
-        "known": asdict(read.known),
+        "known": encode_known(read.known),
         "chunks": [[chunk.id, chunk.page_content, chunk.metadata] for chunk in read.chunks],
         "problems": [asdict(problem) for problem in read.problems],
     }
@@ -121,7 +121,7 @@ def _encoded(read: ReadFile) -> dict[str, Any]:
 def _decoded(found: FoundFile, read: dict[str, Any]) -> ReadFile:
     return ReadFile(
         found,
-        KnownFile(**read["known"]),
+        decode_known(read["known"]),
         [Document(page_content=text, id=id_, metadata=metadata) for id_, text, metadata in read["chunks"]],
         [FileProblem(**problem) for problem in read["problems"]],
     )

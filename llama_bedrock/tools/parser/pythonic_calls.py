@@ -312,6 +312,8 @@ def read_or_report(source: Source, writer: CallWriter, reading: Reading[None]) -
     told = isinstance(fault, Unreadable) or (fault.args and (writer.leading or writer.knows(named or "")))
     if not named or not told or (not writer.certain and writer.failed >= _MAX_FAULTS):
         raise fault
+    if not source.reaches(begun):  # a call within has gone out, and what stood before it with it
+        raise fault
     reached = source.here
     source.go_to(begun)
     try:

@@ -104,6 +104,12 @@ class Source:
         """The position, counted from the beginning of the text."""
         return self._begin + self.pos
 
+    def reaches(self, place: int) -> bool:
+        """Tell whether a place lies behind the mark, so that `go_to` finds it."""
+        if self._mark is None:
+            return False
+        return place >= self._begin + self._mark - sum(map(len, self._parts))
+
     def go_to(self, place: int) -> None:
         """Go to a place behind the mark."""
         if place < self._begin:

@@ -98,7 +98,9 @@ def test_what_is_no_request_is_refused_and_no_line_of_the_terminal(request_):
         "        print(connection.recv(1000).split()[1])\n"
     )
     done = subprocess.run([sys.executable, "-c", program, repr(request_)], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("b'400'\n", "")
+    # An older aiohttp lets two Host headers pass, and the one that is seen is no loopback name.
+    assert done.stdout in ("b'400'\n", "b'403'\n")
+    assert done.stderr == ""
 
 
 def test_json_nested_too_deep_is_a_bad_request(endpoint):

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+from collections import OrderedDict
+from importlib import import_module
 
 import boto3
 import pytest
+from botocore import handlers
 from langchain_core.documents import Document
 
 from llama_bedrock.local import ErrorResponse, LocalBedrock, LocalKnowledgeBase
@@ -15,6 +18,7 @@ from llama_bedrock.retrievers import (
     split_documents,
 )
 from llama_bedrock.retrievers.knowledge_base.uploads import read_uploads, s3_objects, split_s3_uri
+from llama_bedrock.transport import clients
 
 BASE = "LOCALKB001"
 SOURCE = "LOCALDS001"
@@ -185,9 +189,16 @@ def test_objects_in_s3_have_their_metadata_beside_them():
 
 
 @pytest.fixture
-def bucket(aws_credentials):
+def bucket(aws_credentials, monkeypatch):
     """An S3 bucket of moto; requests to the local endpoint go through to it."""
     moto = pytest.importorskip("moto")
+    # Importing it hooks into every client made from then on, in the tests that follow too.
+    hook = ("before-send", import_module("moto.core.models").botocore_stubber)
+    others = [handler for handler in handlers.BUILTIN_HANDLERS if handler != hook]
+    handlers.BUILTIN_HANDLERS[:] = others
+    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*others, hook])
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(clients, "_sessions", OrderedDict())
     with moto.mock_aws():
         s3 = boto3.client("s3", region_name="us-east-2")
         s3.create_bucket(Bucket="docs", CreateBucketConfiguration={"LocationConstraint": "us-east-2"})

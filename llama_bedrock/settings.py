@@ -16,6 +16,7 @@ from langchain_core.utils import secret_from_env
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from llama_bedrock.catalog import ResolvedModel, resolve_model, warn_lifecycle
+from llama_bedrock.catalog.arn import parse_model_arn
 from llama_bedrock.choices import ImportFormat, Latency, ServiceTier, SpecialTokens
 from llama_bedrock.guardrails import Guardrails
 from llama_bedrock.prompts.formats import PromptFormat
@@ -27,6 +28,7 @@ from llama_bedrock.unknown_arguments import MODEL_HINTS, STRICT, StrictArguments
 if TYPE_CHECKING:
     from llama_bedrock.fallbacks import Candidate
     from llama_bedrock.transport.aio import AsyncTransport
+    from llama_bedrock.transport.steps import Transports
     from llama_bedrock.transport.sync import SyncTransport
 
     Secret = SecretStr | str | None
@@ -316,6 +318,44 @@ class BedrockLlama(BedrockConnection):
             "api_key": "AWS_BEARER_TOKEN_BEDROCK",
         }
 
+    @classmethod
+    def from_imported(
+        cls, arn_or_name: str, *, control_endpoint_url: str | None = None, **settings: Any
+    ) -> Self:
+        """Return the model of an imported, deployed or provisioned Llama, whose ARN hides what it is.
+
+        The prompt format is read from the tag that `llama_bedrock.control.import_model` and `deploy` set, or
+        from the model behind a deployment or a throughput.
+
+        Args:
+            arn_or_name: Its ARN, or the name of an imported model.
+            control_endpoint_url: Another endpoint for the service ``bedrock``; on this machine `endpoint_url`
+                serves both.
+            settings: Those of the class. With `prompt_format` an ARN needs no call.
+
+        Raises:
+            ValueError: There is no such model, or nothing tells its prompt format.
+            LlamaBedrockError: A call failed, after retries where they make sense.
+        """
+        from llama_bedrock.imported_models import find_hosted_model
+        from llama_bedrock.transport.steps import drive
+
+        transports = _control_transports(arn_or_name, control_endpoint_url, settings)
+        found = drive(find_hosted_model(arn_or_name, settings.get("prompt_format")), transports)
+        return cls(**{**settings, "model": found.arn, "prompt_format": found.prompt_format})
+
+    @classmethod
+    async def afrom_imported(
+        cls, arn_or_name: str, *, control_endpoint_url: str | None = None, **settings: Any
+    ) -> Self:
+        """`from_imported` from an event loop, which is not blocked."""
+        from llama_bedrock.imported_models import find_hosted_model
+        from llama_bedrock.transport.steps import adrive
+
+        transports = _control_transports(arn_or_name, control_endpoint_url, settings)
+        found = await adrive(find_hosted_model(arn_or_name, settings.get("prompt_format")), transports)
+        return cls(**{**settings, "model": found.arn, "prompt_format": found.prompt_format})
+
     def bind(self, **kwargs: Any) -> Any:
         """Return the model with arguments of its calls bound.
 
@@ -485,6 +525,21 @@ def _in_range(name: str, value: Any, low: float, high: float | None) -> Any:
         return value
     bounds = f"at least {low}" if high is None else f"{low} to {high}"
     raise ValueError(f"{name}={value!r}: Llama on Bedrock takes {bounds}")
+
+
+def _control_transports(model: str, endpoint_url: str | None, settings: Mapping[str, Any]) -> Transports:
+    """Return how the service that knows a model is reached, given the settings for calling it."""
+    from llama_bedrock.imported_models import control_endpoint
+    from llama_bedrock.transport.steps import Transports
+
+    names = BedrockConnection.model_fields.keys() - {"client", "endpoint_url"}
+    given = {name: settings[name] for name in names & settings.keys()}
+    if given.get("region_name") is None and model.startswith("arn:"):
+        given["region_name"] = parse_model_arn(model).region
+    connection = BedrockConnection(
+        endpoint_url=endpoint_url or control_endpoint(settings.get("endpoint_url")), **given
+    )
+    return Transports(lambda _: connection._sync_transport(), lambda _: connection._async_transport())
 
 
 def _plain(secret: SecretStr | str | None) -> str | None:

@@ -22,6 +22,8 @@ from llama_bedrock.transport.retry import RetryPolicy
 from llama_bedrock.version import __version__
 
 RUNTIME = "bedrock-runtime"
+# Services that a Bedrock API key opens; the others take AWS credentials only, says botocore's model (1.43).
+_KEY_SERVICES = (RUNTIME, "bedrock")
 DEFAULT_RETRIES = 4
 # A service with one client a tenant needs a bound; an evicted client lives on in the transports that hold it.
 _MAX_SHARED = 64
@@ -115,7 +117,7 @@ def _make_client(settings: TransportSettings, service: str) -> Any:
     from botocore.config import Config
 
     region = region_of(settings)
-    token = settings.bearer_token if service == RUNTIME else None
+    token = settings.bearer_token if service in _KEY_SERVICES else None
     config = _config(settings)
     if token is not None:
         from botocore import UNSIGNED

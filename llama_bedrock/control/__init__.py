@@ -1,0 +1,28 @@
+"""What Bedrock's control plane does for us: imported, customised, deployed and provisioned models."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama_bedrock.control.connection import ControlPlane
+
+# Each name is imported when it is first used.
+_HOME = {
+    "ControlPlane": "connection",
+}
+
+__all__ = [
+    "ControlPlane",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

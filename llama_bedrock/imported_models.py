@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from llama_bedrock.catalog import PROMPT_FORMATS, PromptFormat, resolve_model
 from llama_bedrock.catalog.arn import ModelArn, parse_model_arn
 from llama_bedrock.errors import BedrockNotFoundError
-from llama_bedrock.transport.steps import Call, Steps
+from llama_bedrock.transport.steps import Request, Steps
 
 CONTROL_SERVICE = "bedrock"
 FORMAT_TAG = "llama-bedrock:prompt-format"
@@ -72,15 +72,15 @@ def find_hosted_model(name_or_arn: str, prompt_format: PromptFormat | None = Non
 
 def read_tags(arn: str) -> Steps[dict[str, str]]:
     """The tags of a resource of Bedrock."""
-    answer = yield Call(CONTROL_SERVICE, "list_tags_for_resource", {"resourceARN": arn})
+    answer = yield Request(CONTROL_SERVICE, "list_tags_for_resource", {"resourceARN": arn})
     return {tag["key"]: tag["value"] for tag in answer.get("tags") or ()}
 
 
 def _arn_of_name(name: str) -> Steps[str]:
     try:
-        found = yield Call(CONTROL_SERVICE, "get_imported_model", {"modelIdentifier": name})
+        found = yield Request(CONTROL_SERVICE, "get_imported_model", {"modelIdentifier": name})
     except BedrockNotFoundError:
-        page = yield Call(CONTROL_SERVICE, "list_imported_models", {"maxResults": 20})
+        page = yield Request(CONTROL_SERVICE, "list_imported_models", {"maxResults": 20})
         names = ", ".join(item["modelName"] for item in page.get("modelSummaries") or ())
         there = f"there are: {names}" if names else "there is none"
         raise ValueError(f"no imported model is named {name!r} in this account and region; {there}") from None
@@ -90,12 +90,12 @@ def _arn_of_name(name: str) -> Steps[str]:
 def _format_behind(arn: ModelArn) -> Steps[str | None]:
     """The generation of the model that a deployment or a throughput serves."""
     if arn.kind == "custom-model-deployment":
-        found = yield Call(
+        found = yield Request(
             CONTROL_SERVICE, "get_custom_model_deployment", {"customModelDeploymentIdentifier": arn.text}
         )
         behind = str(found["modelArn"])
     elif arn.kind == "provisioned-model":
-        found = yield Call(
+        found = yield Request(
             CONTROL_SERVICE, "get_provisioned_model_throughput", {"provisionedModelId": arn.text}
         )
         behind = str(found.get("modelArn") or found["foundationModelArn"])

@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llama_bedrock.control.connection import ControlPlane
+    from llama_bedrock.control.control_plane import ControlPlane
 
 # Each name is imported when it is first used.
 _HOME = {
-    "ControlPlane": "connection",
+    "ControlPlane": "control_plane",
 }
 
 __all__ = [

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """The job wants the response of an operation, as `SyncTransport.call` gives it."""
 
     service: str
@@ -46,7 +46,7 @@ class Work:
     arun: Callable[[], Awaitable[Any]] | None = None
 
 
-Step: TypeAlias = Call | Pause | Work
+Step: TypeAlias = Request | Pause | Work
 Steps: TypeAlias = Generator[Step, Any, Result]
 
 
@@ -115,7 +115,7 @@ async def _ado(step: Step, transports: Transports) -> Any:
         return await asyncio.sleep(step.seconds)
     if isinstance(step, Work) and step.arun is not None:
         return await step.arun()
-    if isinstance(step, Call) and step.service != "s3":
+    if isinstance(step, Request) and step.service != "s3":
         transport = transports.of_async(step.service)
         return await transport.call(step.service, step.operation, **step.arguments)
     over = threading.Event()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llama_bedrock.errors import LlamaBedrockError
     from llama_bedrock.guardrails import Guardrails
     from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
+    from llama_bedrock.sqlite_cache import SQLiteCache
     from llama_bedrock.transport.connection import Timeout
     from llama_bedrock.transport.limiter import AdaptiveConcurrency
 
@@ -29,6 +30,7 @@ _HOMES = {
     "ModelInfo": "catalog",
     "RenderedPrompt": "prompts.rendered_prompt",
     "ResolvedModel": "catalog",
+    "SQLiteCache": "sqlite_cache",
     "Timeout": "transport.connection",
     "resolve_model": "catalog",
 }
@@ -44,6 +46,7 @@ __all__ = [
     "ModelInfo",
     "RenderedPrompt",
     "ResolvedModel",
+    "SQLiteCache",
     "Timeout",
     "__version__",
     "resolve_model",

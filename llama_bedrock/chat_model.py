@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import model_validator
@@ -26,6 +28,7 @@ from llama_bedrock.version import __version__
 
 # What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
 if TYPE_CHECKING:
+    from llama_bedrock.caching import CachedStream
     from llama_bedrock.call import PreparedCall
     from llama_bedrock.fallbacks import Candidate
     from llama_bedrock.tools.spec import ToolSpec
@@ -107,6 +110,13 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        chunks = self._stream_of_model(messages, stop, kwargs)
+        cached = self._cached_stream(messages, stop, kwargs)
+        return chunks if cached is None else cached.chat(chunks)
+
+    def _stream_of_model(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> Iterator[ChatGenerationChunk]:
         for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
@@ -121,12 +131,19 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
                 yield from (ChatGenerationChunk(message=message) for message in assembler.finish())
                 return
 
-    async def _astream(
+    def _astream(  # returns the iterator: a generator around it would cost a step per chunk
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        chunks = self._astream_of_model(messages, stop, kwargs)
+        cached = self._cached_stream(messages, stop, kwargs)
+        return chunks if cached is None else cached.achat(chunks)
+
+    async def _astream_of_model(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> AsyncIterator[ChatGenerationChunk]:
         for candidate in self._candidates(kwargs.get("model")):
             with candidate:
@@ -142,6 +159,25 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
                 for message in assembler.finish():
                     yield ChatGenerationChunk(message=message)
                 return
+
+    def _cached_stream(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> CachedStream | None:
+        """Return what a stream is answered by and kept in, by the key of `invoke`; None without a cache."""
+        if self.cache is False or (self.cache is None and get_llm_cache() is None):
+            return None
+        from llama_bedrock.caching import CachedStream, cache_of
+
+        unnamed = [m if m.id is None else m.model_copy(update={"id": None}) for m in messages]
+        cache = cache_of(self.cache)
+        assert cache is not None
+        key = (dumps(unnamed), self._get_llm_string(stop=stop, **kwargs))
+        return CachedStream(cache, key, self.output_version)
+
+    def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
+        from llama_bedrock.caching import hit
+
+        return [cast(ChatGeneration, hit(g)) for g in super()._convert_cached_generations(cache_val)]
 
     def bind_tools(
         self,

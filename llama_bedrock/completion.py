@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.globals import get_llm_cache
@@ -21,6 +21,7 @@ from llama_bedrock.version import __version__
 
 # What only a call needs is imported by the call, as in chat_model.
 if TYPE_CHECKING:
+    from llama_bedrock.caching import CachedStream
     from llama_bedrock.call import PreparedCall
     from llama_bedrock.fallbacks import Candidate
 
@@ -72,11 +73,16 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
 
     def _for_cache(self, kwargs: dict[str, Any]) -> tuple[LlamaBedrock, dict[str, Any]]:
         """Make a call's settings those of a model where there is a cache: its key knows the model's alone."""
+        if self.cache is False or (self.cache is None and get_llm_cache() is None):
+            return self, kwargs
+        from llama_bedrock.caching import HitMarkingCache, cache_of
+
         settings = self._call_arguments() & self._argument_names().keys()
         given = {name: value for name, value in kwargs.items() if name in settings}
-        if not given or self.cache is False or (self.cache is None and get_llm_cache() is None):
-            return self, kwargs
-        llm = self.model_copy(update={name: value for name, value in given.items() if value is not None})
+        cache = cache_of(self.cache)
+        assert cache is not None
+        update = {name: value for name, value in given.items() if value is not None}
+        llm = self.model_copy(update={**update, "cache": HitMarkingCache(cache)})
         llm._transports = self._transports
         return llm, {name: value for name, value in kwargs.items() if name not in given}
 
@@ -88,7 +94,8 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         if self.streaming:
-            merged = [_merge(list(self._stream(prompt, stop, run_manager, **kwargs))) for prompt in prompts]
+            streams = [self._stream_of_model(prompt, stop, kwargs) for prompt in prompts]
+            merged = [_merge(list(_announced(stream, run_manager))) for stream in streams]
             return LLMResult(generations=[[generation] for generation in merged])
         if len(prompts) == 1:
             return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs)]])
@@ -104,8 +111,8 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         if self.streaming:
-            streams = [self._astream(prompt, stop, run_manager, **kwargs) for prompt in prompts]
-            merged = await asyncio.gather(*map(_amerge, streams))
+            streams = [self._astream_of_model(prompt, stop, kwargs) for prompt in prompts]
+            merged = await asyncio.gather(*(_amerge(_aannounced(stream, run_manager)) for stream in streams))
             return LLMResult(generations=[[generation] for generation in merged])
         done = await asyncio.gather(*(self._acomplete(prompt, stop, kwargs) for prompt in prompts))
         return LLMResult(generations=[[generation] for generation in done])
@@ -117,6 +124,24 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
+        chunks = self._stream_of_model(prompt, stop, kwargs)
+        cached = self._cached_stream(prompt, stop, kwargs)
+        return _announced(chunks if cached is None else cached.text(chunks), run_manager)
+
+    def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        chunks = self._astream_of_model(prompt, stop, kwargs)
+        cached = self._cached_stream(prompt, stop, kwargs)
+        return _aannounced(chunks if cached is None else cached.atext(chunks), run_manager)
+
+    def _stream_of_model(
+        self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> Iterator[GenerationChunk]:
         for candidate in self._candidates(kwargs.get("model")):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
@@ -124,19 +149,14 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
                     for chunk in chunks:
                         for message in call.assembler.feed(chunk):
                             candidate.committed = True
-                            yield _announced(_chunk(message), run_manager)
+                            yield _chunk(message)
                         if call.assembler.done:
                             break
-                for message in call.assembler.finish():
-                    yield _announced(_chunk(message), run_manager)
+                yield from map(_chunk, call.assembler.finish())
                 return
 
-    async def _astream(
-        self,
-        prompt: str,
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+    async def _astream_of_model(
+        self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]
     ) -> AsyncIterator[GenerationChunk]:
         for candidate in self._candidates(kwargs.get("model")):
             with candidate:
@@ -145,12 +165,26 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
                     async for chunk in chunks:
                         for message in call.assembler.feed(chunk):
                             candidate.committed = True
-                            yield await _aannounced(_chunk(message), run_manager)
+                            yield _chunk(message)
                         if call.assembler.done:
                             break
                 for message in call.assembler.finish():
-                    yield await _aannounced(_chunk(message), run_manager)
+                    yield _chunk(message)
                 return
+
+    def _cached_stream(
+        self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> CachedStream | None:
+        """Return what a stream is answered by and kept in, by the key of `invoke`; None without a cache."""
+        llm, _ = self._for_cache(kwargs)
+        if llm is self:
+            return None
+        from llama_bedrock.caching import CachedStream, cache_of
+
+        cache = cache_of(llm.cache)
+        assert cache is not None
+        params = {**llm._identifying_params, "_type": llm._llm_type, "stop": stop}
+        return CachedStream(cache, (prompt, str(sorted(params.items()))))
 
     def _complete(self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]) -> Generation:
         for candidate in self._candidates(kwargs.get("model")):
@@ -200,18 +234,24 @@ def _chunk(message: AIMessageChunk) -> GenerationChunk:
     return GenerationChunk(text=str(message.content), generation_info=_info(message))
 
 
-def _announced(chunk: GenerationChunk, run_manager: CallbackManagerForLLMRun | None) -> GenerationChunk:
-    if run_manager is not None and chunk.text:
-        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-    return chunk
+def _announced(
+    chunks: Iterator[GenerationChunk], run_manager: CallbackManagerForLLMRun | None
+) -> Iterator[GenerationChunk]:
+    with closing(cast(Any, chunks)):
+        for chunk in chunks:
+            if run_manager is not None and chunk.text:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
 
 
 async def _aannounced(
-    chunk: GenerationChunk, run_manager: AsyncCallbackManagerForLLMRun | None
-) -> GenerationChunk:
-    if run_manager is not None and chunk.text:
-        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-    return chunk
+    chunks: AsyncIterator[GenerationChunk], run_manager: AsyncCallbackManagerForLLMRun | None
+) -> AsyncIterator[GenerationChunk]:
+    async with aclosing(cast(Any, chunks)):
+        async for chunk in chunks:
+            if run_manager is not None and chunk.text:
+                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
 
 
 def _merge(chunks: list[GenerationChunk]) -> Generation:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from llama_bedrock.retrievers.documents.load import FileProblem, load_documents
     from llama_bedrock.retrievers.documents.split import split_documents
     from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
+    from llama_bedrock.retrievers.embeddings.cached import CachedEmbeddings
     from llama_bedrock.retrievers.embeddings.default_embeddings import default_embeddings
     from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
     from llama_bedrock.retrievers.filters import Filter, parse_filter
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BedrockReranker",
     "BoundedEmbeddings",
+    "CachedEmbeddings",
     "FAISSStore",
     "FileProblem",
     "Filter",
@@ -54,6 +56,7 @@ __all__ = [
 _MODULES = {
     "BedrockReranker": "search.rerank",
     "BoundedEmbeddings": "embeddings.bounded",
+    "CachedEmbeddings": "embeddings.cached",
     "FAISSStore": "store.faiss_store",
     "FileProblem": "documents.load",
     "Filter": "filters",

@@ -26,6 +26,7 @@ def test_public_names_are_pinned_and_resolve():
         "ModelInfo",
         "RenderedPrompt",
         "ResolvedModel",
+        "SQLiteCache",
         "Timeout",
         "__version__",
         "resolve_model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llama_bedrock.local.control_plane.account import Account, ModelState
 from llama_bedrock.local.engines.interface import Engine, EngineError, EngineRequest, StopReason
 from llama_bedrock.local.faults import (
     ErrorResponse,
@@ -22,6 +23,7 @@ from llama_bedrock.local.runtime.word_guardrail import Guardrail
 from llama_bedrock.local.server import LocalBedrock
 
 __all__ = [
+    "Account",
     "Engine",
     "EngineError",
     "EngineRequest",
@@ -34,6 +36,7 @@ __all__ = [
     "Hang",
     "LocalBedrock",
     "LocalKnowledgeBase",
+    "ModelState",
     "NotReady",
     "Quotas",
     "Reset",

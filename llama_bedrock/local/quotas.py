@@ -66,6 +66,11 @@ class QuotaMeter:
         self._clock = clock
         self._windows: defaultdict[str, _Window] = defaultdict(_Window)
 
+    @property
+    def quotas(self) -> Quotas:
+        """The limits."""
+        return self._quotas
+
     def admit(self, model_id: str, tokens: int) -> Reservation:
         """Reserve a request and its tokens.
 

@@ -10,6 +10,8 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +19,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from llama_bedrock.catalog import PROMPT_FORMATS, PromptFormat
+from llama_bedrock.local.control_plane.account import Account
+from llama_bedrock.local.control_plane.plane import LocalPlane
+from llama_bedrock.local.control_plane.records import Store
 from llama_bedrock.local.engines.interface import Engine
 from llama_bedrock.local.faults import Fault, FaultPlan
 from llama_bedrock.local.knowledge_base.vector_store import LocalKnowledgeBase
@@ -61,8 +66,8 @@ class LocalBedrock:
             llm.invoke("Hello")
 
     It serves InvokeModel and Converse with their streams, ApplyGuardrail, and with `knowledge_bases`
-    Retrieve, RetrieveAndGenerate, RetrieveAndGenerateStream and Rerank. Requests are refused with Bedrock's
-    own texts.
+    Retrieve, RetrieveAndGenerate, RetrieveAndGenerateStream and Rerank; and of Bedrock's control plane model
+    lists, jobs, deployments, quotas and the caller's identity. Requests are refused with Bedrock's own texts.
 
     Args:
         engine: Writes the answers: an `Engine`, or the name of one: ``"extractive"`` (the default) or
@@ -82,6 +87,9 @@ class LocalBedrock:
         allow_hosts: Host names under which it may be called besides loopback's; others are refused, so that
             no web page can reach it by a name of its own.
         chat_template: Prompt format for the ``messages`` body of imported models and for RetrieveAndGenerate.
+        account: The AWS account behind it: what it may use, its quotas, the pace of its jobs.
+        state: Folder where jobs, models, deployments and tags are kept over restarts; None keeps them in
+            memory, from start to stop.
 
     Raises:
         ValueError: An argument is out of its range or names nothing known.
@@ -103,6 +111,8 @@ class LocalBedrock:
         api_keys: Collection[str] | None = None,
         allow_hosts: Collection[str] = (),
         chat_template: PromptFormat = "llama3.3",
+        account: Account | None = None,
+        state: str | PathLike[str] | None = None,
     ) -> None:
         if first_token_delay < 0 or token_delay < 0:
             raise ValueError("first_token_delay and token_delay are seconds and cannot be negative")
@@ -124,6 +134,8 @@ class LocalBedrock:
         self._authenticator = Authenticator(credentials, api_keys)
         self._allowed_hosts = frozenset(name.lower() for name in allow_hosts)
         self._chat_template: PromptFormat = chat_template
+        self._account = account or Account()
+        self._state_folder = None if state is None else Path(state)
         self._plan = FaultPlan(self._faults)
         self._state: EndpointState | None = None
         self._stats = Stats()
@@ -242,16 +254,19 @@ class LocalBedrock:
             try:
                 connect = _bounded(runner.server, self._state.silent)
                 async with _listening(connect, self._host, self._wanted_port) as port:
+                    self._state.plane.start(self._state)
                     started.set_result(port)
                     await self._stopping.wait()
             finally:
                 await runner.cleanup()
+                await self._state.plane.stop()
 
     def _make_state(self, executor: ThreadPoolExecutor) -> EndpointState:
         return EndpointState(
             engine=self.engine,
             executor=executor,
             ticker=Ticker(),
+            plane=LocalPlane(self._account, Store(self._state_folder)),
             authenticator=self._authenticator,
             faults=self._plan,
             quotas=None if self._quotas is None else QuotaMeter(self._quotas),

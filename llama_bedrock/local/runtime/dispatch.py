@@ -64,15 +64,22 @@ class Call:
         """Milliseconds since the request arrived."""
         return round((time.perf_counter() - self.started) * 1000)
 
-    async def respond(self, body: bytes, headers: dict[str, str] | None = None) -> web.StreamResponse:
-        """Send a whole JSON body."""
+    async def respond(
+        self,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        status: int = 200,
+        content_type: str = "application/json",
+    ) -> web.StreamResponse:
+        """Send a whole body."""
         headers = {"x-amzn-RequestId": self.request_id, **(headers or {})}
         if not self.faults:
-            return web.Response(body=body, content_type="application/json", headers=headers)
+            return web.Response(status=status, body=body, content_type=content_type, headers=headers)
         for fault in self.faults:
             if isinstance(fault, ExceptionFrame):
                 raise fault.error()
-        response = web.StreamResponse(headers={**headers, "Content-Type": "application/json"})
+        response = web.StreamResponse(status=status, headers={**headers, "Content-Type": content_type})
         response.content_length = len(body)
         await response.prepare(self.http)
         writer = FaultyWriter(self.http, response, self.faults, frames=False)
@@ -94,18 +101,38 @@ class Call:
 
 
 Operation = Callable[[Call], Awaitable[web.StreamResponse]]
+Decoder = Callable[[EndpointState, web.Request, bytes], Awaitable[tuple[FaultTarget, Operation]]]
 
 
-def dispatcher(
-    state: EndpointState, name: str, operation: Operation, malformed: Callable[[], ServiceError]
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The aiohttp handler of one operation.
+def json_decoder(name: str, operation: Operation, malformed: Callable[[], ServiceError]) -> Decoder:
+    """Reads the requests of one operation whose body is a JSON object.
 
     Args:
-        state: What the endpoint's requests share.
         name: The operation's name in the API.
         operation: Serves it.
         malformed: The error for a body that is no JSON object.
+    """
+
+    async def decode(state: EndpointState, request: web.Request, raw: bytes) -> tuple[FaultTarget, Operation]:
+        try:
+            body = json.loads(raw) if raw else {}
+        except (ValueError, RecursionError):  # no JSON, or nested too deep to be read
+            raise malformed() from None
+        if not isinstance(body, dict):
+            raise malformed()
+        return FaultTarget(name, request.match_info.get("resource", ""), body), operation
+
+    return decode
+
+
+def dispatcher(
+    state: EndpointState, decode: Decoder
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The aiohttp handler of a path.
+
+    Args:
+        state: What the endpoint's requests share.
+        decode: Reads a request: what it asks, and what serves it.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -113,10 +140,10 @@ def dispatcher(
         stats = state.stats
         stats.enter()
         try:
-            response = await _serve(state, name, operation, malformed, request, request_id)
+            response = await _serve(state, decode, request, request_id)
         except ServiceError as error:
             stats.errors += 1
-            response = error_response(error, request_id)
+            response = error_response(error, request_id, request)
         except BodyEnded as end:
             stats.errors += 1
             response = end.response or _Gone()
@@ -127,9 +154,9 @@ def dispatcher(
             stats.cancelled += 1
             raise
         except Exception:
-            logger.exception("the local endpoint failed in %s", name)
+            logger.exception("the local endpoint failed in %s %s", request.method, request.path)
             stats.errors += 1
-            response = error_response(ServiceError("InternalServerException"), request_id)
+            response = error_response(ServiceError("InternalServerException"), request_id, request)
         finally:
             stats.active -= 1
         stats.completed += 1
@@ -140,9 +167,7 @@ def dispatcher(
 
 async def _serve(
     state: EndpointState,
-    name: str,
-    operation: Operation,
-    malformed: Callable[[], ServiceError],
+    decode: Decoder,
     request: web.Request,
     request_id: str,
 ) -> web.StreamResponse:
@@ -151,16 +176,11 @@ async def _serve(
     state.authenticator.check_claim(request)
     raw = await _read(request, state)
     caller = state.authenticator.check(request, raw)
-    resource = request.match_info.get("resource", "")
-    try:
-        body = json.loads(raw) if raw else {}
-    except (ValueError, RecursionError):  # no JSON, or nested too deep to be read
-        raise malformed() from None
-    if not isinstance(body, dict):
-        raise malformed()
-    faults = state.faults.strike(FaultTarget(name, resource, body))
+    target, operation = await decode(state, request, raw)
+    faults = state.faults.strike(target)
     await _before_response(faults, request)
-    return await operation(Call(request, state, request_id, caller, body, resource, faults))
+    body = dict(target.body)
+    return await operation(Call(request, state, request_id, caller, body, target.resource, faults))
 
 
 async def _read(request: web.Request, state: EndpointState) -> bytes:

@@ -6,8 +6,9 @@ from importlib import import_module
 
 from aiohttp import web
 
+from llama_bedrock.local.control_plane.plane import decode_request
 from llama_bedrock.local.runtime.body_validation import malformed_json
-from llama_bedrock.local.runtime.dispatch import Call, Operation, dispatcher
+from llama_bedrock.local.runtime.dispatch import Call, Operation, dispatcher, json_decoder
 from llama_bedrock.local.runtime.frames import ServiceError, invalid
 from llama_bedrock.local.runtime.invoke_model import invoke_model, invoke_model_stream
 from llama_bedrock.local.runtime.state import EndpointState
@@ -82,17 +83,16 @@ def add_routes(app: web.Application, state: EndpointState) -> None:
         (f"{_MODEL}/converse-stream", "ConverseStream", _imported("runtime.converse", "converse_stream")),
         (f"{_MODEL}/count-tokens", "CountTokens", _count_tokens),
     ):
-        app.router.add_route("POST", path, dispatcher(state, name, operation, malformed_json))
-    guard = dispatcher(
-        state, "ApplyGuardrail", _imported("runtime.apply_guardrail", "apply_guardrail"), _serialization_error
-    )
-    app.router.add_route("POST", "/guardrail/{resource}/version/{version}/apply", guard)
+        app.router.add_route("POST", path, dispatcher(state, json_decoder(name, operation, malformed_json)))
+    apply_guardrail = _imported("runtime.apply_guardrail", "apply_guardrail")
+    guard = json_decoder("ApplyGuardrail", apply_guardrail, _serialization_error)
+    path = "/guardrail/{resource}/version/{version}/apply"
+    app.router.add_route("POST", path, dispatcher(state, guard))
     for method, path, name, module, function in _KNOWLEDGE_BASE_OPERATIONS:
-        handler = dispatcher(
-            state, name, _imported(f"knowledge_base.{module}", function), _serialization_error
-        )
-        app.router.add_route(method, path, handler)
-    app.router.add_route("*", "/{resource:.*}", dispatcher(state, "Unknown", _unknown, _serialization_error))
+        operation = _imported(f"knowledge_base.{module}", function)
+        decode = json_decoder(name, operation, _serialization_error)
+        app.router.add_route(method, path, dispatcher(state, decode))
+    app.router.add_route("*", "/{path:.*}", dispatcher(state, decode_request))
 
 
 def _imported(module: str, function: str) -> Operation:
@@ -105,15 +105,6 @@ def _imported(module: str, function: str) -> Operation:
 
 async def _count_tokens(call: Call) -> web.StreamResponse:
     raise invalid("The provided model doesn't support counting tokens.")
-
-
-async def _unknown(call: Call) -> web.StreamResponse:
-    raise ServiceError(
-        "UnknownOperationException",
-        f"The local endpoint does not serve {call.http.method} {call.http.path}: it has InvokeModel, "
-        "Converse and their streams, ApplyGuardrail, Retrieve, RetrieveAndGenerate and its stream, "
-        "Rerank, and the ingestion of documents.",
-    )
 
 
 def _serialization_error() -> ServiceError:

@@ -21,6 +21,7 @@ from llama_bedrock.local.runtime.word_guardrail import Guardrail
 if TYPE_CHECKING:
     from langchain_core.vectorstores import VectorStore
 
+    from llama_bedrock.local.control_plane.plane import LocalPlane
     from llama_bedrock.local.knowledge_base.vector_store import LocalKnowledgeBase
 
 
@@ -64,6 +65,7 @@ class EndpointState:
         engine: Writes the answers.
         executor: Where engines that may block run.
         ticker: Wakes paced streams.
+        plane: The control plane.
         authenticator: Checks signatures and keys.
         faults: What goes wrong, and when.
         quotas: Admission by quota; None for no limits.
@@ -83,6 +85,7 @@ class EndpointState:
     engine: Engine
     executor: Executor
     ticker: Ticker
+    plane: LocalPlane
     authenticator: Authenticator = field(default_factory=Authenticator)
     faults: FaultPlan = field(default_factory=FaultPlan)
     quotas: QuotaMeter | None = None

@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llama_bedrock.control.control_plane import ControlPlane
+    from llama_bedrock.control.findings import Finding
+    from llama_bedrock.control.model_check import ModelFiles, acheck_model_files, check_model_files
 
 # Each name is imported when it is first used.
 _HOME = {
     "ControlPlane": "control_plane",
+    "Finding": "findings",
+    "ModelFiles": "model_check",
+    "acheck_model_files": "model_check",
+    "check_model_files": "model_check",
 }
 
 __all__ = [
     "ControlPlane",
+    "Finding",
+    "ModelFiles",
+    "acheck_model_files",
+    "check_model_files",
 ]
 
 

@@ -1,0 +1,104 @@
+"""A tiny Llama, as transformers would save it: its weights are written by the safetensors library."""
+
+import json
+
+import pytest
+
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + message['content'] + '<|eot_id|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
+)
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "torch_dtype": "float16",
+    "vocab_size": 1024,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-05,
+    "tie_word_embeddings": True,
+    "rope_theta": 500000.0,
+    "rope_scaling": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    },
+}
+TOKENIZER_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "bos_token": "<|begin_of_text|>",
+    "eos_token": "<|eot_id|>",
+    "chat_template": TEMPLATE,
+}
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value))
+
+
+def weights(config):
+    """The tensors of a Llama of this configuration, by the names that transformers gives them."""
+    import numpy
+
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    small = hidden * config["num_key_value_heads"] // config["num_attention_heads"]
+
+    def tensor(*shape):
+        return numpy.zeros(shape, numpy.float16)
+
+    found = {
+        "model.embed_tokens.weight": tensor(config["vocab_size"], hidden),
+        "model.norm.weight": tensor(hidden),
+    }
+    for n in range(config["num_hidden_layers"]):
+        layer = f"model.layers.{n}"
+        found |= {
+            f"{layer}.self_attn.q_proj.weight": tensor(hidden, hidden),
+            f"{layer}.self_attn.k_proj.weight": tensor(small, hidden),
+            f"{layer}.self_attn.v_proj.weight": tensor(small, hidden),
+            f"{layer}.self_attn.o_proj.weight": tensor(hidden, hidden),
+            f"{layer}.mlp.gate_proj.weight": tensor(inner, hidden),
+            f"{layer}.mlp.up_proj.weight": tensor(inner, hidden),
+            f"{layer}.mlp.down_proj.weight": tensor(hidden, inner),
+            f"{layer}.input_layernorm.weight": tensor(hidden),
+            f"{layer}.post_attention_layernorm.weight": tensor(hidden),
+        }
+    return found
+
+
+@pytest.fixture
+def tiny_llama(tmp_path):
+    """Function: changes of config.json → the folder of a Llama, in two shards."""
+    save = pytest.importorskip("safetensors.numpy").save_file
+
+    def make(name="tiny-llama", **changes):
+        folder = tmp_path / name
+        folder.mkdir()
+        config = CONFIG | changes
+        write_json(folder / "config.json", config)
+        write_json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
+        words = {f"w{n}": n for n in range(config["vocab_size"] - 1)}
+        added = [{"id": config["vocab_size"] - 1, "content": "<|eot_id|>", "special": True}]
+        write_json(
+            folder / "tokenizer.json", {"model": {"type": "BPE", "vocab": words}, "added_tokens": added}
+        )
+        write_json(folder / "generation_config.json", {"eos_token_id": 1023})
+        tensors = weights(config)
+        names = sorted(tensors)
+        where = {}
+        for number, part in enumerate((names[::2], names[1::2]), 1):
+            shard = f"model-{number:05d}-of-00002.safetensors"
+            save({key: tensors[key] for key in part}, folder / shard, metadata={"format": "pt"})
+            where |= dict.fromkeys(part, shard)
+        write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": where})
+        return folder
+
+    return make

@@ -229,10 +229,9 @@ def test_sizes_are_compared_with_the_limits(tiny_llama, monkeypatch):
 async def test_folders_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError):
         await acheck_model_files(tmp_path / "nothing")
+    (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
-        file = tmp_path / "file"
-        file.touch()
-        check_model_files(file)
+        check_model_files(tmp_path / "file")
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "there are no files" in str(check_model_files(empty))

@@ -8,23 +8,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llama_bedrock.control.control_plane import ControlPlane
     from llama_bedrock.control.findings import Finding
+    from llama_bedrock.control.imports import ImportedModel, ImportProgress, aimport_model, import_model
+    from llama_bedrock.control.jobs import JobFailedError
     from llama_bedrock.control.model_check import ModelFiles, acheck_model_files, check_model_files
 
 # Each name is imported when it is first used.
 _HOME = {
     "ControlPlane": "control_plane",
     "Finding": "findings",
+    "ImportProgress": "imports",
+    "ImportedModel": "imports",
+    "JobFailedError": "jobs",
     "ModelFiles": "model_check",
     "acheck_model_files": "model_check",
+    "aimport_model": "imports",
     "check_model_files": "model_check",
+    "import_model": "imports",
 }
 
 __all__ = [
     "ControlPlane",
     "Finding",
+    "ImportProgress",
+    "ImportedModel",
+    "JobFailedError",
     "ModelFiles",
     "acheck_model_files",
+    "aimport_model",
     "check_model_files",
+    "import_model",
 ]
 
 

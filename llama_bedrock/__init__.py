@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llama_bedrock.guardrails import Guardrails
     from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
     from llama_bedrock.sqlite_cache import SQLiteCache
+    from llama_bedrock.tracking import ImportedModelCost, track_usage
     from llama_bedrock.transport.connection import Timeout
     from llama_bedrock.transport.limiter import AdaptiveConcurrency
 
@@ -24,6 +25,7 @@ _HOMES = {
     "CATALOG": "catalog",
     "ChatLlamaBedrock": "chat_model",
     "Guardrails": "guardrails",
+    "ImportedModelCost": "tracking",
     "LlamaBedrock": "completion",
     "LlamaBedrockError": "errors",
     "LlamaLifecycleWarning": "catalog",
@@ -33,6 +35,7 @@ _HOMES = {
     "SQLiteCache": "sqlite_cache",
     "Timeout": "transport.connection",
     "resolve_model": "catalog",
+    "track_usage": "tracking",
 }
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "AdaptiveConcurrency",
     "ChatLlamaBedrock",
     "Guardrails",
+    "ImportedModelCost",
     "LlamaBedrock",
     "LlamaBedrockError",
     "LlamaLifecycleWarning",
@@ -50,6 +54,7 @@ __all__ = [
     "Timeout",
     "__version__",
     "resolve_model",
+    "track_usage",
 ]
 
 

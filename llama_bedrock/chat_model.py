@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -14,7 +14,7 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import model_validator
@@ -24,6 +24,7 @@ from llama_bedrock.choices import Dialect, StructuredOutputMethod
 from llama_bedrock.prompts.formats import format_of
 from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
 from llama_bedrock.settings import BedrockLlama
+from llama_bedrock.usage import with_cost
 from llama_bedrock.version import __version__
 
 # What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
@@ -178,6 +179,29 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         from llama_bedrock.caching import hit
 
         return [cast(ChatGeneration, hit(g)) for g in super()._convert_cached_generations(cache_val)]
+
+    # Costs are added behind LangChain's callbacks and cache: see `llama_bedrock.usage`.
+
+    def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
+        """Answer lists of messages; see LangChain's `BaseChatModel.generate`."""
+        return _with_costs(super().generate(*args, **kwargs))
+
+    async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
+        """Answer lists of messages; see LangChain's `BaseChatModel.agenerate`."""
+        return _with_costs(await super().agenerate(*args, **kwargs))
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[AIMessageChunk]:
+        """Answer in chunks; see LangChain's `BaseChatModel.stream`."""
+        with closing(cast("Generator[AIMessageChunk]", super().stream(*args, **kwargs))) as chunks:
+            for chunk in chunks:
+                yield with_cost(chunk) if chunk.usage_metadata else chunk
+
+    async def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[AIMessageChunk]:
+        """Answer in chunks; see LangChain's `BaseChatModel.astream`."""
+        stream = cast("AsyncGenerator[AIMessageChunk]", super().astream(*args, **kwargs))
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                yield with_cost(chunk) if chunk.usage_metadata else chunk
 
     def bind_tools(
         self,
@@ -371,3 +395,13 @@ def _result(call: PreparedCall, chunks: list[AIMessageChunk]) -> ChatResult:
     message = message_chunk_to_message(merged)
     assert isinstance(message, AIMessage)
     return ChatResult(generations=[ChatGeneration(message=with_errors(message))])
+
+
+def _with_costs(result: LLMResult) -> LLMResult:
+    """The result with costs on its messages; those that LangChain's cache keeps stay as they are."""
+    for answers in result.generations:
+        for i, generation in enumerate(answers):
+            message = getattr(generation, "message", None)
+            if isinstance(message, AIMessage) and (priced := with_cost(message)) is not message:
+                answers[i] = cast("ChatGeneration", generation).model_copy(update={"message": priced})
+    return result

@@ -17,6 +17,7 @@ from pydantic import model_validator
 
 from llama_bedrock.choices import SpecialTokens
 from llama_bedrock.settings import BedrockLlama
+from llama_bedrock.usage import with_cost
 from llama_bedrock.version import __version__
 
 # What only a call needs is imported by the call, as in chat_model.
@@ -227,7 +228,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
 def _info(message: AIMessageChunk) -> dict[str, Any] | None:
     if not message.response_metadata:
         return None
-    return {**message.response_metadata, "usage_metadata": message.usage_metadata}
+    return {**message.response_metadata, "usage_metadata": with_cost(message).usage_metadata}
 
 
 def _chunk(message: AIMessageChunk) -> GenerationChunk:

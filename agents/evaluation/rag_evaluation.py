@@ -16,21 +16,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from types import NoneType
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from llama_bedrock.agents.rag.rag_chain import Model, Retriever, create_rag_chain
 from llama_bedrock.agents.rag.rag_prompt import unwrap
-from llama_bedrock.catalog import resolve_model
 from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk, document_source
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.quotes import overlap
 from llama_bedrock.grounding.verify import NoVerifier
 from llama_bedrock.grounding.words import WordVerifier
 from llama_bedrock.text import content_words, sentences
-from llama_bedrock.usage import cost_usd
 
 _HELD = 0.5  # share of the words of a statement that a document must hold
 
@@ -244,7 +242,7 @@ def _ask(
         seconds["first_token"] = first_token
     judged = not isinstance(chain_options["verifier"], (NoneType, WordVerifier, NoVerifier))
     metrics = {**retrieval_metrics(found, question, k), **answer_metrics(answer, question, judged=judged)}
-    return Outcome(question, answer, None, metrics, seconds, _usd(model, answer))
+    return Outcome(question, answer, None, metrics, seconds, _usd(answer))
 
 
 def retrieval_metrics(found: Sequence[Document], question: Question, k: int) -> dict[str, float]:
@@ -325,15 +323,10 @@ def _dcg(gains: Sequence[float]) -> float:
     return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
 
 
-def _usd(model: Model, answer: RagAnswer) -> float | None:
-    bare = unwrap(model)
-    try:
-        info = resolve_model(str(getattr(bare, "model", ""))).info
-    except ValueError:
-        return None
-    if info is None:
-        return None
-    return cost_usd(info, answer.usage, getattr(bare, "region_name", None)) if answer.usage else 0.0
+def _usd(answer: RagAnswer) -> float | None:
+    if not answer.usage:
+        return 0.0
+    return cast("float | None", cast("dict[str, Any]", answer.usage).get("total_cost"))
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 
 from llama_bedrock.agents.guards.agent_messages import pending_calls, refuse_calls
 from llama_bedrock.agents.rag.rag_prompt import unwrap
-from llama_bedrock.catalog import ModelInfo, resolve_model
+from llama_bedrock.usage import costs_at, list_price
 
 _NOT_RUN = "Not run: the budget of this run is used up."
 
@@ -144,7 +144,7 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ExtendedModelResponse[Any]:
         price = self._price_of(request.model)
-        return _counted(request, handler(request), price)
+        return _counted(request, handler(request), price, own_price=self.price is not None)
 
     async def awrap_model_call(
         self,
@@ -152,7 +152,7 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ExtendedModelResponse[Any]:
         price = self._price_of(request.model)
-        return _counted(request, await handler(request), price)
+        return _counted(request, await handler(request), price, own_price=self.price is not None)
 
     def _price_of(self, model: Any) -> tuple[float, float]:
         """US dollars per million input and output tokens; asked before a call, so that none is made
@@ -162,9 +162,7 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
             return self.price or (0.0, 0.0)
         bare = unwrap(model)
         name = str(getattr(bare, "model", ""))
-        info = _model_info(name)
-        region = getattr(bare, "region_name", None)
-        price = (info.price_in(region) or info.price_in(None)) if info else None
+        price = list_price(name, getattr(bare, "region_name", None)) or list_price(name, None)
         if price is None:
             raise ValueError(
                 f"the catalogue has no price for {name or 'this model'}; give "
@@ -192,11 +190,11 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
 
 
 def _counted(
-    request: ModelRequest[Any], response: ModelResponse[Any], price: tuple[float, float]
+    request: ModelRequest[Any], response: ModelResponse[Any], price: tuple[float, float], *, own_price: bool
 ) -> ExtendedModelResponse[Any]:
     spent = _spent(request.state)
     usages = [m.usage_metadata for m in response.result if isinstance(m, AIMessage) and m.usage_metadata]
-    dollars = sum(u["input_tokens"] * price[0] + u["output_tokens"] * price[1] for u in usages) / 1_000_000
+    dollars = sum(_dollars(usage, price, own_price) for usage in usages)
     after = BudgetSpent(
         calls=spent["calls"] + 1,
         tokens=spent["tokens"] + sum(usage["total_tokens"] for usage in usages),
@@ -206,11 +204,12 @@ def _counted(
     return ExtendedModelResponse(response, Command(update={"budget_spent": after}))
 
 
-def _model_info(name: str) -> ModelInfo | None:
-    try:
-        return resolve_model(name).info
-    except ValueError:  # an ARN that hides its model, or a model of somebody else
-        return None
+def _dollars(usage: Any, price: tuple[float, float], own_price: bool) -> float:
+    """The cost of an answer: by the price that was given, else as the answer tells it (it knows which model
+    and region answered), else by the price of the model that was asked.
+    """
+    told = None if own_price else usage.get("total_cost")
+    return costs_at(price, usage)["total_cost"] if told is None else float(told)
 
 
 def _spent(state: Any) -> BudgetSpent:

@@ -22,12 +22,12 @@ from llama_bedrock.agents.guards.loop_guard import LoopGuard
 from llama_bedrock.agents.rag.packing import Packed, as_passage, most_passages, pack
 from llama_bedrock.agents.rag.rag_prompt import stop_reason_of
 from llama_bedrock.agents.tool_agent import with_defaults
-from llama_bedrock.grounding.answers import Citation, RagAnswer, document_id, sum_usage
+from llama_bedrock.grounding.answers import Citation, RagAnswer, document_id
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.verify import arun_verifier, run_verifier
 from llama_bedrock.prompts.passages import NO_ANSWER, boundary_for, format_passages
-from llama_bedrock.usage import estimate_tokens
+from llama_bedrock.usage import estimate_tokens, sum_usage
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

@@ -26,12 +26,12 @@ from llama_bedrock.agents.rag.rag_prompt import (
     stands_alone,
     stop_reason_of,
 )
-from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk, sum_usage
+from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.verify import arun_verifier, run_verifier
 from llama_bedrock.prompts.passages import NO_ANSWER
-from llama_bedrock.usage import estimate_tokens
+from llama_bedrock.usage import estimate_tokens, sum_usage
 
 RagInput: TypeAlias = str | BaseMessage | Sequence[Any] | dict[str, Any]
 """A question; messages, of which the last one of the user is the question; or ``{"question": …,

@@ -9,10 +9,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.messages.ai import UsageMetadata
+
+from llama_bedrock.usage import sum_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +180,6 @@ def positive_int(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value < 1e15:
         return None
     return int(value) if value == int(value) else None
-
-
-def sum_usage(left: UsageMetadata | None, right: UsageMetadata | None) -> UsageMetadata | None:
-    """Tokens of two calls together, with their cost where both tell one.
-
-    LangChain's own sum takes whole numbers only.
-    """
-    if not left or not right:
-        return left or right
-    costs = [{k: v for k, v in usage.items() if isinstance(v, float)} for usage in (left, right)]
-    plain = [{k: v for k, v in usage.items() if not isinstance(v, float)} for usage in (left, right)]
-    total = add_usage(cast("UsageMetadata", plain[0]), cast("UsageMetadata", plain[1]))
-    shared = {name: costs[0][name] + costs[1][name] for name in costs[0] if name in costs[1]}
-    return cast("UsageMetadata", {**total, **shared})
 
 
 def _merged(known: tuple[Citation, ...], new: tuple[Citation, ...]) -> tuple[Citation, ...]:

@@ -14,10 +14,11 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs, patch_config
 
-from llama_bedrock.grounding.answers import Citation, RagAnswer, sum_usage
+from llama_bedrock.grounding.answers import Citation, RagAnswer
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Claim, Verdict, Verifier, checked
 from llama_bedrock.grounding.verdicts import CitedParts
+from llama_bedrock.usage import sum_usage
 
 
 class Cascade(Runnable[list[Claim], list[Verdict]]):

@@ -20,6 +20,7 @@ def test_public_names_are_pinned_and_resolve():
         "AdaptiveConcurrency",
         "ChatLlamaBedrock",
         "Guardrails",
+        "ImportedModelCost",
         "LlamaBedrock",
         "LlamaBedrockError",
         "LlamaLifecycleWarning",
@@ -30,6 +31,7 @@ def test_public_names_are_pinned_and_resolve():
         "Timeout",
         "__version__",
         "resolve_model",
+        "track_usage",
     ]
     for package in (llama_bedrock, llama_bedrock.agents, llama_bedrock.retrievers):
         for name in package.__all__:

@@ -77,8 +77,8 @@ class _Addable(float):
 
     __radd__ = __add__
 
-    @property
-    def __class__(self) -> type:  # type: ignore[misc]  # read by isinstance
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # read by isinstance
         return int
 
     def __reduce__(self) -> tuple[type, tuple[float]]:

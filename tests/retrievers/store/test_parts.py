@@ -1,11 +1,7 @@
 """A store in parts: what a change costs, and that it is the same store as one that was made at once."""
 
 import random
-import signal
-import subprocess
-import sys
 import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
@@ -140,11 +136,7 @@ def test_a_reader_keeps_what_it_opened_while_parts_are_joined(tmp_path):
     assert len(reader) == 51
 
 
-CHANGER = """
-    import sys
-    from langchain_core.embeddings import DeterministicFakeEmbedding
-    from llama_bedrock.retrievers import FAISSStore
-
+CHANGES = """
     def change(store, turn):
         ids = [str((5 * turn + n) % 70) for n in range(5)]
         store.add_texts([f"{id_} at {turn}" for id_ in ids], ids=ids)
@@ -152,45 +144,30 @@ CHANGER = """
         if turn % 6 == 0:
             store.compact()
         store.add_texts([str(turn)], ids=["turn"])
-
-    if __name__ == "__main__":
-        store = FAISSStore.load(sys.argv[1], DeterministicFakeEmbedding(size=8), verify=True)
-        turn = max((int(d.page_content) for d in store.get_by_ids(["turn"])), default=0)
-        while True:
-            turn += 1
-            change(store, turn)
-            print("next", flush=True)
-            store.save()
+"""
+CHANGER = f"""{CHANGES}
+    store = FAISSStore.load(sys.argv[1], DeterministicFakeEmbedding(size=8), verify=True)
+    turn = max((int(d.page_content) for d in store.get_by_ids(["turn"])), default=0)
+    while True:
+        turn += 1
+        change(store, turn)
+        print("next", flush=True)
+        store.save()
 """
 
 
-def kill_during_changes(folder, kills):
-    """The turns that a store is at after each of some kills; it must hold just what these turns leave."""
-    scope = {"__name__": "imported"}
-    exec(textwrap.dedent(CHANGER), scope)
-    embedding, chance, turns = DeterministicFakeEmbedding(size=8), random.Random(9), []
+@pytest.mark.slow
+def test_killed_among_adds_deletes_and_compactions_every_reopen_is_whole(killed, tmp_path):
+    folder, embedding, turns, scope = tmp_path / "store", DeterministicFakeEmbedding(size=8), [0], {}
+    exec(textwrap.dedent(CHANGES), scope)
     FAISSStore(embedding).save(folder)
-    for _ in range(kills):
-        command = [sys.executable, "-c", textwrap.dedent(CHANGER), str(folder)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        for _ in range(chance.randrange(1, 9)):
-            assert process.stdout.readline() == "next\n"
-        time.sleep(chance.uniform(0.0, 0.04))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    wanted = FAISSStore(embedding)
+    for _ in killed(CHANGER, folder, kills=60, most=8):
         found = {d.id: d.page_content for d in FAISSStore.load(folder, embedding, verify=True).documents()}
         turns.append(int(found.get("turn", 0)))
-        wanted = FAISSStore(embedding)
-        for turn in range(1, turns[-1] + 1):
+        for turn in range(turns[-2] + 1, turns[-1] + 1):
             scope["change"](wanted, turn)
         assert found == {d.id: d.page_content for d in wanted.documents()}
-    return turns
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_killed_among_adds_deletes_and_compactions_every_reopen_is_whole(tmp_path):
-    turns = kill_during_changes(tmp_path / "store", 60)
+    assert len(turns) == 61
     assert turns == sorted(turns)
     assert turns[-1] > 60

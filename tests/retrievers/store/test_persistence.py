@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -396,7 +393,7 @@ WRITER = """
     from langchain_core.embeddings import DeterministicFakeEmbedding
     from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 
-    folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    folder, count = Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 1000
     embedding = DeterministicFakeEmbedding(size=8)
     try:
         store = FAISSStore.load(folder, embedding, verify=True)
@@ -432,41 +429,18 @@ def assert_whole(folder: Path) -> int:
     return n
 
 
-def kill_during_saves(folder: Path, kills: int) -> list[int]:
-    """Start a process that saves all the time, kill it at a random moment, look at the store; and again."""
-    rng, sizes = random.Random(5), []
+@pytest.mark.slow
+def test_killed_a_hundred_times_while_saving_every_reopen_is_whole(killed: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
     FAISSStore(DeterministicFakeEmbedding(size=8)).save(folder)
-    for _ in range(kills):
-        process = run(WRITER, str(folder), "1000")
-        assert process.stdout is not None
-        for _ in range(rng.randrange(1, 4)):  # so many saves are begun, the last is cut short
-            assert process.stdout.readline() == "next\n"
-        time.sleep(rng.uniform(0.0, 0.04))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        sizes.append(assert_whole(folder))
-    return sizes
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_killed_ten_times_while_saving_every_reopen_is_whole(tmp_path: Path) -> None:
-    sizes = kill_during_saves(tmp_path / "store", 10)
-    assert sizes == sorted(sizes)
-    assert sizes[-1] > 0
-    store = FAISSStore.load(tmp_path / "store", DeterministicFakeEmbedding(size=8))
-    store.add_texts(["a change, so that it reads no file of an old generation"])
-    store.save()
-    assert len(generations(tmp_path / "store")) == 1  # nothing of the killed ones is left
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_killed_a_hundred_times_while_saving_every_reopen_is_whole(tmp_path: Path) -> None:
-    sizes = kill_during_saves(tmp_path / "store", 100)
+    sizes = [assert_whole(folder) for _ in killed(WRITER, folder, kills=100, most=3)]
+    assert len(sizes) == 100
     assert sizes == sorted(sizes)
     assert len(set(sizes)) > 50
+    store = FAISSStore.load(folder, DeterministicFakeEmbedding(size=8))
+    store.add_texts(["a change, so that it reads no file of an old generation"])
+    store.save()
+    assert len(generations(folder)) == 1  # nothing of the killed ones is left
 
 
 READER = """

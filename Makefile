@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # The Python of `make test-lowest`; CI gives the oldest that it finds.
 OLDEST ?= $(PYTHON)
+# Tests are rewritten by pytest, which takes a worker ten seconds: once.
+export PYTHONDONTWRITEBYTECODE =
 # As pip does for an installed wheel, so that imports take as long as they do for users.
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
@@ -20,7 +22,7 @@ ui: $(VENV)/.ui ## open the page on the examples' documents, offline
 	@$(BIN)/llama-bedrock ui examples/documents --local
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.dev ## run the slower checks: kill -9, a million generations, Ray
 	$(BIN)/pytest -m slow
@@ -29,7 +31,7 @@ floors: $(VENV)/.dev ## check the performance ratios; wants a machine with nothi
 	$(BIN)/pytest -m floor
 
 test-lowest: $(VENV)-lowest/.test ## run the tests with the oldest versions that pyproject.toml allows
-	$(VENV)-lowest/bin/python .ci/tests.py $(VENV)-lowest -n auto --dist loadfile -W default # old versions of others warn of one another
+	$(VENV)-lowest/bin/python .ci/tests.py $(VENV)-lowest -n auto --dist worksteal -W default # old versions of others warn of one another
 
 lint: $(VENV)/.dev ## ruff, and the rules of who may import whom
 	$(BIN)/ruff check .
@@ -71,9 +73,12 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@$(COMPILE)
 	@touch $@ $(VENV)/.demo $(VENV)/.ui
 
-$(VENV)-lowest/.test: pyproject.toml .ci/lowest.py
+$(VENV)-lowest/.pins: pyproject.toml .ci/lowest.py
 	$(OLDEST) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python .ci/lowest.py local aws agents mcp ui vision qdrant > $(VENV)-lowest/pins.txt
-	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
-		-r $(VENV)-lowest/pins.txt --editable '.[test]'
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-lowest/pins.txt
+	@touch $@
+
+$(VENV)-lowest/.test: $(VENV)-lowest/.pins
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

@@ -28,7 +28,7 @@ def main(environment: str, arguments: list[str]) -> int:
         return code
     failed = last_failed(cache)
     print("-- once more, alone: what failed", flush=True)
-    alone = [argument for argument in arguments if argument not in ("-n", "auto", "--dist", "loadfile")]
+    alone = [argument for argument in arguments if argument not in ("-n", "auto", "--dist", "worksteal")]
     code = subprocess.run([*pytest, "--last-failed", "-n", "0", *alone], check=False).returncode
     flaky = sorted(failed - last_failed(cache))
     for name in flaky:

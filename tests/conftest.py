@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import signal
 import time
 import warnings
 from contextlib import ExitStack
@@ -11,6 +12,10 @@ from pathlib import Path
 import pytest
 
 _numbers = itertools.count()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells do for what they start with &
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # programs in tests inherit it, and want their Ctrl-C
 
 
 @pytest.fixture(scope="module", autouse=True)

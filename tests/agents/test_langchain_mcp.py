@@ -40,7 +40,17 @@ server.run()
 def fastmcp(tmp_path_factory):
     """A folder with langchain[mcp]: beside this environment's packages, whose mcp is of another version."""
     folder = tmp_path_factory.mktemp("mcp")
-    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "langchain[mcp]>=1.5"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-compile",
+        "--target",
+        str(folder),
+        "langchain[mcp]>=1.5",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"langchain[mcp] cannot be installed: {done.stderr[-300:]}")

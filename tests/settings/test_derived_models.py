@@ -25,6 +25,7 @@ class Mirror(BaseHTTPRequestHandler):
     """Answers with what it was sent: who calls, where, and the prompt."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

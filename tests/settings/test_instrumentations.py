@@ -20,7 +20,17 @@ PROGRAM = Path(__file__).with_name("instrumented.py")
 def installed(tmp_path_factory):
     """A folder with the instrumentations: beside this environment's packages, not among them."""
     folder = tmp_path_factory.mktemp("instrumentations")
-    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "opentelemetry-sdk"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-compile",
+        "--target",
+        str(folder),
+        "opentelemetry-sdk",
+    ]
     done = subprocess.run([*command, *PACKAGES.values()], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"the instrumentations cannot be installed: {done.stderr[-300:]}")

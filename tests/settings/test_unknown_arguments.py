@@ -58,7 +58,9 @@ CALLS = {
         for llm in MODELS
     },
     **{
-        f"{type(llm).__name__}.with_retry": lambda _, llm=llm, **given: llm.with_retry().invoke("hi", **given)
+        f"{type(llm).__name__}.with_retry": lambda _, llm=llm, **given: llm.with_retry(
+            wait_exponential_jitter=False
+        ).invoke("hi", **given)
         for llm in MODELS
     },
     **{

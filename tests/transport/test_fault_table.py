@@ -59,7 +59,7 @@ class Scenario:
     within: float = 5.0
 
     def call(self, mode, url, make_settings, make_request, streamed):
-        quick = {"timeout": Timeout(first_token=0.4, idle=0.4)} if self.deadline else {}
+        quick = {"timeout": Timeout(first_token=0.25, idle=0.25)} if self.deadline else {}
         settings = make_settings(url, **{**quick, **self.settings})
         return mode.run(settings, make_request(), streamed)
 
@@ -70,10 +70,10 @@ BOTH = {
     "silence before the answer": Scenario(Hang(), E.BedrockTimeoutError, deadline="first_token"),
     "silence after the headers": Scenario(Hang(0), E.BedrockTimeoutError, deadline="first_token"),
     "silence, total deadline": Scenario(
-        Hang(), E.BedrockTimeoutError, deadline="total", settings={"timeout": 0.3}
+        Hang(), E.BedrockTimeoutError, deadline="total", settings={"timeout": 0.25}
     ),
     "silence after the headers, total deadline": Scenario(
-        Hang(0), E.BedrockTimeoutError, deadline="total", settings={"timeout": 0.3}
+        Hang(0), E.BedrockTimeoutError, deadline="total", settings={"timeout": 0.25}
     ),
     "never ready": Scenario(
         NotReady(seconds=60),

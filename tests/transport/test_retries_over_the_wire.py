@@ -87,6 +87,7 @@ def test_a_model_that_fails_on_the_input_is_not_tried_again(run, faulty):
     assert requests == 1
 
 
+@pytest.mark.parametrize("streamed", [False])
 def test_retry_after_is_honoured(run, faulty, answer):
     fault = ErrorResponse("ThrottlingException", headers={"Retry-After": "1"})
     outcome, requests = run(faulty(fault.first(1)), max_retries=1)
@@ -105,6 +106,7 @@ def test_a_wait_beyond_the_total_deadline_is_not_begun(run, faulty):
     assert outcome.seconds < 5
 
 
+@pytest.mark.parametrize("streamed", [True])
 def test_the_total_deadline_bounds_all_attempts_together(run, faulty):
     timeout = Timeout(first_token=0.25, total=0.6)
     outcome, requests = run(faulty(Hang()), max_retries=20, timeout=timeout)
@@ -113,6 +115,7 @@ def test_the_total_deadline_bounds_all_attempts_together(run, faulty):
     assert outcome.seconds < 5
 
 
+@pytest.mark.parametrize("streamed", [False])
 def test_a_model_that_wakes_up_is_waited_for_and_the_log_says_so(run, faulty, answer, caplog):
     with caplog.at_level(logging.WARNING, "llama_bedrock"):
         # Not counted among the retries, of which there are none.
@@ -124,6 +127,7 @@ def test_a_model_that_wakes_up_is_waited_for_and_the_log_says_so(run, faulty, an
     ]
 
 
+@pytest.mark.parametrize("streamed", [True])
 def test_a_model_that_does_not_wake_up_is_given_up_in_time(run, faulty):
     outcome, _ = run(faulty(NotReady(seconds=60)), max_retries=0, model_ready_timeout=0.4)
     assert type(outcome.error) is E.BedrockModelNotReadyError

@@ -155,7 +155,8 @@ export async function reload() {
     if (state.thread !== name || state.run) return;
     set({ messages: thread.messages, approval: thread.approval, elsewhere: thread.running });
   } catch (error) {
-    if (state.thread === name) set({ failed: { error, question: null } });
+    // The question of an answer that broke off stays: the server may be away for long.
+    if (state.thread === name && !state.failed) set({ failed: { error, question: null } });
   }
 }
 

@@ -165,8 +165,9 @@ class _Turn:
     async def ask(self, question: str, replaces: str | None) -> Frames:
         """Ask; with ``replaces``, in place of that question and of all that came after it."""
         with self._threads.answering(self._name):
-            if await self._thread.unfinished() is not None:
-                await self._thread.close_turn()
+            async with self._threads.closing:
+                if await self._thread.unfinished() is not None:
+                    await self._thread.close_turn()
             dropped = await self._drop(replaces) if replaces else []
             asked = HumanMessage(question, id=str(uuid.uuid4()))
             first = sse({"id": asked.id, "text": question}, "question")

@@ -61,6 +61,8 @@ class PageThreads:
         running: Names of the conversations that are being answered.
         version: Grows whenever a conversation changes.
         prompts: What the model was sent, by id of the answer: model and prompt.
+        closing: Held while the turn that another process left is closed, which takes several steps: whoever
+            looked between two of them would find a question that is about to be taken back.
     """
 
     def __init__(self, state: AppState) -> None:
@@ -68,6 +70,7 @@ class PageThreads:
         self.running: set[str] = set()
         self.version = 0
         self.prompts: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self.closing = asyncio.Lock()
         self._changed = asyncio.Event()
         self._forgetful: Any = None
 

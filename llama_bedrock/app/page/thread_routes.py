@@ -43,9 +43,10 @@ class ThreadRoutes:
     async def _read(self, request: Request) -> Response:
         name = text_field(request.query_params, "name")
         thread = self._threads.open(name)
-        running = name in self._threads.running
-        if not running and await thread.unfinished() == []:  # of a server that was stopped in the middle
-            await thread.close_turn()
+        async with self._threads.closing:
+            running = name in self._threads.running
+            if not running and await thread.unfinished() == []:  # of a server that was stopped in the middle
+                await thread.close_turn()
         messages = [message_json(message) for message in await thread.messages()]
         asked = [] if running else await thread.questions()
         return JSONResponse(

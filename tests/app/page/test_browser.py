@@ -303,6 +303,8 @@ def test_a_server_killed_in_the_middle_gives_the_question_back(folder, visit, tm
         page.wait_for_selector("text=The server went away in the middle")
         page.wait_for_selector(".trouble")
         page.fill("#question", "A draft of mine")
+        page.wait_for_timeout(600)  # in which the page tries to read the conversation again
+        assert page.locator(".question").count() == 1
         with ui_process(folder, port, environment):
             page.wait_for_selector(".trouble", state="detached")
             assert page.input_value("#question") == "A draft of mine"

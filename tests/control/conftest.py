@@ -102,33 +102,3 @@ def tiny_llama(tmp_path):
         return folder
 
     return make
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint():
-    """S3 by moto's server in this process; its hook into every client is taken out again."""
-    pytest.importorskip("moto.server")
-    import botocore.handlers as handlers
-
-    before = list(handlers.BUILTIN_HANDLERS)
-    from moto.server import ThreadedMotoServer
-
-    handlers.BUILTIN_HANDLERS[:] = before
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3_endpoint, aws_credentials, monkeypatch):
-    """A bucket of its own, and S3 for all who look for it in the environment: the bucket's address."""
-    import uuid
-
-    import boto3
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_endpoint)
-    name = f"models-{uuid.uuid4().hex[:12]}"
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
-    return f"s3://{name}"

@@ -8,6 +8,7 @@ import json
 import logging
 import secrets
 import string
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from llama_bedrock.local.faults import FaultTarget
 from llama_bedrock.local.runtime.frames import ServiceError, invalid
 
 if TYPE_CHECKING:
+    from llama_bedrock.local.control_plane.storage import JobStorage
     from llama_bedrock.local.runtime.dispatch import Call, Operation
     from llama_bedrock.local.runtime.state import EndpointState
 
@@ -62,7 +64,8 @@ class LocalPlane:
     def __init__(self, account: Account, store: Store) -> None:
         self.account = account
         self.store = store
-        self.logging: dict[str, dict[str, Any]] = {}
+        self._storages: dict[str, JobStorage] = {}
+        self._calls: dict[str, tuple[float, float]] = {}  # of imported models: awake from, last call
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._state: EndpointState | None = None
 
@@ -82,7 +85,8 @@ class LocalPlane:
         self._state = state
         for kind in _WORK:
             for record in self.store.all(kind):
-                if record.data.get("status") in _UNFINISHED:
+                update = record.data.get("updateDetails", {}).get("updateStatus")
+                if record.data.get("status") in _UNFINISHED or update == "Updating":
                     self.run(record)
 
     async def stop(self) -> None:
@@ -91,6 +95,8 @@ class LocalPlane:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for storage in self._storages.values():
+            storage.close()
 
     def now(self) -> str:
         """The account's time, as records have it."""
@@ -99,6 +105,61 @@ class LocalPlane:
     def arn(self, region: str, resource: str) -> str:
         """The ARN of a resource of the account."""
         return f"arn:{partition_of(region)}:bedrock:{region}:{self.account.account_id}:{resource}"
+
+    @staticmethod
+    def unique() -> str:
+        """An id of a resource, such as ARNs end with."""
+        return "".join(secrets.choice(_ID) for _ in range(12))
+
+    def make(
+        self,
+        kind: str,
+        name: str,
+        data: Mapping[str, Any],
+        *,
+        region: str,
+        arn_member: str,
+        resource: str = "",
+    ) -> Record:
+        """A new record, kept.
+
+        Args:
+            kind: Its resource type.
+            name: Its name.
+            data: Its members besides the ARN; None leaves one out.
+            region: Where.
+            arn_member: The member that holds its ARN.
+            resource: What stands between type and id in its ARN.
+        """
+        path = "/".join(part for part in (kind, resource, self.unique()) if part)
+        arn, now = self.arn(region, path), self.now()
+        given = {name: value for name, value in data.items() if value is not None}
+        members = {"creationTime": now, "lastModifiedTime": now, **given, arn_member: arn}
+        record = Record(kind, arn, name, now, members)
+        self.store.save(record)
+        return record
+
+    def wake(self, arn: str) -> None:
+        """Take note of a call of an imported model.
+
+        Raises:
+            ServiceError: ``ModelNotReadyException``: it sleeps; the first such call wakes it.
+        """
+        now, idle = time.monotonic(), self.account.idle_seconds
+        awake, last = self._calls.get(arn, (None, now))
+        if awake is None or (idle is not None and now - last > idle):
+            awake = now + self.account.wake_seconds
+        self._calls[arn] = (awake, now)
+        if now < awake:
+            raise ServiceError("ModelNotReadyException")
+
+    def storage(self, region: str) -> JobStorage:
+        """S3, for the jobs of a region; made by the first that asks."""
+        if region not in self._storages:
+            from llama_bedrock.local.control_plane.storage import JobStorage
+
+            self._storages[region] = JobStorage(region, self.account.s3_endpoint_url)
+        return self._storages[region]
 
     def change(self, record: Record, **members: Any) -> None:
         """Set members of a record and keep it; None removes one."""
@@ -223,21 +284,13 @@ class PlaneRequest:
             tags: Its tags, as requests have them.
             region: Where; the request's if None.
         """
-        plane, unique = self.plane, "".join(secrets.choice(_ID) for _ in range(12))
-        path = "/".join(part for part in (kind, resource, unique) if part)
-        arn, now = plane.arn(region or self.region, path), plane.now()
-        members = {name: value for name, value in data.items() if value is not None}
-        record = Record(
-            kind,
-            arn,
-            name,
-            now,
-            {"creationTime": now, "lastModifiedTime": now, **members, arn_member: arn},
-            {tag["key"]: tag["value"] for tag in tags},
-            str(self.params.get("clientRequestToken", "")),
-            self._digest(),
+        record = self.plane.make(
+            kind, name, data, resource=resource, arn_member=arn_member, region=region or self.region
         )
-        plane.store.save(record)
+        record.tags = {tag["key"]: tag["value"] for tag in tags}
+        record.token = str(self.params.get("clientRequestToken", ""))
+        record.request = self._digest()
+        self.plane.store.save(record)
         return record
 
     def given(self, *names: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Record:
         tags: Its tags.
         token: The client's token of the request that made it.
         request: Digest of that request.
+        hidden: What its job needs and no answer has.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Record:
     tags: dict[str, str] = field(default_factory=dict)
     token: str = ""
     request: str = ""
+    hidden: dict[str, Any] = field(default_factory=dict)
 
     @property
     def region(self) -> str:

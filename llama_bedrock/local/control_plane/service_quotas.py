@@ -24,7 +24,7 @@ JOB_GB = "Batch inference job size (in GB) for "
 IMPORTED_MODELS = "Imported models per account"
 
 # Defaults of the user guide, "Quotas for Amazon Bedrock"; adjustable, and raised for most accounts.
-_BATCH = {MIN_RECORDS: 100, JOB_RECORDS: 50_000, FILE_RECORDS: 50_000, FILE_GB: 1, JOB_GB: 5}
+BATCH_QUOTAS = {MIN_RECORDS: 100, JOB_RECORDS: 50_000, FILE_RECORDS: 50_000, FILE_GB: 1, JOB_GB: 5}
 _DAY_TOKENS = "Model invocation max tokens per day for "
 _REQUESTS, _TOKENS = 800, 600_000
 _ACCOUNT = {
@@ -116,7 +116,7 @@ def _values(plane: LocalPlane, region: str, *, defaults: bool) -> Iterator[tuple
         if _kinds(info, region):
             yield f"{_DAY_TOKENS}Meta {info.name}", tokens * a_minute * 60 * 24
         if region in info.batch_regions or region in info.batch_profile_regions:
-            for name, value in _BATCH.items():
+            for name, value in BATCH_QUOTAS.items():
                 yield name + info.name, value
     yield from _ACCOUNT.items()
 

@@ -31,6 +31,12 @@ _SERVICES: Mapping[str, tuple[str, ...]] = {
     "bedrock": (
         "foundation_models",
         "inference_profiles",
+        "model_imports",
+        "model_customization",
+        "custom_models",
+        "model_deployments",
+        "provisioned_throughput",
+        "invocation_jobs",
         "invocation_logging",
         "resource_tags",
     ),

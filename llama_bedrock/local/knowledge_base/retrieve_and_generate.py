@@ -14,6 +14,7 @@ from langchain_core.documents import Document
 
 from llama_bedrock.agents.rag.packing import pack
 from llama_bedrock.agents.rag.rag_prompt import answer_messages
+from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.knowledge_base.cited_parts import CitedPart, CitedText
 from llama_bedrock.local.knowledge_base.retrieve import (
@@ -38,7 +39,7 @@ from llama_bedrock.local.runtime.frames import (
 from llama_bedrock.local.runtime.generation import RunningGeneration
 from llama_bedrock.local.runtime.pace import Pace
 from llama_bedrock.local.runtime.response_writer import BodyEnded
-from llama_bedrock.local.runtime.served_models import ModelTarget, find_model
+from llama_bedrock.local.runtime.served_models import ModelTarget
 from llama_bedrock.local.runtime.word_guardrail import Guardrail
 from llama_bedrock.prompts.conversation import build_conversation
 from llama_bedrock.prompts.passages import NO_ANSWER, boundary_for, format_passages
@@ -241,7 +242,7 @@ def read_job(call: Call) -> _Job:
     session = call.body.get("sessionId")
     if session is not None and not _SESSION_ID.fullmatch(str(session)):
         raise constraint_error("sessionId", str(session), f"Member must match {_SESSION_ID.pattern}")
-    model = find_model(str(configuration.get("modelArn", "")), call.caller.region)
+    model = find_served(call.state.plane, str(configuration.get("modelArn", "")), call.caller.region)
     guardrail = find_kb_guardrail(call.state, generation.get("guardrailConfiguration"))
     plan = read_configuration(retrieval)
     inference = {**((generation.get("inferenceConfig") or {}).get("textInferenceConfig") or {})}

@@ -16,12 +16,13 @@ from typing import Any
 from aiohttp import web
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.runtime.body_validation import malformed
 from llama_bedrock.local.runtime.dispatch import Call
 from llama_bedrock.local.runtime.frames import ServiceError, event_frame, invalid, shapes_checked
 from llama_bedrock.local.runtime.invoke_model import Invocation, admit, stream_invocation
 from llama_bedrock.local.runtime.json_bodies import parse_body
-from llama_bedrock.local.runtime.served_models import ModelTarget, find_model
+from llama_bedrock.local.runtime.served_models import ModelTarget
 from llama_bedrock.prompts.conversation import build_conversation
 from llama_bedrock.prompts.render import render
 from llama_bedrock.tools.events import TextDelta, to_tool_calls
@@ -36,18 +37,26 @@ _STOP_REASONS = {"length": "max_tokens"}
 
 async def converse(call: Call) -> web.StreamResponse:
     """Serve ``Converse``."""
+    return await call.respond(json.dumps(await converse_answer(call)).encode())
+
+
+async def converse_answer(call: Call) -> dict[str, Any]:
+    """The answer in one piece.
+
+    Raises:
+        ServiceError: The request is refused, or the engine failed.
+    """
     invocation, tools = await _admit_conversation(call, streaming=False)
     try:
         text = await invocation.whole_text()
     finally:
         invocation.settle()
     content, called = _content(text, tools)
-    body: dict[str, Any] = {
+    return {
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": "tool_use" if called else _stop_reason(invocation),
         **_last_members(invocation),
     }
-    return await call.respond(json.dumps(body).encode())
 
 
 async def converse_stream(call: Call) -> web.StreamResponse:
@@ -79,7 +88,7 @@ class _ConverseFrames:
 async def _admit_conversation(call: Call, *, streaming: bool) -> tuple[Invocation, list[ToolSpec]]:
     """Validate the request; returns it admitted, and the tools that may be called."""
     body = call.body
-    model = find_model(call.resource, call.caller.region)
+    model = find_served(call.state.plane, call.resource, call.caller.region)
     prompt_format = model.prompt_format or call.state.chat_template
     with shapes_checked():
         messages = [*_system(body.get("system") or ()), *_messages(body.get("messages") or ())]

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,7 @@ class Call:
     """One request on its way through an operation.
 
     Attributes:
-        http: The HTTP request.
+        request: The HTTP request; None for a record of a batch job.
         state: What the endpoint's requests share.
         request_id: ``x-amzn-RequestId`` of the response.
         caller: Who calls, from where.
@@ -51,7 +51,7 @@ class Call:
         started: When it arrived (`time.perf_counter`).
     """
 
-    http: web.Request
+    request: web.Request | None
     state: EndpointState
     request_id: str
     caller: Caller
@@ -59,6 +59,17 @@ class Call:
     resource: str
     faults: Sequence[Fault] = ()
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def http(self) -> web.Request:
+        """The HTTP request, for what answers one."""
+        assert self.request is not None, "a record of a batch job is not answered over HTTP"
+        return self.request
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The options of the request."""
+        return {} if self.request is None else self.request.headers
 
     def elapsed_ms(self) -> int:
         """Milliseconds since the request arrived."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.quotas import Reservation
 from llama_bedrock.local.runtime import titan_embeddings
@@ -26,7 +27,7 @@ from llama_bedrock.local.runtime.generation import RunningGeneration
 from llama_bedrock.local.runtime.json_bodies import AnswerShape, ModelRequest, parse_body
 from llama_bedrock.local.runtime.pace import Pace
 from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter
-from llama_bedrock.local.runtime.served_models import ModelTarget, find_model
+from llama_bedrock.local.runtime.served_models import ModelTarget
 from llama_bedrock.local.runtime.word_guardrail import GuardrailCheck, find_guardrail
 from llama_bedrock.usage import estimate_tokens
 
@@ -148,6 +149,16 @@ async def invoke_model(call: Call) -> web.StreamResponse:
     """Serve ``InvokeModel``."""
     if titan_embeddings.serves(call.resource):
         return await titan_embeddings.embed(call)
+    body, headers = await model_answer(call)
+    return await call.respond(json.dumps(body).encode(), headers)
+
+
+async def model_answer(call: Call) -> tuple[dict[str, Any], dict[str, str]]:
+    """Body and headers of an answer in one piece.
+
+    Raises:
+        ServiceError: The request is refused, or the engine failed.
+    """
     invocation = await _admit_body(call)
     try:
         text = await invocation.whole_text()
@@ -162,7 +173,7 @@ async def invoke_model(call: Call) -> web.StreamResponse:
         "X-Amzn-Bedrock-Output-Token-Count": str(invocation.output_tokens),
         **invocation.options,
     }
-    return await call.respond(json.dumps({**body, **invocation.guardrail_members()}).encode(), headers)
+    return {**body, **invocation.guardrail_members()}, headers
 
 
 async def invoke_model_stream(call: Call) -> web.StreamResponse:
@@ -237,9 +248,9 @@ async def _write_last(invocation: Invocation, writer: BodyWriter, *, first: bool
 
 
 async def _admit_body(call: Call) -> Invocation:
-    model = find_model(call.resource, call.caller.region)
+    model = find_served(call.state.plane, call.resource, call.caller.region)
     request = parse_body(call.body, model, call.state.chat_template)
-    return await admit(call, model, request, call.http.headers)
+    return await admit(call, model, request, call.headers)
 
 
 async def admit(

@@ -1,6 +1,7 @@
 """boto3 clients of the services that one local endpoint answers."""
 
 import contextlib
+import functools
 
 import boto3
 import pytest
@@ -10,8 +11,14 @@ from llama_bedrock.local import Account, LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
 
 
+@pytest.fixture(scope="session")
+def session():
+    """One for all tests: it keeps the models of the services, which take long to read."""
+    return boto3.Session()
+
+
 @pytest.fixture
-def plane():
+def plane(session):
     """Function: settings of `Account` → function (service, region) → boto3 client of a running endpoint."""
     with contextlib.ExitStack() as stack:
 
@@ -20,8 +27,9 @@ def plane():
             engine = engine or ScriptedEngine(["Hello"], repeat=True)
             server = stack.enter_context(LocalBedrock(engine, account=account, state=state))
 
+            @functools.cache
             def client(service="bedrock", region="us-west-2"):
-                made = boto3.client(
+                made = session.client(
                     service,
                     region_name=region,
                     endpoint_url=server.endpoint_url,

@@ -17,8 +17,8 @@ import re
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, lru_cache
-from itertools import chain
+from functools import cache
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 TERMS_VERSION = 4
@@ -383,7 +383,7 @@ class Word(NamedTuple):
     @property
     def is_number(self) -> bool:
         """Whether the word is a number, in digits or spelled out."""
-        return self.form.lstrip("-")[:1].isdecimal()
+        return self[0].lstrip("-")[:1].isdecimal()
 
 
 def words(text: str, language: str | None = None) -> list[Word]:
@@ -401,13 +401,21 @@ def words(text: str, language: str | None = None) -> list[Word]:
 def content_words(text: str, language: str | None = None) -> list[Word]:
     """The words without stop words; see `words`."""
     language = language or language_of(text)
+    return _read(_telling_something(text, language), language)
+
+
+def has_content_words(text: str, language: str, least: int = 1) -> bool:
+    """Whether `content_words` would give so many; the rest of the text is not read."""
+    return sum(1 for _ in islice(_telling_something(text, language), least)) == least
+
+
+def _telling_something(text: str, language: str) -> Iterator[re.Match[str]]:
     stopped = stop_words(language)
-    said = (
+    return (
         match
         for match in _matches(text)
         if match[0].lower().replace("’", "'").removesuffix("'s") not in stopped
     )
-    return _read(said, language)
 
 
 def _matches(text: str) -> Iterator[re.Match[str]]:
@@ -415,7 +423,8 @@ def _matches(text: str) -> Iterator[re.Match[str]]:
 
 
 def _read(matches: Iterable[re.Match[str]], language: str) -> list[Word]:
-    found = []
+    found: list[Word] = []
+    forms, make = _forms_of(language), tuple.__new__  # of a NamedTuple, in half the time
     for match in matches:
         start, end = match.span()
         if match.lastgroup == "run":
@@ -424,24 +433,39 @@ def _read(matches: Iterable[re.Match[str]], language: str) -> list[Word]:
         elif match.lastgroup == "date":
             year, month, day = match[0].split("-")
             for form in (_MONTHS[int(month) - 1], str(int(day)), year):
-                found.append(Word(_form(form, language), start, end))
+                found.append(Word(forms[form], start, end))
         else:
-            found.append(Word(_form(match[0], language), start, end))
+            found.append(make(Word, (forms[match[0]], start, end)))
     return found
 
 
-@lru_cache(maxsize=50_000)
-def _form(word: str, language: str) -> str:
-    if word.lstrip("-−")[:1].isdecimal():
-        return _number(word)
-    form = _BROKEN.sub("", word).lower().replace("’", "'")
-    if form in _NUMBER_WORDS:
-        return str(_NUMBER_WORDS[form])
-    tens, _, units = form.partition("-")
-    if units:  # "twenty-five"; no other word has a hyphen
-        return str(_NUMBER_WORDS[tens] + _NUMBER_WORDS.get(units, 1))
-    form = form.removesuffix("'s")
-    return stem(_SHORT_MONTHS.get(form, form), language)
+class _Forms(dict[str, str]):
+    """Words of one language in the form in which they are compared; of a bounded number."""
+
+    def __init__(self, language: str) -> None:
+        super().__init__()
+        self._language = language
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= _CACHED:
+            self.clear()
+        self[word] = form = self._form(word)
+        return form
+
+    def _form(self, word: str) -> str:
+        if word.lstrip("-−")[:1].isdecimal():
+            return _number(word)
+        form = _BROKEN.sub("", word).lower().replace("’", "'")
+        if form in _NUMBER_WORDS:
+            return str(_NUMBER_WORDS[form])
+        tens, _, units = form.partition("-")
+        if units:  # "twenty-five"; no other word has a hyphen
+            return str(_NUMBER_WORDS[tens] + _NUMBER_WORDS.get(units, 1))
+        form = form.removesuffix("'s")
+        return stem(_SHORT_MONTHS.get(form, form), self._language)
+
+
+_forms_of = cache(_Forms)
 
 
 def _number(word: str) -> str:

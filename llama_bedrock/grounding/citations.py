@@ -15,7 +15,7 @@ from llama_bedrock.grounding.marks import Mark, MarkReader
 from llama_bedrock.grounding.quotes import language_of_texts
 from llama_bedrock.grounding.verdicts import CitedParts
 from llama_bedrock.prompts.passages import NO_ANSWER
-from llama_bedrock.text import Word, content_words
+from llama_bedrock.text import content_words, has_content_words
 
 _BOUNDARY = re.compile(r"[.!?…]{1,40}[\"”’')*_\]]{0,8}(?=\s)|[。！？]{1,40}|\n")
 _LONGEST_BOUNDARY = 49
@@ -171,7 +171,7 @@ class CitationReader:
         if not _ITEM.match(piece):
             self._lead = piece if piece.endswith(":") else ""
         lead = self._lead or (self._without_marks(*self._previous).strip() if self._previous else "")
-        says = bool(self._said(self._without_marks(start, end)))
+        says = self._says(self._without_marks(start, end))
         texts: dict[tuple[int, int], str] = {}  # parts that say nothing share the text of the whole
         for span, group in self._claims(start, end, marks, says=says):
             named = [((mark.start, mark.end), mark.numbers) for mark in group]
@@ -193,7 +193,7 @@ class CitationReader:
         piece = self.text[start:end].rstrip()
         if piece.endswith((":", "?")) or _HEADING.match(piece) or self._in_code(start):
             return False
-        return len(self._said(piece)) >= 3
+        return self._says(piece, words=3)
 
     def _claims(
         self, start: int, end: int, marks: list[Mark], *, says: bool
@@ -214,8 +214,8 @@ class CitationReader:
                 groups.append([mark])
         if not groups:
             return []
-        leading = not self._said(self.text[start : groups[0][0].start])
-        said = self._said(self.text[start:end]) if leading else []
+        leading = not self._says(self.text[start : groups[0][0].start])
+        said = content_words(self.text[start:end], self._language) if leading else []
         last = start + said[-1].start if said else start
         # A part that says nothing is about the statement; if that says nothing either, about the one before.
         whole = self._trimmed(self._previous[0] if self._previous and not says else start, end)
@@ -226,12 +226,13 @@ class CitationReader:
             else:
                 span = groups[i - 1][-1].end if i else start, group[-1].end
             alone = len(groups) == 1 and not leading  # the whole statement
-            says_part = says if alone else bool(self._said(self._without_marks(*span)))
+            says_part = says if alone else self._says(self._without_marks(*span))
             claims.append((self._trimmed(*span) if says_part else whole, group))
         return claims
 
-    def _said(self, text: str) -> list[Word]:
-        return content_words(text, self._language)
+    def _says(self, text: str, words: int = 1) -> bool:
+        """Whether a text has so many words that carry something."""
+        return has_content_words(text, self._language, words)
 
     def _trimmed(self, start: int, end: int) -> tuple[int, int]:
         piece = self.text[start:end]

@@ -1,54 +1,92 @@
-"""The examples of docs/retrieval.md with readers of other projects, run where these are installed."""
+"""The examples of docs/retrieval.md with readers of other projects, which are installed for these tests only."""
 
-import importlib.util
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 
-import openpyxl
 import pytest
 
-from llama_bedrock.retrievers import load_documents
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "retrieval.md").read_text("utf-8")
+# Under the heading of readers: a distribution to install, and the example that imports it.
+EXAMPLES = dict(
+    re.findall(r'`pip install "?([\w\[\],-]+)"?`(?:(?!pip install).)*?```text\n(.*?)```', PAGE, re.S)
+)
+ASCIIDOC = "= Llamas\n\n== Care\n\nThey hum when they are content.\n\n|===\n|name |kg\n|Ana |112\n|===\n"
 
-pytestmark = pytest.mark.slow
+# All that unstructured names takes minutes and 500 MB; its example imports these.
+UNSTRUCTURED = ["unstructured==0.27.35", "--no-deps"]
+NEEDED_BY_IT = [
+    "spacy",
+    "emoji",
+    "langdetect",
+    "python-iso639",
+    "msoffcrypto-tool",
+    "xlrd",
+    "filetype",
+    "filelock",
+]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "page.html").write_text("<h1>Llamas</h1><p>They hum when they are content.</p>")
-    book = openpyxl.Workbook()
-    book.active.append(["name", "kg"])
-    book.active.append(["Ana", 112])
-    book.save(tmp_path / "herd.xlsx")
-    return tmp_path
-
-
-def test_markitdown_reads_for_us(folder):
-    converter = pytest.importorskip("markitdown").MarkItDown()
-    if importlib.util.find_spec("pandas") is None:
-        pytest.skip("markitdown[xlsx] is not installed")
-    documents = load_documents(
-        folder, readers={".xlsx": lambda path: converter.convert(path).text_content}, on_error=print
+def run(*command, cwd):
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=os.environ | {"UNSTRUCTURED_DISABLE_NOTICE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
-    assert any("Ana" in d.page_content and d.metadata["source"].endswith(".xlsx") for d in documents)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+    return done.stdout
 
 
-def test_unstructured_reads_for_us(folder):
-    partition = pytest.importorskip("unstructured.partition.html").partition_html
-    problems = []
-    (folder / "a.txt").write_text("beside it")
-    documents = load_documents(
-        folder,
-        readers={".html": lambda path: "\n\n".join(map(str, partition(filename=str(path))))},
-        on_error=problems.append,
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """The Python of an environment that has all of ours, and these packages."""
+    folder = tmp_path_factory.mktemp("foreign")
+    run(sys.executable, "-m", "venv", "--without-pip", "env", cwd=folder)
+    python = folder / "env" / "bin" / "python"
+    own = Path(
+        run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
     )
-    if any("Failed to download" in problem.reason for problem in problems):
-        pytest.skip("unstructured wants to download a model of spaCy")
-    documents = [d for d in documents if d.metadata["source"].endswith(".html")]
-    assert [d.page_content for d in documents] == ["Llamas\n\nThey hum when they are content."]
+    # Through site, so that our own editable install is found as well.
+    line = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    (own / "ours.pth").write_text(line)
+    install = ["-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "--no-cache-dir"]
+    whole = [name for name in EXAMPLES if not name.startswith("unstructured")]
+    run(python, *install, *whole, *NEEDED_BY_IT, "xlwt", cwd=folder)
+    run(python, *install, *UNSTRUCTURED, cwd=folder)
+    return python
 
 
-def test_docling_reads_for_us(folder):
-    converter = pytest.importorskip("docling.document_converter").DocumentConverter()
-    documents = load_documents(
-        folder / "page.html",
-        readers={".html": lambda path: converter.convert(path).document.export_to_markdown()},
+def test_each_of_the_three_has_an_example():
+    assert {re.split(r"[\[-]", name)[0] for name in EXAMPLES} == {"docling", "markitdown", "unstructured"}
+
+
+@pytest.mark.parametrize("package", EXAMPLES)
+def test_the_example_reads_for_us(package, python, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "llamas.adoc").write_text(ASCIIDOC)
+    (tmp_path / "book.py").write_text(
+        "import xlwt\nbook = xlwt.Workbook()\nsheet = book.add_sheet('Herd')\n"
+        "for row, cells in enumerate([['name', 'kg'], ['Ana', 112]]):\n"
+        "    for column, cell in enumerate(cells):\n        sheet.write(row, column, cell)\n"
+        "book.save('docs/herd.xls')\n"
     )
-    assert "They hum" in documents[0].page_content
+    run(python, "book.py", cwd=tmp_path)
+    example = EXAMPLES[package]
+    wanted = set(re.findall(r'"(\.\w+)"', example)) & {".adoc", ".xls"}
+    (tmp_path / "example.py").write_text(
+        "from llama_bedrock.retrievers import load_documents\n" + example + "\nfor document in documents:\n"
+        "    print(document.metadata['source'], repr(document.page_content))\n"
+    )
+    printed = run(python, "example.py", cwd=tmp_path)
+    (line,) = (line for line in printed.splitlines() if line.split(" ")[0].endswith(tuple(wanted)))
+    assert re.search(r"name\W+kg\W.*\bAna\b\W+112", line), printed
+    if ".adoc" in wanted:
+        assert "# Llamas" in line

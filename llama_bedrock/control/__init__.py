@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from llama_bedrock.control.findings import Finding
     from llama_bedrock.control.imports import ImportedModel, ImportProgress, aimport_model, import_model
     from llama_bedrock.control.jobs import JobFailedError
+    from llama_bedrock.control.live_batch import BatchProgress, abatch_file
     from llama_bedrock.control.model_check import ModelFiles, acheck_model_files, check_model_files
 
 # Each name is imported when it is first used.
 _HOME = {
+    "BatchProgress": "live_batch",
+    "abatch_file": "live_batch",
     "ControlPlane": "control_plane",
     "Finding": "findings",
     "ImportProgress": "imports",
@@ -27,12 +30,14 @@ _HOME = {
 }
 
 __all__ = [
+    "BatchProgress",
     "ControlPlane",
     "Finding",
     "ImportProgress",
     "ImportedModel",
     "JobFailedError",
     "ModelFiles",
+    "abatch_file",
     "acheck_model_files",
     "aimport_model",
     "check_model_files",

@@ -18,6 +18,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells do for what t
     )  # programs in tests inherit it, and want their Ctrl-C
 
 
+# A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and press it on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _what_is_there_stays():
     """Full garbage collections, which many tests ask for, need not look at modules, tests and caches again."""

@@ -38,7 +38,7 @@ _FATAL = (
     BedrockThrottlingError,  # only after the limiter's patience, which is hours here
 )
 _PATIENCE = 6 * 3600.0
-_LONGEST_PAUSE = 2.0  # of a quota's minute, what is left unused: a twenty-fifth at most
+_LONGEST_PAUSE = 0.5  # of a minute of quota, what may stay unused: a hundredth
 
 
 @dataclass(slots=True)
@@ -272,7 +272,7 @@ def answer_fields(answer: Any) -> dict[str, Any]:
 
 def with_limiter(model: Runnable[Any, Any]) -> Runnable[Any, Any]:
     """Give the models of a runnable that have no limiter one in common; others stay as they are."""
-    limiter = AdaptiveConcurrency(patience=_PATIENCE, longest_pause=_LONGEST_PAUSE)
+    limiter = AdaptiveConcurrency(minimum=4, patience=_PATIENCE, longest_pause=_LONGEST_PAUSE)
 
     def limited(part: Any) -> Any:
         if isinstance(part, BedrockLlama):

@@ -2,7 +2,7 @@
 
 The local endpoint admits what the quota allows in a sliding minute (``--minute`` makes it shorter), refuses
 the rest as Bedrock does, and writes down when each record was admitted. Printed are the share of the quota
-that was used after the first minute, how often a record was answered twice, and the memory the client grew by.
+that was used after the first minute, how often a record was answered twice, and how the client's memory grew.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from llama_bedrock.cli import (
     agent,
     api,
     ask,
+    batch,
     chat,
     doctor,
     eval,
@@ -88,6 +89,7 @@ app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("agent")(agent.agent)
 app.add_typer(index.app, name="index")
+app.add_typer(batch.app, name="batch")
 app.command("eval")(eval.evaluate)
 app.command("prompt")(prompt.prompt)
 app.command("models")(models.models)

@@ -67,7 +67,8 @@ class AnswerLog:
             changed = [name for name in run if run[name] != (known.get("run") or {}).get(name)]
             raise ValueError(
                 f"{self.path} holds answers of another run ({', '.join(changed)} changed since); "
-                "give what that run had, to go on with it; or another output; or restart=True to begin anew"
+                "give what that run had, to go on with it; or another output; or begin anew "
+                "(restart=True, --restart)"
             )
         for at, line in lines:
             self._note(line["index"], at)

@@ -31,7 +31,7 @@ from langchain_core.vectorstores import VectorStore
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
 from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.filters import parse_filter
-from llama_bedrock.retrievers.joining import MOST_DEAD, first_to_join
+from llama_bedrock.retrievers.joining import grouped
 from llama_bedrock.retrievers.search.term_segment import TermSegment
 from llama_bedrock.retrievers.store.private_files import link_file
 from llama_bedrock.text import TERMS_VERSION, is_lone_character, query_terms
@@ -112,13 +112,13 @@ class BM25Index:
     def _changed(self) -> None:
         """Join segments where there are too many, and leave out what is deleted where it is much."""
         pairs = [pair for pair in zip(self._segments, self._alive, strict=True) if pair[1].any()]
-        first = first_to_join([int(alive.sum()) for _, alive in pairs])
-        groups = [[pair] for pair in pairs[:first]] + ([pairs[first:]] if pairs else [])
+        living = [int(alive.sum()) for _, alive in pairs]
+        dead = [len(alive) - number for (_, alive), number in zip(pairs, living, strict=True)]
         self._segments, self._alive = [], []
-        for group in groups:
-            segment, alive = group[0]
-            if len(group) > 1 or (~alive).mean() > MOST_DEAD:
-                segment = TermSegment.joined(group)
+        for group in grouped(living, dead):
+            segment, alive = pairs[group.first]
+            if group.is_written:
+                segment = TermSegment.joined(pairs[group.first : group.end])
                 alive = np.ones(len(segment), np.bool_)
             self._segments.append(segment)
             self._alive.append(alive)

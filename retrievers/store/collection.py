@@ -18,12 +18,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
-from llama_bedrock.retrievers.joining import MOST_DEAD, first_to_join
+from llama_bedrock.retrievers.joining import grouped
 from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, Row, as_entry
 from llama_bedrock.retrievers.store.generations import Generation, StoreDamagedError
 from llama_bedrock.retrievers.store.locks import ReadWriteLock
 from llama_bedrock.retrievers.store.slots import FilterLike, Selector, SlotTable
-from llama_bedrock.retrievers.store.vector_index import IndexSettings, VectorIndex, normalised
+from llama_bedrock.retrievers.store.vector_index import IndexSettings, Structure, VectorIndex, normalised
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +32,15 @@ _ADDED_AT_ONCE = {"flat": 4096, "fastscan": 4096, "hnsw": 1024}
 _LARGE = 1_000
 """Documents in a change that leaves much freed memory behind."""
 _FEW, _OVERFETCHED = 8, 128
-"""Dead slots that a scan may just find and drop, at first and at most, instead of testing every slot."""
+"""Dead slots that a scan may just find and drop, at first and then, instead of testing every slot."""
+_MERGED = 4_096
+"""Vectors of saved parts that a search without a filter goes through as if they were one part: a copy of some
+megabytes, and one call of FAISS instead of several (30 µs each)."""
+_CODED = 2_000
+"""Documents of a part beside a large one that is scanned by codes, from which on it has the same codes."""
 _DEAD_SHARE = {"flat": 0.02, "fastscan": 0.1, "hnsw": 0.3}
 """Share of dead slots that makes compaction of a part in memory pay, by what it costs: copying the vectors,
-or building a graph. A saved part, which would be written again, has `MOST_DEAD`."""
+or building a graph. When a saved part is written again, `joining` tells."""
 
 
 class Hit(NamedTuple):
@@ -116,8 +121,9 @@ class Part:
         is_filtered = bool(filter_) or callable(filter_)
         is_adding = len(index) > self.slots.count
         if not is_filtered and not is_adding and not (dead and index.structure.kind == "hnsw"):
-            # Few of the dead are among the nearest, and what a scan finds costs more the more it is.
-            for spare in dict.fromkeys((min(dead, _FEW), min(dead, _OVERFETCHED))):
+            # As many of the dead are among the nearest as of all, or somewhat more.
+            likely = _FEW + 2 * k * dead // self.slots.alive_count
+            for spare in dict.fromkeys((min(dead, likely), min(dead, likely + _OVERFETCHED))):
                 scores, slots = index.search(queries, k + spare, None)
                 found = _keys(keys, slots)
                 wanted = min(k, self.slots.alive_count)
@@ -164,6 +170,8 @@ class Collection:
         self.version = version
         self.changing = threading.RLock()
         self._lock = ReadWriteLock()
+        self._view: list[Part] | None = None
+        self._merged: tuple[list[Part], VectorIndex] | None = None
 
     def __len__(self) -> int:
         return sum(part.slots.alive_count for part in self.parts)
@@ -204,7 +212,8 @@ class Collection:
             )
         queries = normalised(queries) if self.settings.metric == "cosine" else queries
         queries = np.ascontiguousarray(queries, np.float32)
-        found = [part.search(queries, k, filter_) for part in self.parts]
+        is_filtered = bool(filter_) or callable(filter_)
+        found = [part.search(queries, k, filter_) for part in (self.parts if is_filtered else self._viewed())]
         scores, keys = found[0] if len(found) == 1 else self._joined(found)
         if self.settings.metric == "l2":
             scores = np.sqrt(np.maximum(scores, 0))
@@ -219,6 +228,26 @@ class Collection:
             raise StoreDamagedError(
                 f"no document has the key {error} of a vector: restore the store"
             ) from None
+
+    def _viewed(self) -> list[Part]:
+        """The parts, with those as one that are saved, small, and beside each other."""
+        if self._view is None:
+            saved = [part for part in self.parts if part.number is not None]
+            first, count = len(saved), 0
+            while first and _is_merged(saved[first - 1], saved[-1], count):
+                first -= 1
+                count += saved[first].slots.count
+            small = saved[first:]
+            self._view = self.parts if len(small) < 2 else [*saved[:first], self._as_one(small)]
+            self._view += self.parts[len(saved) :] if len(small) > 1 else []
+        return self._view
+
+    def _as_one(self, parts: list[Part]) -> Part:
+        if self._merged is None or self._merged[0] != parts:
+            first, *others = [(part.index, np.ones(part.slots.count, np.bool_)) for part in parts if part.index]
+            self._merged = parts, first[0].rebuilt(first[1], first[0].structure, others)
+        slots = SlotTable(np.concatenate([part.slots.keys for part in parts]))
+        return Part(parts[0].documents, slots, self._merged[1], 0)
 
     def _joined(self, found: Sequence[tuple[Floats, Slots]]) -> tuple[Floats, Slots]:
         """What several parts found, nearest first."""
@@ -424,6 +453,7 @@ class Collection:
         for part in self.parts:
             part.slots.kill(keys)
             part.changed()
+        self._view = None
         self.version += 1
 
     # Parts
@@ -433,15 +463,16 @@ class Collection:
         meanwhile.
         """
         parts = [part for part in self.parts if part.slots.alive_count]
-        first = first_to_join([part.slots.alive_count for part in parts])
-        done = [self._renewed(part) for part in parts[:first]]
-        if len(parts) - first == 1:
-            done.append(self._renewed(parts[first]))
-        elif parts:
-            done.append(self._rebuilt(parts[first:]))
+        groups = grouped([part.slots.alive_count for part in parts], [part.slots.dead for part in parts])
+        done = [
+            self._rebuilt(parts[group.first : group.end])
+            if group.is_written or self._is_outgrown(parts[group.first])
+            else parts[group.first]
+            for group in groups
+        ]
         if done != self.parts:
             with self._lock.write():
-                self.parts = done
+                self.parts, self._view = done, None
 
     def compact(self) -> bool:
         """Join all parts and leave out what is deleted; whether there was anything to do."""
@@ -451,7 +482,7 @@ class Collection:
                 return False
             joined = [self._rebuilt(parts)] if parts else []
             with self._lock.write():
-                self.parts = joined
+                self.parts, self._view, self._merged = joined, None, None
             return True
 
     def saved(self, generation: Generation, numbers: Sequence[int], tables: Sequence[DocumentTable]) -> None:
@@ -470,25 +501,34 @@ class Collection:
                 else:
                     part.documents.path = table.path  # its connections lead to the same file
                 part.number, part.generation = number, generation
+            self._view = None
 
-    def _renewed(self, part: Part) -> Part:
-        """The part, or another in its place."""
-        index, slots = part.index, part.slots
-        if index is None:
-            return part
-        wanted = index.wanted_structure(slots.alive_count)
-        share = _DEAD_SHARE[index.structure.kind] if part.number is None else MOST_DEAD
-        if wanted == index.structure and slots.dead <= max(_OVERFETCHED, share * slots.count):
-            return part
-        return self._rebuilt([part])
+    def _is_outgrown(self, part: Part) -> bool:
+        """Whether a part needs another structure; or, in memory, fewer slots."""
+        if part.index is None:
+            return False
+        count, kind = part.slots.alive_count, part.index.structure.kind
+        if self._wanted([part], count)[0] != part.index.structure:
+            return True
+        dead = part.slots.dead
+        return part.number is None and dead > max(_OVERFETCHED, _DEAD_SHARE[kind] * part.slots.count)
+
+    def _wanted(self, parts: Sequence[Part], count: int) -> tuple[Structure, VectorIndex | None]:
+        """The structure for the documents of some parts, and the large part whose codes they have too."""
+        every = [part.index for part in self.parts if part.index is not None]
+        own = [part.index for part in parts if part.index is not None]
+        large = max([*every, *own], key=len)
+        if large in own or large.structure.kind != "fastscan" or count < _CODED:
+            return (large if large in own else own[0]).wanted_structure(count), None
+        return large.structure, large
 
     def _rebuilt(self, parts: Sequence[Part]) -> Part:
         """One part with the living documents of several, in their order."""
         oldest = parts[0]
         count = sum(part.slots.alive_count for part in parts)
         pairs = [(part.index, part.slots.alive()) for part in parts if part.index is not None]
-        wanted = pairs[0][0].wanted_structure(count)
-        index = pairs[0][0].rebuilt(pairs[0][1], wanted, pairs[1:])
+        wanted, learnt = self._wanted(parts, count)
+        index = pairs[0][0].rebuilt(pairs[0][1], wanted, pairs[1:], learnt)
         keys = np.concatenate([part.slots.keys[part.slots.alive()] for part in parts])
         slots = SlotTable(keys)
         slots.next_key = parts[-1].slots.next_key
@@ -507,6 +547,14 @@ class Collection:
                 change.commit()
         logger.info("rebuilt %d parts of the index as %s of %d vectors", len(parts), wanted, len(index))
         return Part(documents, slots, index, generation=oldest.generation)
+
+
+def _is_merged(part: Part, last: Part, count: int) -> bool:
+    """Whether a part is searched together with those after it, which have so many vectors."""
+    if part.index is None or last.index is None or count + part.slots.count > _MERGED:
+        return False
+    structure = part.index.structure
+    return structure == last.index.structure and structure.kind == "flat" and structure.storage != "sq8"
 
 
 def _give_back_freed_memory() -> None:

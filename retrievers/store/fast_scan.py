@@ -87,6 +87,17 @@ def train(index: Any, sample: Floats, *, unit: bool) -> None:
         codes.metric_type = faiss.METRIC_L2
 
 
+def take_over(index: Any, other: Any) -> None:
+    """Have an empty index use the codes that another one of the same structure has learnt."""
+    codes, learnt = faiss.downcast_index(index.base_index), faiss.downcast_index(other.base_index)
+    faiss.copy_array_to_vector(faiss.vector_to_array(learnt.pq.centroids), codes.pq.centroids)
+    codes.metric_type = learnt.metric_type
+    exact, known = exact_part(index), exact_part(other)
+    if not exact.is_trained:
+        faiss.copy_array_to_vector(faiss.vector_to_array(known.sq.trained), exact.sq.trained)
+    codes.is_trained = exact.is_trained = index.is_trained = True
+
+
 def groups(dimension: int, count: int) -> int:
     """Groups of dimensions that have a code, for vectors of this length and about this number of them."""
     sizes = _FINE if count < _COARSE_FROM else _COARSE

@@ -158,14 +158,26 @@ class VectorIndex:
         return True
 
     def rebuilt(
-        self, kept: Mask, structure: Structure, others: Sequence[tuple[VectorIndex, Mask]] = ()
+        self,
+        kept: Mask,
+        structure: Structure,
+        others: Sequence[tuple[VectorIndex, Mask]] = (),
+        learnt: VectorIndex | None = None,
     ) -> VectorIndex:
         """Another index, of the given structure, with the kept slots only, renumbered from 0; behind them
         those of others.
+
+        Args:
+            kept: The slots to keep.
+            structure: What the new index is made of.
+            others: Further indexes, with the slots to keep of them.
+            learnt: One of this structure whose codes it takes over; default: it learns them.
         """
         new = VectorIndex(self.dimension, self.settings, structure)
         sources = [(index, np.flatnonzero(mask)) for index, mask in ((self, kept), *others)]
-        if not new._index.is_trained:
+        if learnt is not None:
+            fast_scan.take_over(new._index, learnt._index)
+        elif not new._index.is_trained:
             new._train(sources)
         with openmp_threads(cores()):
             for index, slots in sources:

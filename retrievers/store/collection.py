@@ -244,8 +244,9 @@ class Collection:
 
     def _as_one(self, parts: list[Part]) -> Part:
         if self._merged is None or self._merged[0] != parts:
-            first, *others = [(part.index, np.ones(part.slots.count, np.bool_)) for part in parts if part.index]
-            self._merged = parts, first[0].rebuilt(first[1], first[0].structure, others)
+            pairs = [(part.index, np.ones(part.slots.count, np.bool_)) for part in parts if part.index]
+            (first, every), *others = pairs
+            self._merged = parts, first.rebuilt(every, first.structure, others)
         slots = SlotTable(np.concatenate([part.slots.keys for part in parts]))
         return Part(parts[0].documents, slots, self._merged[1], 0)
 

@@ -102,7 +102,7 @@ class FAISSStore(VectorStore):
         metric: ``"cosine"`` (default), ``"inner_product"`` or ``"l2"`` (Euclidean distance).
         kind: ``"flat"`` compares with every vector; ``"fastscan"`` scans short codes of all vectors and
             compares with the nearest of them (`fast_scan.py`); ``"hnsw"`` walks a graph. ``"auto"`` (default)
-            is flat up to 50,000 documents and fastscan above, and changes as the store grows.
+            is flat up to 10,000 documents and fastscan above, and changes as the store grows.
         storage: ``"float32"`` (default), ``"fp16"`` (half the memory, recall .999) or ``"sq8"`` (a quarter,
             recall about .98). Exact means exact for the vectors as they are stored.
         neighbors: Links of a vector in the HNSW graph; default 32.
@@ -435,12 +435,11 @@ class FAISSStore(VectorStore):
         check_arguments(kwargs)
         contents = self._contents
         ids, entries = as_entries(documents, kwargs.get("ids"))
-        texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
+        batches: list[Floats] = []
         if kwargs.get("vectors") is not None:
             batches = last_vectors(kwargs["vectors"], ids)
-        elif not texts:
-            batches = []
-        else:
+        elif entries:
+            texts = [self._searchable(entry.text, entry.metadata) for entry in entries]
             embedding, batches = self._fit(texts)
             batches = batches or embed_batches(embedding, texts, kwargs.get("batch_size"))
         self._upsert(contents, entries, batches)

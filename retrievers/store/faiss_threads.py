@@ -53,6 +53,8 @@ def search_in_parts(
     OpenMP's own threads meet after every block of vectors, and spin until the last one comes: on a machine
     with other work, that made a batch 6 times slower than one thread is.
     """
+    if len(queries) < _BLAS_BATCH:
+        return _search_alone(search, queries)
     parts = min(cores(), len(queries) // _BLAS_BATCH)
     with blas_for_small_batches(len(queries), queries.shape[1]):
         if parts < 2:
@@ -84,9 +86,6 @@ def blas_for_small_batches(queries: int, dimension: int) -> Iterator[None]:
     With 32 queries on 100,000 × 384, a query falls from 6.1 to 1.0 ms. The threshold is global, so the first
     batch to come lowers it and the last to leave restores it.
     """
-    if queries < _BLAS_BATCH:
-        yield
-        return
     global _blas_users, _blas_default
     cvar = faiss.cvar
     with _lock:

@@ -10,6 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama_bedrock.retrievers.filters import Comparison, Kind, kind_of, number
@@ -27,7 +28,6 @@ _PRESENT = 2 * len(_KINDS)
 TAGS = _PRESENT + 1
 """Tags a field name has."""
 _ORDER = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_PLAIN = frozenset((str, int, bool, type(None)))
 _LARGEST = 10**4000
 """Python reads no integers of more than 4,300 digits from text."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
@@ -43,15 +43,20 @@ def encode_metadata(metadata: Mapping[str, Any], where: str) -> str:
     Raises:
         ValueError: It holds something else; the message names the key.
     """
+    members: list[str] = []
     for name, value in metadata.items():
         if type(name) is not str:
             raise ValueError(f"{where}: metadata keys must be text, got {name!r}")
-        try:
-            if type(value) not in _PLAIN or type(value) is int:
+        if type(value) is str:  # most are, and an encoder is made anew for every call of `encode`
+            encoded = encode_basestring_ascii(value)
+        else:
+            try:
                 _check_json(value, f"{where}: metadata[{name!r}]")
-        except RecursionError:
-            raise ValueError(f"{where}: metadata[{name!r}] is nested too deep") from None
-    return _ENCODER.encode(metadata)
+            except RecursionError:
+                raise ValueError(f"{where}: metadata[{name!r}] is nested too deep") from None
+            encoded = int.__repr__(value) if type(value) is int else _ENCODER.encode(value)
+        members.append(f"{encode_basestring_ascii(name)}:{encoded}")
+    return f"{{{','.join(members)}}}"
 
 
 def _check_json(value: object, where: str) -> None:

@@ -26,8 +26,9 @@ Kind: TypeAlias = Literal["auto", "flat", "fastscan", "hnsw"]
 Storage: TypeAlias = Literal["float32", "fp16", "sq8"]
 Metric: TypeAlias = Literal["cosine", "inner_product", "l2"]
 
-FLAT_LIMIT = 50_000
-"""``auto`` compares with every vector up to here (3 ms a query at 384 dimensions) and scans codes above."""
+FLAT_LIMIT = 10_000
+"""``auto`` compares with every vector up to here and scans codes above: at 16,000 × 384 a query takes a third
+of the time then, with recall@10 .998 for random vectors, and to learn the codes takes .3 s once."""
 TRAINING_MINIMUM = 1_000
 """Vectors needed to learn the ranges of ``sq8`` or the codes of ``fastscan``; fewer are kept as float32 and
 compared one by one."""

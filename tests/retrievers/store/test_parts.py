@@ -2,6 +2,7 @@
 
 import random
 import textwrap
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
-from llama_bedrock.retrievers import FAISSStore
-from llama_bedrock.retrievers.joining import MOST_PARTS
+from llama_bedrock.retrievers import FAISSStore, joining
+from llama_bedrock.retrievers.joining import MOST_JOINED, MOST_PARTS, grouped
+from llama_bedrock.retrievers.store import collection, vector_index
 
 EMBEDDING = DeterministicFakeEmbedding(size=16)
 
@@ -134,6 +136,95 @@ def test_a_reader_keeps_what_it_opened_while_parts_are_joined(tmp_path):
     assert 1 + sum(1 for _ in listed) == len(reader) == 201
     assert reader.reload()
     assert len(reader) == 51
+
+
+@pytest.mark.parametrize(("size", "changes"), [(500, 3_000), (20_000, 3_000), (1_000_000, 6_000)])
+def test_a_save_joins_few_members_however_large_the_store_is(size, changes):
+    chance = random.Random(3)
+    parts, most, rewritten = [(size, 0)] if size else [], 0, 0
+    for _ in range(changes):
+        parts = [*parts, (10, 0)]
+        for number in chance.choices(range(len(parts)), weights=[living for living, _ in parts], k=1):
+            living, dead = parts[number]
+            parts[number] = (living - min(10, living), dead + min(10, living))
+        parts = [part for part in parts if part[0]]
+        groups, joined = grouped(*zip(*parts, strict=True)), []
+        assert [n for group in groups for n in range(group.first, group.end)] == list(range(len(parts)))
+        for group in groups:
+            living = sum(living for living, _ in parts[group.first : group.end])
+            joined.append((living, 0) if group.is_written else parts[group.first])
+            if group.is_written and living > MOST_JOINED:
+                rewritten += 1  # only so that the deleted do not take too much room
+                assert sum(dead for _, dead in parts) > 0.4 * sum(living for living, _ in parts)
+            elif group.is_written:
+                most = max(most, living)
+        parts = joined
+        assert sum(dead for _, dead in parts) <= 0.4 * sum(living for living, _ in parts) + 7 * 128
+    assert most <= MOST_JOINED
+    assert len(parts) <= 16 + MOST_PARTS
+    assert rewritten <= 10 * changes / 6_000
+
+
+def test_many_large_parts_are_joined_behind_the_largest():
+    sizes = [1_000_000, *[16_000] * 17]
+    assert joining.first_to_join(sizes) == 1
+
+
+@pytest.mark.parametrize("storage", ["float32", "sq8"])
+def test_parts_beside_a_large_one_have_its_codes(tmp_path, monkeypatch, storage):
+    monkeypatch.setattr(vector_index, "FLAT_LIMIT", 4_000)
+    monkeypatch.setattr(collection, "_CODED", 100)
+    monkeypatch.setattr(joining, "MOST_JOINED", 1_200)
+    store = filled(5_000, storage=storage)
+    store.save(tmp_path)
+    rng, deleted = np.random.default_rng(4), []
+    for turn in range(6):
+        ids = [str(n) for n in range(200 * turn, 200 * turn + 200)]
+        deleted += ids[:50]
+        vectors = rng.standard_normal((200, 16), dtype=np.float32)
+        store.add_documents(store.get_by_ids(ids), vectors=vectors)
+        store.delete(ids[:50])
+        store.save()
+    store = FAISSStore.load(tmp_path, EMBEDDING, verify=True)
+    kinds = [part.index.structure for part in store._contents.collection.parts]
+    assert kinds[0] == kinds[1]
+    assert kinds[0].kind == "fastscan"
+    documents = list(store.documents())
+    assert {d.id for d in documents} == {str(n) for n in range(5_000)} - set(deleted)
+    exact = FAISSStore.from_documents(
+        documents, EMBEDDING, vectors=store.vectors([d.id for d in documents]), kind="flat"
+    )
+    for query in rng.standard_normal((20, 16), dtype=np.float32):
+        ours, theirs = ({d.id for d in s.similarity_search_by_vector(query, k=10)} for s in (store, exact))
+        assert len(ours & theirs) >= 9
+
+
+def test_searches_and_readers_go_on_while_a_store_is_compacted(tmp_path):
+    store = filled(3_000)
+    store.save(tmp_path)
+    for n in range(5):
+        store.add_texts([f"new {n}"], [{"n": n}], ids=[str(n)])
+        store.save()
+    query, found = EMBEDDING.embed_query("new 3"), []
+    ended = threading.Event()
+
+    def search():
+        while not ended.is_set():
+            found.append(store.similarity_search_by_vector(query, k=1)[0].id)
+            found.append(FAISSStore.load(tmp_path, EMBEDDING).similarity_search_by_vector(query, k=1)[0].id)
+
+    threads = [threading.Thread(target=search) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for n in range(5):
+        store.compact()
+        store.save()
+        store.add_texts([f"more {n}"], [{"n": n}], ids=[str(n + 10)])
+        store.save()
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert set(found) == {"3"}
 
 
 CHANGES = """

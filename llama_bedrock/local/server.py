@@ -10,6 +10,8 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
+from email.utils import format_datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +21,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from llama_bedrock.catalog import PROMPT_FORMATS, PromptFormat
-from llama_bedrock.local.control_plane.account import Account
+from llama_bedrock.local.control_plane.account import Account, utc_now
 from llama_bedrock.local.control_plane.plane import LocalPlane
 from llama_bedrock.local.control_plane.records import Store
 from llama_bedrock.local.engines.interface import Engine
@@ -131,10 +133,10 @@ class LocalBedrock:
         self._guardrails = dict(guardrails or {})
         self._knowledge_bases = dict(knowledge_bases or {})
         self._delays = (first_token_delay, token_delay)
-        self._authenticator = Authenticator(credentials, api_keys)
+        self._account = account or Account()
+        self._authenticator = Authenticator(credentials, api_keys, self._account.clock)
         self._allowed_hosts = frozenset(name.lower() for name in allow_hosts)
         self._chat_template: PromptFormat = chat_template
-        self._account = account or Account()
         self._state_folder = None if state is None else Path(state)
         self._plan = FaultPlan(self._faults)
         self._state: EndpointState | None = None
@@ -241,6 +243,8 @@ class LocalBedrock:
             self._state = self._make_state(executor)
             app = web.Application(client_max_size=MAX_BODY_BYTES)
             add_routes(app, self._state)
+            if self._account.clock is not utc_now:
+                app.on_response_prepare.append(self._set_date)
             # A client that leaves cancels its handler, as Bedrock stops generating; a stop waits for nobody.
             runner = web.AppRunner(
                 app,
@@ -260,6 +264,10 @@ class LocalBedrock:
             finally:
                 await runner.cleanup()
                 await self._state.plane.stop()
+
+    async def _set_date(self, request: web.Request, response: web.StreamResponse) -> None:
+        """The account's time, by which clients find that theirs is wrong."""
+        response.headers["Date"] = format_datetime(self._account.clock().astimezone(UTC), usegmt=True)
 
     def _make_state(self, executor: ThreadPoolExecutor) -> EndpointState:
         return EndpointState(

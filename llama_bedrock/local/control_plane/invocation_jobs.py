@@ -17,7 +17,8 @@ from typing import IO, Any
 
 from llama_bedrock.catalog import CATALOG, ModelInfo
 from llama_bedrock.local.control_plane import service_quotas as quotas
-from llama_bedrock.local.control_plane.plane import JobFailed, JobStopped, LocalPlane, PlaneRequest
+from llama_bedrock.local.control_plane.job_errors import JobFailed, JobStopped
+from llama_bedrock.local.control_plane.plane import LocalPlane, PlaneRequest
 from llama_bedrock.local.control_plane.records import Record
 from llama_bedrock.local.control_plane.storage import JobStorage, join_uri
 from llama_bedrock.local.faults import ErrorResponse, FaultTarget, NotReady

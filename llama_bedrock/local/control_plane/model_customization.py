@@ -14,8 +14,9 @@ from typing import Any
 
 from llama_bedrock.catalog import CATALOG, ModelInfo
 from llama_bedrock.local.control_plane.foundation_models import find_details
+from llama_bedrock.local.control_plane.job_errors import JobFailed
 from llama_bedrock.local.control_plane.model_imports import kms_arn
-from llama_bedrock.local.control_plane.plane import JobFailed, LocalPlane, PlaneRequest
+from llama_bedrock.local.control_plane.plane import LocalPlane, PlaneRequest
 from llama_bedrock.local.control_plane.records import Record
 from llama_bedrock.local.control_plane.storage import JobStorage, join_uri
 from llama_bedrock.local.runtime.frames import invalid

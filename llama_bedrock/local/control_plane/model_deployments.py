@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from llama_bedrock.catalog import CATALOG
-from llama_bedrock.local.control_plane.plane import JobFailed, LocalPlane, PlaneRequest
+from llama_bedrock.local.control_plane.job_errors import JobFailed
+from llama_bedrock.local.control_plane.plane import LocalPlane, PlaneRequest
 from llama_bedrock.local.control_plane.records import Record
 from llama_bedrock.local.runtime.frames import invalid
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from llama_bedrock.local.control_plane.plane import JobFailed, LocalPlane, PlaneRequest
+from llama_bedrock.local.control_plane.job_errors import JobFailed
+from llama_bedrock.local.control_plane.plane import LocalPlane, PlaneRequest
 from llama_bedrock.local.control_plane.records import Record, not_found
 from llama_bedrock.local.control_plane.service_quotas import IMPORTED_MODELS
 from llama_bedrock.local.control_plane.storage import JobStorage

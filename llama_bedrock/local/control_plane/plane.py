@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import json
 import logging
 import secrets
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from llama_bedrock.local.control_plane.account import Account
+from llama_bedrock.local.control_plane.invocation_log import InvocationLog
+from llama_bedrock.local.control_plane.job_errors import JobFailed, JobStopped
 from llama_bedrock.local.control_plane.records import Record, Store, not_found, one_page
 from llama_bedrock.local.control_plane.wire import PlaneOperation, operations, read_request
 from llama_bedrock.local.faults import FaultTarget
@@ -45,14 +48,6 @@ _UNFINISHED = frozenset(
 _ID = string.ascii_lowercase + string.digits
 
 
-class JobFailed(Exception):
-    """A job cannot go on; the text is what its Get operation says."""
-
-
-class JobStopped(Exception):
-    """A job was asked to stop."""
-
-
 class LocalPlane:
     """The control plane of one endpoint.
 
@@ -64,6 +59,8 @@ class LocalPlane:
     def __init__(self, account: Account, store: Store) -> None:
         self.account = account
         self.store = store
+        self.logging: dict[str, dict[str, Any]] = {}
+        self.log = InvocationLog(self)
         self._storages: dict[str, JobStorage] = {}
         self._calls: dict[str, tuple[float, float]] = {}  # of imported models: awake from, last call
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -83,6 +80,7 @@ class LocalPlane:
     def start(self, state: EndpointState) -> None:
         """Begin to serve an endpoint: jobs that an earlier one left unfinished are run again."""
         self._state = state
+        self.logging = {record.region: record.data for record in self.store.all("invocation-logging")}
         for kind in _WORK:
             for record in self.store.all(kind):
                 update = record.data.get("updateDetails", {}).get("updateStatus")
@@ -95,6 +93,7 @@ class LocalPlane:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.log.flush()
         for storage in self._storages.values():
             storage.close()
 
@@ -357,7 +356,10 @@ async def _serve(operation: PlaneOperation, call: Call) -> web.StreamResponse:
     request = PlaneRequest(plane, operation, call.caller.region or plane.account.region, call.body)
     _check_allowed(request)
     assert operation.handler is not None
-    status, content_type, body = operation.answer(operation.handler(request), call.request_id)
+    value = operation.handler(request)
+    if inspect.isawaitable(value):
+        value = await value
+    status, content_type, body = operation.answer(value, call.request_id)
     return await call.respond(body, status=status, content_type=content_type)
 
 

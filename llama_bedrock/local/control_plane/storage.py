@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import IO, Any
 
-from llama_bedrock.local.control_plane.plane import JobFailed
+from llama_bedrock.local.control_plane.job_errors import JobFailed
 
 _PART = 8 << 20  # bytes that a stream of lines holds at a time
 

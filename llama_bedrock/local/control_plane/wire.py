@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -25,7 +25,8 @@ from llama_bedrock.local.runtime.frames import ServiceError
 if TYPE_CHECKING:
     from llama_bedrock.local.control_plane.plane import PlaneRequest
 
-Handler = Callable[["PlaneRequest"], Mapping[str, Any] | None]
+Answer = Mapping[str, Any] | None
+Handler = Callable[["PlaneRequest"], Answer | Awaitable[Answer]]
 
 _SERVICES: Mapping[str, tuple[str, ...]] = {
     "bedrock": (
@@ -72,7 +73,7 @@ class PlaneOperation:
         """True if the operation has this error in its model."""
         return code in (shape.name for shape in self.model.error_shapes)
 
-    def answer(self, value: Mapping[str, Any] | None, request_id: str) -> tuple[int, str, bytes]:
+    def answer(self, value: Answer, request_id: str) -> tuple[int, str, bytes]:
         """Status, content type and body of an answer."""
         shape = self.model.output_shape
         written = write_value(shape, dict(value or {}), unix_time=self.protocol == "json") if shape else {}

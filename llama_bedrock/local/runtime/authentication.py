@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from llama_bedrock.browser_origins import foreign_name, is_foreign_page
+from llama_bedrock.local.control_plane.account import utc_now
 from llama_bedrock.local.runtime.frames import ServiceError
 
 _SIGNATURE = re.compile(
@@ -41,11 +42,16 @@ class Authenticator:
         credentials: Secret access key by access key id. If given, signatures are verified; if not, a
             well-formed one is enough.
         api_keys: Accepted bearer keys. If None, any key that is not empty; with credentials, none.
+        clock: The time, against which the age of signatures is measured.
     """
 
     def __init__(
-        self, credentials: Mapping[str, str] | None = None, api_keys: Collection[str] | None = None
+        self,
+        credentials: Mapping[str, str] | None = None,
+        api_keys: Collection[str] | None = None,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        self._clock = clock
         self._secrets = None if credentials is None else dict(credentials)
         if api_keys is None and credentials is not None:
             api_keys = ()
@@ -98,7 +104,7 @@ class Authenticator:
         if secret is None:
             raise _unknown_key()
         stamp = request.headers.get("X-Amz-Date", "")
-        _check_age(stamp)
+        _check_age(stamp, self._clock())
         text = "\n".join(_canonical_request(request, body, claim["headers"].split(";")))
         scope = f"{claim['date']}/{claim['region']}/{claim['service']}/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(text.encode()).hexdigest()}"
@@ -140,7 +146,7 @@ def check_origin(request: web.BaseRequest, allowed: Collection[str]) -> None:
         raise ServiceError("AccessDeniedException", f"Requests of web pages from {origin!r} are refused.")
 
 
-def _check_age(stamp: str) -> None:
+def _check_age(stamp: str, now: datetime) -> None:
     """Refuse a signature made more than five minutes ago or ahead."""
     try:
         made = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
@@ -149,7 +155,6 @@ def _check_age(stamp: str) -> None:
             "IncompleteSignatureException",
             f"Date must be in ISO-8601 'basic format'. Got '{stamp}'.",
         ) from None
-    now = datetime.now(UTC)
     if abs((now - made).total_seconds()) > _MAX_SKEW_SECONDS:
         raise ServiceError(
             "InvalidSignatureException",

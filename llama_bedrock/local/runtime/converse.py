@@ -37,7 +37,10 @@ _STOP_REASONS = {"length": "max_tokens"}
 
 async def converse(call: Call) -> web.StreamResponse:
     """Serve ``Converse``."""
-    return await call.respond(json.dumps(await converse_answer(call)).encode())
+    answer = await converse_answer(call)
+    usage = answer["usage"]
+    call.state.plane.log.add(call, answer, tokens=(usage["inputTokens"], usage["outputTokens"]))
+    return await call.respond(json.dumps(answer).encode())
 
 
 async def converse_answer(call: Call) -> dict[str, Any]:
@@ -83,6 +86,13 @@ class _ConverseFrames:
             event_frame("messageStop", {"stopReason": _stop_reason(self._invocation)}),
             event_frame("metadata", _last_members(self._invocation)),
         ]
+
+    def logged(self, text: str) -> Any:
+        return {
+            "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
+            "stopReason": _stop_reason(self._invocation),
+            **_last_members(self._invocation),
+        }
 
 
 async def _admit_conversation(call: Call, *, streaming: bool) -> tuple[Invocation, list[ToolSpec]]:

@@ -47,6 +47,7 @@ class Call:
         caller: Who calls, from where.
         body: The parsed JSON object.
         resource: Model id or knowledge base id of the path.
+        operation: The operation's name in the API.
         faults: What strikes this request.
         started: When it arrived (`time.perf_counter`).
     """
@@ -57,6 +58,7 @@ class Call:
     caller: Caller
     body: dict[str, Any]
     resource: str
+    operation: str = ""
     faults: Sequence[Fault] = ()
     started: float = field(default_factory=time.perf_counter)
 
@@ -191,7 +193,12 @@ async def _serve(
     faults = state.faults.strike(target)
     await _before_response(faults, request)
     body = dict(target.body)
-    return await operation(Call(request, state, request_id, caller, body, target.resource, faults))
+    call = Call(request, state, request_id, caller, body, target.resource, target.operation, faults)
+    try:
+        return await operation(call)
+    except ServiceError as error:
+        state.plane.log.add(call, error=error.code)
+        raise
 
 
 async def _read(request: web.Request, state: EndpointState) -> bytes:

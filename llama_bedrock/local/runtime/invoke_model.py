@@ -33,6 +33,8 @@ from llama_bedrock.usage import estimate_tokens
 
 _LATENCY = "X-Amzn-Bedrock-PerformanceConfig-Latency"
 _SERVICE_TIER = "X-Amzn-Bedrock-Service-Tier"
+_INPUT_TOKENS = "X-Amzn-Bedrock-Input-Token-Count"
+_OUTPUT_TOKENS = "X-Amzn-Bedrock-Output-Token-Count"
 _MAX_METADATA_CHARS = 8500
 _LONG_PROMPT_CHARS = 50_000
 _MOST_CHARS_PER_TOKEN = 20  # beyond it there is no need to count
@@ -54,6 +56,7 @@ class Invocation:
     output_tokens: int = 0
     stop_reason: str = "stop"
     first_byte_ms: int | None = None
+    written: list[str] | None = None
     generation: RunningGeneration = field(init=False)
     frames: StreamFrames = field(init=False)
 
@@ -73,6 +76,8 @@ class Invocation:
         state = self.call.state
         self.generation = RunningGeneration(state.engine, engine_request, request.stop, state.executor)
         self.frames = _ChunkFrames(self)
+        if state.plane.log.is_on(self.call):
+            self.written = []
 
     def settle(self) -> None:
         """Give back the tokens that were reserved but not used."""
@@ -119,6 +124,13 @@ class StreamFrames(Protocol):
     def last(self, *, first: bool) -> list[bytes]:
         """The frames at the end."""
 
+    def logged(self, text: str) -> Any:
+        """The answer as invocation logs have it.
+
+        Args:
+            text: What was written.
+        """
+
 
 class _ChunkFrames:
     """The frames of ``InvokeModelWithResponseStream``."""
@@ -144,12 +156,23 @@ class _ChunkFrames:
         }
         return [chunk_frame(json.dumps(chunk).encode())]
 
+    def logged(self, text: str) -> Any:
+        one = self._invocation
+        return [
+            {
+                **one.shape.chunk(text, one.prompt_tokens, one.output_tokens, one.stop_reason),
+                "amazon-bedrock-invocationMetrics": one.metrics(),
+            }
+        ]
+
 
 async def invoke_model(call: Call) -> web.StreamResponse:
     """Serve ``InvokeModel``."""
     if titan_embeddings.serves(call.resource):
         return await titan_embeddings.embed(call)
     body, headers = await model_answer(call)
+    tokens = (int(headers[_INPUT_TOKENS]), int(headers[_OUTPUT_TOKENS]))
+    call.state.plane.log.add(call, body, tokens=tokens)
     return await call.respond(json.dumps(body).encode(), headers)
 
 
@@ -169,8 +192,8 @@ async def model_answer(call: Call) -> tuple[dict[str, Any], dict[str, str]]:
     )
     headers = {
         "X-Amzn-Bedrock-Invocation-Latency": str(call.elapsed_ms()),
-        "X-Amzn-Bedrock-Input-Token-Count": str(invocation.prompt_tokens),
-        "X-Amzn-Bedrock-Output-Token-Count": str(invocation.output_tokens),
+        _INPUT_TOKENS: str(invocation.prompt_tokens),
+        _OUTPUT_TOKENS: str(invocation.output_tokens),
         **invocation.options,
     }
     return {**body, **invocation.guardrail_members()}, headers
@@ -237,6 +260,8 @@ async def _stream_pieces(invocation: Invocation, headers: dict[str, str]) -> web
 async def _write_chunk(invocation: Invocation, writer: BodyWriter, text: str, *, first: bool) -> None:
     if first:
         invocation.first_byte_ms = invocation.call.elapsed_ms()
+    if invocation.written is not None:
+        invocation.written.append(text)
     for frame in invocation.frames.text(text, first=first):
         await writer.write(frame)
 
@@ -245,6 +270,10 @@ async def _write_last(invocation: Invocation, writer: BodyWriter, *, first: bool
     for frame in invocation.frames.last(first=first):
         await writer.write(frame)
     await writer.finish()
+    if invocation.written is not None:
+        tokens = (invocation.prompt_tokens, invocation.output_tokens)
+        logged = invocation.frames.logged("".join(invocation.written))
+        invocation.call.state.plane.log.add(invocation.call, logged, tokens=tokens)
 
 
 async def _admit_body(call: Call) -> Invocation:

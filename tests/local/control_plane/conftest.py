@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import json
+import time
 
 import boto3
 import pytest
@@ -9,6 +11,19 @@ from botocore.config import Config
 
 from llama_bedrock.local import Account, LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
+
+
+def until(get, *final, member="status"):
+    """Ask until a state is final; gives the last answer and the states seen."""
+    seen, deadline = [], time.monotonic() + 60
+    while time.monotonic() < deadline:
+        answer = get()
+        if answer[member] not in seen:
+            seen.append(answer[member])
+        if answer[member] in final:
+            return answer, seen
+        time.sleep(0.01)
+    raise AssertionError(f"only {seen}")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +55,26 @@ def plane(session):
                 stack.callback(made.close)
                 return made
 
-            client.server = server
+            client.server, client.until = server, until
             return client
 
         yield start
+
+
+@pytest.fixture
+def s3(bucket, session, s3_endpoint):
+    """Function: key → bytes; with a second argument, writes."""
+    settings = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "endpoint_url": s3_endpoint}
+    client, name = session.client("s3", region_name="us-east-1", **settings), bucket.removeprefix("s3://")
+
+    def access(key, value=None):
+        if value is None:
+            return client.get_object(Bucket=name, Key=key)["Body"].read()
+        body = value if isinstance(value, bytes) else "\n".join(json.dumps(v) for v in value).encode()
+        client.put_object(Bucket=name, Key=key, Body=body)
+        return f"{bucket}/{key}"
+
+    access.uri = bucket
+    access.names = lambda: [o["Key"] for o in client.list_objects_v2(Bucket=name).get("Contents", [])]
+    yield access
+    client.close()

@@ -1,12 +1,16 @@
 """What the control plane says of models, profiles, tags, quotas and the caller, to boto3."""
 
-from datetime import UTC, datetime
+import contextlib
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
-from llama_bedrock.local import ErrorResponse, ModelState
+from llama_bedrock.local import Account, ErrorResponse, LocalBedrock, ModelState
+from llama_bedrock.testing import ScriptedEngine
 
 LLAMA = "meta.llama3-3-70b-instruct-v1:0"
 PROFILE = f"arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.{LLAMA}"
@@ -165,15 +169,35 @@ def test_what_the_endpoint_does_not_have_is_said(plane):
         client("sts").get_session_token()
 
 
-def test_logging_is_configured_once_per_region(plane):
-    client = plane()
-    assert "loggingConfig" not in client().get_model_invocation_logging_configuration()
-    config = {"s3Config": {"bucketName": "logs", "keyPrefix": "p"}, "imageDataDeliveryEnabled": False}
-    client().put_model_invocation_logging_configuration(loggingConfig=config)
-    kept = client().get_model_invocation_logging_configuration()["loggingConfig"]
-    assert kept.items() >= config.items()
-    assert kept["textDataDeliveryEnabled"]
-    other = client(region="us-east-1").get_model_invocation_logging_configuration()
-    assert "loggingConfig" not in other
-    client().delete_model_invocation_logging_configuration()
-    assert "loggingConfig" not in client().get_model_invocation_logging_configuration()
+def test_the_clock_is_the_accounts(plane, session):
+    ahead = datetime.now(UTC) + timedelta(minutes=10)
+    with LocalBedrock(
+        ScriptedEngine([]), account=Account(clock=lambda: ahead), credentials={"AKID": "secret"}
+    ) as server:
+        for service, code in (("sts", "SignatureDoesNotMatch"), ("bedrock", "InvalidSignatureException")):
+            client = session.client(
+                service,
+                region_name="us-west-2",
+                endpoint_url=server.endpoint_url,
+                aws_access_key_id="AKID",
+                aws_secret_access_key="secret",
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+            call = client.get_caller_identity if service == "sts" else client.list_foundation_models
+            with contextlib.closing(client), pytest.raises(ClientError, match="Signature expired") as raised:
+                call()
+            assert code_of(raised) == code
+            date = raised.value.response["ResponseMetadata"]["HTTPHeaders"]["date"]
+            assert abs(parsedate_to_datetime(date) - ahead) < timedelta(seconds=1)
+
+
+def test_wrong_settings_of_the_account_are_said():
+    for wrong, says in (
+        ({"account_id": "12"}, "12 digits"),
+        ({"pace": -1}, "cannot be negative"),
+        ({"models": {"meta.llama9": ModelState()}}, "no model id of the catalogue"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            Account(**wrong)
+    with pytest.raises(ValueError, match="access must be one of AVAILABLE"):
+        ModelState(access="available")

@@ -63,6 +63,11 @@ def _way_out(info: ModelInfo) -> str:
     nearby = (
         f"Move to {info.move_to} (until {target.end_of_life}), or for good: " if target and usable else ""
     )
+    if info.import_obstacle is not None:
+        return (
+            f"{nearby}{'import' if nearby else 'Import'} another Llama with Custom Model Import (of this one "
+            f"{info.import_obstacle}); docs/migrating.md shows the way."
+        )
     return (
         f"{nearby}{'import' if nearby else 'Import'} the weights with Custom Model Import and call the "
         f"imported-model ARN with prompt_format={info.generation!r}; the prompts stay the same."

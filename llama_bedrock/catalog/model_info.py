@@ -132,6 +132,21 @@ class ModelInfo:
         return "image" in self.input_modalities
 
     @property
+    def import_obstacle(self) -> str | None:
+        """Why Custom Model Import does not take the weights of this model; None if it does.
+
+        It takes no Llama 4, less than 200 GB, and less than 100 GB of a model that reads images ("Use Custom
+        model import", Amazon Bedrock user guide, October 2026). Weights in bfloat16 are two bytes a number.
+        """
+        if self.generation == "llama4":
+            return "it takes no Llama 4"
+        gigabytes = 2 * int(self.size.removesuffix("B"))
+        limit = 100 if self.accepts_images else 200
+        return (
+            f"its {gigabytes} GB of weights are over the limit of {limit} GB" if gigabytes >= limit else None
+        )
+
+    @property
     def max_input_tokens(self) -> int:
         """Tokens the service accepts: measured where that was done, else the card's context window."""
         return self.enforced_context_window or self.context_window

@@ -18,13 +18,17 @@ from llama_bedrock.cli import (
     ask,
     batch,
     chat,
+    deploy,
     doctor,
     eval,
+    import_command,
     index,
     mcp_command,
+    migrate_plan,
     models,
     prompt,
     serve,
+    train,
     ui,
 )
 from llama_bedrock.cli.exit_codes import report
@@ -98,6 +102,10 @@ app.command("ui")(ui.ui)
 app.command("api")(api.api)
 app.command("mcp")(mcp_command.mcp)
 app.command("doctor")(doctor.doctor)
+app.command("import")(import_command.import_model)
+app.command("train")(train.train)
+app.command("deploy")(deploy.deploy)
+app.command("migrate-plan")(migrate_plan.migrate_plan)
 
 
 def _show_version(wanted: bool) -> None:

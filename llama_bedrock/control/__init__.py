@@ -7,41 +7,125 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llama_bedrock.control.control_plane import ControlPlane
+    from llama_bedrock.control.customisation import (
+        CustomisationJob,
+        CustomisationProgress,
+        CustomModel,
+        InvocationLogs,
+        acustomise,
+        astart_customisation,
+        astart_distillation,
+        customise,
+        start_customisation,
+        start_distillation,
+    )
     from llama_bedrock.control.findings import Finding
+    from llama_bedrock.control.hosting import (
+        HostedLlama,
+        Purchase,
+        acopy_model,
+        adeploy,
+        aprovision,
+        copy_model,
+        deploy,
+        provision,
+    )
     from llama_bedrock.control.imports import ImportedModel, ImportProgress, aimport_model, import_model
     from llama_bedrock.control.jobs import JobFailedError
     from llama_bedrock.control.live_batch import BatchProgress, abatch_file
+    from llama_bedrock.control.migration import MigrationPlan, ModelUse, plan_migration
     from llama_bedrock.control.model_check import ModelFiles, acheck_model_files, check_model_files
+    from llama_bedrock.control.synthesis import (
+        SyntheticQuestion,
+        SyntheticQuestions,
+        asynthesize_questions,
+        synthesize_questions,
+    )
+    from llama_bedrock.control.training_data import CheckedTrainingData, TrainingData
 
 # Each name is imported when it is first used.
 _HOME = {
     "BatchProgress": "live_batch",
-    "abatch_file": "live_batch",
+    "CheckedTrainingData": "training_data",
     "ControlPlane": "control_plane",
+    "CustomModel": "customisation",
+    "CustomisationJob": "customisation",
+    "CustomisationProgress": "customisation",
     "Finding": "findings",
+    "HostedLlama": "hosting",
     "ImportProgress": "imports",
     "ImportedModel": "imports",
+    "InvocationLogs": "customisation",
     "JobFailedError": "jobs",
+    "MigrationPlan": "migration",
     "ModelFiles": "model_check",
+    "ModelUse": "migration",
+    "Purchase": "hosting",
+    "SyntheticQuestion": "synthesis",
+    "SyntheticQuestions": "synthesis",
+    "TrainingData": "training_data",
+    "abatch_file": "live_batch",
     "acheck_model_files": "model_check",
+    "acopy_model": "hosting",
+    "acustomise": "customisation",
+    "adeploy": "hosting",
     "aimport_model": "imports",
+    "aprovision": "hosting",
+    "astart_customisation": "customisation",
+    "astart_distillation": "customisation",
+    "asynthesize_questions": "synthesis",
     "check_model_files": "model_check",
+    "copy_model": "hosting",
+    "customise": "customisation",
+    "deploy": "hosting",
     "import_model": "imports",
+    "plan_migration": "migration",
+    "provision": "hosting",
+    "start_customisation": "customisation",
+    "start_distillation": "customisation",
+    "synthesize_questions": "synthesis",
 }
 
 __all__ = [
     "BatchProgress",
+    "CheckedTrainingData",
     "ControlPlane",
+    "CustomModel",
+    "CustomisationJob",
+    "CustomisationProgress",
     "Finding",
+    "HostedLlama",
     "ImportProgress",
     "ImportedModel",
+    "InvocationLogs",
     "JobFailedError",
+    "MigrationPlan",
     "ModelFiles",
+    "ModelUse",
+    "Purchase",
+    "SyntheticQuestion",
+    "SyntheticQuestions",
+    "TrainingData",
     "abatch_file",
     "acheck_model_files",
+    "acopy_model",
+    "acustomise",
+    "adeploy",
     "aimport_model",
+    "aprovision",
+    "astart_customisation",
+    "astart_distillation",
+    "asynthesize_questions",
     "check_model_files",
+    "copy_model",
+    "customise",
+    "deploy",
     "import_model",
+    "plan_migration",
+    "provision",
+    "start_customisation",
+    "start_distillation",
+    "synthesize_questions",
 ]
 
 

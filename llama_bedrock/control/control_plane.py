@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from llama_bedrock.imported_models import control_endpoint
 from llama_bedrock.settings import BedrockConnection
 from llama_bedrock.transport.clients import region_of
-from llama_bedrock.transport.steps import Steps, Transports, adrive, drive
+from llama_bedrock.transport.steps import Steps, Transports, Work, adrive, drive
 from llama_bedrock.transport.sync import SyncTransport
 
 Result = TypeVar("Result")
@@ -49,6 +49,10 @@ class ControlPlane(BedrockConnection):
     async def arun(self, steps: Steps[Result]) -> Result:
         """Do a job without blocking the event loop."""
         return await adrive(steps, self._services())
+
+    def part(self, steps: Steps[Any]) -> Work:
+        """A job of this plane as one step of a job of another, such as of another region."""
+        return Work(lambda _: self.run(steps), lambda: self.arun(steps))
 
     def in_region(self, region: str) -> ControlPlane:
         """The same account in another region."""

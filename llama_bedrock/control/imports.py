@@ -286,45 +286,64 @@ def _upload(plan: _Plan, plane: ControlPlane, files: ModelFiles, stop: Event) ->
 
 
 def _run_job(plan: _Plan, tags: Mapping[str, str]) -> Steps[dict[str, Any]]:
-    """The job that imports the model, ours or one that runs already; waits for its end."""
-    listed = yield control_request("list_model_import_jobs", statusEquals="InProgress", maxResults=100)
-    running = [
-        job["jobArn"]
-        for job in listed.get("modelImportJobSummaries") or ()
-        if job.get("importedModelName") == plan.name
-    ]
-    arn = running[0] if running else (yield from _start_job(plan, tags))
-
-    def tell(state: dict[str, Any], seconds: float) -> None:
+    def tell(state: Mapping[str, Any], seconds: float) -> None:
         plan.tell("import", status=str(state.get("status")), seconds=seconds)
 
-    request = control_request("get_model_import_job", jobIdentifier=arn)
-    job = yield from wait_until(
-        request, lambda state: state["status"] != "InProgress", seconds=plan.options.seconds, tell=tell
-    )
-    if job["status"] != "Completed":
-        raise failed(
-            f"the import of {plan.name!r}",
-            job,
-            hint="what was uploaded is kept: mend what it says, and call again",
-        )
-    return job
-
-
-def _start_job(plan: _Plan, tags: Mapping[str, str]) -> Steps[str]:
-    name = job_name(plan.name)
-    started = yield control_request(
-        "create_model_import_job",
-        jobName=name,
-        importedModelName=plan.name,
-        roleArn=plan.role_arn,
-        modelDataSource={"s3DataSource": {"s3Uri": f"{plan.uri}/"}},
-        importedModelTags=tag_list(tags),
+    return import_job(
+        plan.name,
+        plan.role_arn,
+        f"{plan.uri}/",
+        tags,
+        seconds=plan.options.seconds,
+        tell=tell,
         importedModelKmsKeyId=plan.options.kms_key_id,
         vpcConfig=plan.options.vpc_config,
-        clientRequestToken=name,  # a retry of a request that arrived starts no second job
     )
-    return str(started["jobArn"])
+
+
+def import_job(
+    name: str,
+    role_arn: str,
+    uri: str,
+    tags: Mapping[str, str],
+    *,
+    seconds: float | None,
+    tell: Callable[[Mapping[str, Any], float], None],
+    **more: Any,
+) -> Steps[dict[str, Any]]:
+    """Run the job that imports a model, or join the one that runs already; wait for its end.
+
+    Args:
+        name: Name of the imported model.
+        role_arn: The role that reads its files.
+        uri: Where they are.
+        tags: Tags of the model.
+        seconds: How long to wait; None for as long as it takes.
+        tell: Called with each state of the job and the seconds waited.
+        more: Further arguments of the request.
+    """
+    listed = yield control_request("list_model_import_jobs", statusEquals="InProgress", maxResults=100)
+    summaries = listed.get("modelImportJobSummaries") or ()
+    running = [job["jobArn"] for job in summaries if job.get("importedModelName") == name]
+    if not running:
+        token = job_name(name)
+        started = yield control_request(
+            "create_model_import_job",
+            jobName=token,
+            importedModelName=name,
+            roleArn=role_arn,
+            modelDataSource={"s3DataSource": {"s3Uri": uri}},
+            importedModelTags=tag_list(tags),
+            clientRequestToken=token,  # a retry of a request that arrived starts no second job
+            **more,
+        )
+        running = [started["jobArn"]]
+    request = control_request("get_model_import_job", jobIdentifier=running[0])
+    job = yield from wait_until(request, lambda s: s["status"] != "InProgress", seconds=seconds, tell=tell)
+    if job["status"] != "Completed":
+        hint = "what was uploaded is kept: mend what it says, and call again"
+        raise failed(f"the import of {name!r}", job, hint=hint)
+    return job
 
 
 def _imported(

@@ -12,7 +12,7 @@ from llama_bedrock.errors import BedrockTimeoutError, LlamaBedrockError
 from llama_bedrock.imported_models import CONTROL_SERVICE
 from llama_bedrock.transport.steps import Pause, Request, Steps
 
-_FIRST_POLL, _LAST_POLL, _GROWTH = 0.2, 30.0, 1.5  # seconds; a job takes minutes or hours on AWS
+_FIRST_POLL, _LAST_POLL, _GROWTH = 0.05, 30.0, 1.5  # seconds; a job takes minutes or hours on AWS
 _NAME = re.compile(r"([0-9a-zA-Z][_-]?){1,63}")
 _ROLE = re.compile(r"arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+")
 _TAG = re.compile(r"[a-zA-Z0-9\s._:/=+@-]*")

@@ -102,3 +102,41 @@ def tiny_llama(tmp_path):
         return folder
 
     return make
+
+
+ROLE = "arn:aws:iam::123456789012:role/bedrock-imports"
+
+
+@pytest.fixture(params=["sync", "async"])
+def run(request):
+    """Function: (name, arguments) → what the function of `llama_bedrock.control` gives, called either way."""
+    import asyncio
+
+    from llama_bedrock import control
+
+    def call(name, *args, **kwargs):
+        if request.param == "sync":
+            return getattr(control, name)(*args, **kwargs)
+        return asyncio.run(getattr(control, f"a{name}")(*args, **kwargs))
+
+    return call
+
+
+@pytest.fixture
+def plane(bucket, s3_endpoint):
+    """Function: settings of `Account` → Bedrock on this machine, and the settings that reach it."""
+    from contextlib import ExitStack
+
+    from llama_bedrock.local import Account, LocalBedrock
+    from llama_bedrock.testing import ScriptedEngine
+
+    with ExitStack() as stack:
+
+        def start(*answers, faults=(), **account):
+            settings = {"pace": 0.01, "wake_seconds": 0.05, "s3_endpoint_url": s3_endpoint} | account
+            engine = ScriptedEngine(answers or ["Hello!"], repeat=True)
+            server = LocalBedrock(engine, account=Account(**settings), faults=faults)
+            stack.enter_context(server)
+            return server, {"endpoint_url": server.endpoint_url, "region_name": "us-west-2"}
+
+        yield start

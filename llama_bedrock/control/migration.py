@@ -1,0 +1,197 @@
+"""Where a project names a Llama on Bedrock, when each ends, what follows it, and what that costs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from llama_bedrock.catalog import CATALOG, ModelInfo, resolve_model
+from llama_bedrock.catalog.model_info import Lifecycle
+
+_ID = re.compile(
+    r"(?<![A-Za-z0-9-])(?:(?P<geo>[a-z]{2,6}(?:-gov)?)\.)?meta\.llama[0-9a-z-]+(?::\d+(?::\d+k)?)?"
+)
+_MAX_BYTES = 5_000_000  # of a file: larger ones are data, not source
+_SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
+FOR_GOOD = "meta.llama3-3-70b-instruct-v1:0"
+"""What is imported instead of a model that Custom Model Import does not take: the largest that it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """A place that names a Llama.
+
+    Attributes:
+        file: The file.
+        line: Its line, from 1.
+        found: The id as it stands there.
+        model_id: The model that is meant; None where the catalogue knows none.
+        status: ``"active"``, ``"legacy"``, ``"ended"`` or ``"unknown"``.
+        end_of_life: Its last day on Bedrock, as far as that is known.
+        successor: The id to put there instead, as long as that lives; None where none is left.
+        for_good: What to do for the time after the last Llama has left.
+        cost: USD of the tokens that were asked about; None where no price is known.
+        successor_cost: The same of the successor.
+    """
+
+    file: str
+    line: int
+    found: str
+    model_id: str | None
+    status: Lifecycle | str
+    end_of_life: date | None
+    successor: str | None
+    for_good: str
+    cost: float | None
+    successor_cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationPlan:
+    """What was found.
+
+    Attributes:
+        uses: Every place that names a Llama, by file and line.
+        files: How many files were read.
+        unread: Files that could not be read, with the reason.
+    """
+
+    uses: tuple[ModelUse, ...]
+    files: int
+    unread: tuple[str, ...] = ()
+
+
+def plan_migration(
+    path: str | Path,
+    *,
+    region: str | None = None,
+    input_tokens: int = 1_000_000,
+    output_tokens: int = 1_000_000,
+    today: date | None = None,
+) -> MigrationPlan:
+    """Find the Llamas that source, configuration and Terraform files name.
+
+    Args:
+        path: A file, or a folder with all in it, but not hidden folders, those of installed packages, and
+            files of more than 5 MB.
+        region: Where prices are looked up, and the successor must be callable; None for the reference price.
+        input_tokens: Tokens of prompts to compare costs by.
+        output_tokens: Tokens of answers.
+        today: The day to judge by; None for today.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: A number of tokens is negative.
+    """
+    if input_tokens < 0 or output_tokens < 0:
+        raise ValueError("tokens are 0 or more")
+    root = Path(path)
+    if not root.exists():
+        raise FileNotFoundError(2, "No such file or directory", str(root))
+    day = today or datetime.now(UTC).date()
+    uses: list[ModelUse] = []
+    unread: list[str] = []
+    count = 0
+    for file in _files(root):
+        try:
+            data = file.read_bytes() if file.stat().st_size <= _MAX_BYTES or file == root else b"\0"
+        except OSError as error:
+            unread.append(f"{file}: {error.strerror}")
+            continue
+        if b"\0" in data[:8192]:
+            continue
+        count += 1
+        for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+            for match in _ID.finditer(line):
+                uses.append(_use(str(file), number, match, region, (input_tokens, output_tokens), day))
+    return MigrationPlan(tuple(uses), count, tuple(unread))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+        return
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED_FOLDERS and (not name.startswith(".") or name == ".github")
+        )
+        yield from (Path(folder, name) for name in sorted(files))
+
+
+def _use(
+    file: str, line: int, match: re.Match[str], region: str | None, tokens: tuple[int, int], day: date
+) -> ModelUse:
+    found = match[0].rstrip("-")
+    info = _meant(found, match["geo"])
+    if info is None:
+        advice = f"no Llama of Bedrock has this id{_hint(found)}"
+        return ModelUse(file, line, found, None, "unknown", None, None, advice, None, None)
+    successor = _successor(info, day)
+    return ModelUse(
+        file=file,
+        line=line,
+        found=found,
+        model_id=info.model_id,
+        status=info.lifecycle_on(day),
+        end_of_life=info.end_of_life,
+        successor=None if successor is None else _callable(successor, region, match["geo"]),
+        for_good=_for_good(info),
+        cost=_cost(info, region, tokens),
+        successor_cost=None if successor is None else _cost(successor, region, tokens),
+    )
+
+
+def _meant(found: str, geo: str | None) -> ModelInfo | None:
+    bare = found.partition(".")[2] if geo else found
+    by_other_ids = {
+        other: info
+        for info in CATALOG.values()
+        for other in (info.fine_tuning_id, info.provisioned_id)
+        if other
+    }
+    return CATALOG.get(bare) or by_other_ids.get(bare) or CATALOG.get(f"{bare}:0")
+
+
+def _hint(found: str) -> str:
+    try:
+        resolve_model(found)
+    except ValueError as error:
+        return f" ({str(error).partition('; ')[2]})"
+    return ""
+
+
+def _successor(info: ModelInfo, day: date) -> ModelInfo | None:
+    """The model to go on with that Bedrock still serves; None where that is the model itself, or none."""
+    if info.lifecycle_on(day) == "active":
+        return None
+    following = CATALOG.get(info.move_to or "")
+    while following is not None and following.lifecycle_on(day) == "ended":
+        following = CATALOG.get(following.move_to or "")
+    return following
+
+
+def _callable(info: ModelInfo, region: str | None, geo: str | None) -> str:
+    """The id to call: that of the profile where the old one was one, or the region has no other way."""
+    if region is not None and region in info.direct_regions and geo is None:
+        return info.model_id
+    profile = info.profile_id_for(region) if region is not None else None
+    if profile is None and (geo in info.profiles or not info.direct_regions):
+        profile = f"{geo if geo in info.profiles else next(iter(info.profiles), '')}.{info.model_id}"
+    return profile or info.model_id
+
+
+def _for_good(info: ModelInfo) -> str:
+    if info.import_obstacle is None:
+        return f"import its open weights (Custom Model Import), prompt_format={info.generation!r}"
+    return f"import {CATALOG[FOR_GOOD].name}; of {info.name} Bedrock imports nothing: {info.import_obstacle}"
+
+
+def _cost(info: ModelInfo, region: str | None, tokens: tuple[int, int]) -> float | None:
+    price = info.price_in(region) or info.price_in(None)
+    return None if price is None else (tokens[0] * price.input + tokens[1] * price.output) / 1_000_000

@@ -149,7 +149,8 @@ def test_bedrocks_own_reason_when_the_job_fails(plane, bucket, tiny_llama, run):
     assert type(raised.value).__name__ in ("BedrockValidationError", "JobFailedError")
 
 
-def test_calls_are_tried_again_and_the_time_is_bounded(plane, bucket, tiny_llama, run):
+def test_calls_are_tried_again_and_the_time_is_bounded(plane, bucket, tiny_llama, run, monkeypatch):
+    monkeypatch.setattr("random.random", lambda: 0.01)  # of the waits between attempts
     faults = [
         ErrorResponse("ThrottlingException").first(2).when(lambda t: t.operation == "GetModelImportJob"),
         ErrorResponse("InternalServerException")

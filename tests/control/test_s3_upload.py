@@ -11,7 +11,7 @@ import pytest
 
 from llama_bedrock.control import ControlPlane
 from llama_bedrock.control.s3_upload import MIN_PART_BYTES, UploadStoppedError, upload_files
-from llama_bedrock.errors import BedrockNotFoundError
+from llama_bedrock.errors import BedrockConnectionError, BedrockNotFoundError
 
 PARTS = 4
 
@@ -53,25 +53,39 @@ def test_large_and_small_files_arrive_and_are_not_sent_again(bucket, s3, large, 
     assert content(f"{bucket}/a/b/model.safetensors") == data
 
 
-def test_an_upload_that_was_stopped_goes_on_and_parts_that_changed_are_sent_again(bucket, s3, large):
-    stop = threading.Event()
-    with pytest.raises(UploadStoppedError):
-        upload_files(
-            s3, {"m": large}, bucket, part_bytes=MIN_PART_BYTES, stop=stop, progress=lambda now: stop.set()
-        )
+class Breaking:
+    """S3, whose connection breaks at the third part and after it."""
+
+    def __init__(self, s3):
+        self.s3 = s3
+
+    def call(self, service, operation, **arguments):
+        if operation == "upload_part" and arguments["PartNumber"] > 2:
+            raise BedrockConnectionError("the connection broke")
+        return self.s3.call(service, operation, **arguments)
+
+
+def test_an_upload_that_broke_off_goes_on_and_parts_that_changed_are_sent_again(bucket, s3, large):
+    for name in ("m", "n"):
+        with pytest.raises(BedrockConnectionError):
+            upload_files(Breaking(s3), {name: large}, bucket, part_bytes=MIN_PART_BYTES)
     seen = []
     sent = upload_files(s3, {"m": large}, bucket, part_bytes=MIN_PART_BYTES, progress=seen.append)
-    assert 0 < sent < large.stat().st_size == seen[-1].done
+    assert sent == seen[-1].sent == MIN_PART_BYTES + 1
+    assert seen[-1].done == large.stat().st_size
     assert content(f"{bucket}/m") == large.read_bytes()
-    stop.clear()
-    with pytest.raises(UploadStoppedError):
-        upload_files(
-            s3, {"n": large}, bucket, part_bytes=MIN_PART_BYTES, stop=stop, progress=lambda now: stop.set()
-        )
     data = bytes([9]) * large.stat().st_size  # every part is another one now
     large.write_bytes(data)
     assert upload_files(s3, {"n": large}, bucket, part_bytes=MIN_PART_BYTES) == len(data)
     assert content(f"{bucket}/n") == data
+
+
+def test_an_upload_that_is_stopped_sends_no_more(bucket, s3, large):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(UploadStoppedError, match="call again to go on"):
+        upload_files(s3, {"m": large}, bucket, part_bytes=MIN_PART_BYTES, stop=stop)
+    assert upload_files(s3, {"m": large}, bucket, part_bytes=MIN_PART_BYTES) == large.stat().st_size
 
 
 def test_a_bucket_that_is_none_says_so(s3, large):

@@ -104,6 +104,21 @@ class Parts:
         except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise ValueError(f"not a readable {self._kind} ({error})") from error
 
+    def report_embedded(self) -> None:
+        """Tell of files that an Office file holds as they are; workbooks of charts are read as charts."""
+        charts = b" ".join(
+            self.read(n) for n in self.names() if "/charts/_rels/" in n or "/chartex/_rels/" in n
+        )
+        found = [
+            name
+            for name in self.names()
+            if re.search(r"/embeddings/[^/]|/.*\.(?:docx|pptx|pdf)$", name, re.IGNORECASE)
+            and posixpath.basename(name).encode() not in charts
+        ]
+        if found:
+            more = ", …" if len(found) > 5 else ""
+            self._content.report(f"files embedded in it are left out: {', '.join(found[:5])}{more}")
+
     def xml(self, name: str) -> bytes:
         """The bytes of an XML part, checked.
 

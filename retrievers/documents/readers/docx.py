@@ -47,11 +47,7 @@ def read_docx(content: FileContent) -> Iterator[Document]:
     except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, SyntaxError) as error:
         reason = re.sub(r"file '<_io\.BytesIO[^>]*>'", "it", str(error))
         raise ValueError(f"not a readable DOCX ({reason})") from error
-    embedded = [
-        name for name in parts.names() if name.lower().endswith((".docx", ".pptx", ".pdf")) and "/" in name
-    ]
-    if embedded:
-        content.report(f"files embedded in it are left out: {', '.join(embedded[:5])}")
+    parts.report_embedded()
     blocks = _Body(document, content).blocks()
     text = "\n\n".join(blocks).strip()
     if not text:
@@ -71,6 +67,7 @@ class _Body:
         self._content = content
         self._levels = _heading_levels(document.styles.element)
         self._notes = {kind: self._notes_of(kind) for kind in ("footnotes", "endnotes", "comments")}
+        self._hidden = 0
         self._after: list[str] = []
         """What follows the paragraph that is being read: notes, text boxes."""
 
@@ -83,7 +80,10 @@ class _Body:
         for notes in self._notes.values():  # what no paragraph calls
             for number in list(notes):
                 middle.extend(self._note(notes, number, ""))
-        return [*self._margins("header"), *middle, *self._margins("footer")]
+        blocks = [*self._margins("header"), *middle, *self._margins("footer")]
+        if self._hidden:
+            self._content.report(f"{self._hidden:,} characters of hidden text are left out")
+        return blocks
 
     def _margins(self, kind: str) -> list[str]:
         parts = (rel.target_part for rel in self._relations() if rel.reltype.endswith(f"/{kind}"))
@@ -164,7 +164,7 @@ class _Body:
             elif reader := self._READERS.get(name):
                 yield from reader(self, child)
             elif name == "r" and _is_hidden(child):
-                continue
+                self._hidden += sum(len(text.text or "") for text in child.iter(f"{_W}t"))
             elif name not in _DELETED and name not in ("pPr", "rPr", "sdtPr", "sdtEndPr", "rubyPr"):
                 yield from self._inline(child)
 

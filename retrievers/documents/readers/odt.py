@@ -30,7 +30,7 @@ def read_odt(content: FileContent) -> Iterator[Document]:
     """Text documents give one document, presentations one per slide. Headings, lists and tables keep their
     structure; notes and comments follow the paragraph that calls them; deletions are not read.
     """
-    root, styles = _content(content)
+    root, styles, objects = _content(content)
     body = root.find(f".//{_OFFICE}body")
     title = root.findtext(".//{http://purl.org/dc/elements/1.1/}title") or _title(content)
     slides = list(body.iterfind("{*}presentation/{*}page")) if body is not None else []
@@ -39,6 +39,8 @@ def read_odt(content: FileContent) -> Iterator[Document]:
         if text := "\n\n".join(_Blocks(content).of(slide)):
             found = True
             yield content.document(text, format="markdown", part=str(number), page=number, title=title)
+    if slides and objects:
+        yield content.document("\n\n".join(objects), format="markdown", part="objects", title=title)
     if not slides and body is not None:
         blocks = [block for part in body for block in _Blocks(content).of(part)]
         margins = [
@@ -47,7 +49,7 @@ def read_odt(content: FileContent) -> Iterator[Document]:
             for part in (styles.iter(f"{{*}}{kind}") if styles is not None else ())
             for block in _Blocks(content).of(part)
         ]
-        text = "\n\n".join([*blocks, *dict.fromkeys(margins)])
+        text = "\n\n".join([*blocks, *objects, *dict.fromkeys(margins)])
         if text:
             found = True
             first = next((block.lstrip("# ") for block in blocks if block.startswith("# ")), None)
@@ -58,30 +60,46 @@ def read_odt(content: FileContent) -> Iterator[Document]:
 
 def read_ods(content: FileContent) -> Iterator[Document]:
     """One document per row, as ``column: value`` lines, sheet after sheet. Values are as shown."""
-    root, _ = _content(content)
+    root, _, objects = _content(content)
     found = False
     for table in root.iter(f"{_TABLE}table"):
         name = table.get(f"{_TABLE}name", "")
         for row, record in row_records(_rows(table, content), content.budget):
             found = True
             yield content.document(record, format="record", part=f"{name}\0{row}", row=row, heading=name)
+    for number, text in enumerate(objects):
+        found = True
+        yield content.document(text, format="record", part=f"object {number}", heading="objects")
     if not found:
         raise ValueError("tables without rows")
 
 
-def _content(content: FileContent) -> tuple[Any, Any]:
-    """The roots of a file's content and of its styles, where page headers are."""
+def _content(content: FileContent) -> tuple[Any, Any, list[str]]:
+    """The roots of a file's content and of its styles, where page headers are, and the words of the charts,
+    formulas and tables embedded in it.
+    """
     if content.data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):  # a flat file
         data = checked_xml(content.data)
         if data.count(b"<") + data.count(b"=") > _MAX_FLAT_NODES:
             raise ValueError(f"it holds more than {_MAX_FLAT_NODES:,} elements and attributes")
         root = parse_xml(data, "OpenDocument file")
-        return root, root
+        return root, root, []
     parts = Parts(content, "OpenDocument file")
     if parts.has("META-INF/manifest.xml") and b"encryption-data" in parts.read("META-INF/manifest.xml"):
         raise ValueError("encrypted: save it without its password")
     styles = parts.tree("styles.xml") if parts.has("styles.xml") else None
-    return parts.tree("content.xml"), styles
+    objects = []
+    for name in parts.names():
+        if name.endswith("/content.xml"):
+            tree = parts.tree(name)
+            if text := "\n\n".join(_Blocks(content).of(tree)) or " ".join(_formula(tree).split()):
+                objects.append(text)
+    return parts.tree("content.xml"), styles, objects
+
+
+def _formula(tree: Any) -> str:
+    """The words of a formula; what it was typed as repeats them."""
+    return " ".join(e.text or "" for e in tree.iter("{*}mi", "{*}mn", "{*}mo", "{*}mtext"))
 
 
 def _title(content: FileContent) -> str | None:
@@ -118,7 +136,11 @@ class _Blocks:
                     yield f"# {title}"
             elif name == "notes" and element.get(f"{_PRESENTATION}class") is None:
                 yield from self.of(element)
-            elif name in ("title", "desc") and (text := " ".join("".join(element.itertext()).split())):
+            elif (
+                name in ("title", "desc")
+                and not len(element)
+                and (text := " ".join("".join(element.itertext()).split()))
+            ):
                 yield f"[{text}]"
             elif name not in _DELETED:
                 yield from self.of(element, mark)

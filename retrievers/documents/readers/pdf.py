@@ -48,6 +48,7 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
     except pypdf.errors.PyPdfError as error:
         raise ValueError(f"not a readable PDF ({error})") from error
     title = _pdf_title(reader)
+    _report_beside_pages(reader, content)
     found = False
     unread: list[int] = []
     pictures: list[int] = []
@@ -80,6 +81,19 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
         content.report(f"{_pages(pictures)}: images without text, which need OCR first")
     if not found and not unread:
         raise ValueError(f"no text in its {page_count} pages (scanned images need OCR first)")
+
+
+def _report_beside_pages(reader: Any, content: FileContent) -> None:
+    try:
+        root = reader.root_object
+        form = root.get("/AcroForm", {}).get_object()
+        if "/XFA" in form and not form.get("/Fields", ()):
+            content.report("its form (XFA) is on no page: open it in Acrobat and print it to PDF")
+        names = list(reader.attachments)
+    except Exception:  # noqa: BLE001  what is damaged beside the pages is no reason to skip them
+        return
+    if names:
+        content.report(f"files embedded in it are left out: {', '.join(names[:5])}")
 
 
 def _pages(numbers: list[int]) -> str:

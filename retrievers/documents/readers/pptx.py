@@ -33,17 +33,20 @@ def read_pptx(content: FileContent) -> Iterator[Document]:
     notes, comments.
     """
     pptx = require("pptx", "local")
-    file = Parts(content, "PPTX").office_file()
+    parts = Parts(content, "PPTX")
+    file = parts.office_file()
     try:
         deck = pptx.Presentation(file)
         slides = list(deck.slides)
     except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, SyntaxError) as error:
         raise ValueError(f"not a readable PPTX ({error})") from error
+    parts.report_embedded()
     title = core_title(deck)
     found = False
+    told: set[str] = set()
     for number, slide in enumerate(slides, 1):
         try:
-            text = "\n\n".join(_slide(slide.part))
+            text = "\n\n".join([*_slide(slide.part), *_behind(slide.part, told)])
         except ReadLimitError:
             raise
         except Exception as error:  # noqa: BLE001  one damaged slide must not hide the others
@@ -67,6 +70,28 @@ def _slide(part: Any) -> Iterator[str]:
             yield from _shapes(_root(relation.target_part).find("{*}cSld/{*}spTree"), relation.target_part)
         elif kind == "comments":
             yield from _comments(_root(relation.target_part))
+
+
+def _behind(part: Any, told: set[str]) -> Iterator[str]:
+    """The words that a slide shows of its layout and master, with the first slide that shows them.
+
+    What their placeholders say ("Click to edit") is shown on no slide.
+    """
+    if _root(part).get("showMasterSp") in ("0", "false"):
+        return
+    for relation in part.rels.values():
+        kind = relation.reltype.rpartition("/")[2]
+        if relation.is_external or kind not in ("slideLayout", "slideMaster"):
+            continue
+        behind = relation.target_part
+        if behind.partname not in told:
+            told.add(behind.partname)
+            tree = _root(behind).find("{*}cSld/{*}spTree")
+            for shape in tree if tree is not None else ():
+                if local_name(shape) in ("sp", "grpSp") and _placeholder(shape) is None:
+                    yield from paragraphs(shape)
+        if kind == "slideLayout":
+            yield from _behind(behind, told)
 
 
 def _comments(root: Any) -> Iterator[str]:

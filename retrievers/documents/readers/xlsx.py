@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,12 +13,14 @@ from typing import Any
 from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.documents.readers.archive import Parts, parse_xml
+from llama_bedrock.retrievers.documents.readers.archive import Parts, local_name, parse_xml
 from llama_bedrock.retrievers.documents.readers.drawing import chart_text, paragraphs, smart_art_text
 from llama_bedrock.retrievers.documents.readers.file_content import FileContent, ReadLimitError
 from llama_bedrock.retrievers.documents.readers.number_format import shown
 from llama_bedrock.retrievers.documents.readers.table_rows import Row, row_records
 
+_MARGIN = re.compile(rb"<(?:\w{1,20}:)?(?:odd|even|first)(?:Header|Footer)(?:\s[^<>]{0,80})?>([^<]+)<")
+_MARGIN_CODE = re.compile(r'&(?:"[^"]*"|K[\dA-Fa-f]{6}|K\d\d[+-]\d{3}|\d{1,3}|[LCRPNDTZFAGBIUESXYOH])')
 _WITHOUT_RESULT = (b"</f></c>", b"</f><v/></c>", b"</f><v></v></c>", b"</f><v /></c>")
 
 
@@ -35,7 +39,8 @@ def read_xlsx(content: FileContent) -> Iterator[Document]:
             yield document
     finally:
         book.close()
-    for name, text in _beside_cells(file):
+    parts.report_embedded()
+    for name, text in _beside_cells(file, content):
         found = True
         yield content.document(text, format="record", part=name, heading=name)
     _report_formulas(file, content)
@@ -121,8 +126,8 @@ def _cell(cell: Any) -> str:
     return shown(value, cell.number_format or "General")
 
 
-def _beside_cells(file: Any) -> Iterator[tuple[str, str]]:
-    """The words of comments, drawings, charts and diagrams, with a name for each kind."""
+def _beside_cells(file: Any, content: FileContent) -> Iterator[tuple[str, str]]:
+    """The words of comments, drawings, charts, diagrams, phonetic guides and page margins, by their kind."""
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
             folder, _, base = name.removeprefix("xl/").rpartition("/")
@@ -137,6 +142,14 @@ def _beside_cells(file: Any) -> Iterator[tuple[str, str]]:
                 text = chart_text(parse_xml(archive.read(name), "XLSX"))
             elif kind == "diagrams" and base.startswith("data"):
                 text = smart_art_text(parse_xml(archive.read(name), "XLSX"))
+            elif kind in ("sharedStrings", "worksheets", "chartsheets"):
+                data = archive.read(name)
+                if b"rPh" in data and (text := "\n".join(_phonetic_guides(data, content))):
+                    yield "phonetic guides", text
+                kind, text = "page headers and footers", "\n".join(_margins(data))
+            elif kind in ("macrosheets", "dialogsheets"):
+                content.report(f"{name} is a sheet of a kind that is not read")
+                continue
             else:
                 continue
             if text:
@@ -148,6 +161,26 @@ def _comments(root: Any) -> Iterator[str]:
         text = "".join(part.text or "" for part in comment.iter("{*}t", "{*}text"))
         if text.strip():
             yield f"Comment on {comment.get('ref', 'a cell')}: {' '.join(text.split())}"
+
+
+def _phonetic_guides(data: bytes, content: FileContent) -> Iterator[str]:
+    """Each text of the workbook that has readings above it (furigana), with these: ``東京 (トウキョウ)``."""
+    etree = require("lxml.etree", "local")
+    for _, string in etree.iterparse(io.BytesIO(data), tag=("{*}si", "{*}is", "{*}row")):
+        readings = "".join(t.text or "" for t in string.iterfind("{*}rPh/{*}t"))
+        if readings:
+            base = "".join(t.text or "" for t in string.iter("{*}t") if local_name(t.getparent()) != "rPh")
+            content.budget.spend(len(base) + len(readings))
+            yield f"{base} ({readings})"
+        string.clear()
+
+
+def _margins(data: bytes) -> Iterator[str]:
+    """The words of a sheet's page headers and footers, without codes such as ``&P``, the page's number."""
+    for margin in dict.fromkeys(_MARGIN.findall(data)):
+        text = _MARGIN_CODE.sub(" ", html.unescape(margin.decode("utf-8", "replace")))
+        if text := " ".join(text.replace("&&", "&").split()):
+            yield text
 
 
 def _report_formulas(file: Any, content: FileContent) -> None:

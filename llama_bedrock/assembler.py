@@ -6,7 +6,7 @@ token at a time, and adds up the chunks it gets. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessageChunk
@@ -109,6 +109,7 @@ class ResponseAssembler:
         strip_leading: Drop the newlines that Llama writes before its first word, and a repeated header.
         headers: The forms of that header; the parser knows them by itself.
         metadata: Entries of `response_metadata` that are known before the call.
+        counted: Is told the tokens of the prompt, where the service says them.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class ResponseAssembler:
         strip_leading: bool = True,
         headers: Sequence[str] = (),
         metadata: dict[str, Any] | None = None,
+        counted: Callable[[int], None] | None = None,
     ) -> None:
         self._prompt = prompt
         self._user_stops = frozenset(stops)
@@ -132,6 +134,7 @@ class ResponseAssembler:
         self._texts: list[str] = []
         self._latest: GenerationChunk | None = None
         self._metadata = metadata or {}
+        self._counted = counted
 
     @property
     def done(self) -> bool:
@@ -164,6 +167,8 @@ class ResponseAssembler:
         stop_reason = self._stop_reason()
         cut = "stop_sequence" if self._filter.matched in self._user_stops else stop_reason
         chunks = to_chunks([*self._read(rest), *self._close(cut)])
+        if said is not None and said.prompt_tokens is not None and self._counted is not None:
+            self._counted(said.prompt_tokens)
         usage = usage_metadata(
             _counted(said.prompt_tokens if said else None, self._prompt),
             _counted(said.output_tokens if said else None, self.text),

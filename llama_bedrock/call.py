@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.assembler import ResponseAssembler
@@ -75,6 +76,7 @@ def prepare(
     suffix = options.guardrails.tag_suffix() if options.guardrails else None
     conversation = _conversation(messages, options, expected)
     rendered = _render(conversation, options, expected, suffix)
+    llm._check_context(rendered.text, options)
     chat = _chat_messages(conversation, options, expected) if llm.import_format == "openai-chat" else None
     continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
     generation = format_of(options.model.prompt_format)
@@ -92,6 +94,7 @@ def prepare(
         strip_leading=not continues,
         headers=(f"{header[0]}assistant{header[1]}", header[1]) if header and not parser else (),
         metadata=_metadata(options),
+        counted=None if chat or rendered.images else _counted(llm, rendered, options),
     )
     request = _request(llm, rendered, options, suffix, chat)
     return PreparedCall(request, options.region, rendered, assembler)
@@ -131,14 +134,20 @@ def prepare_completion(llm: BedrockLlama, prompt: str, options: CallOptions) -> 
         special_tokens=options.special_tokens,
         guard_suffix=suffix,
     )
+    llm._check_context(rendered.text, options)
     assembler = ResponseAssembler(
         prompt=rendered.text,
         stops=options.stop,
         end_tokens=generation.end_tokens,
         strip_leading=False,
         metadata=_metadata(options),
+        counted=_counted(llm, rendered, options),
     )
     return PreparedCall(_request(llm, rendered, options, suffix), options.region, rendered, assembler)
+
+
+def _counted(llm: BedrockLlama, rendered: RenderedPrompt, options: CallOptions) -> Callable[[int], None]:
+    return partial(llm._counts.note, options.model.requested, rendered.text)
 
 
 def _metadata(options: CallOptions) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from llama_bedrock.choices import Dialect, StructuredOutputMethod
 from llama_bedrock.prompts.formats import format_of
 from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
 from llama_bedrock.settings import BedrockLlama
+from llama_bedrock.token_counter import encoder_of
 from llama_bedrock.usage import with_cost
 from llama_bedrock.version import __version__
 
@@ -303,11 +304,10 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
     def get_num_tokens(self, text: str) -> int:
         """Estimate the number of tokens of a text, without a network or a tokenizer's files.
 
-        `custom_get_token_ids` is used instead where it is set.
+        `custom_get_token_ids` or `tokenizer` count instead where one is set; else what the service counted
+        for earlier prompts of this object corrects the estimate.
         """
-        from llama_bedrock.usage import estimate_tokens
-
-        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else estimate_tokens(text)
+        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else self._count_tokens(text)
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
@@ -317,15 +317,16 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
         return self.get_num_tokens(rendered.text) + len(rendered.images) * IMAGE_TOKENS
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return token ids by `custom_get_token_ids`.
+        """Return token ids by `custom_get_token_ids` or `tokenizer`.
 
         Raises:
             NotImplementedError: None is set; ids need Llama's tokenizer files, which are not shipped.
         """
+        if self.custom_get_token_ids is None and self.tokenizer is not None:
+            return encoder_of(self.tokenizer)(text)
         if self.custom_get_token_ids is None:
             raise NotImplementedError(
-                "token ids need Llama's tokenizer: pass custom_get_token_ids=…; "
-                "get_num_tokens() estimates without it"
+                "token ids need Llama's tokenizer: pass tokenizer=…; get_num_tokens() estimates without it"
             )
         return self.custom_get_token_ids(text)
 

@@ -19,5 +19,8 @@ ServiceTier = Literal["priority", "default", "flex", "reserved"]
 ImportFormat = Literal["bedrock", "openai-completion", "openai-chat"]
 """Body formats of imported models (Bedrock user guide, "Invoke your imported model")."""
 
+ContextCheck = Literal["raise", "warn", "off"]
+"""What to do before a call whose prompt is longer than the model's window."""
+
 StructuredOutputMethod = Literal["json_schema", "function_calling", "json_mode"]
 """How an object is asked for: as JSON, as the arguments of a call, or as JSON of any shape."""

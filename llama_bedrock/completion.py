@@ -212,9 +212,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
 
     def get_num_tokens(self, text: str) -> int:
         """Estimate the number of tokens of a text; `custom_get_token_ids` is used where it is set."""
-        from llama_bedrock.usage import estimate_tokens
-
-        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else estimate_tokens(text)
+        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids else self._count_tokens(text)
 
     @property
     def _llm_type(self) -> str:

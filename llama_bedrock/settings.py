@@ -4,6 +4,7 @@ options of each call.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,9 +18,12 @@ from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, fi
 
 from llama_bedrock.catalog import ResolvedModel, resolve_model, warn_lifecycle
 from llama_bedrock.catalog.arn import parse_model_arn
-from llama_bedrock.choices import ImportFormat, Latency, ServiceTier, SpecialTokens
+from llama_bedrock.choices import ContextCheck, ImportFormat, Latency, ServiceTier, SpecialTokens
+from llama_bedrock.errors import BedrockContextOverflowError
 from llama_bedrock.guardrails import Guardrails
 from llama_bedrock.prompts.formats import PromptFormat
+from llama_bedrock.token_counter import ServiceCounts, encoder_of
+from llama_bedrock.tokens import estimate_tokens
 from llama_bedrock.transport.connection import Timeout, TransportSettings, without_password
 from llama_bedrock.transport.request import RequestOption, write_metadata
 from llama_bedrock.unknown_arguments import MODEL_HINTS, STRICT, StrictArguments, refuse_unknown
@@ -37,6 +41,9 @@ else:
 
 MODEL_PROVIDER = "llama_bedrock"
 
+_MOST_PER_BYTE = 0.7  # tokens of what is cut finest: random letters, scripts of southern India
+_SURE = 0.8  # an estimate is hardly ever more than a quarter too high
+
 _SAMPLING = {"model", "temperature", "top_p", "max_tokens", "stop", "guardrails", "special_tokens"}
 _CALL_ALIASES = {"max_gen_len": "max_tokens", "model_id": "model", "stop_sequences": "stop"}
 # LangChain's own, which every model is given: the last two only name a schema in traces.
@@ -47,7 +54,7 @@ _NO_PART_IN_THE_ANSWER = frozenset({
     "name", "cache", "verbose", "callbacks", "tags", "metadata", "custom_get_token_ids", "rate_limiter",
     "disable_streaming", "profile", "aws_access_key_id", "aws_secret_access_key", "aws_session_token",
     "api_key", "client", "config", "timeout", "max_retries", "model_ready_timeout", "max_connections",
-    "max_response_mb", "limiter", "streaming", "request_metadata",
+    "max_response_mb", "limiter", "streaming", "request_metadata", "tokenizer", "context_check",
 })  # fmt: skip
 
 
@@ -224,6 +231,10 @@ class BedrockLlama(BedrockConnection):
         request_metadata: Key-value pairs for Bedrock's invocation logs.
         special_tokens: What to do with Llama control tokens in untrusted text: ``"escape"``, ``"error"`` or
             ``"allow"``.
+        tokenizer: Counts tokens exactly instead of by estimate: a `tokenizers` or tiktoken object, a function
+            from text to token ids, or the path of Meta's ``tokenizer.model`` or of a ``tokenizer.json``.
+        context_check: What to do before a call whose prompt is surely longer than the model's window:
+            ``"raise"`` `ContextOverflowError`, ``"warn"``, or ``"off"``.
         fallback_models: Models to ask, in order, when this one is throttled or has no capacity.
         fallback_regions: Regions to ask, in order, in the same cases, before another model is tried.
         limiter: Concurrency limiter that adapts to throttling; share one among models of one quota.
@@ -269,16 +280,26 @@ class BedrockLlama(BedrockConnection):
         RequestOption("X-Amzn-Bedrock-Request-Metadata", "requestMetadata", write=write_metadata),
     ] = None
     special_tokens: SpecialTokens = "escape"
+    tokenizer: Any = Field(default=None, exclude=True)
+    context_check: ContextCheck = "raise"
     fallback_models: list[str] = Field(default_factory=list)
     fallback_regions: list[str] = Field(default_factory=list)
     limiter: Any = Field(default=None, exclude=True)
 
     _resolved: dict[tuple[str | None, ...], ResolvedModel] = PrivateAttr(default_factory=dict)
+    _counts: ServiceCounts = PrivateAttr(default_factory=ServiceCounts)
 
     @field_validator("guardrails", mode="plain")
     @classmethod
     def _read_guardrails(cls, value: Any) -> Guardrails | None:
         return Guardrails.from_value(value)
+
+    @field_validator("tokenizer", mode="after")
+    @classmethod
+    def _check_tokenizer(cls, value: Any) -> Any:
+        if value is not None:
+            encoder_of(value)
+        return value
 
     @field_validator("stop", mode="after")
     @classmethod
@@ -503,6 +524,42 @@ class BedrockLlama(BedrockConnection):
             model_ready_timeout=self.model_ready_timeout,
             limiter=self.limiter,
         )
+
+    def _count_tokens(self, text: str, model: str | None = None) -> int:
+        """Count the tokens of a text by `tokenizer`, else estimate them."""
+        if self.tokenizer is not None:
+            return len(encoder_of(self.tokenizer)(text))
+        return math.ceil(estimate_tokens(text) * self._counts.correction(model or self.model))
+
+    def _check_context(self, text: str, options: CallOptions) -> None:
+        """Refuse a prompt that the model's window cannot hold, before it is sent.
+
+        Raises:
+            BedrockContextOverflowError: It is longer, by `tokenizer` or beyond the error of the estimate.
+        """
+        model, window = options.model, options.model.max_input_tokens
+        how = "warn" if self.context_check == "raise" and model.info is None else self.context_check
+        most = len(text.encode("utf-8", "surrogatepass")) * (_MOST_PER_BYTE if self.tokenizer is None else 1)
+        if how == "off" or most <= window:
+            return
+        tokens = self._count_tokens(text, model.requested)
+        if tokens * (1.0 if self.tokenizer is not None else _SURE) <= window:
+            return
+        about = "" if self.tokenizer is not None else "about "
+        message = f"the prompt has {about}{tokens:,} tokens, more than the {window:,} of the model's window"
+        if how == "warn":
+            hidden = "" if model.info else "; the window is the smallest of its generation"
+            warnings.warn(f"{message} ({model.requested}){hidden}", stacklevel=2)
+            return
+        error = BedrockContextOverflowError(
+            message,
+            model_id=model.model_id,
+            region=options.region,
+            hint='send less text, or use a model with a longer window; context_check="warn" sends it anyway',
+        )
+        error.message, error.args = message, (message,)  # the service has said nothing
+        error.limit, error.requested = window, tokens
+        raise error
 
     async def __aenter__(self) -> Self:
         return self

@@ -143,20 +143,27 @@ class LSAEmbeddings(Embeddings):
         matrix = matrix[matrix.getnnz(axis=1) > 0]
         return float(np.linalg.norm(matrix @ self._components, axis=1).mean()) if matrix.shape[0] else 1.0
 
-    def _weighted(self, counts: _Counts) -> Any:
-        """Sparse rows of unit length with BM25's weights."""
-        sparse = require("scipy.sparse", "local")
+    def _weights(self, counts: _Counts) -> Floats:
+        """BM25's weight of every term of every row, the rows of unit length."""
         damping = _K1 * (1 - _B + _B * counts.lengths / self._average_length)
         rows = np.repeat(np.arange(len(counts.lengths)), np.diff(counts.ends))
         weights = counts.values * (_K1 + 1) / (counts.values + damping[rows])
         weights = (weights * self._idf[counts.terms]).astype(np.float32)  # type: ignore[index]
         norms = np.sqrt(np.bincount(rows, weights.astype(np.float64) ** 2, minlength=len(counts.lengths)))
         weights /= norms[rows].astype(np.float32)
+        return weights
+
+    def _weighted(self, counts: _Counts) -> Any:
+        """The same as a sparse matrix."""
         shape = (len(counts.lengths), len(self._vocabulary))
-        return sparse.csr_matrix((weights, counts.terms, counts.ends), shape=shape)
+        sparse = require("scipy.sparse", "local")
+        return sparse.csr_matrix((self._weights(counts), counts.terms, counts.ends), shape=shape)
 
     def _vectors(self, counts: _Counts) -> Floats:
-        vectors = self._weighted(counts) @ self._components
+        if len(counts.lengths) == 1:  # a query: importing scipy takes longer than all the rest of a short program
+            vectors = (self._weights(counts) @ self._components[counts.terms])[None, :]
+        else:
+            vectors = self._weighted(counts) @ self._components
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         array: Floats = (vectors / np.where(norms > 1e-9, norms, 1)).astype(np.float32)
         return array

@@ -223,6 +223,26 @@ def analysed(text: str) -> tuple[list[str], str]:
     return list(chain.from_iterable(map(_terms_of(language).__getitem__, found))), language
 
 
+class TermNumbers(dict[str, int]):
+    """The terms of texts with a number each, from 0 on, in the order in which they turn up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_words: dict[str, _NumbersOfWords] = {}
+
+    def of(self, text: str) -> tuple[Iterator[int], str]:
+        """The numbers of a text's terms, in their order, and the language that it was found to be in."""
+        found = _found(text)
+        language = _language_of_words(found)
+        if language not in self._of_words:
+            self._of_words[language] = _NumbersOfWords(_terms_of(language), self)
+        return chain.from_iterable(map(self._of_words[language].__getitem__, found)), language
+
+    def __missing__(self, term: str) -> int:
+        number = self[term] = len(self)
+        return number
+
+
 def query_terms(text: str, languages: Iterable[str]) -> list[list[str]]:
     """The terms of a question, once for every language of the texts that are searched.
 
@@ -288,6 +308,20 @@ class _Terms(dict[str, tuple[str, ...]]):
         if len(parts) < 2:
             return (whole,) if whole else ()
         return (whole, *(part for part in parts if part not in self._stop_words))
+
+
+class _NumbersOfWords(dict[str, tuple[int, ...]]):
+    """The numbers of the terms of the words of one language, as they are asked for; of a bounded number."""
+
+    def __init__(self, terms_of_words: _Terms, numbers: TermNumbers) -> None:
+        super().__init__()
+        self._terms, self._numbers = terms_of_words, numbers
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        if len(self) >= _CACHED:
+            self.clear()
+        found = self[word] = tuple(map(self._numbers.__getitem__, self._terms[word]))
+        return found
 
 
 @cache

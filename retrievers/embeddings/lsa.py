@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from typing import Any
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.arrays import Floats, np, read_arrays, write_arrays
-from llama_bedrock.text import TERMS_VERSION, analysed, query_terms, terms
+from llama_bedrock.retrievers.analysis import AnalysedTexts
+from llama_bedrock.retrievers.arrays import Floats, Integers, Slots, np, read_arrays, write_arrays
+from llama_bedrock.retrievers.cores import cores
+from llama_bedrock.text import TERMS_VERSION, query_terms
 
 LSA_DIMENSIONS = 256
 _MAX_TERMS = 50_000
@@ -25,6 +28,8 @@ _MAX_TERMS = 50_000
 _MAX_FITTED = 20_000
 """Documents that the SVD is computed on, evenly spaced: more of them cost minutes and change little."""
 _OVERSAMPLED = 10
+_ITERATIONS = 4
+_ROWS_A_THREAD = 1_000
 _KEPT_SAMPLE = 2_000
 _K1, _B = 1.5, 0.75  # as in lexical.py
 _FORMAT = 1
@@ -78,7 +83,7 @@ class LSAEmbeddings(Embeddings):
         Raises:
             ValueError: There is no text with a word in it.
         """
-        self._fit(_count(self._analysed(texts), {}))
+        self.fit_analysed(AnalysedTexts.of(texts))
         return self
 
     def fit_array(self, texts: Iterable[str]) -> Floats:
@@ -87,83 +92,62 @@ class LSAEmbeddings(Embeddings):
         Raises:
             ValueError: There is no text with a word in it.
         """
-        return self._vectors(self._fit(_count(self._analysed(texts), {})))
+        return self.vectors_of(self.fit_analysed(AnalysedTexts.of(texts)))
 
-    def _analysed(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """The terms of the texts to be fitted on, whose languages are noted."""
-        self._languages = set()
-        for text in texts:
-            words, language = analysed(text)
-            self._languages.add(language)
-            yield words
+    def fit_analysed(self, texts: AnalysedTexts) -> Frequencies:
+        """Fit on texts whose terms are known; `vectors_of` what is returned gives theirs.
 
-    def _fit(self, counts: _Counts) -> _Counts:
-        """Fit, and return the counts with the terms numbered as they are from now on."""
-        if not counts.vocabulary:
-            raise ValueError("LSAEmbeddings.fit needs at least one text with a word in it")
-        found = np.bincount(counts.terms, minlength=len(counts.vocabulary))
-        names = list(counts.vocabulary)
-        kept = sorted(range(len(names)), key=lambda number: (-found[number], names[number]))[:_MAX_TERMS]
-        texts = len(counts.lengths)
-        self._vocabulary = {names[old]: new for new, old in enumerate(kept)}
-        self._average_length = float(counts.lengths.mean())
-        self._idf = np.log(1 + (texts - found[kept] + 0.5) / (found[kept] + 0.5)).astype(np.float32)
-        counts = counts.renumbered(kept, self._vocabulary)
-        matrix = self._weighted(counts)
-        step = -(-texts // _MAX_FITTED)
-        self._components = self._reduce(matrix[::step])
-        self.kept = self._share_kept(matrix[:: -(-texts // _KEPT_SAMPLE)])
-        self.fitted_documents = texts
-        self._fingerprint = self._digest()
-        return counts
-
-    def _reduce(self, matrix: Any) -> Floats:
-        """The right singular vectors, as the columns of ``terms × dimensions``, by a randomized SVD.
-
-        As scikit-learn's, but for the last step: of the small matrix that is left (dimensions × terms) the
-        singular vectors come from its Gram matrix, which takes a hundredth of the time of its SVD, and is
-        exact enough for the leading ones.
+        Raises:
+            ValueError: There is no text with a word in it.
         """
-        extmath = require("sklearn.utils.extmath", "local")
-        matrix = matrix[matrix.getnnz(axis=1) > 0]
-        rank = min(self.dimensions, *matrix.shape)
-        size = min(rank + _OVERSAMPLED, *matrix.shape)
-        basis = extmath.randomized_range_finder(matrix, size=size, n_iter=5, random_state=0)
-        small = (matrix.T @ basis).astype(np.float64)
-        squares, vectors = np.linalg.eigh(small.T @ small)
-        leading = np.argsort(-squares)[:rank]
-        leading = leading[squares[leading] > 1e-9 * squares[leading[0]]]
-        right = small @ (vectors[:, leading] / np.sqrt(squares[leading]))
-        # Signs are arbitrary: the largest entry of every vector is made positive.
-        signs = np.sign(right[np.abs(right).argmax(axis=0), np.arange(len(leading))])
-        components: Floats = np.ascontiguousarray(right * signs, dtype=np.float32)
-        return components
+        names, count = texts.vocabulary, len(texts)
+        if not names:
+            raise ValueError("LSAEmbeddings.fit needs at least one text with a word in it")
+        every = Frequencies.of(texts.terms, texts.lengths, len(names))
+        found = np.bincount(every.terms, minlength=len(names))
+        kept = sorted(range(len(names)), key=lambda number: (-found[number], names[number]))[:_MAX_TERMS]
+        self._languages = set(texts.languages)
+        self._vocabulary = {names[old]: new for new, old in enumerate(kept)}
+        self._average_length = float(texts.lengths.mean())
+        self._idf = np.log(1 + (count - found[kept] + 0.5) / (found[kept] + 0.5)).astype(np.float32)
+        numbers = np.full(len(names), -1, np.int32)
+        numbers[kept] = np.arange(len(kept), dtype=np.int32)
+        frequencies = every.renumbered(numbers)
+        matrix = self._weighted(frequencies)
+        self._components = _leading(matrix[:: -(-count // _MAX_FITTED)], self.dimensions)
+        self.kept = self._share_kept(matrix[:: -(-count // _KEPT_SAMPLE)])
+        self.fitted_documents = count
+        self._fingerprint = self._digest()
+        return frequencies
 
     def _share_kept(self, matrix: Any) -> float:
         matrix = matrix[matrix.getnnz(axis=1) > 0]
         return float(np.linalg.norm(matrix @ self._components, axis=1).mean()) if matrix.shape[0] else 1.0
 
-    def _weights(self, counts: _Counts) -> Floats:
+    def _weights(self, counts: Frequencies) -> Floats:
         """BM25's weight of every term of every row, the rows of unit length."""
         damping = _K1 * (1 - _B + _B * counts.lengths / self._average_length)
         rows = np.repeat(np.arange(len(counts.lengths)), np.diff(counts.ends))
         weights = counts.values * (_K1 + 1) / (counts.values + damping[rows])
         weights = (weights * self._idf[counts.terms]).astype(np.float32)  # type: ignore[index]
         norms = np.sqrt(np.bincount(rows, weights.astype(np.float64) ** 2, minlength=len(counts.lengths)))
-        weights /= norms[rows].astype(np.float32)
-        return weights
+        array: Floats = weights / norms[rows].astype(np.float32)
+        return array
 
-    def _weighted(self, counts: _Counts) -> Any:
+    def _weighted(self, counts: Frequencies) -> Any:
         """The same as a sparse matrix."""
         shape = (len(counts.lengths), len(self._vocabulary))
         sparse = require("scipy.sparse", "local")
         return sparse.csr_matrix((self._weights(counts), counts.terms, counts.ends), shape=shape)
 
-    def _vectors(self, counts: _Counts) -> Floats:
-        if len(counts.lengths) == 1:  # a query: importing scipy takes longer than all the rest of a short program
-            vectors = (self._weights(counts) @ self._components[counts.terms])[None, :]
+    def vectors_of(self, counts: Frequencies) -> Floats:
+        """Unit vectors of texts whose terms are counted, as `fit_analysed` does."""
+        if (
+            len(counts.lengths) == 1
+        ):  # a query: importing scipy takes longer than all the rest of a short program
+            vectors = (self._weights(counts) @ self._components[counts.terms])[None, :]  # type: ignore[index]
         else:
-            vectors = self._weighted(counts) @ self._components
+            vectors = _product(self._weighted(counts), self._components)  # type: ignore[arg-type]
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         array: Floats = (vectors / np.where(norms > 1e-9, norms, 1)).astype(np.float32)
         return array
@@ -186,13 +170,18 @@ class LSAEmbeddings(Embeddings):
         self._check_fitted()
         wordings = query_terms(text, self._languages)
         words = list(reduce(or_, map(Counter, wordings)).elements())
-        vector: list[float] = self._vectors(_count([words], self._vocabulary, grow=False))[0].tolist()
+        known = np.array([self._vocabulary.get(word, -1) for word in words], np.int32)
+        counts = Frequencies.of(known, np.array([len(words)]), len(self._vocabulary))
+        vector: list[float] = self.vectors_of(counts)[0].tolist()
         return vector
 
     def embed_array(self, texts: Sequence[str]) -> Floats:
         """As :meth:`embed_documents`, as one ``len(texts) × dimensions`` array."""
         self._check_fitted()
-        return self._vectors(_count(map(terms, texts), self._vocabulary, grow=False))
+        analysed = AnalysedTexts.of(texts)
+        numbers = np.array([self._vocabulary.get(word, -1) for word in analysed.vocabulary], np.int32)
+        counts = Frequencies.of(numbers[analysed.terms], analysed.lengths, len(self._vocabulary))
+        return self.vectors_of(counts)
 
     def _check_fitted(self) -> None:
         if self._components is None:
@@ -254,7 +243,7 @@ class LSAEmbeddings(Embeddings):
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
+class Frequencies:
     """How often each text holds each term, as the rows of a sparse matrix.
 
     Attributes:
@@ -262,41 +251,71 @@ class _Counts:
         values: Their frequencies.
         ends: Where each row begins, and where the last ends.
         lengths: Number of words of each text, known or not.
-        vocabulary: Numbers of the terms.
     """
 
     terms: Any
     values: Any
     ends: Any
     lengths: Any
-    vocabulary: dict[str, int]
 
-    def renumbered(self, kept: Sequence[int], vocabulary: dict[str, int]) -> _Counts:
-        """The same counts with other numbers, for the terms that are kept alone."""
-        numbers = np.full(len(self.vocabulary), -1, dtype=np.int32)
-        numbers[kept] = np.arange(len(kept), dtype=np.int32)
+    @classmethod
+    def of(cls, terms: Integers, lengths: Slots, count: int) -> Frequencies:
+        """Count the terms of texts, given one after the other; those below 0 are unknown, and left out."""
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        known = terms >= 0
+        pairs, values = np.unique(rows[known] * max(count, 1) + terms[known], return_counts=True)
+        rows, numbers = np.divmod(pairs, max(count, 1))
+        ends = np.searchsorted(rows, np.arange(len(lengths) + 1))
+        return cls(numbers.astype(np.int32), values.astype(np.float32), ends, lengths.astype(np.float32))
+
+    def renumbered(self, numbers: Integers) -> Frequencies:
+        """The same with other numbers for the terms; those that get one below 0 are left out."""
         terms = numbers[self.terms]
         stays = terms >= 0
         ends = np.concatenate([[0], np.cumsum(stays)])[self.ends]
-        return _Counts(terms[stays], self.values[stays], ends, self.lengths, vocabulary)
+        return Frequencies(terms[stays], self.values[stays], ends, self.lengths)
 
 
-def _count(texts: Iterable[Collection[str]], vocabulary: dict[str, int], *, grow: bool = True) -> _Counts:
-    """Count the terms of texts; those that the vocabulary does not hold are entered, or else left out."""
-    numbers, values, ends, lengths = array("i"), array("f"), array("q", [0]), array("f")
-    for words in texts:
-        lengths.append(len(words))
-        if grow:
-            found = Counter([vocabulary.setdefault(word, len(vocabulary)) for word in words])
-        else:
-            found = Counter([vocabulary[word] for word in words if word in vocabulary])
-        numbers.extend(found.keys())
-        values.extend(found.values())
-        ends.append(len(numbers))
-    return _Counts(
-        np.frombuffer(numbers, np.int32) if numbers else np.empty(0, np.int32),
-        np.frombuffer(values, np.float32) if values else np.empty(0, np.float32),
-        np.frombuffer(ends, np.int64),
-        np.frombuffer(lengths, np.float32) if lengths else np.empty(0, np.float32),
-        vocabulary,
-    )
+def _leading(matrix: Any, dimensions: int) -> Floats:
+    """The leading right singular vectors of a sparse matrix, as the columns of ``terms × dimensions``.
+
+    By a randomized SVD (Halko, Martinsson and Tropp, 2011, algorithms 4.4 and 5.1), in which bases come from
+    Gram matrices: exact enough for the leading vectors, and made of products of matrices, which use all
+    cores.
+    """
+    matrix = matrix[matrix.getnnz(axis=1) > 0]
+    turned = matrix.T.tocsr()
+    rank = min(dimensions, *matrix.shape)
+    size = min(rank + _OVERSAMPLED, *matrix.shape)
+    start = np.random.default_rng(0).standard_normal((matrix.shape[1], size), np.float32)
+    basis = _orthonormal(_product(matrix, start))
+    for _ in range(_ITERATIONS):
+        basis = _orthonormal(_product(matrix, _orthonormal(_product(turned, basis))))
+    right = _orthonormal(_product(turned, basis))[:, :rank]
+    # Signs are arbitrary: the largest entry of every vector is made positive.
+    signs = np.sign(right[np.abs(right).argmax(axis=0), np.arange(right.shape[1])])
+    components: Floats = np.ascontiguousarray(right * signs, dtype=np.float32)
+    return components
+
+
+def _orthonormal(vectors: Any) -> Floats:
+    """An orthonormal basis of what columns span, in the order of their principal axes."""
+    exact = vectors.astype(np.float64)
+    squares, axes = np.linalg.eigh(exact.T @ exact)
+    leading = np.argsort(-squares)
+    leading = leading[squares[leading] > 1e-9 * squares[leading[0]]]
+    basis: Floats = (exact @ (axes[:, leading] / np.sqrt(squares[leading]))).astype(np.float32)
+    return basis
+
+
+def _product(matrix: Any, dense: Floats) -> Floats:
+    """A sparse matrix times a dense one, by as many threads as there are cores: scipy uses one."""
+    rows = matrix.shape[0]
+    workers = min(cores(), rows // _ROWS_A_THREAD)
+    if workers < 2:
+        product: Floats = matrix @ dense
+        return product
+    cuts = np.linspace(0, rows, workers + 1).astype(int)
+    parts = [matrix[start:end] for start, end in pairwise(cuts)]
+    with ThreadPoolExecutor(workers) as pool:
+        return np.concatenate(list(pool.map(lambda part: part @ dense, parts)))

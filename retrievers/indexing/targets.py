@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
+from llama_bedrock.retrievers.analysis import AnalysedTexts
 from llama_bedrock.retrievers.arrays import np
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
@@ -236,7 +237,7 @@ class FAISSTarget:
         self._folder = folder
         self._side = manifest_side_of(store)
         self._journal: VectorJournal | None = None
-        lexical_side_of(store)  # has the store save its lexical index too
+        self._lexical = lexical_side_of(store)  # has the store save its lexical index too
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -338,9 +339,15 @@ class FAISSTarget:
         texts = {chunk.vector: self._store.embedded_text(document) for document, chunk in fresh}
         if self._store.embeddings is None:
             lsa = LSAEmbeddings()
-            vectors = dict(zip(texts, lsa.fit_array(texts.values()), strict=True))
+            analysed = AnalysedTexts.of(texts.values())
+            vectors = dict(zip(texts, lsa.vectors_of(lsa.fit_analysed(analysed)), strict=True))
             self._store.refit(lsa)
             self._add_vectors(fresh, vectors)
+            if self._lexical is not None:
+                places = {digest: place for place, digest in enumerate(texts)}
+                self._lexical.expect(
+                    {chunk.id: (places[chunk.vector], texts[chunk.vector]) for _, chunk in fresh}, analysed
+                )
             return len(texts)
         vectors = self._known_vectors(texts.keys(), known)
         missing = [digest for digest in texts if digest not in vectors]

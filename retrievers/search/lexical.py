@@ -28,6 +28,7 @@ from weakref import WeakValueDictionary
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
+from llama_bedrock.retrievers.analysis import AnalysedTexts
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
 from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.filters import parse_filter
@@ -49,7 +50,7 @@ _GAP = np.array([-1], np.int32)
 SIDECAR = "lexical"
 """Name of the side files of a FAISSStore that hold its lexical index."""
 _OVERFETCHED = 10
-_ADDED_AT_ONCE = 10_000
+_ADDED_AT_ONCE = 50_000
 
 logger = logging.getLogger(__name__)
 
@@ -73,20 +74,28 @@ class BM25Index:
         self._searched: _Searched | None = None
         self._lock = threading.Lock()
 
-    def add(self, texts: Mapping[str, str], keys: Slots | None = None) -> None:
-        """Add texts by id; a known id is replaced.
+    def add(self, texts: Mapping[str, str]) -> None:
+        """Add texts by id; a known id is replaced."""
+        keys = np.arange(len(texts), dtype=np.int64) + self.last_key + 1
+        self.add_analysed(list(texts), AnalysedTexts.of(texts.values()), keys, replace=True)
+
+    def add_analysed(
+        self, ids: Sequence[str], texts: AnalysedTexts, keys: Slots, *, replace: bool = False
+    ) -> None:
+        """Add texts with rising keys, above those of all others.
 
         Args:
-            texts: The texts.
-            keys: Rising numbers for them, above those of all others, if `keep` tells which are replaced.
+            ids: Their ids.
+            texts: Their terms.
+            keys: Their keys.
+            replace: Whether known ids are replaced; else `keep` tells of them.
         """
-        if not texts:
+        if not ids:
             return
-        own = np.arange(len(texts), dtype=np.int64) + self.last_key + 1 if keys is None else keys
-        segment = TermSegment.of(texts, own)
+        segment = TermSegment.of(ids, texts, keys)
         with self._lock:
-            if keys is None:
-                self._kill(set(texts))
+            if replace:
+                self._kill(set(ids))
             self._segments = [*self._segments, segment]
             self._alive = [*self._alive, np.ones(len(segment), np.bool_)]
             self._changed()
@@ -330,6 +339,7 @@ class StoreLexicalSide:
         self._lock = threading.Lock()
         self._index: BM25Index | None = None
         self._state: tuple[object, ...] | None = None
+        self._expected: tuple[dict[str, tuple[int, int]], AnalysedTexts] | None = None
         store.attach_sidecar(SIDECAR, self._save)
 
     @property
@@ -387,6 +397,17 @@ class StoreLexicalSide:
         saved = self.store.last_sidecar(SIDECAR)
         return BM25Index() if saved is None else BM25Index.load(saved)
 
+    def expect(self, texts: Mapping[str, tuple[int, str]], analysed: AnalysedTexts) -> None:
+        """Take the terms of texts that the store has got, so as not to analyse them again.
+
+        Args:
+            texts: By the documents' ids, the place of each among the analysed texts, and the text itself.
+            analysed: Their terms.
+        """
+        # The hash tells if the document has become another one meanwhile.
+        places = {id_: (place, hash(text)) for id_, (place, text) in texts.items()}
+        self._expected = places, analysed
+
     def _follow(self, index: BM25Index) -> None:
         """Make the index hold what the store holds; only texts that are new or changed are analysed."""
         index.keep(self.store.alive)
@@ -396,9 +417,18 @@ class StoreLexicalSide:
             added[document.id] = searchable_text(document)
             keys.append(key)
             if len(added) >= _ADDED_AT_ONCE:
-                index.add(added, np.array(keys, np.int64))
+                index.add_analysed(list(added), self._analysed(added), np.array(keys, np.int64))
                 added, keys = {}, []
-        index.add(added, np.array(keys, np.int64))
+        index.add_analysed(list(added), self._analysed(added), np.array(keys, np.int64))
+        self._expected = None
+
+    def _analysed(self, texts: Mapping[str, str]) -> AnalysedTexts:
+        places, analysed = self._expected or ({}, None)
+        known = [places.get(id_, (-1, 0)) for id_ in texts]
+        digests = list(map(hash, texts.values()))
+        if analysed is None or [digest for _, digest in known] != digests:
+            return AnalysedTexts.of(texts.values())
+        return analysed.part([place for place, _ in known])
 
     def _save(self, folder: Path) -> None:
         self._current(complete=False).save(folder, self.store.last_sidecar(SIDECAR))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llama_bedrock.retrievers.analysis import AnalysedTexts, renumbered
 from llama_bedrock.retrievers.arrays import Floats, Integers, Mask, Slots, np, read_arrays, write_arrays
-from llama_bedrock.text import analysed
 
 _NAMES = {
     "keys": "<i8",
@@ -78,19 +78,9 @@ class TermSegment:
         return len(self.keys)
 
     @classmethod
-    def of(cls, texts: Mapping[str, str], keys: Slots) -> TermSegment:
-        """The segment of some texts, by id, with their keys."""
-        vocabulary: dict[str, int] = {}
-        languages: list[str] = []
-        parts: list[Integers] = []
-        for text in texts.values():
-            words, language = analysed(text)
-            numbers = [vocabulary.setdefault(word, len(vocabulary)) for word in words]
-            parts.append(np.array(numbers, np.int32))
-            languages.append(language)
-        lengths = np.array([len(part) for part in parts], np.int64)
-        terms = np.concatenate([*parts, np.empty(0, np.int32)])
-        return cls(list(texts), keys, languages, list(vocabulary), lengths, terms)
+    def of(cls, ids: Sequence[str], texts: AnalysedTexts, keys: Slots) -> TermSegment:
+        """The segment of some texts, with their ids and keys."""
+        return cls(ids, keys, texts.languages, texts.vocabulary, texts.lengths, texts.terms)
 
     @classmethod
     def joined(cls, segments: Sequence[tuple[TermSegment, Mask]]) -> TermSegment:
@@ -108,15 +98,15 @@ class TermSegment:
             places = np.flatnonzero(alive).tolist()
             ids += [segment.ids[place] for place in places]
             languages += [segment.languages[place] for place in places]
-        used, renumbered = np.unique(np.concatenate(terms), return_inverse=True)
+        used, numbers_used = renumbered(np.concatenate(terms), len(vocabulary))
         known = list(vocabulary)
         return cls(
             ids,
             np.concatenate(keys),
             languages,
-            [known[number] for number in used],
+            [known[number] for number in used.tolist()],
             np.concatenate(lengths),
-            renumbered.astype(np.int32),
+            numbers_used,
         )
 
     def write(self, path: Path) -> None:

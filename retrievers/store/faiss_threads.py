@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.arrays import Floats, Slots, np
+from llama_bedrock.retrievers.cores import cores
 
 faiss = require("faiss", "local")
 
-_MOST_THREADS = 8
 _BLAS_BATCH = 8
 """From this many queries on, one matrix product is faster than as many scans."""
 _PROCESS = os.getpid()
@@ -21,12 +21,6 @@ _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 _blas_users = 0
 _blas_default = 0
-
-
-def cores() -> int:
-    """Cores this process may use, up to 8."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return min(len(affinity(0)) if affinity else os.cpu_count() or 1, _MOST_THREADS)
 
 
 @contextmanager
@@ -75,7 +69,7 @@ def _pool() -> ThreadPoolExecutor:
     with _lock:
         if os.getpid() not in _pools:
             _pools.clear()
-            _pools[os.getpid()] = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="faiss-batch")
+            _pools[os.getpid()] = ThreadPoolExecutor(cores(), thread_name_prefix="faiss-batch")
         return _pools[os.getpid()]
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
+from llama_bedrock.retrievers.cores import cores
 from llama_bedrock.retrievers.store import faiss_file, fast_scan
-from llama_bedrock.retrievers.store.faiss_threads import cores, openmp_threads, search_in_parts
+from llama_bedrock.retrievers.store.faiss_threads import openmp_threads, search_in_parts
 
 faiss = require("faiss", "local")
 

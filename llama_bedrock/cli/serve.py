@@ -9,12 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 if TYPE_CHECKING:
-    from llama_bedrock.local import Guardrail, LocalBedrock
+    from llama_bedrock.catalog.model_info import Lifecycle
+    from llama_bedrock.local import Account, Guardrail, LocalBedrock
     from llama_bedrock.local.engines.interface import Engine
 
 DEFAULT_PORT = 8719
@@ -63,8 +64,22 @@ def serve(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Accept any key instead of the one that is printed.")
     ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", help="Folder that keeps jobs, models and deployments. Default: in memory."),
+    ] = None,
+    pace: Annotated[
+        float, typer.Option("--pace", min=0, help="Seconds that a job stays in each of its states.")
+    ] = 0.5,
+    lifecycle: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lifecycle",
+            help="MODEL=active, legacy or ended: instead of what it is; Legacy models take no new jobs.",
+        ),
+    ] = None,
 ) -> None:
-    """Serve Bedrock's wire protocol locally: InvokeModel, its event stream, guardrails, and knowledge bases.
+    """Serve Bedrock locally: models, guardrails, knowledge bases, and its control plane with jobs on S3.
 
     Prints the line that points any AWS SDK to it, and serves until Ctrl-C.
     """
@@ -74,8 +89,17 @@ def serve(
         key = None if no_auth else secrets.token_urlsafe(24)
         chosen = _engine(engine, openai_url, openai_model, script)
         names = [*(allow_host or ()), *([host] if host not in ("0.0.0.0", "::") else [])]
+        account = _account(pace, lifecycle or [])
         server = _start(
-            chosen, docs, host, port, allow_hosts=names, key=key, guardrails=_guardrails(guardrail or [])
+            chosen,
+            docs,
+            host,
+            port,
+            key=key,
+            allow_hosts=names,
+            guardrails=_guardrails(guardrail or []),
+            account=account,
+            state=state,
         )
         try:
             _announce(server, key, with_knowledge_base=docs is not None)
@@ -126,6 +150,21 @@ def _guardrails(given: list[str]) -> dict[str, Guardrail]:
     return found
 
 
+def _account(pace: float, lifecycle: list[str]) -> Account:
+    """The account of the endpoint.
+
+    Raises:
+        ValueError: A lifecycle is no MODEL=STATE.
+    """
+    from llama_bedrock.local import Account, ModelState
+
+    models = {}
+    for one in lifecycle:
+        name, _, value = one.partition("=")
+        models[name] = ModelState(lifecycle=cast("Lifecycle", value))
+    return Account(pace=pace, models=models)
+
+
 def _scripted(path: Path) -> Engine:
     import json
 
@@ -149,6 +188,8 @@ def _start(
     allow_hosts: list[str],
     key: str | None,
     guardrails: dict[str, Guardrail],
+    account: Account,
+    state: Path | None,
 ) -> LocalBedrock:
     from llama_bedrock.local import LocalBedrock
 
@@ -168,6 +209,8 @@ def _start(
         guardrails=guardrails,
         credentials=None if key is None else {_ACCESS_KEY: key},
         api_keys=None if key is None else {key},
+        account=account,
+        state=state,
     )
     try:
         return server.start()
@@ -188,12 +231,14 @@ def _announce(server: LocalBedrock, key: str | None, *, with_knowledge_base: boo
     from llama_bedrock.cli.output import note, write
 
     url = server.endpoint_url
-    variables = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url}
+    variables = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url, "AWS_ENDPOINT_URL_BEDROCK": url}
     if with_knowledge_base:
         variables["AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME"] = url
     has_credentials = find_credentials() is not None
     if key is not None or not has_credentials:  # SDKs sign every request, so they want some
         variables |= {"AWS_ACCESS_KEY_ID": _ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": key or "local"}
+        # Only beside keys that AWS does not know: profiles that assume a role need the real service.
+        variables |= dict.fromkeys(("AWS_ENDPOINT_URL_SERVICE_QUOTAS", "AWS_ENDPOINT_URL_STS"), url)
     if key is not None and os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):  # it would go before the others
         variables["AWS_BEARER_TOKEN_BEDROCK"] = key
     if not has_credentials:

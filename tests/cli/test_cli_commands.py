@@ -296,7 +296,11 @@ class TestServe:
             process.kill()
         process.communicate()
 
-    @pytest.mark.parametrize("served", [["--guardrail", "own=0.6"]], indirect=True)
+    @pytest.mark.parametrize(
+        "served",
+        [["--guardrail", "own=0.6", "--lifecycle", f"{LLAMA33}=active", "--pace", "0"]],
+        indirect=True,
+    )
     def test_the_printed_line_is_all_that_boto3_needs(self, served, monkeypatch):
         _, variables = served
         for name, value in variables.items():
@@ -308,6 +312,10 @@ class TestServe:
         farm = [Document("Llamas eat hay and grass.")]
         claims = [Claim("Llamas eat hay.", farm, "What?"), Claim("Wool is sold in Peru.", farm, "What?")]
         assert [v.supported for v in GuardrailVerifier("own").invoke(claims)] == [True, False]
+        details = boto3.Session().client("bedrock").get_foundation_model(modelIdentifier=LLAMA33)
+        assert details["modelDetails"]["modelLifecycle"]["status"] == "ACTIVE"
+        assert boto3.Session().client("sts").get_caller_identity()["Account"] == "123456789012"
+        assert boto3.Session().client("service-quotas").list_service_quotas(ServiceCode="bedrock")["Quotas"]
 
     @pytest.mark.slow
     @pytest.mark.parametrize("served", [["--docs", "examples/documents"]], indirect=True)

@@ -13,8 +13,9 @@ import os
 import re
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, redirect_stderr
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TextIO, TypeVar
 
@@ -33,6 +34,21 @@ _TRANSPORTS = {
 """FastMCP's transport of each kind, and what of a connection for langchain-mcp-adapters it can take."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class McpSession:
+    """One session with an MCP server.
+
+    Attributes:
+        name: Of the server.
+        tools: What it offers.
+        ping: Asks whether it is still there; raises if it is not.
+    """
+
+    name: str
+    tools: tuple[BaseTool, ...]
+    ping: Callable[[], Awaitable[Any]]
 
 
 async def load_mcp_tools(servers: Connections) -> list[BaseTool]:
@@ -64,19 +80,20 @@ def load_mcp_tools_sync(servers: Connections) -> list[BaseTool]:
 
 
 @asynccontextmanager
-async def open_mcp_session(name: str, connection: Connection) -> AsyncIterator[list[BaseTool]]:
-    """The tools of one MCP server, with one session that lasts as long as the block.
+async def open_mcp_session(name: str, connection: Connection) -> AsyncIterator[McpSession]:
+    """One session with an MCP server, that lasts as long as the block.
 
     Raises:
         ImportError, ValueError: As :func:`load_mcp_tools`.
     """
     if (adapter := _langchain_adapter()) is not None:
-        async with adapter(_client(name, connection)) as opened:
-            yield [_flat(tool) for tool in await opened.list_tools()]
+        fast = _client(name, connection)
+        async with adapter(fast) as opened:
+            yield McpSession(name, tuple(map(_flat, await opened.list_tools())), fast.ping)
         return
     client = _adapters("client").MultiServerMCPClient({name: dict(connection)})
     async with client.session(name) as session:
-        yield await _adapters("tools").load_mcp_tools(session)
+        yield McpSession(name, tuple(await _adapters("tools").load_mcp_tools(session)), session.send_ping)
 
 
 @functools.cache

@@ -29,6 +29,10 @@ cpSync(join(source, "index.html"), join(out, "index.html"));
 // pdf.js as its makers built it; the page loads it when a PDF is opened.
 cpSync(join(modules, "pdfjs-dist/build/pdf.min.mjs"), join(out, "pdf.js"));
 cpSync(join(modules, "pdfjs-dist/build/pdf.worker.min.mjs"), join(out, "pdf.worker.js"));
+// Its decoders of JPEG 2000, JBIG2 and colour profiles, and the character maps of Chinese, Japanese and Korean fonts.
+const decoders = ["openjpeg.wasm", "jbig2.wasm", "qcms_bg.wasm"];
+for (const name of decoders) cpSync(join(modules, "pdfjs-dist/wasm", name), join(out, name));
+cpSync(join(modules, "pdfjs-dist/cmaps"), join(out, "cmaps"), { recursive: true });
 
 // The licences of what is built in, and what the files were built from: a test compares it without node.
 const packages = ["preact", "markdown-it", "dompurify", "pdfjs-dist", "entities", "linkify-it", "mdurl", "punycode.js", "uc.micro"];
@@ -38,7 +42,10 @@ const licence = (name) => {
   return `${name} ${version}\n\n${readFileSync(join(modules, name, file), "utf8").trim()}\n`;
 };
 const present = packages.filter((name) => existsSync(join(modules, name)));
-writeFileSync(join(out, "licences.txt"), present.map(licence).join(`\n${"-".repeat(80)}\n\n`));
+const wasm = join(modules, "pdfjs-dist/wasm");
+const further = readdirSync(wasm).filter((name) => name.startsWith("LICENSE")).sort()
+  .map((name) => `pdfjs-dist/wasm/${name}\n\n${readFileSync(join(wasm, name), "utf8").trim()}\n`);
+writeFileSync(join(out, "licences.txt"), [...present.map(licence), ...further].join(`\n${"-".repeat(80)}\n\n`));
 
 const hash = createHash("sha256");
 const sources = readdirSync(source).sort().map((name) => join(source, name));

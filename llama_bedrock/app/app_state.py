@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from llama_bedrock.agents import RagChain
+    from llama_bedrock.agents.mcp import McpSession
     from llama_bedrock.app.folder_index import FolderIndex
     from llama_bedrock.app.model_directory import ModelDirectory
     from llama_bedrock.grounding import Verifier
@@ -42,7 +43,8 @@ class AppState:
         retriever: From a question to documents; None where there are none.
         documents: The index of the folders the application was started on; None for another retriever.
         verifier: Judges citations; None for words.
-        tools: Tools that an agent of the page may call.
+        tools: Tools that an agent of the page may call, those of the MCP servers among them.
+        mcp_sessions: Sessions with MCP servers.
         checkpointer: Where conversations are kept; None to keep none.
         embeddings: For ``/v1/embeddings``; None for the store's, else Titan.
         limits: Bounds of requests.
@@ -57,6 +59,7 @@ class AppState:
     documents: FolderIndex | None = None
     verifier: Verifier | None = None
     tools: tuple[BaseTool, ...] = ()
+    mcp_sessions: tuple[McpSession, ...] = ()
     checkpointer: BaseCheckpointSaver[str] | None = None
     embeddings: Embeddings | None = None
     limits: AppLimits = field(default_factory=AppLimits)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
+    from llama_bedrock.agents.mcp import McpSession
     from llama_bedrock.grounding import Verifier
 
 KEY_VARIABLE = "LLAMA_BEDROCK_KEY"
@@ -46,6 +47,7 @@ def create_app(
     retriever: Runnable[str, list[Document]] | FolderIndex | None = None,
     verifier: Verifier | None = None,
     tools: Sequence[BaseTool] = (),
+    mcp_sessions: Sequence[McpSession] = (),
     checkpointer: BaseCheckpointSaver[str] | None = None,
     embeddings: Embeddings | None = None,
     key: str | None = None,
@@ -64,6 +66,7 @@ def create_app(
         retriever: From a question to documents, for answers with citations; None where there are none.
         verifier: Judges the citations; None for `WordVerifier`.
         tools: Tools that the page's agent may call, after approval where they may write.
+        mcp_sessions: Open sessions with MCP servers, whose tools are offered, too.
         checkpointer: Where the page's conversations are kept; None to keep none.
         embeddings: For ``/v1/embeddings``; None for those of the retriever's store, else Titan.
         key: What every request must show; None for that of ``LLAMA_BEDROCK_KEY``, else a random one, which
@@ -84,7 +87,8 @@ def create_app(
         retriever=folders.retriever if folders else retriever,  # type: ignore[arg-type]  # mypy narrows no `or`
         documents=folders,
         verifier=verifier,
-        tools=tuple(tools),
+        tools=(*tools, *(tool for session in mcp_sessions for tool in session.tools)),
+        mcp_sessions=tuple(mcp_sessions),
         checkpointer=checkpointer,
         embeddings=embeddings,
         limits=limits or AppLimits(),

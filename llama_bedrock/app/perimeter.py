@@ -35,6 +35,9 @@ _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
+# The worker in which pdf.js decodes pictures has a policy of its own, with WebAssembly; the page has none.
+_WORKER_POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
+_WORKER = "/static/pdf.worker.js"
 _HEADERS: Mapping[str, str] = {
     "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
@@ -170,10 +173,13 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
+            path = _path(self.scope)
+            if path == _WORKER:
+                headers["content-security-policy"] = _WORKER_POLICY
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             headers["x-request-id"] = self.id
-            if not _path(self.scope).startswith("/static/"):
+            if not path.startswith("/static/"):
                 headers.setdefault("cache-control", "no-store")
         await self._send(message)
 

@@ -157,14 +157,15 @@ def _open(
     stack: ExitStack, specs: list[str], servers: list[str], *, saved: bool
 ) -> tuple[TurnLoop, BaseCheckpointSaver[str], list[BaseTool]]:
     """The loop that the agent runs in, its memory and its tools, all closed with the stack."""
-    from llama_bedrock.cli.session.agent_tools import check_names, load_python_tools, mcp_tools
+    from llama_bedrock.cli.session.agent_tools import check_names, load_python_tools, mcp_sessions
     from llama_bedrock.cli.session.threads import open_memory
     from llama_bedrock.cli.session.turns import TurnLoop
 
     offered = load_python_tools(specs)
     loop = stack.enter_context(TurnLoop())
     memory = loop.enter(stack, open_memory(saved=saved))
-    offered += loop.enter(stack, mcp_tools(servers))
+    sessions = loop.enter(stack, mcp_sessions(servers))
+    offered += [tool for session in sessions for tool in session.tools]
     check_names(offered)
     return loop, memory, offered
 

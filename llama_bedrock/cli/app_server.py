@@ -179,11 +179,12 @@ async def _application(
 ) -> Starlette:
     from llama_bedrock.app import create_app
     from llama_bedrock.cli.model_options import open_verifier
-    from llama_bedrock.cli.session.agent_tools import check_names, load_python_tools, mcp_tools
+    from llama_bedrock.cli.session.agent_tools import check_names, load_python_tools, mcp_sessions
     from llama_bedrock.cli.session.threads import open_memory
 
-    tools = [*load_python_tools(plan.tools), *await stack.enter_async_context(mcp_tools(plan.mcp))]
-    check_names(tools)
+    tools = load_python_tools(plan.tools)
+    sessions = await stack.enter_async_context(mcp_sessions(plan.mcp))
+    check_names([*tools, *(tool for session in sessions for tool in session.tools)])
     memory = None
     if plan.page and find_spec("langgraph") and find_spec("aiosqlite"):
         memory = await stack.enter_async_context(open_memory(saved=True))
@@ -195,6 +196,7 @@ async def _application(
         else None,
         verifier=open_verifier(plan.verifier, plan.guardrail, backend),
         tools=tools,
+        mcp_sessions=sessions,
         checkpointer=memory,
         key=plan.key,
         allow_hosts=[*plan.allow_hosts, plan.host],

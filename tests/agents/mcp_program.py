@@ -7,7 +7,7 @@ from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.agents import create_tool_agent, load_mcp_tools
 from llama_bedrock.agents.mcp import _langchain_adapter, load_mcp_tools_sync
 from llama_bedrock.app.conversations.tool_approval import is_read_only
-from llama_bedrock.cli.session.agent_tools import mcp_tools
+from llama_bedrock.cli.session.agent_tools import mcp_sessions
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
 
@@ -28,7 +28,9 @@ async def from_both_worlds():
 
 
 async def one_session():
-    async with mcp_tools([f"{sys.executable} {sys.argv[1]}"]) as [tick, _]:
+    async with mcp_sessions([f"{sys.executable} {sys.argv[1]}"]) as [session]:
+        await session.ping()
+        [tick, _] = session.tools
         assert [text(await tick.ainvoke({})) for _ in range(2)] == ["1", "2"]
 
 

@@ -416,13 +416,24 @@ def test_documents_answer_with_their_sources(ask, documents, stream):
     assert [note["citation"]["supported"] for note in notes] == [True, False]
 
 
-def test_documents_do_not_answer_for_titles_nor_take_tools(ask, documents):
-    calls, engine = ask('{"title": "Llamas"}', retriever=documents)
+def test_documents_do_not_answer_for_titles_nor_call_tools(ask, documents):
+    calls, engine = ask('{"title": "Llamas"}', "There are llamas [1].", retriever=documents)
     task = "### Task:\nGenerate a concise title.\n### Chat History:\nUSER: How many llamas?"
     answer = chat(calls, model="documents", messages=[{"role": "user", "content": task}])
     assert answer.choices[0].message.content == '{"title": "Llamas"}'
     assert "passage" not in engine.requests[0].prompt
-    for fields in ({"tools": [WEATHER]}, {"response_format": {"type": "json_object"}}):
+    offered = calls(
+        "chat.completions.with_raw_response.create",
+        model="documents",
+        messages=USER,
+        tools=[WEATHER],
+        tool_choice="auto",
+    )  # as Open WebUI does with every question
+    assert "tools" in offered.headers["x-llama-bedrock-ignored"]
+    assert offered.parse().choices[0].message.content.startswith("There are llamas [1].")
+    assert "get_weather" not in engine.requests[1].prompt
+    must = {"tools": [WEATHER], "tool_choice": "required"}
+    for fields in (must, {"response_format": {"type": "json_object"}}):
         with pytest.raises(openai.BadRequestError):
             chat(calls, model="documents", **fields)
     with pytest.raises(openai.NotFoundError):

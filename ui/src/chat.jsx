@@ -52,10 +52,8 @@ function Head() {
         <Models />
         <label>
           <span class="unseen">Who checks the citations</span>
-          <select value={state.verifier} onChange={(event) => { keep("verifier", event.target.value); set({ verifier: event.target.value }); }}>
-            <option value="words">Checked by words</option>
-            <option value="llama">Checked by the model</option>
-            <option value="none">Not checked</option>
+          <select value={state.verifier || state.server?.verifier} onChange={(event) => { keep("verifier", event.target.value); set({ verifier: event.target.value }); }}>
+            {(state.server?.verifiers ?? []).map((name) => <option value={name}>{CHECKED[name] ?? name}</option>)}
           </select>
         </label>
         {state.thread && state.messages.length > 0 && (
@@ -73,6 +71,14 @@ function Head() {
     </header>
   );
 }
+
+const CHECKED = {
+  words: "Checked by words",
+  llama: "Checked by the model",
+  guardrail: "Checked by the guardrail",
+  own: "Checked by the server's own",
+  none: "Not checked",
+};
 
 export function modelText(model) {
   const price = model.input === null ? "" : ` · $${model.input} in, $${model.output} out per million tokens`;

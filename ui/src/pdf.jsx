@@ -24,7 +24,7 @@ export function PdfPage({ file, citation, tell }) {
     pdfjs().then(async ({ getDocument }) => {
       if (isGone) return;
       const url = query("/api/documents/file", { source: file.source });
-      task = getDocument({ url, disableAutoFetch: true, isEvalSupported: false, useWasm: false, enableXfa: false });
+      task = getDocument({ url, disableAutoFetch: true, isEvalSupported: false, enableXfa: false, wasmUrl: "/static/", cMapUrl: "/static/cmaps/" });
       setPdf(await task.promise);
     }).catch((error) => isGone || setTrouble(error.message));
     return () => {

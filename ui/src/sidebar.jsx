@@ -150,14 +150,41 @@ function Thread({ thread }) {
 }
 
 function Tools() {
+  const own = state.server.tools.filter((tool) => !tool.server);
+  const servers = [...new Set(state.server.tools.map((tool) => tool.server).filter(Boolean))];
   return (
     <section aria-labelledby="tools-title">
       <header><h2 id="tools-title">Tools</h2></header>
-      <ul class="list plain">
-        {state.server.tools.map((tool) => (
-          <li title={tool.description}><code>{plain(tool.name)}</code> <span class="when">{tool.asks ? "asks first" : "reads only"}</span></li>
-        ))}
-      </ul>
+      <ToolList tools={own} />
+      {servers.map((name) => <Server key={name} name={name} tools={state.server.tools.filter((tool) => tool.server === name)} />)}
     </section>
+  );
+}
+
+function ToolList({ tools }) {
+  if (!tools.length) return null;
+  return (
+    <ul class="list plain">
+      {tools.map((tool) => (
+        <li title={tool.description}><code>{plain(tool.name)}</code> <span class="when">{tool.asks ? "asks first" : "reads only"}</span></li>
+      ))}
+    </ul>
+  );
+}
+
+// An MCP server: its tools, and whether it answers.
+function Server({ name, tools }) {
+  const known = state.servers.find((one) => one.name === name);
+  const isGone = known?.state === "gone";
+  return (
+    <details class="server" open={isGone || undefined}>
+      <summary title={name}>
+        <span class={`sign ${isGone ? "no" : "yes"}`} aria-hidden="true">{isGone ? "▲" : "●"}</span>
+        <bdi>{plain(name)}</bdi>
+        <span class="when">{isGone ? "does not answer" : counted(tools.length, "tool")}</span>
+      </summary>
+      {isGone && <p class="hint">It went away: {plain(known.reason)}. Start llama-bedrock ui again to connect anew.</p>}
+      <ToolList tools={tools} />
+    </details>
   );
 }

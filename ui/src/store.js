@@ -24,6 +24,7 @@ export const state = {
   problems: [],
   index: null,
   models: [],
+  servers: [], // MCP servers, with their tools and whether they answer
   questions: [],
   thread: null,
   messages: [],
@@ -41,7 +42,7 @@ export const state = {
   phone: false, // one pane at a time
   theme: kept("theme", "auto"),
   model: kept("model", ""),
-  verifier: kept("verifier", "words"),
+  verifier: kept("verifier", ""), // "": the server's own
 };
 
 const listeners = new Set();
@@ -103,8 +104,9 @@ async function welcomed(server) {
   const wasAway = state.trouble !== null;
   set({ server, index: server.index, trouble: null });
   if (!isNew && !wasAway) return;
-  const [models] = await Promise.all([get("/api/models"), loadThreads(), loadDocuments(), loadQuestions()]);
+  const [models] = await Promise.all([get("/api/models"), loadThreads(), loadDocuments(), loadQuestions(), loadServers()]);
   set({ models: models.models });
+  if (!server.verifiers.includes(state.verifier)) set({ verifier: "" });
   if (state.model && !models.models.some((one) => one.id === state.model)) set({ model: "" });
   if (wasAway && state.thread && !state.run) await reload();
 }
@@ -133,6 +135,10 @@ export async function loadDocuments() {
   set({ documents, problems });
 }
 
+export async function loadServers() {
+  if (state.server?.tools.some((tool) => tool.server)) set({ servers: (await get("/api/servers")).servers });
+}
+
 async function loadQuestions() {
   set({ questions: (await get("/api/questions")).questions });
 }
@@ -149,14 +155,16 @@ export async function openThread(name) {
 
 export async function reload() {
   const name = state.thread;
+  const before = runs;
   if (!name) return;
   try {
     const thread = await get("/api/thread", { name });
-    if (state.thread !== name || state.run) return;
+    // What was asked meanwhile is newer than this answer, which may still hold the question it replaced.
+    if (state.thread !== name || runs !== before) return;
     set({ messages: thread.messages, approval: thread.approval, elsewhere: thread.running });
   } catch (error) {
     // The question of an answer that broke off stays: the server may be away for long.
-    if (state.thread === name && !state.failed) set({ failed: { error, question: null } });
+    if (state.thread === name && runs === before && !state.failed) set({ failed: { error, question: null } });
   }
 }
 
@@ -204,7 +212,10 @@ export async function decide(decisions) {
   });
 }
 
+let runs = 0;
+
 async function run(path, body, before, about) {
+  runs += 1;
   const controller = new AbortController();
   const running = { ...about, text: "", citations: [], documents: [], steps: [], controller, started: Date.now() };
   set({ run: running, failed: null });
@@ -215,6 +226,7 @@ async function run(path, body, before, about) {
     if (state.run === running) ended(running, before, error);
   }
   loadThreads().catch(() => {});
+  loadServers().catch(() => {});
 }
 
 function take(running, before, event, data) {

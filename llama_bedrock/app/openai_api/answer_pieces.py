@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
@@ -80,6 +80,16 @@ class WholeAnswer:
     text: str
     calls: list[tuple[str, str, str]]
     end: AnswerEnd
+
+
+def without_free_tools(ask: ChatRequest) -> ChatRequest:
+    """The request without tools that ``documents`` may leave alone, which it then reports as ignored.
+
+    Open WebUI and agents offer their tools with every question; only one that must be called is refused.
+    """
+    if not ask.tools or not _names_documents(ask) or ask.tool_choice not in (None, "auto", "none"):
+        return ask
+    return replace(ask, tools=[], tool_choice=None, ignored=(*ask.ignored, "tools"))
 
 
 async def answer_pieces(state: AppState, ask: ChatRequest) -> AsyncGenerator[Piece, None]:

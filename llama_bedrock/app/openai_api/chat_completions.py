@@ -14,13 +14,19 @@ from starlette.responses import JSONResponse, Response
 
 from llama_bedrock.app.app_state import AppState, state_of
 from llama_bedrock.app.event_stream import EventStream, sse, while_connected
-from llama_bedrock.app.openai_api.answer_pieces import Piece, WholeAnswer, answer_pieces, answer_whole
+from llama_bedrock.app.openai_api.answer_pieces import (
+    Piece,
+    WholeAnswer,
+    answer_pieces,
+    answer_whole,
+    without_free_tools,
+)
 from llama_bedrock.app.openai_api.chat_request import ChatRequest, read_chat, read_json
 
 
 async def chat_completions(request: Request) -> Response:
     """Answer a conversation, whole or as it is written."""
-    state, ask = state_of(request), read_chat(await read_json(request))
+    state, ask = state_of(request), without_free_tools(read_chat(await read_json(request)))
     base = {
         "id": f"chatcmpl-{secrets.token_hex(12)}",
         "object": "chat.completion.chunk" if ask.stream else "chat.completion",

@@ -14,7 +14,13 @@ from starlette.responses import JSONResponse, Response
 from llama_bedrock.app.app_state import AppState, state_of
 from llama_bedrock.app.event_stream import EventStream, sse, while_connected
 from llama_bedrock.app.http_errors import api_error
-from llama_bedrock.app.openai_api.answer_pieces import AnswerEnd, Piece, answer_pieces, answer_whole
+from llama_bedrock.app.openai_api.answer_pieces import (
+    AnswerEnd,
+    Piece,
+    answer_pieces,
+    answer_whole,
+    without_free_tools,
+)
 from llama_bedrock.app.openai_api.chat_request import ChatRequest, read_json, read_response
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -23,7 +29,7 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 async def create_response(request: Request) -> Response:
     """Answer, whole or as it is written."""
     state, body = state_of(request), await read_json(request)
-    ask = read_response(body)
+    ask = without_free_tools(read_response(body))
     writer = _Writer(_head(state, ask, body))
     request.state.log["model"] = writer.response["model"]
     if ask.stream:

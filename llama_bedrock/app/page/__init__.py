@@ -15,6 +15,7 @@ from llama_bedrock.app.page.document_routes import DocumentRoutes
 from llama_bedrock.app.page.page_threads import PageThreads
 from llama_bedrock.app.page.status_routes import StatusRoutes
 from llama_bedrock.app.page.thread_routes import ThreadRoutes
+from llama_bedrock.app.page.verifier_choice import VerifierChoice
 
 if TYPE_CHECKING:
     from llama_bedrock.app.app_state import AppState
@@ -25,14 +26,14 @@ STATIC = Path(__file__).parent.parent / "static"
 
 def page_routes(state: AppState) -> list[BaseRoute]:
     """The routes of the page; docs/ui.md documents each under ``/api``."""
-    threads = PageThreads(state)
+    threads, verifiers = PageThreads(state), VerifierChoice(state)
     return [
         Route("/", _page),
         Route("/favicon.ico", _no_icon),
         Mount("/static", StaticFiles(directory=STATIC), name="static"),
-        *StatusRoutes(state, threads).routes(),
+        *StatusRoutes(state, threads, verifiers).routes(),
         *ThreadRoutes(threads).routes(),
-        *AnswerRoutes(state, threads).routes(),
+        *AnswerRoutes(state, threads, verifiers).routes(),
         *DocumentRoutes(state).routes(),
     ]
 

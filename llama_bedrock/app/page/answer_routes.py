@@ -27,15 +27,13 @@ from llama_bedrock.app.http_errors import ApiError, api_error
 from llama_bedrock.app.page.page_threads import PageThreads, SentPrompt, message_json
 from llama_bedrock.app.page.request_fields import json_object, optional_text, text_field
 from llama_bedrock.app.page.thread_routes import approval_json
+from llama_bedrock.app.page.verifier_choice import VerifierChoice
 
 if TYPE_CHECKING:
     from llama_bedrock.app.app_state import AppState
     from llama_bedrock.app.conversations.kept_thread import KeptThread
     from llama_bedrock.grounding import Verifier
     from llama_bedrock.grounding.answers import RagAnswer
-
-VERIFIERS = ("words", "llama", "none")
-"""Who can judge citations, by the names that the page sends."""
 
 LONGEST_QUESTION = 20_000
 """Characters; Bedrock's Retrieve takes no more either."""
@@ -51,11 +49,13 @@ class AnswerRoutes:
     Args:
         state: Of the application.
         threads: The conversations.
+        verifiers: Who can judge citations.
     """
 
-    def __init__(self, state: AppState, threads: PageThreads) -> None:
+    def __init__(self, state: AppState, threads: PageThreads, verifiers: VerifierChoice) -> None:
         self._state = state
         self._threads = threads
+        self._verifiers = verifiers
 
     def routes(self) -> list[BaseRoute]:
         """The routes."""
@@ -91,7 +91,8 @@ class AnswerRoutes:
         wanted = text_field(given, "message")
         verifier = self._verifier(given)
         if verifier is None:
-            raise ApiError(400, f"verifier must be one of {', '.join(VERIFIERS)}", param="verifier")
+            known = ", ".join(self._verifiers.names)
+            raise ApiError(400, f"verifier must be one of {known}", param="verifier")
         with self._threads.answering(name):
             thread = self._threads.open(name)
             messages = await thread.messages()
@@ -126,17 +127,7 @@ class AnswerRoutes:
 
     def _verifier(self, given: dict[str, Any]) -> Verifier | None:
         """The verifier that a request names; None for the application's."""
-        from llama_bedrock.grounding import LlamaJudge, NoVerifier, WordVerifier
-
-        name = optional_text(given, "verifier")
-        if name is None:
-            return None
-        if name not in VERIFIERS:
-            message = f"no verifier {name!r}; there are {', '.join(VERIFIERS)}"
-            raise ApiError(400, message, param="verifier", code="invalid_request")
-        if name == "words":
-            return WordVerifier()
-        return NoVerifier() if name == "none" else LlamaJudge(self._state.models.get(given.get("model")))
+        return self._verifiers.get(optional_text(given, "verifier"), optional_text(given, "model"))
 
 
 class _Turn:

@@ -16,17 +16,20 @@ from starlette.routing import BaseRoute, Route
 
 from llama_bedrock.app.conversations.tool_approval import is_read_only
 from llama_bedrock.app.event_stream import EventStream, sse
-from llama_bedrock.app.page.answer_routes import VERIFIERS, Frames
+from llama_bedrock.app.page.answer_routes import Frames
 from llama_bedrock.app.page.page_threads import PageThreads
+from llama_bedrock.app.page.verifier_choice import VerifierChoice
 from llama_bedrock.catalog.lifecycle import lifecycle_message
 from llama_bedrock.version import __version__
 
 if TYPE_CHECKING:
+    from llama_bedrock.agents.mcp import McpSession
     from llama_bedrock.app.app_state import AppState
 
 _SUGGESTED = 3
 _PASSAGES_LOOKED_AT = 2_000
 _HEARTBEAT_SECONDS = 20.0
+_PING_SECONDS = 3.0
 _PAUSE = 0.1  # between two news of one kind; indexing tells thousands
 
 
@@ -36,11 +39,13 @@ class StatusRoutes:
     Args:
         state: Of the application.
         threads: The conversations.
+        verifiers: Who can judge citations.
     """
 
-    def __init__(self, state: AppState, threads: PageThreads) -> None:
+    def __init__(self, state: AppState, threads: PageThreads, verifiers: VerifierChoice) -> None:
         self._state = state
         self._threads = threads
+        self._verifiers = verifiers
         self._boot = secrets.token_hex(8)  # by which the page sees that the server was restarted
 
     def routes(self) -> list[BaseRoute]:
@@ -49,6 +54,7 @@ class StatusRoutes:
             Route("/api/state", self._tell_state),
             Route("/api/models", self._models),
             Route("/api/questions", self._questions),
+            Route("/api/servers", self._servers),
             Route("/api/events", self._events),
         ]
 
@@ -57,15 +63,22 @@ class StatusRoutes:
 
     def _facts(self) -> dict[str, Any]:
         documents = self._state.documents
+        homes = {tool.name: session for session in self._state.mcp_sessions for tool in session.tools}
         tools = [
-            {"name": tool.name, "description": tool.description, "asks": not is_read_only(tool)}
+            {
+                "name": tool.name,
+                "description": tool.description,
+                "asks": not is_read_only(tool),
+                "server": _server_name(homes[tool.name]) if tool.name in homes else None,
+            }
             for tool in self._state.tools
         ]
         return {
             "version": __version__,
             "boot": self._boot,
             "model": self._state.models.default,
-            "verifiers": VERIFIERS,
+            "verifiers": self._verifiers.names,
+            "verifier": self._verifiers.default,
             "tools": tools,
             "kept": self._state.checkpointer is not None,
             "has_documents": self._state.retriever is not None,
@@ -73,6 +86,10 @@ class StatusRoutes:
             "index": None if documents is None else asdict(documents.status),
             "max_upload_bytes": self._state.limits.max_upload_bytes,
         }
+
+    async def _servers(self, request: Request) -> Response:
+        """The MCP servers, whether each answers now, and the names of its tools."""
+        return JSONResponse({"servers": await asyncio.gather(*map(_server, self._state.mcp_sessions))})
 
     async def _models(self, request: Request) -> Response:
         return JSONResponse({"models": [self._model(name) for name in self._state.models.ids()]})
@@ -128,6 +145,21 @@ class StatusRoutes:
                 thread = threads.version
                 yield sse({"running": sorted(threads.running)}, "threads")
             await asyncio.sleep(_PAUSE)
+
+
+def _server_name(session: McpSession) -> str:
+    """The server as it was given, without the number that tells two of them apart."""
+    return session.name.partition(": ")[2] or session.name
+
+
+async def _server(session: McpSession) -> dict[str, Any]:
+    shown = {"name": _server_name(session), "state": "connected", "reason": None}
+    try:
+        await asyncio.wait_for(session.ping(), _PING_SECONDS)
+    except Exception as error:  # noqa: BLE001 - whatever its connection raises, the server is not there
+        reason = f"no answer within {_PING_SECONDS:.0f} s" if isinstance(error, TimeoutError) else str(error)
+        shown |= {"state": "gone", "reason": reason or type(error).__name__}
+    return {**shown, "tools": [tool.name for tool in session.tools]}
 
 
 def _suggestions(store: Any) -> list[str]:

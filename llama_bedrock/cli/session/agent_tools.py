@@ -19,7 +19,7 @@ from llama_bedrock.app.conversations.tool_approval import READ_ONLY
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-    from llama_bedrock.agents.mcp import Connections
+    from llama_bedrock.agents.mcp import Connections, McpSession
 
 _CONNECT_SECONDS = 120.0  # a server's first start may download it
 
@@ -131,8 +131,8 @@ def mcp_connections(servers: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 @asynccontextmanager
-async def mcp_tools(servers: Sequence[str]) -> AsyncIterator[list[BaseTool]]:
-    """The tools of MCP servers, each with one session that lasts as long as the block.
+async def mcp_sessions(servers: Sequence[str]) -> AsyncIterator[list[McpSession]]:
+    """A session with each MCP server, that lasts as long as the block.
 
     Raises:
         ImportError: The extra ``agents`` is not installed.
@@ -142,34 +142,34 @@ async def mcp_tools(servers: Sequence[str]) -> AsyncIterator[list[BaseTool]]:
     if not connections:
         yield []
         return
-    ready: asyncio.Future[list[BaseTool]] = asyncio.get_running_loop().create_future()
+    ready: asyncio.Future[list[McpSession]] = asyncio.get_running_loop().create_future()
     closing = asyncio.Event()
     keeper = asyncio.create_task(_keep_sessions(connections, ready, closing))
     try:
         try:
-            tools = await asyncio.wait_for(asyncio.shield(ready), _CONNECT_SECONDS)
+            sessions = await asyncio.wait_for(asyncio.shield(ready), _CONNECT_SECONDS)
         except TimeoutError:
             keeper.cancel()
             raise ConnectionError(f"no MCP session within {_CONNECT_SECONDS:.0f} s") from None
-        yield tools
+        yield sessions
     finally:
         closing.set()
         await asyncio.gather(keeper, return_exceptions=True)
 
 
 async def _keep_sessions(
-    connections: Connections, ready: asyncio.Future[list[BaseTool]], closing: asyncio.Event
+    connections: Connections, ready: asyncio.Future[list[McpSession]], closing: asyncio.Event
 ) -> None:
     """Open the sessions, and close them when asked: anyio wants both to happen in one task."""
     from llama_bedrock.agents.mcp import open_mcp_session
 
-    tools: list[BaseTool] = []
+    sessions: list[McpSession] = []
     name = ""
     try:
         async with AsyncExitStack() as stack:
             for name, connection in connections.items():
-                tools += await stack.enter_async_context(open_mcp_session(name, connection))
-            ready.set_result(tools)
+                sessions.append(await stack.enter_async_context(open_mcp_session(name, connection)))
+            ready.set_result(sessions)
             await closing.wait()
     except Exception as error:
         if ready.done():

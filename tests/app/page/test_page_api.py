@@ -322,5 +322,8 @@ def test_the_built_files_are_the_builds(tmp_path):
     if shutil.which("node") is None or not (ROOT / "ui" / "node_modules" / "esbuild").exists():
         pytest.skip("needs node, and npm ci --ignore-scripts in ui/")
     subprocess.run(["node", "build.mjs", str(tmp_path / "built")], cwd=ROOT / "ui", check=True, timeout=60)
-    built = {path.name: path.read_bytes() for path in (tmp_path / "built").iterdir()}
-    assert built == {path.name: path.read_bytes() for path in STATIC.iterdir()}
+
+    def files(folder):
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert files(tmp_path / "built") == files(STATIC)

@@ -162,6 +162,7 @@ class _Exchange:
         given = HTTPConnection(scope).headers.get("x-request-id", "")
         self.id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         self.scope = scope
+        self.path = _path(scope)  # now: a mount changes it on the way
         self.status: int | None = None
         self.facts: dict[str, Any] = {}
         self._send = send
@@ -173,14 +174,14 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            path = _path(self.scope)
-            if path == _WORKER:
+            if self.path == _WORKER:
                 headers["content-security-policy"] = _WORKER_POLICY
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             headers["x-request-id"] = self.id
-            if not path.startswith("/static/"):
-                headers.setdefault("cache-control", "no-store")
+            # The files of the page change with the version: they are asked for again, and seldom sent.
+            cached = "no-cache" if self.path.startswith("/static/") else "no-store"
+            headers.setdefault("cache-control", cached)
         await self._send(message)
 
     def failed(self, error: Exception) -> ApiError:

@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 
 from tests.app.conftest import KEY
-from tests.app.page.test_browser import CHROMIUM, playwright
+from tests.app.page.browser import CHROMIUM, playwright
 
 pytestmark = [
     pytest.mark.slow,

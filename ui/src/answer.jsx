@@ -14,7 +14,8 @@ export function Answer({ id, text, record, streaming, current, onOpen, onReason 
   const light = (event, on) => {
     const part = event.target.closest?.("[data-part]")?.dataset.part;
     if (part === undefined || !event.target.closest("button")) return;
-    for (const piece of host.current.querySelectorAll(`[data-part="${part}"]`)) piece.classList.toggle("lit", on);
+    // Not host.current: the focus also goes out of an answer that is being taken away.
+    for (const piece of event.currentTarget.querySelectorAll(`[data-part="${part}"]`)) piece.classList.toggle("lit", on);
   };
   const press = (event) => {
     const button = event.target.closest("button");

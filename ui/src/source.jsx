@@ -4,13 +4,13 @@ import { get, query } from "./api.js";
 import { fragmentOf, unwrapMarkers, withMarkers } from "./markdown.js";
 import { PdfPage } from "./pdf.jsx";
 import { closeSource, state, step, verify } from "./store.js";
-import { fileName, plain, unitsOf } from "./text.js";
+import { fileName, pageText, plain, unitsOf } from "./text.js";
 import { reasonOf, SIGNS, stateOf, WORDS } from "./verdicts.js";
 
 export function Source() {
   const { source, citation, index, message } = state.source;
   const [file, setFile] = useState(null);
-  const [trouble, setTrouble] = useState("");
+  const [trouble, setTrouble] = useState(null);
   const [asText, setAsText] = useState(false);
   const [unsure, setUnsure] = useState("");
   const pane = useRef(null);
@@ -19,8 +19,8 @@ export function Source() {
     setUnsure("");
     const wanted = { source, document: citation?.document_id, at: citation?.offsets?.[0], page: citation?.page };
     get("/api/documents/text", wanted, controller.signal).then(
-      (found) => { setFile(found); setTrouble(""); },
-      (error) => error.name === "AbortError" || setTrouble(error.message),
+      (found) => { setFile(found); setTrouble(null); },
+      (error) => error.name === "AbortError" || setTrouble(error),
     );
     return () => controller.abort();
   }, [source, citation]);
@@ -53,7 +53,7 @@ export function Source() {
       </header>
       {citation && <Verdict citation={citation} message={message} />}
       {trouble ? (
-        <div class="body text"><p class="note">▲ {plain(trouble)}</p>{citation?.quote && <blockquote dir="auto">{plain(citation.quote)}</blockquote>}</div>
+        <Unread source={source} citation={citation} trouble={trouble} />
       ) : (
         <>
           {unsure && <p class="note unsure" role="status">○ {unsure}</p>}
@@ -62,6 +62,14 @@ export function Source() {
       )}
     </Pane>
   );
+}
+
+// No text came: a scan still has pages to look at, whatever else was cited has its quote.
+function Unread({ source, citation, trouble }) {
+  const isScan = trouble.code === "unreadable_document" && /\.pdf$/i.test(source);
+  const said = <p class="note unsure" role="status">▲ {plain(trouble.message)}</p>;
+  if (isScan) return <>{said}<PdfPage file={{ source, parts: [] }} citation={null} tell={() => {}} /></>;
+  return <>{said}<div class="body text">{citation?.quote && <blockquote dir="auto">{plain(citation.quote)}</blockquote>}</div></>;
 }
 
 function Verdict({ citation, message }) {
@@ -82,7 +90,7 @@ function Verdict({ citation, message }) {
   return (
     <div class={`verdict ${verdict}`}>
       <span class={`sign ${verdict}`}>{SIGNS[verdict]} {WORDS[verdict]}</span>
-      <span>{plain(reasonOf(citation))}{citation.page ? ` · page ${citation.page}` : citation.line ? ` · line ${citation.line}` : ""}</span>
+      <span>{plain(reasonOf(citation))}{citation.page ? ` · ${pageText(citation.source, citation.page)}` : citation.line ? ` · line ${citation.line}` : ""}</span>
       {verdict === "open" && message?.id && <button type="button" class="quiet" disabled={busy} onClick={judge}>{busy ? "The judge reads …" : "Ask the judge"}</button>}
     </div>
   );
@@ -156,7 +164,7 @@ function Lines({ file, citation, tell }) {
       {file.first > 0 && <p class="hint">Part {file.first + 1} of {file.total} and on.</p>}
       {file.parts.map((part, n) => (
         <section>
-          {file.total > 1 && <h3>{part.page ? `Page ${part.page}` : part.title ? plain(part.title) : part.line ? `Line ${part.line}` : `Part ${file.first + n + 1}`}</h3>}
+          {file.total > 1 && <h3>{titleOf(part, file, n)}</h3>}
           {part.start > 0 && <p class="hint">… {part.start.toLocaleString("en")} characters before</p>}
           {linesOf(part, spans[n]).map((line) => (
             <div class="line" dir="auto">
@@ -169,6 +177,12 @@ function Lines({ file, citation, tell }) {
       {file.first + file.parts.length < file.total && <p class="hint">… {file.total - file.first - file.parts.length} more parts</p>}
     </div>
   );
+}
+
+function titleOf(part, file, n) {
+  if (part.page) return pageText(file.source, part.page).replace(/^./, (first) => first.toUpperCase());
+  if (part.row) return [part.heading && plain(part.heading), `row ${part.row}`].filter(Boolean).join(" · ");
+  return part.title ? plain(part.title) : part.line ? `Line ${part.line}` : `Part ${file.first + n + 1}`;
 }
 
 function linesOf(part, span) {

@@ -56,8 +56,10 @@ export function when(iso) {
 
 export const fileName = (source) => plain(source.split(/[\\/]/).pop() || source);
 
+export const pageText = (source, page) => `${/\.(?:pptx|ppt|odp)$/i.test(source) ? "slide" : "page"} ${page}`;
+
 export function place(citation) {
   const name = fileName(citation.source);
-  if (citation.page) return `${name} · page ${citation.page}`;
+  if (citation.page) return `${name} · ${pageText(citation.source, citation.page)}`;
   return citation.line ? `${name} · line ${citation.line}` : name;
 }

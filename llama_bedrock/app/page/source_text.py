@@ -73,6 +73,8 @@ def window(documents: Sequence[Document], parts: tuple[int, int], at: int) -> di
                 "length": len(document.page_content),
                 "page": positive_int(document.metadata.get("page")),
                 "line": line,
+                "row": positive_int(document.metadata.get("row")),
+                "heading": document.metadata.get("heading"),
                 "title": document.metadata.get("title"),
             }
         )

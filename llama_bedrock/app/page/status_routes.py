@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Coroutine
 from dataclasses import asdict
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from llama_bedrock.app.app_state import AppState
 
 _SUGGESTED = 3
+_NO_HEADING = re.compile(r"\W*(?:untitled|no title|microsoft \w+ -)|.*\.\w{2,5}\Z", re.IGNORECASE)
+"""What programs write as the title of a document that was given none."""
+
 _PASSAGES_LOOKED_AT = 2_000
 _HEARTBEAT_SECONDS = 20.0
 _PING_SECONDS = 3.0
@@ -169,7 +173,7 @@ def _suggestions(store: Any) -> list[str]:
         known = document.metadata
         heading = str(known.get("heading") or "").rpartition(" > ")[2] or str(known.get("title") or "")
         heading = " ".join(heading.split()).strip("# ")
-        if 4 <= len(heading) <= 60 and any(map(str.isalpha, heading)):
+        if 4 <= len(heading) <= 60 and any(map(str.isalpha, heading)) and not _NO_HEADING.match(heading):
             by_source.setdefault(str(known.get("source")), {})[heading] = None
     chosen = [max(headings, key=lambda one: " " in one) for headings in by_source.values()]
     more = [heading for headings in by_source.values() for heading in headings]

@@ -73,3 +73,37 @@ class Api:
 def api(browse):
     """Function: address → `Api`."""
     return lambda address: Api(browse(address))
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from tests.app.page.browser import CHROMIUM, playwright
+
+    with playwright.sync_playwright() as started:
+        arguments = [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-dev-shm-usage",
+        ]
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Function: address → `Visit`. At the end: nothing was asked of another server, nothing went wrong."""
+    from tests.app.page.browser import Visit
+
+    visits = []
+
+    def start(address, **options):
+        visits.append(Visit(chromium, address, **options))
+        return visits[-1]
+
+    yield start
+    for one in visits:
+        one.context.close()
+        assert one.elsewhere == []
+        assert [text for text in one.complaints if "ERR_" not in text] == []

@@ -129,30 +129,25 @@ def work_of(page):
 
 
 DRAWING = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
-WATCH = """() => {
-  window.shifts = 0; window.long = []; window.frames = 0;
+WATCH = """() => { window.shifts = 0;
   new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) window.shifts += e.value; })
-    .observe({ type: 'layout-shift', buffered: true });
-  new PerformanceObserver((list) => { for (const e of list.getEntries()) window.long.push(e.duration); }).observe({ type: 'longtask' });
-}"""
+    .observe({ type: 'layout-shift' }); }"""
 
 
 def test_a_long_answer_costs_each_frame_little_and_nothing_jumps(library, visit):
     seen = visit(library)
     page = seen.page
     until(page, "document.querySelector('.questions button')")
+    page.wait_for_timeout(300)  # the lists have come
     spent = work_of(page)
     page.evaluate(WATCH)
     before = spent(*DRAWING)
     seen.ask(f"at length, {SLEEP}")
     after = spent(*DRAWING)
     assert len(page.inner_text(".answer")) > 20_000
-    assert page.evaluate("window.shifts") < 0.02
-    chunks = len(LONG) // Scenes.pieces
-    print(
-        "MS", 1000 * (after - before) / chunks, page.evaluate("window.long"), page.evaluate("window.shifts")
-    )
-    assert (after - before) / chunks < 0.008  # seconds a chunk: half of a frame at 60 a second
+    assert page.evaluate("window.shifts") < 0.005  # 0.1 is what the web's vitals call good
+    a_chunk = (after - before) / (len(LONG) // Scenes.pieces)
+    assert a_chunk < 0.004  # seconds of work; a frame at 60 a second has 16 ms
 
 
 def test_the_page_is_small_and_paints_at_once(library, visit):
@@ -173,7 +168,7 @@ def test_the_page_is_small_and_paints_at_once(library, visit):
     until(page, "performance.getEntriesByName('first-contentful-paint').length")
     took = spent("TaskDuration") - before
     asked = page.evaluate(
-        "performance.getEntriesByType('resource').filter((one) => one.responseEnd < "
+        "performance.getEntriesByType('resource').filter((one) => one.responseEnd && one.responseEnd < "
         "performance.getEntriesByName('first-contentful-paint')[0].startTime).map((one) => one.initiatorType)"
     )
     print(

@@ -78,26 +78,47 @@ def prepare(
     rendered = _render(conversation, options, expected, suffix)
     llm._check_context(rendered.text, options)
     chat = _chat_messages(conversation, options, expected) if llm.import_format == "openai-chat" else None
-    continues = bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
+    assembler = answer_assembler(
+        options, expected, rendered.text, prefilled=chat is None, continues=continues_turn(messages)
+    )
+    request = _request(llm, rendered, options, suffix, chat)
+    return PreparedCall(request, options.region, rendered, assembler)
+
+
+def continues_turn(messages: Sequence[BaseMessage]) -> bool:
+    """Whether the model goes on with a turn of the assistant's that the messages end in."""
+    return bool(messages) and messages[-1].type == "ai" and not getattr(messages[-1], "tool_calls", None)
+
+
+def answer_assembler(
+    options: CallOptions, expected: ExpectedAnswer, prompt: str, *, prefilled: bool, continues: bool
+) -> ResponseAssembler:
+    """Make the reader of an answer.
+
+    Args:
+        options: Those that the call was made with.
+        expected: What the answer shall be.
+        prompt: The prompt; only for its tokens where the service does not count them.
+        prefilled: Whether it ends in what the answer begins with.
+        continues: As `continues_turn` says.
+    """
     generation = format_of(options.model.prompt_format)
     header = generation.header
-    parser = expected.parser(prefilled=chat is None)
-    assembler = ResponseAssembler(
-        prompt=rendered.text,
+    parser = expected.parser(prefilled=prefilled)
+    return ResponseAssembler(
+        prompt=prompt,
         stops=options.stop,
         # A model that opens a turn of its own has ended the one it was asked for; the header of another
         # generation is text: an answer about prompts may quote it. The parser of calls reads all these tokens
         # itself: within an argument they are data, and after one that ends a message another call may follow.
         end_tokens=() if parser else (*generation.end_tokens, *(header or ())[:1]),
         parser=parser,
-        json_content=expected.json_content(prefilled=chat is None),
+        json_content=expected.json_content(prefilled=prefilled),
         strip_leading=not continues,
         headers=(f"{header[0]}assistant{header[1]}", header[1]) if header and not parser else (),
         metadata=_metadata(options),
         counted=None if chat or rendered.images else _counted(llm, rendered, options),
     )
-    request = _request(llm, rendered, options, suffix, chat)
-    return PreparedCall(request, options.region, rendered, assembler)
 
 
 def _chat_messages(

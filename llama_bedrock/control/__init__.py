@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llama_bedrock.control.batch_job import BatchJob, BatchStatus
+    from llama_bedrock.control.batch_records import BatchResult, RecordNotRunError
     from llama_bedrock.control.control_plane import ControlPlane
     from llama_bedrock.control.customisation import (
         CustomisationJob,
@@ -45,6 +47,10 @@ if TYPE_CHECKING:
 
 # Each name is imported when it is first used.
 _HOME = {
+    "BatchJob": "batch_job",
+    "BatchResult": "batch_records",
+    "BatchStatus": "batch_job",
+    "RecordNotRunError": "batch_records",
     "BatchProgress": "live_batch",
     "CheckedTrainingData": "training_data",
     "ControlPlane": "control_plane",
@@ -87,7 +93,10 @@ _HOME = {
 }
 
 __all__ = [
+    "BatchJob",
     "BatchProgress",
+    "BatchResult",
+    "BatchStatus",
     "CheckedTrainingData",
     "ControlPlane",
     "CustomModel",
@@ -103,6 +112,7 @@ __all__ = [
     "ModelFiles",
     "ModelUse",
     "Purchase",
+    "RecordNotRunError",
     "SyntheticQuestion",
     "SyntheticQuestions",
     "TrainingData",

@@ -79,7 +79,12 @@ def prepare(
     llm._check_context(rendered.text, options)
     chat = _chat_messages(conversation, options, expected) if llm.import_format == "openai-chat" else None
     assembler = answer_assembler(
-        options, expected, rendered.text, prefilled=chat is None, continues=continues_turn(messages)
+        options,
+        expected,
+        rendered.text,
+        prefilled=chat is None,
+        continues=continues_turn(messages),
+        counted=None if chat or rendered.images else _counted(llm, rendered, options),
     )
     request = _request(llm, rendered, options, suffix, chat)
     return PreparedCall(request, options.region, rendered, assembler)
@@ -91,7 +96,13 @@ def continues_turn(messages: Sequence[BaseMessage]) -> bool:
 
 
 def answer_assembler(
-    options: CallOptions, expected: ExpectedAnswer, prompt: str, *, prefilled: bool, continues: bool
+    options: CallOptions,
+    expected: ExpectedAnswer,
+    prompt: str,
+    *,
+    prefilled: bool,
+    continues: bool,
+    counted: Callable[[int], None] | None = None,
 ) -> ResponseAssembler:
     """Make the reader of an answer.
 
@@ -101,6 +112,7 @@ def answer_assembler(
         prompt: The prompt; only for its tokens where the service does not count them.
         prefilled: Whether it ends in what the answer begins with.
         continues: As `continues_turn` says.
+        counted: Told how many tokens the service counted.
     """
     generation = format_of(options.model.prompt_format)
     header = generation.header
@@ -117,7 +129,7 @@ def answer_assembler(
         strip_leading=not continues,
         headers=(f"{header[0]}assistant{header[1]}", header[1]) if header and not parser else (),
         metadata=_metadata(options),
-        counted=None if chat or rendered.images else _counted(llm, rendered, options),
+        counted=counted,
     )
 
 

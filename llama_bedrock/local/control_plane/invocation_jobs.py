@@ -247,21 +247,32 @@ def _read_record(line: bytes, where: str) -> dict[str, Any]:
 
 async def _run_file(plane: LocalPlane, job: Record, storage: JobStorage, uri: str, counts: _Counts) -> None:
     """Run the records of one file; what is finished is written, also if the job is stopped or expires."""
-    shown = time.monotonic()
+    target = join_uri(_folder(job), f"{uri.rpartition('/')[2]}.out")
+    ending: Exception | None = None
     with TemporaryFile() as out:
         try:
-            async with aclosing(_pieces(plane, storage.lines(uri))) as pieces:
-                async for piece in pieces:
-                    _check_time(plane, job)
-                    await _run_records(plane, job, piece, out, counts)
-                    if time.monotonic() - shown > 1:
-                        _show(plane, job, counts)
-                        shown = time.monotonic()
-        finally:
-            if out.tell():
-                out.seek(0)
-                target = join_uri(_folder(job), f"{uri.rpartition('/')[2]}.out")
-                await plane.in_thread(storage.write, target, out)
+            await _run_lines(plane, job, storage.lines(uri), out, counts)
+        except (JobStopped, _Expired) as error:
+            ending = error
+        if out.tell():
+            out.seek(0)
+            await plane.in_thread(storage.write, target, out)
+    if ending is not None:
+        raise ending
+
+
+async def _run_lines(
+    plane: LocalPlane, job: Record, lines: Iterator[bytes], out: IO[bytes], counts: _Counts
+) -> None:
+    """Run records, some at a time; Get sees every second how far it is."""
+    shown = time.monotonic()
+    async with aclosing(_pieces(plane, lines)) as pieces:
+        async for piece in pieces:
+            _check_time(plane, job)
+            await _run_records(plane, job, piece, out, counts)
+            if time.monotonic() - shown > 1:
+                _show(plane, job, counts)
+                shown = time.monotonic()
 
 
 async def _pieces(plane: LocalPlane, lines: Iterator[bytes]) -> AsyncGenerator[list[bytes], None]:

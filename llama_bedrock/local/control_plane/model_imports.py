@@ -193,18 +193,17 @@ COPY = "model-copy-job"
 
 
 def create_model_copy_job(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``CreateModelCopyJob``: called in the target's region, of a custom or imported model."""
+    """Serve ``CreateModelCopyJob``: called in the target's region, of a custom model."""
     if (earlier := request.earlier(COPY)) is not None:
         return earlier.data
     params, plane = request.params, request.plane
     source = plane.store.get(params["sourceModelArn"])
-    if source is None or source.kind not in ("custom-model", MODEL):
+    if source is None or source.kind != "custom-model":
         raise not_found(f"The source model {params['sourceModelArn']} could not be found.")
     name = params["targetModelName"]
     request.check_free("custom-model", name)
-    path = source.arn.split(":", 5)[5]
-    middle = "imported" if source.kind == MODEL else path.split("/")[1]
-    target = plane.arn(request.region, f"custom-model/{middle}/{plane.unique()}")
+    base = source.arn.split("/")[1]
+    target = plane.arn(request.region, f"custom-model/{base}/{plane.unique()}")
     members = {
         "status": "InProgress",
         "targetModelArn": target,

@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import logging
+import re
 import secrets
 import string
 import time
@@ -353,7 +354,10 @@ async def decode_request(
 
 async def _serve(operation: PlaneOperation, call: Call) -> web.StreamResponse:
     plane = call.state.plane
-    request = PlaneRequest(plane, operation, call.caller.region or plane.account.region, call.body)
+    region = call.caller.region or plane.account.region
+    if not re.fullmatch(r"[a-z0-9-]{1,30}", region):  # it becomes part of ARNs and of file names
+        raise ServiceError("InvalidSignatureException", "Credential should be scoped to a valid region.")
+    request = PlaneRequest(plane, operation, region, call.body)
     _check_allowed(request)
     assert operation.handler is not None
     value = operation.handler(request)

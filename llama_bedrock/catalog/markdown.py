@@ -93,6 +93,7 @@ def _section(info: ModelInfo) -> str:
         "Fine-tuning": f"`{info.fine_tuning_id}`" if info.fine_tuning_id else None,
         "Tools through Converse": "yes, not while streaming" if info.converse_tools else "no",
         "Legacy since": f"{info.legacy_since} (inferred)" if info.legacy_since else None,
+        "Custom Model Import": f"no: {info.import_obstacle}" if info.import_obstacle else None,
         "We advise": f"`{info.move_to}`" if info.move_to else None,
         "Checked on": f"{info.as_of}; confidence: "
         + ", ".join(f"{k} {v}" for k, v in info.confidence.items()),

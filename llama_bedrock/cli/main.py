@@ -103,6 +103,9 @@ app.command("api")(api.api)
 app.command("mcp")(mcp_command.mcp)
 app.command("doctor")(doctor.doctor)
 app.command("import")(import_command.import_model)
+app.command("import-model", hidden=True)(
+    import_command.import_model
+)  # beside `index import`, the clearer name
 app.command("train")(train.train)
 app.command("deploy")(deploy.deploy)
 app.command("migrate-plan")(migrate_plan.migrate_plan)

@@ -51,8 +51,12 @@ def _print(plan: MigrationPlan) -> None:
     from llama_bedrock.cli.output import stdout
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for header in ("Where", "Id", "State", "End of life", "Until then", "USD", "then", "For good"):
-        table.add_column(header, overflow="fold", justify="right" if header in ("USD", "then") else "left")
+    for header in ("Where", "Id", "State", "End of life"):
+        table.add_column(header, no_wrap=True)
+    for header in ("Until then", "For good"):
+        table.add_column(header, overflow="fold")
+    for header in ("USD", "then"):
+        table.add_column(header, justify="right", no_wrap=True)
     for use in plan.uses:
         table.add_row(
             f"{use.file}:{use.line}",
@@ -60,9 +64,9 @@ def _print(plan: MigrationPlan) -> None:
             str(use.status),
             str(use.end_of_life or "-"),
             use.successor or "-",
+            use.for_good,
             _usd(use.cost),
             _usd(use.successor_cost),
-            use.for_good,
         )
     stdout().print(table)
 

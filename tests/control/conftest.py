@@ -74,34 +74,32 @@ def weights(config):
     return found
 
 
+def write_tiny_llama(folder, **changes):
+    """Write a Llama of this configuration, in two shards."""
+    save = pytest.importorskip("safetensors.numpy").save_file
+    folder.mkdir()
+    config = CONFIG | changes
+    write_json(folder / "config.json", config)
+    write_json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
+    words = {f"w{n}": n for n in range(config["vocab_size"] - 1)}
+    added = [{"id": config["vocab_size"] - 1, "content": "<|eot_id|>", "special": True}]
+    write_json(folder / "tokenizer.json", {"model": {"type": "BPE", "vocab": words}, "added_tokens": added})
+    write_json(folder / "generation_config.json", {"eos_token_id": 1023})
+    tensors = weights(config)
+    names = sorted(tensors)
+    where = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        shard = f"model-{number:05d}-of-00002.safetensors"
+        save({key: tensors[key] for key in part}, folder / shard, metadata={"format": "pt"})
+        where |= dict.fromkeys(part, shard)
+    write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": where})
+    return folder
+
+
 @pytest.fixture
 def tiny_llama(tmp_path):
-    """Function: changes of config.json → the folder of a Llama, in two shards."""
-    save = pytest.importorskip("safetensors.numpy").save_file
-
-    def make(name="tiny-llama", **changes):
-        folder = tmp_path / name
-        folder.mkdir()
-        config = CONFIG | changes
-        write_json(folder / "config.json", config)
-        write_json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
-        words = {f"w{n}": n for n in range(config["vocab_size"] - 1)}
-        added = [{"id": config["vocab_size"] - 1, "content": "<|eot_id|>", "special": True}]
-        write_json(
-            folder / "tokenizer.json", {"model": {"type": "BPE", "vocab": words}, "added_tokens": added}
-        )
-        write_json(folder / "generation_config.json", {"eos_token_id": 1023})
-        tensors = weights(config)
-        names = sorted(tensors)
-        where = {}
-        for number, part in enumerate((names[::2], names[1::2]), 1):
-            shard = f"model-{number:05d}-of-00002.safetensors"
-            save({key: tensors[key] for key in part}, folder / shard, metadata={"format": "pt"})
-            where |= dict.fromkeys(part, shard)
-        write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": where})
-        return folder
-
-    return make
+    """Function: changes of config.json → the folder of a Llama."""
+    return lambda name="tiny-llama", **changes: write_tiny_llama(tmp_path / name, **changes)
 
 
 ROLE = "arn:aws:iam::123456789012:role/bedrock-imports"

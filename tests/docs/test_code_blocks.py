@@ -1,5 +1,7 @@
 """Every code block of README and docs runs, against the local endpoint, as a reader would run it."""
 
+import contextlib
+import json
 import os
 import re
 import shutil
@@ -7,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
 
 from llama_bedrock.local import LocalBedrock
+from tests.control.conftest import write_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -27,7 +31,23 @@ def blocks(page, *languages):
 
 
 @pytest.fixture
-def reader(tmp_path, aws_credentials, monkeypatch):
+def with_s3(request, tmp_path):
+    """For pages about jobs: S3 with the bucket `my-bucket`, a tiny Llama in `my-llama`, and `train.jsonl`."""
+    page = request.node.callspec.params.get("page")
+    if page is None or "my-bucket" not in page.read_text():
+        return
+    endpoint = request.getfixturevalue("s3_endpoint")
+    request.getfixturevalue("monkeypatch").setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    s3 = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket="my-bucket")
+    write_tiny_llama(tmp_path / "my-llama")
+    examples = ({"prompt": f"What is {n}?", "completion": f"It is {n}."} for n in range(100))
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, examples)))
+
+
+@pytest.fixture
+def reader(tmp_path, aws_credentials, monkeypatch, with_s3):
     """A folder with the documents, and an environment in which AWS calls reach the local endpoint."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

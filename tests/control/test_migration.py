@@ -1,0 +1,114 @@
+"""migrate-plan: ids in source, configuration and Terraform files, judged by the catalogue."""
+
+from datetime import date
+
+import pytest
+
+from llama_bedrock import CATALOG
+from llama_bedrock.control import plan_migration
+
+DAY = date(2026, 11, 28)
+TERRAFORM = """\
+resource "aws_bedrock_model_invocation" "a" {
+  model_id = "meta.llama3-3-70b-instruct-v1:0"
+  role     = ["arn:aws:bedrock:us-west-2::foundation-model/meta.llama3-1-405b-instruct-v1:0"]
+}
+"""
+PYTHON = 'llm = ChatBedrock(model="us.meta.llama4-scout-17b-instruct-v1:0")  # or eu.meta.llama3-2-1b-instruct-v1:0\n'
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra" / "main.tf").write_text(TERRAFORM)
+    (tmp_path / "app.py").write_text(PYTHON)
+    (tmp_path / "tune.yaml").write_text(
+        "base: meta.llama2-13b-v1:0:4k\ncall: meta.llama3-1-70b-instruct-v10\n"
+    )
+    (tmp_path / "notes.md").write_text("Metallama, meta.llm and example.meta.llama are none.\n")
+    for hidden in (".git", "node_modules"):
+        (tmp_path / hidden).mkdir()
+        (tmp_path / hidden / "x.py").write_text(PYTHON)
+    (tmp_path / "weights.bin").write_bytes(b"\0" + PYTHON.encode())
+    return tmp_path
+
+
+def test_every_place_is_found_with_what_follows(project):
+    plan = plan_migration(project, today=DAY)
+    found = {(use.file.removeprefix(f"{project}/"), use.line, use.found): use for use in plan.uses}
+    assert list(found) == [
+        ("app.py", 1, "us.meta.llama4-scout-17b-instruct-v1:0"),
+        ("app.py", 1, "eu.meta.llama3-2-1b-instruct-v1:0"),
+        ("tune.yaml", 1, "meta.llama2-13b-v1:0:4k"),
+        ("tune.yaml", 2, "meta.llama3-1-70b-instruct-v10"),
+        ("infra/main.tf", 2, "meta.llama3-3-70b-instruct-v1:0"),
+        ("infra/main.tf", 3, "meta.llama3-1-405b-instruct-v1:0"),
+    ]
+    scout, small, base, wrong, legacy, large = plan.uses
+    assert (scout.status, scout.end_of_life, scout.successor) == ("legacy", date(2027, 3, 30), None)
+    assert "Bedrock imports nothing: it takes no Llama 4" in scout.for_good
+    assert (small.status, small.end_of_life) == ("ended", date(2026, 7, 7))
+    assert small.successor == "us.meta.llama3-1-8b-instruct-v1:0" or small.successor.startswith(
+        "meta.llama3-1-8b"
+    )
+    assert "import its open weights" in small.for_good
+    assert (base.model_id, base.status) == ("meta.llama2-13b-v1", "ended")
+    assert (wrong.status, wrong.model_id) == ("unknown", None)
+    assert "did you mean 'meta.llama3-1-70b-instruct-v1:0'" in wrong.for_good
+    assert "prompt_format='llama3.3'" in legacy.for_good
+    assert large.successor == "meta.llama3-3-70b-instruct-v1:0"
+    assert "810 GB of weights" in large.for_good
+    assert plan.files == 4
+
+
+def test_the_same_tokens_cost_by_the_catalogue(project):
+    plan = plan_migration(
+        project / "infra" / "main.tf", today=DAY, input_tokens=3_000_000, output_tokens=500_000
+    )
+    for use in plan.uses:
+        price = CATALOG[use.model_id].price_in(None)
+        assert use.cost == pytest.approx(3 * price.input + 0.5 * price.output)
+    later = CATALOG["meta.llama3-3-70b-instruct-v1:0"].price_in(None)
+    assert plan.uses[1].successor_cost == pytest.approx(3 * later.input + 0.5 * later.output)
+
+
+def test_after_the_end_nothing_follows_but_the_import(project):
+    plan = plan_migration(project, today=date(2027, 3, 30))
+    known = [use for use in plan.uses if use.model_id]
+    assert {use.status for use in known} == {"ended"}
+    assert {use.successor for use in known} == {None}
+
+
+@pytest.mark.parametrize(
+    ("region", "found", "successor"),
+    [
+        ("us-east-1", "meta.llama3-1-405b-instruct-v1:0", "us.meta.llama3-3-70b-instruct-v1:0"),
+        ("us-east-2", "meta.llama3-1-405b-instruct-v1:0", "meta.llama3-3-70b-instruct-v1:0"),
+        (None, "us.meta.llama3-1-405b-instruct-v1:0", "us.meta.llama3-3-70b-instruct-v1:0"),
+        (None, "meta.llama3-2-90b-instruct-v1:0", "us.meta.llama4-maverick-17b-instruct-v1:0"),
+    ],
+)
+def test_a_successor_is_an_id_that_can_be_called(region, found, successor, tmp_path):
+    (tmp_path / "x.json").write_text(f'{{"model": "{found}"}}')
+    (use,) = plan_migration(tmp_path, region=region, today=DAY).uses
+    assert use.successor == successor
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    (tmp_path / "a.py").symlink_to(tmp_path / "nothing")
+    plan = plan_migration(tmp_path)
+    assert (plan.uses, plan.unread) == ((), (f"{tmp_path}/a.py: No such file or directory",))
+    with pytest.raises(FileNotFoundError):
+        plan_migration(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="0 or more"):
+        plan_migration(tmp_path, input_tokens=-1)
+
+
+def test_every_model_tells_whether_its_weights_can_be_imported():
+    refused = {model for model, info in CATALOG.items() if info.import_obstacle}
+    assert {model.split("-instruct")[0] for model in refused} == {
+        "meta.llama3-1-405b",
+        "meta.llama3-2-90b",
+        "meta.llama4-scout-17b",
+        "meta.llama4-maverick-17b",
+    }

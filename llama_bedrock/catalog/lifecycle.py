@@ -65,9 +65,9 @@ def _way_out(info: ModelInfo) -> str:
     )
     if info.import_obstacle is not None:
         return (
-            f"{nearby}{'import' if nearby else 'Import'} another Llama with Custom Model Import (of this one: "
-            f"{info.import_obstacle}), or serve these weights with SageMaker and call the endpoint's ARN with "
-            f"prompt_format={info.generation!r}; the prompts stay the same."
+            f"{nearby}{'import' if nearby else 'Import'} another Llama with Custom Model Import (of this "
+            f"one: {info.import_obstacle}), or serve these weights with SageMaker and call the endpoint's "
+            f"ARN with prompt_format={info.generation!r}; the prompts stay the same."
         )
     return (
         f"{nearby}{'import' if nearby else 'Import'} the weights with Custom Model Import and call the "

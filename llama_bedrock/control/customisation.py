@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,14 +23,17 @@ from llama_bedrock.control.jobs import (
     tag_list,
     wait_until,
 )
-from llama_bedrock.control.model_folder import split_uri
+from llama_bedrock.control.model_folder import read_object, split_uri
 from llama_bedrock.control.s3_upload import upload_files
 from llama_bedrock.control.training_data import CheckedTrainingData, TrainingData
+from llama_bedrock.errors import BedrockNotFoundError
 from llama_bedrock.imported_models import FORMAT_TAG
 from llama_bedrock.prompts.formats import PromptFormat
 from llama_bedrock.transport.steps import Steps, Work
 
 _ENDED = frozenset({"Completed", "Failed", "Stopped"})
+# Amazon Bedrock user guide, "Analyze the results of model customization".
+_METRICS = "training_artifacts/step_wise_training_metrics.csv"
 _STEPS = ("validationDetails", "dataProcessingDetails", "trainingDetails")
 
 Training: TypeAlias = "str | Path | TrainingData | CheckedTrainingData"
@@ -78,6 +83,21 @@ class CustomModel:
     job_arn: str
     training_loss: float | None = None
     validation_losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """The loss after a step of training.
+
+    Attributes:
+        epoch: Number of the epoch.
+        step: Number of the step.
+        loss: The loss.
+    """
+
+    epoch: int
+    step: int
+    loss: float
 
 
 class CustomisationJob:
@@ -132,6 +152,33 @@ class CustomisationJob:
     ) -> CustomModel:
         """`result` without blocking the event loop."""
         return await self._plane.arun(self._result(seconds, progress))
+
+    def losses(self) -> list[TrainingStep]:
+        """The losses of each step, from the metrics that Bedrock writes to S3; empty before it has.
+
+        Raises:
+            LlamaBedrockError: A call failed, after retries where they make sense.
+        """
+        return self._plane.run(self._losses())
+
+    async def alosses(self) -> list[TrainingStep]:
+        """`losses` without blocking the event loop."""
+        return await self._plane.arun(self._losses())
+
+    def _losses(self) -> Steps[list[TrainingStep]]:
+        job = yield control_request("get_model_customization_job", jobIdentifier=self.arn)
+        bucket, prefix = split_uri(job["outputDataConfig"]["s3Uri"])
+        name = f"model-customization-job-{job['jobArn'].rpartition('/')[2]}/{_METRICS}"
+        key = f"{prefix}/{name}" if prefix else name
+        try:
+            data: bytes = yield Work(lambda _: read_object(self._plane.s3(), bucket, key))
+        except BedrockNotFoundError:
+            return []
+        rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig")))
+        return [
+            TrainingStep(int(row["epoch_number"]), int(row["step_number"]), float(row["training_loss"]))
+            for row in rows
+        ]
 
     def _status(self) -> Steps[CustomisationProgress]:
         return _read((yield control_request("get_model_customization_job", jobIdentifier=self.arn)), 0.0)

@@ -1,5 +1,6 @@
 """Fine-tuning to an answer: data, job, deployment or throughput, against the local control plane and S3."""
 
+import asyncio
 import json
 from datetime import date
 
@@ -72,6 +73,11 @@ def test_data_become_a_model_that_is_deployed_and_answers(open_models, bucket, d
         .read()
     )
     assert body.decode() == data.check(LLAMA33).write(tmp_path / "x.jsonl").read_text()
+    job = CustomisationJob(model.job_arn, **reach)
+    losses = job.losses()
+    assert losses == asyncio.run(job.alosses())
+    assert [step.step - losses[0].step for step in losses] == list(range(len(losses)))
+    assert losses[0].loss > losses[-1].loss > 0
     hosted = run("deploy", model, "support-v1", **reach)
     assert ":custom-model-deployment/" in hosted.arn
     assert hosted.chat_model().invoke("Hi").text == "Hello!"
@@ -132,6 +138,7 @@ def test_a_job_is_stopped_and_found_again(plane, bucket, data):
     job = start_customisation(LLAMA33, "support", data, ROLE, f"{bucket}/out", **reach)
     again = CustomisationJob(job.arn, **reach)
     assert again.status().status == "InProgress"
+    assert again.losses() == []
     again.stop()
     with pytest.raises(JobFailedError, match=r"the customisation 'support-.* is Stopped") as raised:
         job.result()

@@ -6,8 +6,10 @@ import boto3
 import pytest
 
 from llama_bedrock import ChatLlamaBedrock, LlamaBedrock
-from llama_bedrock.control import JobFailedError, import_model
-from llama_bedrock.errors import BedrockThrottlingError, BedrockTimeoutError
+from llama_bedrock.control import ControlPlane, JobFailedError, import_model
+from llama_bedrock.control.model_check import check_folder
+from llama_bedrock.control.model_folder import S3Folder
+from llama_bedrock.errors import BedrockNotFoundError, BedrockThrottlingError, BedrockTimeoutError
 from llama_bedrock.local import ErrorResponse
 from tests.control.conftest import ROLE, TOKENIZER_CONFIG, write_json
 
@@ -60,6 +62,32 @@ def test_files_that_are_in_s3_and_one_upload_for_both(client, bucket, tiny_llama
     import_model(tiny_llama(), "one", ROLE, s3_uri=f"{bucket}/m", first_call=False, **reach)
     model = import_model(f"{bucket}/m", "two", ROLE, first_call=False, prompt_format="llama3.3", **reach)
     assert tags_of(bedrock, model.arn)["llama-bedrock:prompt-format"] == "llama3.3"
+
+
+def test_files_in_s3_are_checked_by_their_headers_alone(client, bucket, tiny_llama, run):
+    _, reach, _ = client
+    folder = tiny_llama(hidden_size=512, intermediate_size=512)
+    shards = sorted(folder.glob("*.safetensors"))
+    s3 = boto3.client("s3", region_name="us-west-2")
+    read = []
+    for path in folder.iterdir():
+        s3.upload_file(str(path), bucket[5:], f"m/{path.name}")
+
+    class Counting(S3Folder):
+        def read(self, name, start=0, end=None):
+            data = super().read(name, start, end)
+            read.append((name, len(data)))
+            return data
+
+    found = check_folder(Counting(f"{bucket}/m", ControlPlane(**reach).s3()))
+    assert (found.ok, found.prompt_format) == (True, "llama3.1")
+    assert found.weight_bytes == sum(path.stat().st_size for path in shards)
+    assert sum(size for name, size in read if name.endswith(".safetensors")) < found.weight_bytes / 10
+    s3.delete_object(Bucket=bucket[5:], Key=f"m/{shards[0].name}")
+    broken = run("check_model_files", f"{bucket}/m/", **reach)
+    assert f"{shards[0].name}: this shard of the weights is missing" in str(broken)
+    with pytest.raises(BedrockNotFoundError, match="bucket does not exist"):
+        run("check_model_files", "s3://no-such-bucket-at-all/m", **reach)
 
 
 def test_from_imported_needs_nothing_but_arn_or_name(client, bucket, tiny_llama):

@@ -1,19 +1,25 @@
-"""What a change of an indexed folder costs, by the size of the store.
+"""What a change costs, by the size of the store: of an indexed folder, and of FAISSStore beside its peers.
 
-    python benchmarks/store_growth.py [--sizes 1000 10000 100000] [--against TREE]
+    python benchmarks/store_growth.py [--sizes 1000 10000 100000] [--peers NAME … | none] [--against TREE]
 
-Files of 10 chunks each are indexed into a FAISSStore (384 dimensions, vectors that cost nothing to make).
-Then one file changes at a time, and the run that finds it is timed, in a store that was just opened, with
-the bytes it writes; the look through the folder, which every run takes, is measured alone and subtracted.
-100 documents are deleted and 100 added and saved, as a program does that holds the store open. --against
-names another checkout, which runs the same file in turn with this one.
+A folder: files of 10 chunks each are indexed into a FAISSStore (384 dimensions, vectors that cost nothing to
+make). Then one file changes at a time, and the run that finds it is timed, in a store that was just opened,
+with the bytes it writes; the look through the folder, which every run takes, is measured alone and
+subtracted. 100 documents are deleted and 100 added and saved, as a program does that holds the store open.
+--against names another checkout, which runs the same file in turn with this one.
 
-Writes results/store_growth.json and store_growth.md.
+Stores: the same random vectors and texts go into FAISSStore and into each peer that is installed
+(`growth_stores.py`), each in a process of its own; then 100 are deleted and 100 added, and what was added
+must be found after the store is opened again.
+
+Writes results/store_growth.json, store_growth.md and store_growth.svg. The sizes to 100,000 take less than
+four minutes on two idle cores; 1000000 is a size too (some minutes, 8 GB on the disk).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
@@ -24,13 +30,18 @@ import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from growth_plot import svg
+from growth_stores import DIMENSION, STORES, installed
+
 ROOT = Path(__file__).resolve().parent
 CHANGES = 7
+QUERIES = 200
 WORDS = [
     f"{one}{other}" for one in ("ba", "ce", "di", "fo", "gu") for other in ("nter", "rsal", "mple", "tory")
 ]
@@ -47,45 +58,199 @@ ROWS = {
     "replaced": "written for it, MB (median)",
     "open": "open, processor s",
     "query": "query after all changes, processor ms",
+    "compacted": "the same query after store.compact(), processor ms",
     "disk": "on the disk after all changes, share of the first run's",
 }
+SIDES = {
+    "built": "build and save, s",
+    "changed": "100 deleted, 100 added, saved, s (median)",
+    "wrote": "bytes of files touched by it, MB (median)",
+    "opened": "open, ms",
+    "p50": "one query, k = 10, p50 ms",
+    "after": "one query right after the changes, p50 ms",
+    "mb": "on the disk after it, MB",
+}
+LIMIT = 40
+"""Seconds that a peer may take at a size; where it took longer, or would by what it took before, it is left
+out from there on."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--peers", nargs="+", help=f"these only, or none: {', '.join(STORES)}")
     parser.add_argument("--against", type=Path, help="another checkout")
-    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=2, metavar=("WHAT", "SIZE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        print(json.dumps(measured(arguments.worker)))
+        what, size = arguments.worker[0], int(arguments.worker[1])
+        print(json.dumps(measured(size) if what == "folder" else beside(what, size)))
         return
     trees = {"this": ROOT.parent} | ({"before": arguments.against} if arguments.against else {})
     found: dict[str, dict[str, Any]] = {name: {} for name in trees}
-    for size in arguments.sizes:
+    stores: dict[str, dict[str, Any]] = {}
+    for size in sorted(arguments.sizes):
         for name, tree in trees.items():
-            command = [sys.executable, __file__, "--worker", str(size)]
-            env = {**os.environ, "PYTHONPATH": str(tree)}
-            done = subprocess.run(command, env=env, cwd=tree, capture_output=True, text=True, check=True)
-            found[name][str(size)] = json.loads(done.stdout.splitlines()[-1])
+            found[name][str(size)] = worker("folder", size, tree)
             print(name, size, found[name][str(size)], flush=True)
-        report(found)
+        for name in installed():
+            if arguments.peers and name not in arguments.peers:
+                continue
+            known = stores.setdefault(name, {})
+            if is_slow(known, size):
+                continue
+            known[str(size)] = worker(name, size, ROOT.parent, None if name == "FAISSStore" else LIMIT)
+            print(name, size, known[str(size)], flush=True)
+        report(found, stores)
 
 
-def report(found: dict[str, dict[str, Any]]) -> None:
-    facts = f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()}"
+def is_slow(known: Mapping[str, Any], size: int) -> bool:
+    """Whether a store took too long at a smaller size, or would at this one."""
+    if not known:
+        return False
+    last, facts = list(known.items())[-1]
+    return facts is None or facts["built"] * size / int(last) > LIMIT
+
+
+def worker(what: str, size: int, tree: Path, limit: float | None = None) -> dict[str, Any] | None:
+    """What a process of its own measures; None if it took too long."""
+    command = [sys.executable, __file__, "--worker", what, str(size)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tree), os.environ.get("PYTHONPATH", "")])}
+    try:
+        done = subprocess.run(
+            command, env=env, cwd=tree, capture_output=True, text=True, check=False, timeout=limit
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode:
+        raise SystemExit(f"{what} at {size}: {done.stderr[-2000:]}")
+    facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return facts
+
+
+def report(found: Mapping[str, Mapping[str, Any]], stores: Mapping[str, Mapping[str, Any]]) -> None:
+    stores = {name: {s: f for s, f in sizes.items() if f is not None} for name, sizes in stores.items()}
+    versions = {package: version(package) for _, package in STORES.values()}
+    told = ", ".join(f"{package} {number}" for package, number in versions.items() if number)
+    facts = f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()}, {told}"
     date = datetime.now(UTC).date().isoformat()
-    lines = [f"# What a change costs, by size\n\n{date}, {facts}. `{Path(__file__).name}` tells how.\n"]
+    lines = [
+        f"# What a change costs, by size\n\n{date}, {facts}, load average "
+        f"{os.getloadavg()[0]:.1f} at the end. `{Path(__file__).name}` tells how.\n"
+    ]
+    if stores:
+        lines.append("![cost by size](store_growth.svg)\n")
+    for size in stores.get("FAISSStore", {}):
+        lines += compared(size, {name: sizes[size] for name, sizes in stores.items() if size in sizes})
     columns = [(name, size) for size in next(iter(found.values())) for name in found]
+    lines.append("## An indexed folder\n")
     lines.append("| | " + " | ".join(f"{int(size):,} chunks, {name}" for name, size in columns) + " |")
     lines.append("|---|" + "---:|" * len(columns))
     for row, title in ROWS.items():
         lines.append(f"| {title} | " + " | ".join(f"{found[n][s][row]:.3g}" for n, s in columns) + " |")
     results = ROOT / "results"
     (results / "store_growth.md").write_text("\n".join(lines) + "\n")
-    (results / "store_growth.json").write_text(
-        json.dumps({"machine": facts, "date": date, "found": found}, indent=1)
+    everything = {"machine": facts, "date": date, "found": found, "stores": stores}
+    (results / "store_growth.json").write_text(json.dumps(everything, indent=1) + "\n")
+    (results / "store_growth.svg").write_text(svg(plotted(found["this"], stores)))
+
+
+def compared(size: str, stores: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The table of a size: first the rows where a peer is ahead of FAISSStore; the best in bold."""
+    rows: dict[bool, list[str]] = {True: [], False: []}
+    for row, title in SIDES.items():
+        best = min(stores, key=lambda name: stores[name][row])
+        cells = [f"**{f[row]:.3g}**" if name == best else f"{f[row]:.3g}" for name, f in stores.items()]
+        rows[best != "FAISSStore"].append(f"| {title} | {' | '.join(cells)} |")
+    head = ["| | " + " | ".join(stores) + " |", "|---|" + "---:|" * len(stores)]
+    named = {True: f"## {int(size):,} vectors: where a peer is ahead", False: "Where FAISSStore is ahead:"}
+    return [
+        line
+        for behind in (True, False)
+        if rows[behind]
+        for line in (named[behind], "", *head, *rows[behind], "")
+    ]
+
+
+def plotted(found: Mapping[str, Any], stores: Mapping[str, Any]) -> dict[str, Any]:
+    """The lines of the plot: what changes cost, and queries."""
+    panels = {
+        "100 deleted, 100 added, saved: seconds": "changed",
+        "one query, p50: milliseconds": "p50",
+    }
+    lines: dict[str, Any] = {
+        title: {
+            name: {int(size): facts[row] for size, facts in sizes.items()} for name, sizes in stores.items()
+        }
+        for title, row in panels.items()
+    }
+    name = "FAISSStore: one file of an indexed folder"
+    next(iter(lines.values()))[name] = {
+        int(size): max(facts["change"], 1e-3) for size, facts in found.items()
+    }
+    return lines
+
+
+def version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package.replace("_", "-"))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def beside(name: str, size: int) -> dict[str, float]:
+    """What a store costs at this many vectors, in this process."""
+    import numpy as np
+
+    chance = np.random.default_rng(0)
+    vectors = chance.standard_normal((size + 100 * CHANGES, DIMENSION), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    texts = [
+        f"{number} " + " ".join(WORDS[(number + n) % len(WORDS)] for n in range(60))
+        for number in range(len(vectors))
+    ]
+    ids = [str(number) for number in range(len(vectors))]
+    queries = chance.standard_normal((QUERIES, DIMENSION), dtype=np.float32)
+    with tempfile.TemporaryDirectory(prefix="store-growth-") as parent:
+        STORES[name][0]().build(Path(parent) / "first", ids[:10], texts[:10], vectors[:10])  # its imports
+        folder, store = Path(parent) / "store", STORES[name][0]()
+        started = time.perf_counter()
+        store.build(folder, ids[:size], texts[:size], vectors[:size])
+        found = {"built": time.perf_counter() - started, "p50": p50(store, queries)}
+        took, wrote = [], []
+        for turn in range(CHANGES):
+            part = slice(size + 100 * turn, size + 100 * turn + 100)
+            gone, before = ids[100 * turn : 100 * turn + 100], stamps(folder)
+            took.append(
+                timed(lambda part=part, gone=gone: store.change(gone, ids[part], texts[part], vectors[part]))[
+                    0
+                ]
+            )
+            after = stamps(folder)
+            wrote.append(sum(facts[1] for path, facts in after.items() if facts not in before.values()) / 1e6)
+        found |= {"changed": statistics.median(took), "wrote": statistics.median(wrote)}
+        found["after"] = p50(store, queries)
+        if name == "Qdrant local":
+            store.store.close()  # it locks its folder
+        again = STORES[name][0]()
+        found["opened"] = 1000 * timed(lambda: again.open(folder))[0]
+        assert again.search(vectors[-1], 1)[0].split()[0] == ids[-1], name
+        found["mb"] = disk(folder) / 1e6
+        return found
+
+
+def p50(store: Any, queries: Any) -> float:
+    """Milliseconds of a query."""
+    store.search(queries[0], 10)
+    return 1000 * statistics.median(
+        timed(lambda query=query: store.search(query, 10))[0] for query in queries
     )
+
+
+def stamps(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """Of each file what tells whether it was written since: its inode, size and time."""
+    facts = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {path: (found.st_ino, found.st_size, found.st_mtime_ns) for path, found in facts.items()}
 
 
 def measured(size: int) -> dict[str, float]:
@@ -143,6 +308,11 @@ def measured(size: int) -> dict[str, float]:
         for _ in range(2):
             took = processed(lambda: [store.similarity_search_by_vector(q, k=10) for q in queries])[0]
         found["query"] = 1000 * took / len(queries)
+        joined = FAISSStore.load(index, embedding)
+        joined.compact()
+        for _ in range(2):
+            took = processed(lambda: [joined.similarity_search_by_vector(q, k=10) for q in queries])[0]
+        found["compacted"] = 1000 * took / len(queries)
         HybridRetriever(store=store).invoke("the last check: everything can be searched")
         found["disk"] = disk(index) / fresh
         return found

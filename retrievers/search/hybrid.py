@@ -196,9 +196,9 @@ class HybridRetriever(StrictArguments, BaseRetriever):
             return self._ranked([], self._lexical_scores(query, [], call), call)
         found = yield vector
         lexical = self._lexical_scores(query, found, call)
-        best = self._ranked(found, lexical, replace(call, k=call.feedback))
-        if best:
-            found = yield _moved(vector, self._vectors(best, embeddings))
+        best = replace(call, k=call.feedback)
+        if vectors := self._best_vectors(found, lexical, best, embeddings):
+            found = yield _moved(vector, vectors)
         return self._ranked(found, lexical, call)
 
     def _search_dense(self, wanted: _DenseQuery, call: _Call) -> Scored:
@@ -248,28 +248,41 @@ class HybridRetriever(StrictArguments, BaseRetriever):
         allowed = None if call.filter is None else [_key(side, one) for one, _ in found]
         return side.search(query, call.candidates, allowed)
 
-    def _ranked(self, found: Scored, lexical: Mapping[str, float], call: _Call) -> list[Document]:
+    def _fused(
+        self, found: Scored, lexical: Mapping[str, float], call: _Call
+    ) -> tuple[list[tuple[str, float]], dict[str, float]]:
+        """The best keys with their scores, and the scores of the dense side."""
         side = self._lexical_side()
         dense = _as_similarities([(_key(side, one), score) for one, score in found[: call.candidates]])
-        ranked = fuse([dense, lexical], call.weights, call.fusion)[: call.k]
-        documents = {side.key(one): one for one, _ in found if isinstance(one, Document)}
-        missing = [key for key, _ in ranked if key not in documents]
-        if missing:
-            documents |= side.documents(missing)
+        return fuse([dense, lexical], call.weights, call.fusion)[: call.k], dense
+
+    def _ranked(self, found: Scored, lexical: Mapping[str, float], call: _Call) -> list[Document]:
+        ranked, dense = self._fused(found, lexical, call)
+        documents = self._documents([key for key, _ in ranked], found)
         return [
             _with_scores(documents[key], score, dense.get(key), lexical.get(key))
             for key, score in ranked
             if key in documents  # it may have been deleted meanwhile
         ]
 
-    def _vectors(self, documents: Sequence[Document], embeddings: Embeddings) -> Sequence[Sequence[float]]:
-        if hasattr(self.store, "vectors"):
+    def _documents(self, keys: Sequence[str], found: Scored) -> dict[str, Document]:
+        side = self._lexical_side()
+        documents = {side.key(one): one for one, _ in found if isinstance(one, Document)}
+        missing = [key for key in keys if key not in documents]
+        return documents | side.documents(missing) if missing else documents
+
+    def _best_vectors(
+        self, found: Scored, lexical: Mapping[str, float], call: _Call, embeddings: Embeddings
+    ) -> Sequence[Sequence[float]]:
+        """The vectors of the best documents."""
+        keys = [key for key, _ in self._fused(found, lexical, call)[0]]
+        if not self._is_foreign():
             with suppress(KeyError):  # one was deleted meanwhile
-                vectors: Sequence[Sequence[float]] = self.store.vectors(
-                    [document.id for document in documents]
-                )
+                vectors: Sequence[Sequence[float]] = list(self.store.vectors(keys))  # type: ignore[attr-defined]
                 return vectors
-        return embeddings.embed_documents([searchable_text(document) for document in documents])
+        documents = self._documents(keys, found)
+        texts = [searchable_text(documents[key]) for key in keys if key in documents]
+        return embeddings.embed_documents(texts) if texts else []
 
     def _lexical_side(self) -> StoreLexicalSide | DocumentsLexicalSide:
         with self._lock:

@@ -36,6 +36,8 @@ _FEW, _OVERFETCHED = 8, 128
 _MERGED = 4_096
 """Vectors of saved parts that a search without a filter goes through as if they were one part: a copy of some
 megabytes, and one call of FAISS instead of several (30 µs each)."""
+_IDS_KEPT = 100_000
+"""Ids that are kept in memory by their keys: some 10 MB."""
 _CODED = 2_000
 """Documents of a part beside a large one that is scanned by codes, from which on it has the same codes."""
 _DEAD_SHARE = {"flat": 0.02, "fastscan": 0.1, "hnsw": 0.3}
@@ -170,6 +172,7 @@ class Collection:
         self.version = version
         self.changing = threading.RLock()
         self._lock = ReadWriteLock()
+        self._ids: dict[int, str] = {}
         self._view: list[Part] | None = None
         self._merged: tuple[list[Part], VectorIndex] | None = None
 
@@ -188,6 +191,22 @@ class Collection:
         with self._lock.read():
             return self._search(queries, k, filter_)
 
+    def search_ids(
+        self, queries: Floats, k: int, filter_: FilterLike = None
+    ) -> list[list[tuple[str, float]]]:
+        """As `search`: ids and scores alone, where few of the documents are shown."""
+        with self._lock.read():
+            found = self._nearest(queries, k, filter_)
+            wanted = {key for hits in found for key, _ in hits}
+            known = self._ids
+            ids = {key: known[key] for key in wanted if key in known}
+            if len(ids) < len(wanted):
+                ids |= self._known_ids(wanted - ids.keys())
+        if len(self._ids) > _IDS_KEPT:
+            self._ids = {}
+        self._ids.update(ids)  # a key is that of one document, for ever
+        return [[(ids[key], score) for key, score in hits] for hits in found]
+
     def search_diverse(
         self, query: Floats, k: int, fetch_k: int, balance: float, filter_: FilterLike = None
     ) -> list[Hit]:
@@ -203,6 +222,15 @@ class Collection:
         return [hits[number] for number in chosen]
 
     def _search(self, queries: Floats, k: int, filter_: FilterLike) -> list[list[Hit]]:
+        living = self._nearest(queries, k, filter_)
+        rows = self._rows({key for hits in living for key, _ in hits})
+        try:
+            return [[Hit(rows[key], score) for key, score in hits] for hits in living]
+        except KeyError as error:
+            raise _without_document(error) from None
+
+    def _nearest(self, queries: Floats, k: int, filter_: FilterLike) -> list[list[tuple[int, float]]]:
+        """Keys and scores of the k nearest documents of each query."""
         if self.dimension is None or not len(self):
             return [[] for _ in queries]
         if queries.shape[1] != self.dimension:
@@ -217,17 +245,10 @@ class Collection:
         scores, keys = found[0] if len(found) == 1 else self._joined(found)
         if self.settings.metric == "l2":
             scores = np.sqrt(np.maximum(scores, 0))
-        living = [
+        return [
             [(key, score) for key, score in zip(*pair, strict=True) if key > 0][:k]
             for pair in zip(keys.tolist(), scores.tolist(), strict=True)
         ]
-        rows = self._rows({key for hits in living for key, _ in hits})
-        try:
-            return [[Hit(rows[key], score) for key, score in hits] for hits in living]
-        except KeyError as error:
-            raise StoreDamagedError(
-                f"no document has the key {error} of a vector: restore the store"
-            ) from None
 
     def _viewed(self) -> list[Part]:
         """The parts, with those as one that are saved, small, and beside each other."""
@@ -258,16 +279,29 @@ class Collection:
         return np.take_along_axis(scores, order, 1), np.take_along_axis(keys, order, 1)
 
     def _rows(self, keys: set[int]) -> dict[int, Row]:
-        """Rows by key; keys rise from part to part."""
+        """Rows by key."""
         rows: dict[int, Row] = {}
+        for part, own in self._by_part(keys):
+            rows |= part.documents.rows(own)
+        return rows
+
+    def _known_ids(self, keys: set[int]) -> dict[int, str]:
+        ids: dict[int, str] = {}
+        for part, own in self._by_part(keys):
+            ids |= part.documents.ids_by_key(own)
+        if len(ids) < len(keys):
+            raise _without_document(min(keys - ids.keys()))
+        return ids
+
+    def _by_part(self, keys: set[int]) -> Iterator[tuple[Part, list[int]]]:
+        """Each part with its own of these keys, which rise from part to part."""
         for part in reversed(self.parts):
             if not keys:
-                break
-            first = part.slots.first_key
-            own = {key for key in keys if key >= first}
-            rows |= part.documents.rows(list(own)) if own else {}
+                return
+            own = {key for key in keys if key >= part.slots.first_key}
             keys = keys - own
-        return rows
+            if own:
+                yield part, list(own)
 
     # Reading
 
@@ -293,7 +327,7 @@ class Collection:
         with self._lock.read():
             for part in self.parts:
                 keys = part.slots.keys[part.selector.select(filter_).slots]
-                ids.update(part.documents.ids_of(keys.tolist()))
+                ids.update(part.documents.ids_by_key(keys.tolist()).values())
         return ids
 
     def vectors(self, ids: Sequence[str]) -> Floats:
@@ -548,6 +582,10 @@ class Collection:
                 change.commit()
         logger.info("rebuilt %d parts of the index as %s of %d vectors", len(parts), wanted, len(index))
         return Part(documents, slots, index, generation=oldest.generation)
+
+
+def _without_document(key: object) -> StoreDamagedError:
+    return StoreDamagedError(f"no document has the key {key} of a vector: restore the store")
 
 
 def _is_merged(part: Part, last: Part, count: int) -> bool:

@@ -214,11 +214,12 @@ class DocumentTable:
             )
             return {row[0]: row for row in found}
 
-    def ids_of(self, keys: Sequence[int]) -> list[str]:
-        """The ids of the documents with these keys."""
+    def ids_by_key(self, keys: Sequence[int]) -> dict[int, str]:
+        """The ids of the documents with these keys, by key."""
         with self._connection() as connection:
-            found = _in_batches(connection, "SELECT id FROM documents WHERE key IN ({})", list(keys))
-            return [row[0] for row in found]
+            return dict(
+                _in_batches(connection, "SELECT key, id FROM documents WHERE key IN ({})", list(keys))
+            )
 
     def keys_of(self, ids: Sequence[str]) -> dict[str, int]:
         """Keys of the documents with these ids, by id; unknown ids are left out."""

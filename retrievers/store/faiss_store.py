@@ -33,7 +33,7 @@ from llama_bedrock.retrievers.store.langchain_import import (
     read_langchain_store,
 )
 from llama_bedrock.retrievers.store.saved_store import SavedStore, open_store, write_store
-from llama_bedrock.retrievers.store.search_queue import SearchQueue
+from llama_bedrock.retrievers.store.search_queue import Found, SearchQueue
 from llama_bedrock.retrievers.store.slots import FilterLike
 from llama_bedrock.retrievers.store.vector_index import IndexSettings, Kind, Metric, Storage
 from llama_bedrock.unknown_arguments import refuse_unknown
@@ -54,6 +54,7 @@ class Contents:
         self.collection = collection
         self.embedding = embedding
         self.queue = SearchQueue(collection.search)
+        self.id_queue = SearchQueue(collection.search_ids)
 
     def model(self) -> Embeddings | None:
         """The embeddings; None if there are no documents, where no query needs any.
@@ -614,11 +615,11 @@ class FAISSStore(VectorStore):
 
     def nearest_ids(self, embedding: Vector, k: int, filter: FilterLike) -> list[tuple[str, float]]:
         """As `similarity_search_with_score_by_vector`, with ids, where few of the documents are shown."""
-        return [(hit.row[1], hit.score) for hit in _search(self._contents, embedding, k, filter, {})]
+        return self._contents.collection.search_ids(as_array([embedding], 1), _checked(k), filter)[0]
 
     async def anearest_ids(self, embedding: Vector, k: int, filter: FilterLike) -> list[tuple[str, float]]:
         """As `nearest_ids`."""
-        return [(hit.row[1], hit.score) for hit in await _asearch(self._contents, embedding, k, filter, {})]
+        return await _queued(self._contents.id_queue, embedding, k, filter)
 
     def similarity_search_batch(
         self, queries: list[str], k: int = 4, filter: FilterLike = None
@@ -710,7 +711,7 @@ class FAISSStore(VectorStore):
             case "cosine":
                 return lambda score: min(1.0, max(0.0, score))
             case "inner_product":
-                return _logistic
+                return lambda score: 1.0 / (1.0 + math.exp(-max(score, -700.0)))
             case "l2":
                 return lambda distance: 1.0 / (1.0 + distance)
 
@@ -744,8 +745,12 @@ async def _asearch(
     _refuse_unknown(kwargs)
     if vector is None:
         return []
+    return await _queued(contents.queue, vector, k, filter_)
+
+
+async def _queued(queue: SearchQueue[Found], vector: Vector, k: int, filter_: FilterLike) -> list[Found]:
     parsed = filter_ if callable(filter_) else parse_filter(filter_)
-    return await contents.queue.search(as_array([vector], 1), _checked(k), parsed)
+    return await queue.search(as_array([vector], 1), _checked(k), parsed)
 
 
 def _diverse(
@@ -793,7 +798,3 @@ def _refuse_unknown(kwargs: dict[str, Any]) -> None:
     # langchain-community's FAISS needs fetch_k with a filter; here k documents come back without it.
     if unknown := set(kwargs) - {"fetch_k"}:
         raise TypeError(f"unknown search arguments {sorted(unknown)}; a search takes k and filter")
-
-
-def _logistic(score: float) -> float:
-    return 1.0 / (1.0 + math.exp(-max(score, -700.0)))

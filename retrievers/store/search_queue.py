@@ -10,22 +10,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeVar
 
 from llama_bedrock.retrievers.arrays import Floats, np
 from llama_bedrock.retrievers.filters import Filter
-from llama_bedrock.retrievers.store.collection import Hit
 from llama_bedrock.retrievers.store.slots import FilterLike
 
-Search: TypeAlias = "Callable[[Floats, int, FilterLike], list[list[Hit]]]"
+Found = TypeVar("Found")
+"""What is found: a document with its score, or its id."""
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _Waiting(Generic[Found]):
     query: Floats
     k: int
     filter_: FilterLike
-    future: asyncio.Future[list[Hit]]
+    future: asyncio.Future[list[Found]]
 
     @property
     def group(self) -> tuple[int, int, object]:
@@ -34,7 +34,7 @@ class _Waiting:
         return self.query.shape[1], self.k, same
 
 
-class SearchQueue:
+class SearchQueue(Generic[Found]):
     """Runs searches beside the event loop. What arrives while one runs becomes the next batch.
 
     A lone search starts at once: there is no waiting for company. Under load the batches grow by themselves,
@@ -44,17 +44,17 @@ class SearchQueue:
         search: Searches for several queries (rows) with one k and filter.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Callable[[Floats, int, FilterLike], list[list[Found]]]) -> None:
         self._search = search
         self._lock = threading.Lock()
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_Waiting[Found]] = []
         self._running = False
         self._pid = os.getpid()
         self._executor: ThreadPoolExecutor | None = None
 
-    async def search(self, query: Floats, k: int, filter_: FilterLike) -> list[Hit]:
+    async def search(self, query: Floats, k: int, filter_: FilterLike) -> list[Found]:
         """The k nearest documents to one query (a row)."""
-        future: asyncio.Future[list[Hit]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[Found]] = asyncio.get_running_loop().create_future()
         with self._lock:
             if self._pid != os.getpid():  # a forked child has no worker thread
                 self._waiting, self._running, self._executor, self._pid = [], False, None, os.getpid()
@@ -73,21 +73,21 @@ class SearchQueue:
                 if not batch:
                     self._running = False
                     return
-            groups: defaultdict[Any, list[_Waiting]] = defaultdict(list)
+            groups: defaultdict[Any, list[_Waiting[Found]]] = defaultdict(list)
             for waiting in batch:
                 if not waiting.future.cancelled():
                     groups[waiting.group].append(waiting)
             for group in groups.values():
                 self._run(group)
 
-    def _run(self, group: list[_Waiting]) -> None:
-        results: list[list[Hit]] | Exception
+    def _run(self, group: list[_Waiting[Found]]) -> None:
+        results: list[list[Found]] | Exception
         try:
             queries = np.vstack([waiting.query for waiting in group])
             results = self._search(queries, group[0].k, group[0].filter_)
         except Exception as error:  # noqa: BLE001  # handed to those who wait
             results = error
-        by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[list[Hit]], Any]]]
+        by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[list[Found]], Any]]]
         by_loop = defaultdict(list)
         for number, waiting in enumerate(group):
             result = results if isinstance(results, Exception) else results[number]
@@ -97,7 +97,7 @@ class SearchQueue:
                 loop.call_soon_threadsafe(_deliver, answers)
 
 
-def _deliver(answers: list[tuple[asyncio.Future[list[Hit]], Any]]) -> None:
+def _deliver(answers: list[tuple[asyncio.Future[list[Any]], Any]]) -> None:
     for future, result in answers:
         if future.done():
             continue

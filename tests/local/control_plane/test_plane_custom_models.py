@@ -358,3 +358,25 @@ def test_invocations_are_logged_and_distilled_from(plane, s3):
         distil("some", andAll=[{"equals": {"team": "a"}}, {"notEquals": {"x": "y"}}])["status"] == "Completed"
     )
     assert "pass the filters" in distil("none", equals={"team": "z"})["failureMessage"]
+
+
+def test_jobs_are_listed_and_stopped(plane, s3, model_files):
+    client = plane(models=ACTIVE)
+    job = import_model(client, model_files())
+    found = client().list_model_import_jobs(statusEquals="Completed", nameContains="tiny")
+    assert [one["jobArn"] for one in found["modelImportJobSummaries"]] == [job["jobArn"]]
+    assert client().list_imported_models(sortOrder="Ascending")["modelSummaries"][0]["modelName"] == "tiny"
+    slow = plane(models=ACTIVE, pace=5)
+    arn = slow().create_model_customization_job(
+        jobName="tune",
+        customModelName="mine",
+        roleArn=ROLE,
+        baseModelIdentifier=LLAMA,
+        trainingDataConfig={"s3Uri": s3("train.jsonl", [chat(1)])},
+        outputDataConfig={"s3Uri": s3.uri},
+    )["jobArn"]
+    slow().stop_model_customization_job(jobIdentifier=arn)
+    listed = slow().list_model_customization_jobs(statusEquals="Stopping")["modelCustomizationJobSummaries"]
+    assert [one["customModelName"] for one in listed] == ["mine"]
+    with pytest.raises(ClientError, match="belongs to another region"):
+        slow(region="us-east-1").get_model_customization_job(jobIdentifier=arn)

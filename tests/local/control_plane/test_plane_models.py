@@ -1,6 +1,9 @@
 """What the control plane says of models, profiles, tags, quotas and the caller, to boto3."""
 
 import contextlib
+import time
+import urllib.error
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -201,3 +204,31 @@ def test_wrong_settings_of_the_account_are_said():
             Account(**wrong)
     with pytest.raises(ValueError, match="access must be one of AVAILABLE"):
         ModelState(access="available")
+
+
+def test_a_name_of_the_model_or_of_the_request_cannot_hold_the_endpoint_up(plane):
+    """The pattern of job names backtracks for ever on many hyphens, as botocore has it."""
+    bedrock = plane()()
+    began = time.process_time()
+    with pytest.raises(ClientError, match="regular expression pattern"):
+        bedrock.list_model_import_jobs(nameContains="a" + "-" * 60 + "!")
+    assert time.process_time() - began < 5
+
+
+def test_bodies_of_wrong_types_are_refused(plane, session):
+    url = plane().server.endpoint_url
+    for body, code in (
+        (b"[1]", "SerializationException"),
+        (b"{", "SerializationException"),
+        (b'{"inferenceProfileName": 5, "modelSource": {}}', "SerializationException"),
+        (b'{"inferenceProfileName": "a", "modelSource": {}}', "ValidationException"),
+        (
+            b'{"inferenceProfileName": "a", "modelSource": {"copyFrom": "x"}, "tags": [null]}',
+            "SerializationException",
+        ),
+    ):
+        request = urllib.request.Request(f"{url}/inference-profiles", body, {"Authorization": "Bearer any"})
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(request)
+        with raised.value as answer:
+            assert (answer.status, answer.headers["x-amzn-ErrorType"].split(":")[0]) == (400, code)

@@ -13,6 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from langchain_core.documents import Document
 
@@ -109,8 +110,8 @@ class _Choice:
         self._question = question
         self._per_document: Counter[str] = Counter()
         self._exact: dict[str, int] = {}
-        self._said: list[set[str]] = []
-        self._runs: list[set[tuple[str, str, str]]] = []
+        self._said: list[frozenset[str]] = []
+        self._runs: list[frozenset[tuple[str, str, str]]] = []
         self._said_in: dict[str, list[int]] = defaultdict(list)
         self._misses = 0
 
@@ -134,8 +135,7 @@ class _Choice:
             self._offer_new(document)
 
     def _offer_new(self, document: Document) -> None:
-        forms = _ANY_WORD.findall(document.page_content.lower())
-        said, runs, key = set(forms), _runs(forms), _key(document)
+        key, said, runs = _read(document.page_content)
         twin = self._twin(key, said, runs)
         if twin is not None:
             copy = self.kept[twin].page_content.split() == document.page_content.split()
@@ -174,14 +174,15 @@ class _Choice:
         self._left -= cost
         self._per_document[_origin(document)] += 1
 
-    def _twin(self, key: str, said: set[str], runs: set[tuple[str, str, str]]) -> int | None:
+    def _twin(self, key: str, said: frozenset[str], runs: frozenset[tuple[str, str, str]]) -> int | None:
         """Index of a document already taken that says the same, in the same words and with the same
         numbers.
         """
         exact = self._exact.get(key)
         if exact is not None:
             return exact
-        if len(runs) < 8:  # too short to be judged by its words
+        # Too short to be judged by its words; or one of them is in no other.
+        if len(runs) < 8 or not said <= self._said_in.keys():
             return None
         rarest = min(said, key=lambda form: len(self._said_in.get(form, ())))
         for index in self._said_in.get(rarest, ()):
@@ -250,9 +251,14 @@ def _moved(document: Document, start: int, end: int) -> Document:
     )
 
 
-def _key(document: Document) -> str:
-    """The text but for capitals, white space and the punctuation behind words, which change no meaning."""
-    return _BETWEEN.sub(" ", document.page_content.casefold()).strip()
+@lru_cache(maxsize=256)  # a retriever finds the same passages again and again
+def _read(text: str) -> tuple[str, frozenset[str], frozenset[tuple[str, str, str]]]:
+    """A text but for capitals, white space and the punctuation behind words, which change no meaning; its
+    words; and every three of them that follow one another.
+    """
+    forms = _ANY_WORD.findall(text.lower())
+    key = _BETWEEN.sub(" ", text.casefold()).strip()
+    return key, frozenset(forms), frozenset(zip(forms, forms[1:], forms[2:], strict=False))
 
 
 def _origin(document: Document) -> str:
@@ -263,11 +269,6 @@ def _origin(document: Document) -> str:
 
 def _with(document: Document, **metadata: object) -> Document:
     return document.model_copy(update={"metadata": {**document.metadata, **metadata}})
-
-
-def _runs(forms: list[str]) -> set[tuple[str, str, str]]:
-    """Every three words that follow one another."""
-    return set(zip(forms, forms[1:], forms[2:], strict=False))
 
 
 def _best_at_the_edges(passages: Sequence[Passage]) -> list[Passage]:

@@ -18,6 +18,7 @@ _MARK = re.compile(
 _NAMES = ("passages", "sources", "documents", "docs")
 _MARK_SO_FAR = re.compile(r"\[\s{0,2}(?P<name>[a-zA-Z]*)[\s#\d,;–-]*")
 _TOKEN = re.compile(r"(?P<space>\s+)|(?P<ticks>`+)|(?P<tildes>~+)|\[|[^\s`~\[]+")
+_PLAIN = re.compile(r"[^\s`~\[]+(?:\s+[^\s`~\[]+)*")
 _TIGHT = ".,;:!?)]}%"  # never preceded by a space
 _MAX_MARK = 80  # characters
 _MAX_RANGE = 50  # numbers; [1-50000] is no citation
@@ -102,6 +103,10 @@ class MarkReader:
         pending = self._pending
         if pending[position] == "[" and not self._fence:
             return self._bracket(position, closing=closing)
+        token = None if self._fence else _PLAIN.match(pending, position)
+        if token is not None:  # words and what is between them, in one step
+            self._emit(token[0])
+            return token.end()
         token = _TOKEN.match(pending, position)
         assert token is not None
         end = token.end()

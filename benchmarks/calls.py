@@ -9,7 +9,15 @@ from __future__ import annotations
 from peer_table import OURS, Row, write
 from transport_bench import RESULTS, call_cpu, calls, import_time
 
-PACKAGES = (OURS, "langchain-core", "langchain-aws", "botocore", "litellm", "strands-agents", "pydantic-ai-slim")
+PACKAGES = (
+    OURS,
+    "langchain-core",
+    "langchain-aws",
+    "botocore",
+    "litellm",
+    "strands-agents",
+    "pydantic-ai-slim",
+)
 
 
 def main() -> None:
@@ -20,7 +28,9 @@ def main() -> None:
         rates = {bare.get(name, name): value for name, value in values.items()}
         rows.append(Row(f"calls a second, {label}", rates, more_is_better=True))
     imports = import_time()["milliseconds"]
-    rows.append(Row("CPU of the import, ms", {bare.get(name, name): value for name, value in imports.items()}))
+    rows.append(
+        Row("CPU of the import, ms", {bare.get(name, name): value for name, value in imports.items()})
+    )
     write(RESULTS / "calls.md", "Calls", "python benchmarks/calls.py", rows, PACKAGES)
 
 

@@ -38,7 +38,8 @@ from pathlib import Path
 from langchain_core.documents import Document
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 started = time.perf_counter()
-texts = [Document(path.read_text("utf-8", "replace")) for path in Path(sys.argv[1]).rglob("*.*") if path.is_file()]
+paths = [path for path in Path(sys.argv[1]).rglob("*.*") if path.is_file()]
+texts = [Document(path.read_text("utf-8", "replace")) for path in paths]
 RecursiveCharacterTextSplitter(chunk_size=1200, chunk_overlap=120).split_documents(texts)
 print(0, 0, time.perf_counter() - started, time.process_time())
 """
@@ -47,7 +48,9 @@ print(0, 0, time.perf_counter() - started, time.process_time())
 def child(arguments: list[str], environment: dict[str, str]) -> float:
     """CPU seconds of a program."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -56,7 +59,9 @@ def starts(scratch: Path, rounds: int = 5) -> list[Row]:
     """The command beside what LangChain's import alone takes; the rounds alternate."""
     documents = scratch / "documents"
     documents.mkdir()
-    (documents / "pump.md").write_text("# Pump\n\nThe pump hums at 50 Hz. It is oiled once a year.\n", "utf-8")
+    (documents / "pump.md").write_text(
+        "# Pump\n\nThe pump hums at 50 Hz. It is oiled once a year.\n", "utf-8"
+    )
     environment = os.environ | {"XDG_CACHE_HOME": str(scratch / "cache")}
     command = [sys.executable, "-m", "llama_bedrock.cli"] if not shutil.which("llama-bedrock") else []
     command = command or [str(Path(sys.executable).parent / "llama-bedrock")]
@@ -81,7 +86,10 @@ def indexed(folder: Path, scratch: Path) -> list[Row]:
 
     def run(program: str, *arguments: str) -> tuple[str, float, float]:
         done = subprocess.run(
-            [sys.executable, "-c", program, str(folder), *arguments], capture_output=True, text=True, check=True
+            [sys.executable, "-c", program, str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         files, chunks, wall, cpu = done.stdout.split()[-4:]
         return f"{files} files, {chunks} chunks", float(wall), float(cpu)
@@ -91,7 +99,10 @@ def indexed(folder: Path, scratch: Path) -> list[Row]:
     _, split, _ = run(SPLIT)
     alone = "read and split alone (LangChain)"
     return [
-        Row(f"first index of {what}, seconds on {len(os.sched_getaffinity(0))} cores", {OURS: every, alone: split}),
+        Row(
+            f"first index of {what}, seconds on {len(os.sched_getaffinity(0))} cores",
+            {OURS: every, alone: split},
+        ),
         Row("the same, seconds on one core", {OURS: one}),
         Row("the same, CPU s on all cores", {OURS: cpu}),
         Row("one core by all cores", {OURS: one / every}),

@@ -27,7 +27,7 @@ class Row(NamedTuple):
     more_is_better: bool = False
 
     def ratio(self) -> float | None:
-        """The best of the others by ours, or for rates ours by theirs turned round: above 1, ours is ahead."""
+        """How far ours is ahead of the best of the others; below 1 it is behind."""
         others = [value for name, value in self.values.items() if name != OURS]
         if OURS not in self.values or not others:
             return None
@@ -46,8 +46,8 @@ def write(path: Path, title: str, command: str, rows: Iterable[Row], packages: I
         f"{datetime.datetime.now(datetime.UTC).date()}, {os.cpu_count()} cores, {platform.machine()}, Python "
         f"{platform.python_version()}; load before the table was written {os.getloadavg()[0]:.1f}. {found}.",
         "",
-        f"Command: `{command}`. Ours and the others alternate within one run. The last column is how far ours is",
-        "ahead of the best other one: below 1 it is behind, and those rows come first.",
+        f"Command: `{command}`. Ours and the others alternate within one run. The last column says how far",
+        "ours is ahead of the best other one: below 1 it is behind, and those rows come first.",
         "",
         f"| | {' | '.join(names)} | ahead |",
         f"|---|{'---|' * (len(names) + 1)}",

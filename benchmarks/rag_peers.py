@@ -1,4 +1,4 @@
-"""The peers of rag_speed.py: the same passages, question and model's answer in plain LCEL and in LlamaIndex."""
+"""The peers of rag_speed.py: the same passages, questions and answer in plain LCEL and in LlamaIndex."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def plain_lcel(llm: Any, retriever: Any) -> Callable[[str], object]:
         return "\n\n".join(document.page_content for document in documents)
 
     prompt = ChatPromptTemplate.from_template(_PROMPT)
-    chain = {"passages": retriever | joined, "question": RunnablePassthrough()} | prompt | llm | StrOutputParser()
+    chain = (
+        {"passages": retriever | joined, "question": RunnablePassthrough()} | prompt | llm | StrOutputParser()
+    )
     return chain.invoke  # type: ignore[no-any-return]
 
 

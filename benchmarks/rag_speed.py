@@ -4,7 +4,9 @@
 
 Each row alternates with the others question by question, each coming first in turn: `verifier=None` (words)
 beside `NoVerifier`, dense beside hybrid, and the retriever alone. Milliseconds of wall clock and of this
-process's CPU, medians of 60 questions. Writes benchmarks/results/rag_speed.md.
+process's CPU, medians of 60 questions. Beside them plain LCEL and, where it is installed, LlamaIndex's
+CitationQueryEngine, over the same dense retriever and with the same answer. Writes
+benchmarks/results/rag_speed.md.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 
 from langchain_core.documents import Document
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from rag_peers import llama_index, plain_lcel
 
 from llama_bedrock.agents import create_rag_chain
 from llama_bedrock.grounding import NoVerifier
@@ -68,6 +71,9 @@ def main() -> None:
         rows[f"{name}: chain, verified by words"] = checked.invoke
         rows[f"{name}: first text of a stream, `NoVerifier`"] = lambda q, c=bare: first_chunk(c, q)  # type: ignore[misc]
         rows[f"{name}: first text of a stream, verified by words"] = lambda q, c=checked: first_chunk(c, q)  # type: ignore[misc]
+    rows["dense: plain LCEL, nothing checked"] = plain_lcel(llm, retrievers["dense"])
+    if (engine := llama_index(_ANSWER, retrievers["dense"])) is not None:
+        rows["dense: LlamaIndex, nothing checked"] = engine
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
     for turn, question in enumerate(questions):
         at = turn % len(rows)  # each row comes first as often as the others: the first one reads the passages

@@ -12,9 +12,11 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
+from string import ascii_lowercase, ascii_uppercase
 
 from llama_bedrock.prompts.formats import FORMATS, PromptFormat, format_of
 
@@ -70,7 +72,9 @@ _WELL_KNOWN = re.findall(
     "que los una por para com não uma des les une est dans pour der und nicht che del ist mit "
     "bir ve için olarak jako nebo není byl của không các được",
 )
+_WELL_KNOWN_PIECES = tuple(f" {word}" for word in _WELL_KNOWN)
 _WELL_KNOWN_SHARE = 0.02
+_UPPER, _LOWER = (letters.encode() for letters in (ascii_uppercase, ascii_lowercase))
 _CAMEL_PARTS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+"
 _compiled = cache(re.compile)  # when first used: compiling takes longer than importing this module
 
@@ -84,7 +88,12 @@ _ENGLISH = frozenset(
         "var const let null undefined new id value data get set px div span color width select where int",
     )
 )
-_ENGLISH_FORMS = tuple(form for word in sorted(_ENGLISH) for form in (word, word.title(), word.upper()))
+_ENGLISH_PIECES = tuple(
+    f"{space}{form}"
+    for word in sorted(_ENGLISH)
+    for form in (word, word.title(), word.upper())
+    for space in ("", " ")
+)
 _SIGNS = frozenset('!"#$%&()*+/:;<=>@[\\]^_`{|}~0123456789')
 _SIGNS_OF_PROSE, _SIGNS_OF_CODE = 0.06, 0.25  # shares of pieces that end in one
 _ENGLISH_SHARE = 0.06  # share of such words among all pieces at which a text counts as English altogether
@@ -153,7 +162,18 @@ def _estimate(text: str) -> int:
         return 0
     pieces = Counter(_compiled(_PIECE).findall(text))
     style = _style_of(text, pieces)
-    total = sum(count * _piece_tokens(piece, style) for piece, count in pieces.items())
+    if style.english == 1:  # then only words in capitals and letters beyond ASCII depend on the text
+        total = sum(
+            count
+            * (
+                _english_piece(piece)
+                if piece.isascii() and not piece.isupper()
+                else _piece_tokens(piece, style)
+            )
+            for piece, count in pieces.items()
+        )
+    else:
+        total = sum(count * _piece_tokens(piece, style) for piece, count in pieces.items())
     if not text.isascii():
         total += sum(
             count * _RANGE_RATES[bisect_right(_RANGE_STARTS, ord(character)) - 1]
@@ -182,12 +202,25 @@ class _Style:
     foreign: float
 
 
+@lru_cache(maxsize=50_000)
+def _english_piece(piece: str) -> float:
+    return _piece_tokens(piece, _Style(english=1.0, capitals=0.0, foreign=1.0))
+
+
 def _style_of(text: str, pieces: Counter[str]) -> _Style:
     start = text[:2_000]
-    upper, lower = (sum(map(of_case, start)) for of_case in (str.isupper, str.islower))
-    known = sum(pieces[f" {word}"] for word in _WELL_KNOWN) / (pieces.total() + 8)
+    if start.isascii():
+        plain = start.encode()
+        upper, lower = (len(plain) - len(plain.translate(None, case)) for case in (_UPPER, _LOWER))
+    else:
+        upper, lower = (sum(map(of_case, start)) for of_case in (str.isupper, str.islower))
+    known = _count(pieces, _WELL_KNOWN_PIECES) / (pieces.total() + 8)
     foreign = 1.25 - 0.4 * min(1.0, known / _WELL_KNOWN_SHARE)
     return _Style(_english_share(pieces, text), upper / (upper + lower) if upper else 0.0, foreign)
+
+
+def _count(pieces: Counter[str], wanted: Iterable[str]) -> int:
+    return sum(filter(None, map(pieces.get, wanted)))  # asking a Counter for what it lacks is slow
 
 
 def _english_share(pieces: Counter[str], text: str) -> float:
@@ -195,7 +228,7 @@ def _english_share(pieces: Counter[str], text: str) -> float:
 
     Program text and tables count as English by what is no word in them: their words mostly are.
     """
-    marks = sum(pieces[word] + pieces[f" {word}"] for word in _ENGLISH_FORMS)
+    marks = _count(pieces, _ENGLISH_PIECES)
     all_pieces = pieces.total() + 8
     english = (marks + 0.5) / all_pieces / _ENGLISH_SHARE
     if english >= 1:

@@ -63,7 +63,7 @@ def client():
 
 
 async def test_200_streams_at_once_and_none_is_lost(bedrock):
-    server, app = bedrock(["token "] * 50, first_token_delay=0.3, token_delay=0.05)
+    server, app = bedrock(["token "] * 50, first_token_delay=1.0, token_delay=0.02)
     async with client() as http:
         answers = await asyncio.gather(*[stream(http, app.address) for _ in range(200)])
     for events in answers:
@@ -107,10 +107,12 @@ async def test_a_chunk_costs_at_most_twice_what_the_library_takes(bedrock):
             chunks = sum(sum(b'"content":"word ' in event for event in events) for events in answers)
             assert chunks == alone["chunks"] == 10_000
             ratios.append((app.facts()["cpu"] - before) / alone["cpu"])
+            if ratios[-1] < 2:
+                break
     assert min(ratios) < 2, ratios
 
 
-@pytest.mark.timeout(300)  # 10,000 requests were flat as well, and take three times as long
+@pytest.mark.timeout(300)  # 10,000 requests were flat as well
 async def test_memory_is_flat_over_thousands_of_requests(bedrock):
     _, app = bedrock(["Yes."])
     async with client() as http:
@@ -125,7 +127,7 @@ async def test_memory_is_flat_over_thousands_of_requests(bedrock):
         async def many(count):
             await asyncio.gather(*[some(count // 20) for _ in range(20)])
 
-        await many(1000)  # pools, caches and arenas fill
+        await many(600)  # pools, caches and arenas fill
         before = app.facts()["rss"]
-        await many(3000)
+        await many(2000)
         assert app.facts()["rss"] - before < 8e6

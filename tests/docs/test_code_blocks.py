@@ -17,10 +17,8 @@ from tests.control.conftest import write_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Each page imports and starts what it needs; those of docs/ take a minute together.
-RUN = [page if page.name == "README.md" else pytest.param(page, marks=pytest.mark.slow) for page in PAGES]
 # Its apps run one by one, in test_coming_from_langchain_aws.
-_APART = ("coming-from-langchain-aws.md",)
+APART = ROOT / "docs" / "coming-from-langchain-aws.md"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 # Run by CI itself on a clean clone, not from inside the test suite.
 _RUN_BY_CI = ("make ", "git clone", "cd ", "pip install", "python -m pip", ".ci/run", "#", "export ")
@@ -28,6 +26,14 @@ _RUN_BY_CI = ("make ", "git clone", "cd ", "pip install", "python -m pip", ".ci/
 
 def blocks(page, *languages):
     return [body for language, body in _FENCE.findall(page.read_text()) if language in languages]
+
+
+def run_of(*languages):
+    """The pages with such blocks. Each page imports and starts what it needs: those of docs/ are slow together."""
+    found = [page for page in PAGES if page != APART and blocks(page, *languages)]
+    return [
+        page if page.name == "README.md" else pytest.param(page, marks=pytest.mark.slow) for page in found
+    ]
 
 
 @pytest.fixture
@@ -57,11 +63,9 @@ def reader(tmp_path, aws_credentials, monkeypatch, with_s3):
         yield tmp_path
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", run_of("python"), ids=lambda page: page.name)
 def test_python_blocks_of_a_page_run_one_after_the_other(page, reader):
     found = blocks(page, "python")
-    if not found or page.name in _APART:
-        return
     script = reader / "page.py"
     script.write_text("\n\n".join(found))
     run = subprocess.run(
@@ -70,7 +74,7 @@ def test_python_blocks_of_a_page_run_one_after_the_other(page, reader):
     assert run.returncode == 0, f"{page.name}:\n{run.stdout[-2000:]}\n{run.stderr[-3000:]}"
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", run_of("bash", "sh", "shell"), ids=lambda page: page.name)
 def test_commands_of_a_page_run(page, reader):
     for body in blocks(page, "bash", "sh", "shell"):
         for line in body.replace("\\\n", " ").splitlines():

@@ -83,23 +83,29 @@ def test_with_credentials_alone_no_bearer_key_is_accepted():
             assert send(running, auth=f"Bearer {key}")[0] == 403
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [b"nonsense\r\n\r\n", b"GET /\x1b[31m HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"],
-)
-def test_what_is_no_request_is_refused_and_no_line_of_the_terminal(request_):
+NO_REQUESTS = [
+    b"nonsense\r\n\r\n",
+    b"GET /\x1b[31m HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+]
+
+
+def test_what_is_no_request_is_refused_and_no_line_of_the_terminal():
     program = (
         "import socket, sys\n"
         "from llama_bedrock.local import LocalBedrock\n"
         "with LocalBedrock() as running:\n"
         "    port = int(running.endpoint_url.rpartition(':')[2])\n"
-        "    with socket.create_connection(('127.0.0.1', port), timeout=5) as connection:\n"
-        "        connection.sendall(eval(sys.argv[1]))\n"
-        "        print(connection.recv(1000).split()[1])\n"
+        "    for request in eval(sys.argv[1]):\n"
+        "        with socket.create_connection(('127.0.0.1', port), timeout=5) as connection:\n"
+        "            connection.sendall(request)\n"
+        "            print(connection.recv(1000).split()[1].decode())\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, repr(request_)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, repr(NO_REQUESTS)], capture_output=True, text=True, check=False
+    )
     # An older aiohttp lets two Host headers pass, and the one that is seen is no loopback name.
-    assert done.stdout in ("b'400'\n", "b'403'\n")
+    assert done.stdout in ("400\n400\n400\n", "400\n400\n403\n")
     assert done.stderr == ""
 
 

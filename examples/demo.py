@@ -13,8 +13,8 @@ import os
 import sys
 from pathlib import Path
 
-from llama_bedrock.agents import RagAnswer
-from llama_bedrock.cli.ask import open_chain, show_answer, stream_answer
+from llama_bedrock.agents import RagAnswer, create_rag_chain
+from llama_bedrock.cli.ask import open_retriever, show_answer, stream_answer
 from llama_bedrock.cli.backend import ModelChoice, open_backend
 from llama_bedrock.grounding.answers import Citation
 from llama_bedrock.retrievers import load_documents
@@ -62,7 +62,8 @@ def main() -> int:
     failures = 0
     with open_backend(choice) as backend:
         print(backend.note or f"Answered by {backend.name}.")
-        chain = open_chain(DOCUMENTS, backend, k=6, embeddings="lsa", region=None)
+        retriever = open_retriever(DOCUMENTS, backend, k=6, embeddings="lsa", region=None)
+        chain = create_rag_chain(backend.llm, retriever)
         for question in QUESTIONS:
             print(f"\n\N{BLACK RIGHT-POINTING SMALL TRIANGLE} {question}\n", flush=True)
             answer = stream_answer(chain, question)

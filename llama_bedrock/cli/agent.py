@@ -12,20 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llama_bedrock.cli.model_options import (
-    Embeddings,
-    Guardrail,
-    Local,
-    MaxTokens,
-    Model,
-    New,
-    PromptFormat,
-    Region,
-    Thread,
-    Verify,
-    check_verifier,
-    open_verifier,
-)
+from llama_bedrock.cli.model_options import AnswerOptions, MaxTokens, New, Thread, takes_options
 
 if TYPE_CHECKING:
     from langchain.agents.middleware.types import AgentMiddleware
@@ -57,10 +44,10 @@ class _Plan:
     max_usd: float | None
     system: str | None
     k: int
-    embeddings: str
-    region: str | None
+    options: AnswerOptions
 
 
+@takes_options
 def agent(
     question: Annotated[
         list[str] | None,
@@ -85,18 +72,13 @@ def agent(
     max_usd: Annotated[
         float | None, typer.Option("--max-usd", help="Most US dollars for a question, by list prices.")
     ] = None,
-    local: Local = None,
-    model: Model = None,
-    prompt_format: PromptFormat = None,
-    region: Region = None,
+    *,
+    options: AnswerOptions,
     system: Annotated[str | None, typer.Option("--system", "-s", help="System message.")] = None,
     thread: Thread = None,
     new: New = False,
     max_tokens: MaxTokens = 2048,
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages a search finds.")] = 6,
-    embeddings: Embeddings = "auto",
-    verifier: Verify = "words",
-    guardrail: Guardrail = None,
 ) -> None:
     """Let a Llama work with tools. It asks before it runs one that is not marked as reading only.
 
@@ -104,30 +86,23 @@ def agent(
     QUESTION, or a pipe, begins a conversation that is kept only with --thread.
     """
     from llama_bedrock.app.conversations.kept_thread import check_thread
-    from llama_bedrock.cli.backend import ModelChoice, open_backend
     from llama_bedrock.cli.chat import DEFAULT_THREAD, begin
-    from llama_bedrock.cli.output import note
     from llama_bedrock.cli.session.approval import Approver
     from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
 
     specs, request = split_words(question or [], tools or [])
-    check_verifier(verifier, guardrail)
-    if docs is None and verifier != "words":
+    options.check_verifier()
+    if docs is None and options.verifier != "words":
         raise ValueError("--verifier judges citations of documents: give --docs too")
     name = check_thread(thread or DEFAULT_THREAD)
-    plan = _Plan(docs, tuple(allow or ()), yes, max_usd, system, k, embeddings, region)
-    settings = (("max_tokens", max_tokens), ("temperature", 0.0))
+    plan = _Plan(docs, tuple(allow or ()), yes, max_usd, system, k, options)
     approver = Approver()
     with ExitStack() as stack:
         saved = thread is not None or (request is None and is_interactive())
         loop, memory, offered = _open(stack, specs, mcp or [], saved=saved)
-        backend = stack.enter_context(
-            open_backend(ModelChoice(model, region, local, prompt_format, settings))
-        )
-        if backend.note:
-            note(backend.note)
+        backend = stack.enter_context(options.open_backend(max_tokens=max_tokens, temperature=0.0))
         make_graph = _graph_maker(plan, backend, offered, memory)
-        judge = open_verifier(verifier, guardrail, backend)
+        judge = options.open_verifier(backend)
         show = None if docs is None else partial(_show_sources, verifier=judge)
         session = _session(backend, make_graph, f"agent:{name}", loop, approver, show)
         begin(session, name, new=new, greet=request is None)
@@ -182,7 +157,9 @@ def _graph_maker(
     shared: dict[str, Any] = {"middleware": middleware, "checkpointer": memory}
     if plan.docs is None:
         return lambda llm: create_tool_agent(llm, tools, system_prompt=plan.system, **shared)
-    retriever = open_retriever(plan.docs, backend, k=plan.k, embeddings=plan.embeddings, region=plan.region)
+    retriever = open_retriever(
+        plan.docs, backend, k=plan.k, embeddings=plan.options.embeddings, region=plan.options.region
+    )
     shared["verifier"] = NoVerifier()  # the answer is verified when it is shown
     return lambda llm: create_rag_agent(llm, retriever, tools, instructions=plan.system, **shared)
 

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llama_bedrock.cli.model_options import AnswerOptions, MaxTokens, Passages
+
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from starlette.applications import Starlette
 
     from llama_bedrock.app import FolderIndex, ModelDirectory
-    from llama_bedrock.cli.backend import Backend, ModelChoice
+    from llama_bedrock.cli.backend import Backend
 
 DEFAULT_PORT = 8720
 
@@ -46,38 +48,24 @@ Alias = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ServerPlan:
-    """What the options say.
+@dataclass(frozen=True, kw_only=True)
+class ServerPlan(AnswerOptions):
+    """What the options say, and what is served.
 
     Attributes:
-        paths: Files and folders with the documents.
-        choice: The model.
-        host: Address to listen on.
-        port: Port to listen on; 0 for a free one.
-        key: The user's own key; None for a random one.
-        allow_hosts: Names besides loopback's.
-        aliases: ``NAME=ARN``.
-        k: Passages to retrieve.
-        embeddings: ``"auto"``, ``"lsa"`` or ``"titan"``.
-        verifier: Name of the verifier.
-        guardrail: Its guardrail.
         tools: Python tools of the page's agent.
         mcp: MCP servers of the page's agent.
         page: Whether the page is served.
     """
 
-    paths: tuple[Path, ...]
-    choice: ModelChoice
-    host: str
-    port: int
-    key: str | None
-    allow_hosts: tuple[str, ...]
-    aliases: tuple[str, ...]
-    k: int
-    embeddings: str
-    verifier: str
-    guardrail: str | None
+    paths: Paths = None
+    port: Port = DEFAULT_PORT
+    host: Host = "127.0.0.1"
+    allow_host: AllowHost = None
+    key: Key = None
+    alias: Alias = None
+    k: Passages = 6
+    max_tokens: MaxTokens = 2048
     tools: tuple[str, ...] = ()
     mcp: tuple[str, ...] = ()
     page: bool = True
@@ -97,9 +85,6 @@ def run_server(plan: ServerPlan, announce: Callable[[str, str], None]) -> None:
     import asyncio
 
     from llama_bedrock._extras import require
-    from llama_bedrock.cli.backend import open_backend
-    from llama_bedrock.cli.model_options import check_verifier
-    from llama_bedrock.cli.output import note
     from llama_bedrock.cli.serve import LOOPBACK, stop_signal
 
     for package in ("starlette", "uvicorn"):
@@ -108,11 +93,9 @@ def run_server(plan: ServerPlan, announce: Callable[[str, str], None]) -> None:
         raise ValueError(
             f"--host {plan.host} lets other machines in: set a key of your own, in LLAMA_BEDROCK_KEY or --key"
         )
-    check_verifier(plan.verifier, plan.guardrail)
-    aliases = read_aliases(plan.aliases)
-    with stop_signal(), open_backend(plan.choice) as backend:
-        if backend.note:
-            note(backend.note)
+    plan.check_verifier()
+    aliases = read_aliases(plan.alias or ())
+    with stop_signal(), plan.open_backend(max_tokens=plan.max_tokens) as backend:
         asyncio.run(_serve(plan, backend, aliases, announce))
 
 
@@ -178,7 +161,6 @@ async def _application(
     plan: ServerPlan, backend: Backend, directory: ModelDirectory, stack: AsyncExitStack
 ) -> Starlette:
     from llama_bedrock.app import create_app
-    from llama_bedrock.cli.model_options import open_verifier
     from llama_bedrock.cli.session.agent_tools import check_names, load_python_tools, mcp_sessions
     from llama_bedrock.cli.session.threads import open_memory
 
@@ -188,18 +170,17 @@ async def _application(
     memory = None
     if plan.page and find_spec("langgraph") and find_spec("aiosqlite"):
         memory = await stack.enter_async_context(open_memory(saved=True))
-    settings = plan.choice.region
     return create_app(
         directory,
-        retriever=folder_index(plan.paths, backend, k=plan.k, embeddings=plan.embeddings, region=settings)
+        retriever=folder_index(plan.paths, backend, k=plan.k, embeddings=plan.embeddings, region=plan.region)
         if plan.paths
         else None,
-        verifier=open_verifier(plan.verifier, plan.guardrail, backend),
+        verifier=plan.open_verifier(backend),
         tools=tools,
         mcp_sessions=sessions,
         checkpointer=memory,
         key=plan.key,
-        allow_hosts=[*plan.allow_hosts, plan.host],
+        allow_hosts=[*(plan.allow_host or ()), plan.host],
         page=plan.page,
     )
 

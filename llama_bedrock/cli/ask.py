@@ -8,23 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_bedrock.cli.model_options import (
-    Embeddings,
-    FollowLinks,
-    Guardrail,
-    Local,
-    Model,
-    PromptFormat,
-    Region,
-    Verify,
-    check_verifier,
-    open_verifier,
-)
+from llama_bedrock.cli.model_options import AnswerOptions, FollowLinks, Passages, takes_options
 
 if TYPE_CHECKING:
     from llama_bedrock.agents import RagChain
     from llama_bedrock.cli.backend import Backend
-    from llama_bedrock.grounding import Verifier
     from llama_bedrock.grounding.answers import RagAnswer
     from llama_bedrock.retrievers import HybridRetriever
 
@@ -33,45 +21,35 @@ LONGEST_QUESTION = 20_000
 _ANSWER_TOKENS = 1024
 
 
+@takes_options
 def ask(
     path: Annotated[Path, typer.Argument(help="File or folder with the documents.")],
     question: Annotated[str, typer.Argument(help="The question.")],
-    local: Local = None,
-    model: Model = None,
-    prompt_format: PromptFormat = None,
-    region: Region = None,
-    k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages to retrieve.")] = 6,
-    embeddings: Embeddings = "auto",
+    options: AnswerOptions,
+    k: Passages = 6,
     follow_links_outside: FollowLinks = None,
-    verifier: Verify = "words",
-    guardrail: Guardrail = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON when the answer is complete.")] = False,
 ) -> None:
     """Ask a question of your documents; the answer cites them.
 
     The index is made on first use and kept until the documents change.
     """
-    from llama_bedrock.cli.backend import ModelChoice, open_backend
-    from llama_bedrock.cli.output import note
+    from llama_bedrock.agents import create_rag_chain
 
     question = check_question(question)
-    check_verifier(verifier, guardrail)
-    settings = (("temperature", 0.0), ("max_tokens", _ANSWER_TOKENS))
-    choice = ModelChoice(model, region, local, prompt_format, settings)
-    with open_backend(choice) as backend:
-        if backend.note:
-            note(backend.note)
+    options.check_verifier()
+    with options.open_backend(temperature=0.0, max_tokens=_ANSWER_TOKENS) as backend:
         problems: list[str] = []
-        chain = open_chain(
+        retriever = open_retriever(
             path,
             backend,
             k=k,
-            embeddings=embeddings,
-            region=region,
+            embeddings=options.embeddings,
+            region=options.region,
             follow_links_outside=follow_links_outside,
             problems=problems,
-            verifier=open_verifier(verifier, guardrail, backend),
         )
+        chain = create_rag_chain(backend.llm, retriever, verifier=options.open_verifier(backend))
         if as_json:
             _print_json(chain.invoke(question), backend, problems)
         else:
@@ -93,32 +71,6 @@ def check_question(question: str) -> str:
             "Put long texts into the documents"
         )
     return question
-
-
-def open_chain(
-    path: Path | Sequence[Path],
-    backend: Backend,
-    *,
-    k: int,
-    embeddings: str,
-    region: str | None,
-    follow_links_outside: bool | None = None,
-    problems: list[str] | None = None,
-    verifier: Verifier | None = None,
-) -> RagChain:
-    """The chain from a question to a cited answer over the documents of a path, or of several."""
-    from llama_bedrock.agents import create_rag_chain
-
-    retriever = open_retriever(
-        path,
-        backend,
-        k=k,
-        embeddings=embeddings,
-        region=region,
-        follow_links_outside=follow_links_outside,
-        problems=problems,
-    )
-    return create_rag_chain(backend.llm, retriever, verifier=verifier)
 
 
 def open_retriever(

@@ -11,19 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llama_bedrock.cli.model_options import (
-    Embeddings,
+    AnswerOptions,
     FollowLinks,
-    Guardrail,
-    Local,
     MaxTokens,
-    Model,
     New,
-    PromptFormat,
-    Region,
     Thread,
-    Verify,
-    check_verifier,
-    open_verifier,
+    takes_options,
 )
 
 if TYPE_CHECKING:
@@ -43,14 +36,13 @@ if TYPE_CHECKING:
 DEFAULT_THREAD = "default"
 
 
+@takes_options
 def chat(
     docs: Annotated[
         Path | None, typer.Option("--docs", help="File or folder: answers come from it, with sources.")
     ] = None,
-    local: Local = None,
-    model: Model = None,
-    prompt_format: PromptFormat = None,
-    region: Region = None,
+    *,
+    options: AnswerOptions,
     system: Annotated[str | None, typer.Option("--system", "-s", help="System message.")] = None,
     thread: Thread = None,
     new: New = False,
@@ -58,10 +50,7 @@ def chat(
     k: Annotated[
         int, typer.Option("--k", "-k", min=1, max=100, help="Passages to retrieve, with --docs.")
     ] = 6,
-    embeddings: Embeddings = "auto",
     follow_links_outside: FollowLinks = None,
-    verifier: Verify = "words",
-    guardrail: Guardrail = None,
 ) -> None:
     """Talk to a Llama. /help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.
 
@@ -70,8 +59,6 @@ def chat(
     """
     from llama_bedrock.app.conversations.kept_thread import CHAT_PREFIX, check_thread
     from llama_bedrock.cli.ask import open_retriever
-    from llama_bedrock.cli.backend import ModelChoice, open_backend
-    from llama_bedrock.cli.output import note
     from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
     from llama_bedrock.cli.session.threads import open_memory
     from llama_bedrock.cli.session.turns import TurnLoop
@@ -80,29 +67,24 @@ def chat(
         raise ValueError(
             "--system and --docs exclude each other: answers from documents have rules of their own"
         )
-    check_verifier(verifier, guardrail)
-    settings: tuple[tuple[str, Any], ...] = (("max_tokens", max_tokens),)
-    if docs is not None:
-        settings += (("temperature", 0.0),)
+    options.check_verifier()
+    settings = {"max_tokens": max_tokens} | ({} if docs is None else {"temperature": 0.0})
     name = check_thread(thread or DEFAULT_THREAD)
-    choice = ModelChoice(model, region, local, prompt_format, settings)
     with ExitStack() as stack:
         loop = stack.enter_context(TurnLoop())
         memory = loop.enter(stack, open_memory(saved=thread is not None or is_interactive()))
-        backend = stack.enter_context(open_backend(choice))
-        if backend.note:
-            note(backend.note)
+        backend = stack.enter_context(options.open_backend(**settings))
         make_graph: GraphOf = partial(_plain_graph, memory=memory, system=system)
         if docs is not None:
             retriever = open_retriever(
                 docs,
                 backend,
                 k=k,
-                embeddings=embeddings,
-                region=region,
+                embeddings=options.embeddings,
+                region=options.region,
                 follow_links_outside=follow_links_outside,
             )
-            judge = open_verifier(verifier, guardrail, backend)
+            judge = options.open_verifier(backend)
             make_graph = _documents_graph(retriever, memory, judge)
         session = _session(backend, make_graph, f"{CHAT_PREFIX}{name}", loop, with_documents=docs is not None)
         begin(session, name, new=new)

@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llama_bedrock.cli.model_options import (
-    Embeddings,
-    Guardrail,
-    Local,
-    MaxTokens,
-    Model,
-    PromptFormat,
-    Region,
-    Verify,
-    check_verifier,
-    open_verifier,
-)
+from llama_bedrock.cli.model_options import AnswerOptions, MaxTokens, takes_options
 
 if TYPE_CHECKING:
     from llama_bedrock.agents.evaluation.rag_evaluation import Dataset, Evaluation
@@ -28,6 +17,7 @@ if TYPE_CHECKING:
     from llama_bedrock.retrievers import HybridRetriever
 
 
+@takes_options
 def evaluate(
     dataset: Annotated[
         Path, typer.Argument(help="Folder with corpus.jsonl, queries.jsonl and, if there is one, qrels.tsv.")
@@ -37,16 +27,11 @@ def evaluate(
         Path | None, typer.Option("--html", help="Write a report with plots and every answer to this file.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, every question included.")] = False,
-    local: Local = None,
-    model: Model = None,
-    prompt_format: PromptFormat = None,
-    region: Region = None,
+    *,
+    options: AnswerOptions,
     k: Annotated[
         int, typer.Option("--k", "-k", min=1, max=100, help="Documents to retrieve, and to judge.")
     ] = 10,
-    embeddings: Embeddings = "auto",
-    verifier: Verify = "words",
-    guardrail: Guardrail = None,
     max_tokens: MaxTokens = 1024,
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, max=64, help="Questions at a time; latencies need 1.")
@@ -54,20 +39,16 @@ def evaluate(
 ) -> None:
     """Measure retrieval, citations, latency and cost on a dataset in BEIR's format."""
     from llama_bedrock.agents import evaluation
-    from llama_bedrock.cli.backend import ModelChoice, open_backend
-    from llama_bedrock.cli.output import note, print_json
+    from llama_bedrock.cli.output import print_json
 
     if html is not None and not html.absolute().parent.is_dir():
         raise ValueError(f"--html {html}: there is no folder {html.parent}")
     data = evaluation.load_dataset(dataset, limit=limit)
     if not data.documents or not data.questions:
         raise ValueError(f"{dataset} holds no {'questions' if data.documents else 'documents'}")
-    check_verifier(verifier, guardrail)
-    settings = (("temperature", 0.0), ("max_tokens", max_tokens))
-    with open_backend(ModelChoice(model, region, local, prompt_format, settings)) as backend:
-        if backend.note:
-            note(backend.note)
-        retriever = _retriever(data, backend, k=k, embeddings=embeddings, region=region)
+    options.check_verifier()
+    with options.open_backend(temperature=0.0, max_tokens=max_tokens) as backend:
+        retriever = _retriever(data, backend, k=k, embeddings=options.embeddings, region=options.region)
         with _shown_progress(len(data.questions)) as on_outcome:
             result = evaluation.evaluate(
                 backend.llm,
@@ -76,12 +57,12 @@ def evaluate(
                 k=k,
                 max_concurrency=concurrency,
                 on_outcome=on_outcome,
-                verifier=open_verifier(verifier, guardrail, backend),
+                verifier=options.open_verifier(backend),
                 settings={
                     "dataset": dataset.name,
                     "answered by": backend.name,
                     "concurrency": concurrency,
-                    "verifier": verifier,
+                    "verifier": options.verifier,
                 },
             )
     if html is not None:

@@ -1,8 +1,13 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how a command takes a whole group of them as one parameter."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -53,33 +58,93 @@ New = Annotated[bool, typer.Option("--new", help="Forget what was said in the co
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Most tokens of an answer.")]
 
 
-def check_verifier(name: str, guardrail: str | None) -> None:
-    """Refuse a --verifier that is none before anything is read or sent.
-
-    Raises:
-        ValueError: There is no such verifier, or its guardrail is not named.
-    """
-    known = ("words", "llama", "guardrail", "none")
-    if name not in known:
-        raise ValueError(f"--verifier {name}: there are {', '.join(known)}")
-    if (name == "guardrail") != (guardrail is not None):
-        raise ValueError("--verifier guardrail and --guardrail ID belong together: give both or neither")
+Passages = Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages to retrieve.")]
 
 
-def open_verifier(name: str, guardrail: str | None, backend: Backend) -> Verifier | None:
-    """The verifier that --verifier names; None for words, which every chain has by itself."""
-    if name == "words":
-        return None
-    from llama_bedrock.grounding import GuardrailVerifier, LlamaJudge, NoVerifier
+@dataclass(frozen=True, kw_only=True)
+class AnswerOptions:
+    """Who answers, by which embeddings documents are found, and who judges the citations."""
 
-    if name == "none":
-        return NoVerifier()
-    if name == "llama":
-        return LlamaJudge(backend.llm)
-    llm = backend.llm
-    which, version = guardrail or "", ""
-    if not which.startswith("arn:"):
-        which, _, version = which.partition(":")
-    shared = ("region_name", "endpoint_url", "credentials_profile_name", "api_key", "config")
-    settings = {field: value for field in shared if (value := getattr(llm, field, None)) is not None}
-    return GuardrailVerifier({"id": which, "version": version or "DRAFT"}, **settings)
+    local: Local = None
+    model: Model = None
+    prompt_format: PromptFormat = None
+    region: Region = None
+    embeddings: Embeddings = "auto"
+    verifier: Verify = "words"
+    guardrail: Guardrail = None
+
+    def check_verifier(self) -> None:
+        """Refuse a --verifier that is none before anything is read or sent.
+
+        Raises:
+            ValueError: There is no such verifier, or its guardrail is not named.
+        """
+        known = ("words", "llama", "guardrail", "none")
+        if self.verifier not in known:
+            raise ValueError(f"--verifier {self.verifier}: there are {', '.join(known)}")
+        if (self.verifier == "guardrail") != (self.guardrail is not None):
+            raise ValueError("--verifier guardrail and --guardrail ID belong together: give both or neither")
+
+    @contextmanager
+    def open_backend(self, **settings: Any) -> Iterator[Backend]:
+        """The model that was chosen, with these settings, while the block lasts; says who answers if it is no
+        Llama.
+
+        Raises:
+            ValueError: The model is unknown, or cannot be called from the region.
+        """
+        from llama_bedrock.cli.backend import ModelChoice, open_backend
+        from llama_bedrock.cli.output import note
+
+        choice = ModelChoice(self.model, self.region, self.local, self.prompt_format, tuple(settings.items()))
+        with open_backend(choice) as backend:
+            if backend.note:
+                note(backend.note)
+            yield backend
+
+    def open_verifier(self, backend: Backend) -> Verifier | None:
+        """The verifier that --verifier names; None for words, which every chain has by itself."""
+        if self.verifier == "words":
+            return None
+        from llama_bedrock.grounding import GuardrailVerifier, LlamaJudge, NoVerifier
+
+        if self.verifier == "none":
+            return NoVerifier()
+        if self.verifier == "llama":
+            return LlamaJudge(backend.llm)
+        llm = backend.llm
+        which, version = self.guardrail or "", ""
+        if not which.startswith("arn:"):
+            which, _, version = which.partition(":")
+        shared = ("region_name", "endpoint_url", "credentials_profile_name", "api_key", "config")
+        settings = {field: value for field in shared if (value := getattr(llm, field, None)) is not None}
+        return GuardrailVerifier({"id": which, "version": version or "DRAFT"}, **settings)
+
+
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with a parameter ``options`` replaced by those fields of its dataclass that are options."""
+    hints = get_type_hints(command, include_extras=True)
+    kind = hints.pop("options")
+    types = get_type_hints(kind, include_extras=True)
+    shared = [field for field in fields(kind) if hasattr(types[field.name], "__metadata__")]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        command(options=kind(**{field.name: given.pop(field.name) for field in shared}), **given)
+
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name != "options":
+            parameters.append(
+                parameter.replace(annotation=hints[parameter.name], kind=parameter.KEYWORD_ONLY)
+            )
+            continue
+        for field in shared:
+            parameters.append(
+                inspect.Parameter(
+                    field.name, parameter.KEYWORD_ONLY, default=field.default, annotation=types[field.name]
+                )
+            )
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return called

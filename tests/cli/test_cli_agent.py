@@ -183,6 +183,7 @@ class TestApproval:
         child.sendline("Mail Amaru.")
         child.expect_exact("Run it?")
         child.sendintr()
+        child.send(" ")  # before readline reads keys, Ctrl-C waits for the next one
         assert "Stopped." in at_prompt(child)
         child.sendline("Leave it.")
         assert "As you like." in at_prompt(child)

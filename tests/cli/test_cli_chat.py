@@ -92,8 +92,9 @@ class TestTerminal:
         child = terminal("chat")
         at_prompt(child)
         child.send("half a li")
-        child.expect_exact("half a li")  # before readline reads keys, Ctrl-C waits for the next one
+        child.expect_exact("half a li")
         child.sendintr()
+        child.send(" ")  # before readline reads keys, Ctrl-C waits for the next one
         assert "Ctrl-D or /exit leaves" in at_prompt(child)
         child.sendline("Are you there?")
         assert "Yes." in at_prompt(child)

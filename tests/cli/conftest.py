@@ -3,6 +3,8 @@
 import os
 import re
 import sys
+import termios
+import time
 from contextlib import ExitStack
 
 import pexpect
@@ -111,5 +113,18 @@ def at_prompt():
     def wait(child):
         child.expect(r"(?:\n|^|\x1b\[[0-9;?]*[a-z])> ")
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.before).replace("\r", "")
+
+    return wait
+
+
+@pytest.fixture
+def reads_keys():
+    """Function: waits until readline reads the program's keys. A Ctrl-C before that waits for the end of the line."""
+
+    def wait(child):
+        deadline = time.monotonic() + 60
+        while termios.tcgetattr(child.child_fd)[3] & termios.ICANON and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.2)  # from there to its waiting
 
     return wait

@@ -176,14 +176,14 @@ class TestApproval:
         assert len(listed) == 1
         assert "send_mail" in listed[0]
 
-    def test_ctrl_c_at_the_question_runs_nothing(self, llama, terminal, at_prompt, folder):
+    def test_ctrl_c_at_the_question_runs_nothing(self, llama, terminal, at_prompt, reads_keys, folder):
         llama(SEND, "As you like.")
         child = terminal("agent", "--tools", MAIL)
         at_prompt(child)
         child.sendline("Mail Amaru.")
         child.expect_exact("Run it?")
+        reads_keys(child)
         child.sendintr()
-        child.send(" ")  # before readline reads keys, Ctrl-C waits for the next one
         assert "Stopped." in at_prompt(child)
         child.sendline("Leave it.")
         assert "As you like." in at_prompt(child)

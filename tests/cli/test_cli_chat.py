@@ -87,14 +87,14 @@ class TestTerminal:
         assert "word5" in later
         assert "word1999" not in later
 
-    def test_ctrl_c_at_the_prompt_drops_the_line_only(self, llama, terminal, at_prompt):
+    def test_ctrl_c_at_the_prompt_drops_the_line_only(self, llama, terminal, at_prompt, reads_keys):
         server = llama("Yes.")
         child = terminal("chat")
         at_prompt(child)
         child.send("half a li")
         child.expect_exact("half a li")
+        reads_keys(child)
         child.sendintr()
-        child.send(" ")  # before readline reads keys, Ctrl-C waits for the next one
         assert "Ctrl-D or /exit leaves" in at_prompt(child)
         child.sendline("Are you there?")
         assert "Yes." in at_prompt(child)

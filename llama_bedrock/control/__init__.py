@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from llama_bedrock.control.live_batch import BatchProgress, abatch_file
     from llama_bedrock.control.migration import MigrationPlan, ModelUse, plan_migration
     from llama_bedrock.control.model_check import ModelFiles, acheck_model_files, check_model_files
+    from llama_bedrock.control.ray_data import EmbeddingMapper, LlamaMapper, RayLimiter
     from llama_bedrock.control.synthesis import (
         SyntheticQuestion,
         SyntheticQuestions,
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
 
 # Each name is imported when it is first used.
 _HOME = {
+    "EmbeddingMapper": "ray_data",
+    "LlamaMapper": "ray_data",
+    "RayLimiter": "ray_data",
     "BatchJob": "batch_job",
     "BatchResult": "batch_records",
     "BatchStatus": "batch_job",
@@ -104,16 +108,19 @@ __all__ = [
     "CustomModel",
     "CustomisationJob",
     "CustomisationProgress",
+    "EmbeddingMapper",
     "Finding",
     "HostedLlama",
     "ImportProgress",
     "ImportedModel",
     "InvocationLogs",
     "JobFailedError",
+    "LlamaMapper",
     "MigrationPlan",
     "ModelFiles",
     "ModelUse",
     "Purchase",
+    "RayLimiter",
     "RecordNotRunError",
     "SyntheticQuestion",
     "SyntheticQuestions",

@@ -270,9 +270,14 @@ def answer_fields(answer: Any) -> dict[str, Any]:
     return {"output": answer if isinstance(answer, str | int | float | list | dict | None) else str(answer)}
 
 
-def with_limiter(model: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """Give the models of a runnable that have no limiter one in common; others stay as they are."""
-    limiter = AdaptiveConcurrency(minimum=4, patience=_PATIENCE, longest_pause=_LONGEST_PAUSE)
+def with_limiter(model: Runnable[Any, Any], limiter: AdaptiveConcurrency | None = None) -> Runnable[Any, Any]:
+    """Give the models of a runnable that have no limiter one in common; others stay as they are.
+
+    Args:
+        model: The runnable.
+        limiter: The limiter. Default: one for long runs.
+    """
+    limiter = limiter or AdaptiveConcurrency(minimum=4, patience=_PATIENCE, longest_pause=_LONGEST_PAUSE)
 
     def limited(part: Any) -> Any:
         if isinstance(part, BedrockLlama):

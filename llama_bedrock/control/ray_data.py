@@ -113,9 +113,9 @@ class LlamaMapper:
                 concurrency=4,
             )
 
-    Each row keeps its columns and gets ``answer`` (text), ``tool_calls`` and ``output`` (JSON, where there are
-    any), ``input_tokens``, ``output_tokens``, ``usd`` and ``error``: a row that fails has words there, and the
-    rest goes on.
+    Each row keeps its columns and gets ``answer`` (text), ``tool_calls`` and ``output`` (JSON, where there
+    are any), ``input_tokens``, ``output_tokens``, ``usd`` and ``error``: a row that fails has words there,
+    and the rest goes on.
 
     Args:
         model: A chat model, with tools or a schema bound or not. It is sent to the workers, with the
@@ -168,7 +168,7 @@ class EmbeddingMapper:
     """Embeds the texts of a batch into a column ``vector``.
 
     Args:
-        embeddings: The model; it is sent to the workers. `BoundedEmbeddings` keeps a remote one within limits.
+        embeddings: The model; it is sent to the workers. `BoundedEmbeddings` keeps a remote one in bounds.
         field: Column of the texts.
     """
 

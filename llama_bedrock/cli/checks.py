@@ -7,23 +7,15 @@ import platform
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from rich.text import Text
+from llama_bedrock.cli.check_result import CheckResult
 
+if TYPE_CHECKING:
     from llama_bedrock.catalog import ResolvedModel
 
-State = Literal["ok", "note", "broken"]
-
 _SECONDS = 3.0
-_MARKS: dict[State, tuple[str, str]] = {
-    "ok": ("✓", "green"),
-    "note": ("·", "yellow"),
-    "broken": ("✗", "bold red"),
-}
 _EXTRAS = {
     "local": (
         ("faiss", "bm25s", "sklearn", "pypdf", "docx", "lxml", "openpyxl", "pptx"),
@@ -35,38 +27,24 @@ _EXTRAS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What a check found.
+def run_checks(
+    model: str | None, region: str | None, prompt_format: str | None = None, *, call: bool = True
+) -> list[CheckResult]:
+    """Run every check, in the order in which one needs the other.
 
-    Attributes:
-        name: What was checked.
-        state: ``"ok"``; ``"note"``, worth knowing; or ``"broken"``, has to be mended.
-        found: What is the case, and what to do where it is not good.
+    Args:
+        model: Model id or ARN; None for the default.
+        region: AWS region; None for the one that AWS is set up with.
+        prompt_format: For an ARN that hides the model.
+        call: Whether the model may be called once, for one token.
     """
-
-    name: str
-    state: State
-    found: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result as JSON-able values."""
-        return asdict(self)
-
-    def line(self) -> Text:
-        """The result for a terminal."""
-        from rich.text import Text
-
-        mark, style = _MARKS[self.state]
-        return Text.assemble((mark, style), f" {self.name:<12} ", (" ".join(self.found.split()), ""))
+    return list(_checks(model, region, prompt_format, call))
 
 
-def run_checks(model: str | None, region: str | None, prompt_format: str | None = None) -> list[CheckResult]:
-    """Run every check, in the order in which one needs the other."""
-    return list(_checks(model, region, prompt_format))
-
-
-def _checks(model: str | None, region: str | None, prompt_format: str | None) -> Iterator[CheckResult]:
+def _checks(
+    model: str | None, region: str | None, prompt_format: str | None, call: bool
+) -> Iterator[CheckResult]:
+    from llama_bedrock.cli.aws_checks import Account, checks_of_aws, clock
     from llama_bedrock.cli.backend import DEFAULT_MODEL, endpoint_override
 
     yield _python()
@@ -83,8 +61,14 @@ def _checks(model: str | None, region: str | None, prompt_format: str | None) ->
     endpoint = endpoint_override() or f"https://bedrock-runtime.{used_region}.{_suffix(used_region)}"
     reachable = _endpoint(endpoint)
     yield reachable
-    if reachable.state == "ok" and credentials.state == "ok" and endpoint_override() is None and resolved:
-        yield _lifecycle_at_aws(resolved, used_region)
+    if reachable.state == "ok" and (time := clock(endpoint)):
+        yield time
+    if credentials.state != "ok":
+        known = "who you are, model access, live lifecycle, quotas and whether a call succeeds"
+        yield CheckResult("aws", "note", f"cannot be known without credentials: {known}")
+    elif reachable.state == "ok":
+        has_keys = not credentials.found.startswith("found (bearer")
+        yield from checks_of_aws(resolved, Account(used_region, has_keys), call=call)
 
 
 def _python() -> CheckResult:
@@ -131,7 +115,14 @@ def _credentials() -> CheckResult:
             "the local engine answers; for Bedrock: aws configure, aws sso login or AWS_BEARER_TOKEN_BEDROCK"
         )
         return CheckResult("credentials", "note", f"none found, so {advice}")
-    return CheckResult("credentials", "ok", f"found ({found}); whether AWS accepts them shows the first call")
+    from llama_bedrock.cli.aws_checks import validity
+
+    until = "" if found.startswith("bearer") else validity()
+    if until == "expired":
+        return CheckResult(
+            "credentials", "broken", f"found ({found}), but expired: aws sso login, or renew them"
+        )
+    return CheckResult("credentials", "ok", f"found ({found})" + (f", {until}" if until else ""))
 
 
 def _region(given: str | None) -> tuple[CheckResult, str | None]:
@@ -178,6 +169,13 @@ def _endpoint(url: str) -> CheckResult:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
+        socket.getaddrinfo(parts.hostname or "", port)
+    except OSError as error:
+        advice = "check the region's name, DNS, and a VPC endpoint's private DNS"
+        return CheckResult(
+            "endpoint", "broken", f"no address for {parts.hostname}: {error.strerror}; {advice}"
+        )
+    try:
         with socket.create_connection((parts.hostname or "", port), timeout=_SECONDS) as connection:
             if parts.scheme == "https":
                 with ssl.create_default_context().wrap_socket(connection, server_hostname=parts.hostname):
@@ -187,21 +185,3 @@ def _endpoint(url: str) -> CheckResult:
         advice = "check the network, a proxy (HTTPS_PROXY is not tried here), and the region's name"
         return CheckResult("endpoint", "note", f"{url} cannot be reached directly: {why}; {advice}")
     return CheckResult("endpoint", "ok", f"{url} accepts connections")
-
-
-def _lifecycle_at_aws(resolved: ResolvedModel, region: str) -> CheckResult:
-    """Ask Bedrock's control plane for the model, by bedrock:GetFoundationModel and calls no model."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    if resolved.info is None:
-        return CheckResult("access", "note", "an ARN that hides its model is not looked up")
-    config = Config(connect_timeout=_SECONDS, read_timeout=_SECONDS * 2, retries={"total_max_attempts": 1})
-    try:
-        client = boto3.client("bedrock", region_name=region, config=config)
-        answer = client.get_foundation_model(modelIdentifier=resolved.info.model_id)
-    except (BotoCoreError, ClientError) as error:
-        return CheckResult("access", "note", f"AWS does not tell about the model: {error}")
-    state = answer["modelDetails"].get("modelLifecycle", {}).get("status", "unknown")
-    return CheckResult("access", "ok", f"AWS knows the model in {region}; lifecycle {state}")

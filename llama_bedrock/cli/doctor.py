@@ -13,16 +13,19 @@ def doctor(
     prompt_format: Annotated[
         str | None, typer.Option("--format", help="Prompt format, for an ARN that hides the model.")
     ] = None,
+    call: Annotated[
+        bool, typer.Option("--call/--no-call", help="Call the model once, for one token. Default: yes.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check Python, extras, credentials, region and the way to the model; no model is called.
+    """Check extras, credentials, clock, region, the way to the model, access, quotas and one tiny call.
 
     Ends with 1 if something is broken. No credentials are no fault: the local engine needs none.
     """
     from llama_bedrock.cli.checks import run_checks
     from llama_bedrock.cli.output import print_json, stdout
 
-    results = run_checks(model, region, prompt_format)
+    results = run_checks(model, region, prompt_format, call=call)
     if as_json:
         print_json([result.to_dict() for result in results])
     else:

@@ -330,7 +330,7 @@ def track_usage(*, prices: Mapping[str, tuple[float, float]] | None = None) -> I
         .. code-block:: python
 
             with track_usage() as usage:
-                chain.invoke("…", config={"tags": ["search"]})
+                llm.invoke("What is a llama?", config={"tags": ["search"]})
             print(usage.total_cost, usage.by_model, usage.by_tag["search"].total_tokens)
 
     Args:

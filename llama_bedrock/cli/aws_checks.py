@@ -26,7 +26,7 @@ _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:\w+)(?: on resour
 
 
 @dataclass(slots=True)
-class Account:
+class AskedAccount:
     """How AWS is asked.
 
     Attributes:
@@ -91,7 +91,9 @@ def meaning(error: BaseException) -> str:
     return text
 
 
-def checks_of_aws(resolved: ResolvedModel | None, account: Account, *, call: bool) -> Iterator[CheckResult]:
+def checks_of_aws(
+    resolved: ResolvedModel | None, account: AskedAccount, *, call: bool
+) -> Iterator[CheckResult]:
     """Ask AWS, in the order in which one answer needs the other."""
     if account.has_keys:
         yield _asked("identity", _identity, account)
@@ -114,7 +116,7 @@ def checks_of_aws(resolved: ResolvedModel | None, account: Account, *, call: boo
         yield _call(resolved, account.region)
 
 
-def _asked(name: str, check: Callable[..., CheckResult], account: Account, *given: Any) -> CheckResult:
+def _asked(name: str, check: Callable[..., CheckResult], account: AskedAccount, *given: Any) -> CheckResult:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -127,12 +129,12 @@ def _asked(name: str, check: Callable[..., CheckResult], account: Account, *give
         return CheckResult(name, "note", f"not told: {meaning(error)}")
 
 
-def _identity(account: Account) -> CheckResult:
+def _identity(account: AskedAccount) -> CheckResult:
     who = account.client("sts").get_caller_identity()
     return CheckResult("identity", "ok", f"{who['Arn']} in account {who['Account']}")
 
 
-def _access(account: Account, model_id: str) -> CheckResult:
+def _access(account: AskedAccount, model_id: str) -> CheckResult:
     answer = account.client("bedrock").get_foundation_model_availability(modelId=model_id)
     problems = []
     if (agreement := answer["agreementAvailability"].get("status")) != "AVAILABLE":
@@ -148,7 +150,7 @@ def _access(account: Account, model_id: str) -> CheckResult:
     return CheckResult("access", "ok", f"the account may use {model_id} in {account.region}")
 
 
-def _lifecycle(account: Account, model_id: str) -> CheckResult:
+def _lifecycle(account: AskedAccount, model_id: str) -> CheckResult:
     answer = account.client("bedrock").get_foundation_model(modelIdentifier=model_id)
     state = answer["modelDetails"].get("modelLifecycle", {})
     ends = state.get("endOfLifeTime")
@@ -156,21 +158,21 @@ def _lifecycle(account: Account, model_id: str) -> CheckResult:
     return CheckResult("live", "note" if state.get("status") == "LEGACY" else "ok", text)
 
 
-def _profile(account: Account, profile_id: str) -> CheckResult:
+def _profile(account: AskedAccount, profile_id: str) -> CheckResult:
     answer = account.client("bedrock").get_inference_profile(inferenceProfileIdentifier=profile_id)
     places = sorted({model["modelArn"].split(":")[3] for model in answer["models"]})
     text = f"{profile_id} is {answer['status']}; policies must allow each of its Regions: {', '.join(places)}"
     return CheckResult("profile", "ok" if answer["status"] == "ACTIVE" else "broken", text)
 
 
-def _imported(account: Account, arn: str) -> CheckResult:
+def _imported(account: AskedAccount, arn: str) -> CheckResult:
     answer = account.client("bedrock").get_imported_model(modelIdentifier=arn)
     units = answer.get("customModelUnits", {}).get("customModelUnitsPerModelCopy")
     text = f"{answer['modelName']}, {answer.get('modelArchitecture')}"
     return CheckResult("imported", "ok", text + (f", {units} model units per copy" if units else ""))
 
 
-def _quotas(account: Account, resolved: ResolvedModel) -> CheckResult:
+def _quotas(account: AskedAccount, resolved: ResolvedModel) -> CheckResult:
     name = resolved.info.name if resolved.info else ""
     wanted = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
     found = []

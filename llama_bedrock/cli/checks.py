@@ -44,7 +44,7 @@ def run_checks(
 def _checks(
     model: str | None, region: str | None, prompt_format: str | None, call: bool
 ) -> Iterator[CheckResult]:
-    from llama_bedrock.cli.aws_checks import Account, checks_of_aws, clock
+    from llama_bedrock.cli.aws_checks import AskedAccount, checks_of_aws, clock
     from llama_bedrock.cli.backend import DEFAULT_MODEL, endpoint_override
 
     yield _python()
@@ -68,7 +68,7 @@ def _checks(
         yield CheckResult("aws", "note", f"cannot be known without credentials: {known}")
     elif reachable.state == "ok":
         has_keys = not credentials.found.startswith("found (bearer")
-        yield from checks_of_aws(resolved, Account(used_region, has_keys), call=call)
+        yield from checks_of_aws(resolved, AskedAccount(used_region, has_keys), call=call)
 
 
 def _python() -> CheckResult:

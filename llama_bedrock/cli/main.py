@@ -18,9 +18,11 @@ from llama_bedrock.cli import (
     ask,
     batch,
     chat,
+    cost,
     deploy,
     doctor,
     eval,
+    iam_command,
     import_command,
     index,
     mcp_command,
@@ -102,6 +104,8 @@ app.command("ui")(ui.ui)
 app.command("api")(api.api)
 app.command("mcp")(mcp_command.mcp)
 app.command("doctor")(doctor.doctor)
+app.command("cost")(cost.cost)
+app.command("iam")(iam_command.iam)
 app.command("import")(import_command.import_model)
 app.command("import-model", hidden=True)(
     import_command.import_model

@@ -1,0 +1,134 @@
+"""`llama-bedrock cost`: what a file of prompts would cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llama_bedrock import ChatLlamaBedrock
+
+_SERVICE_DEFAULT = 512  # max_gen_len, where a request does not say it (Bedrock user guide, Meta Llama models)
+_KEYS = ("messages", "prompt", "input", "question", "text")
+
+
+def cost(
+    file: Annotated[
+        Path, typer.Argument(help="Prompts: one per line, or JSON Lines (requests, batch records).")
+    ],
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model id or ARN.")] = None,
+    region: Annotated[str | None, typer.Option("--region", "-r", help="AWS region, for its prices.")] = None,
+    prompt_format: Annotated[
+        str | None, typer.Option("--format", help="Prompt format, for an ARN that hides the model.")
+    ] = None,
+    output_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--output-tokens", min=0, help="Tokens of an answer. Default: the most that is asked for."
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="tokenizer.model or tokenizer.json, to count exactly.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Estimate what a file of prompts costs, on demand and as a batch job. Nothing is sent.
+
+    A line of JSON has a prompt (prompt, messages, question, input, text), or is a batch record of Bedrock or
+    OpenAI.
+    """
+    from llama_bedrock import ChatLlamaBedrock
+    from llama_bedrock.cli.backend import DEFAULT_MODEL
+    from llama_bedrock.cli.output import print_json
+    from llama_bedrock.usage import costs_at, list_price
+
+    fmt: Any = prompt_format
+    llm = ChatLlamaBedrock(
+        model=model or DEFAULT_MODEL, region_name=region, prompt_format=fmt, tokenizer=tokenizer
+    )
+    prompts = read = written = 0
+    for number, prompt in _prompts(file):
+        prompts += 1
+        try:
+            tokens, asked = _tokens(llm, prompt)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{file}, line {number}: {error}") from error
+        read += tokens
+        written += asked if output_tokens is None else output_tokens
+    if not prompts:
+        raise ValueError(f"{file} holds no prompts")
+    told: dict[str, Any] = {"model": llm.model, "region": region, "prompts": prompts}
+    told |= {"input_tokens": read, "output_tokens": written, "output_is_a_limit": output_tokens is None}
+    usage = {"input_tokens": read, "output_tokens": written}
+    for name, batch in (("on_demand", False), ("batch", True)):
+        if price := list_price(llm.model, region, batch=batch):
+            told[name] = costs_at((price.input, price.output), usage)
+    print_json(told) if as_json else _print(told)
+
+
+def _prompts(file: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if file.suffix not in (".jsonl", ".ndjson") and not line.startswith("{"):
+            yield number, line
+            continue
+        try:
+            yield number, json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{file}, line {number}: no JSON: {error}") from error
+
+
+def _tokens(llm: ChatLlamaBedrock, prompt: Any) -> tuple[int, int]:
+    """Tokens of a prompt, and the most that its answer may have."""
+    if isinstance(prompt, str):
+        return llm.get_num_tokens(llm.render_prompt(prompt).text), _SERVICE_DEFAULT
+    if not isinstance(prompt, dict):
+        raise ValueError(f"a prompt is a text or an object, not {type(prompt).__name__}")
+    body = prompt.get("modelInput") or prompt.get("body") or prompt
+    most = next(
+        (body[key] for key in ("max_gen_len", "max_tokens", "max_completion_tokens") if key in body), None
+    )
+    most = _SERVICE_DEFAULT if most is None else int(most)
+    if "modelInput" in prompt and isinstance(body.get("prompt"), str):
+        return llm.get_num_tokens(body["prompt"]), most  # the whole text, template and all
+    given = next((body[key] for key in _KEYS if body.get(key)), None)
+    if given is None:
+        raise ValueError(f"none of {', '.join(_KEYS)} is there")
+    rendered = llm.render_prompt(given, tools=body.get("tools"))
+    from llama_bedrock.chat_model import IMAGE_TOKENS
+
+    return llm.get_num_tokens(rendered.text) + IMAGE_TOKENS * len(rendered.images), most
+
+
+def _print(told: dict[str, Any]) -> None:
+    from llama_bedrock.cli.output import counted, note, stdout
+
+    console = stdout()
+    most = "at most " if told["output_is_a_limit"] else ""
+    console.print(
+        f"{counted(told['prompts'], 'prompt')} for {told['model']}: "
+        f"about {told['input_tokens']:,} tokens in, {most}{told['output_tokens']:,} out",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for name, label in (("on_demand", "on demand"), ("batch", "batch job")):
+        if name not in told:
+            continue
+        costs = told[name]
+        parts = f"${costs['input_cost']:.4f} in, {most}${costs['output_cost']:.4f} out"
+        console.print(f"{label}: {most}${costs['total_cost']:.4f} ({parts})", highlight=False, soft_wrap=True)
+    if "on_demand" not in told:
+        note(
+            "The catalogue has no price for this model and region. Imported models cost units and minutes: "
+            "see ImportedModelCost."
+        )

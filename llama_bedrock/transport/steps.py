@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from llama_bedrock.errors import LlamaBedrockError
-from llama_bedrock.transport.aio import AsyncTransport
-from llama_bedrock.transport.sync import SyncTransport
+
+if TYPE_CHECKING:
+    from llama_bedrock.transport.aio import AsyncTransport
+    from llama_bedrock.transport.sync import SyncTransport
 
 Result = TypeVar("Result")
 

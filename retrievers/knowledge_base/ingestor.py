@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from llama_bedrock.retrievers.knowledge_base.kb_connection import KnowledgeBaseConnection
 from llama_bedrock.retrievers.knowledge_base.uploads import Upload, read_uploads, s3_objects, split_s3_uri
+from llama_bedrock.transport.steps import Pause, Request, Steps, Transports, adrive, drive
 
 AGENT_SERVICE = "bedrock-agent"
 
@@ -64,23 +65,7 @@ class IngestReport:
     statistics: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """The core wants a response of this operation."""
-
-    service: str
-    operation: str
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Wait:
-    """The core wants to be asked again after so many seconds."""
-
-    seconds: float
-
-
-_Steps: TypeAlias = "Generator[_Request | _Wait, dict[str, Any], IngestReport]"
+_Steps: TypeAlias = Steps[IngestReport]
 Source: TypeAlias = Iterable[Document] | str | Path
 OnProgress: TypeAlias = Callable[[IngestProgress], None]
 
@@ -141,7 +126,7 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
             ValueError: There are no documents, or one is larger than the service takes.
             LlamaBedrockError: The service refused or failed.
         """
-        return self._drive(self._steps(read_uploads(documents), wait, timeout, progress))
+        return drive(self._steps(read_uploads(documents), wait, timeout, progress), self._services())
 
     async def aingest(
         self,
@@ -153,7 +138,7 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
     ) -> IngestReport:
         """Send documents without blocking the event loop; see `ingest`."""
         uploads = await asyncio.to_thread(read_uploads, documents)
-        return await self._adrive(self._steps(uploads, wait, timeout, progress))
+        return await adrive(self._steps(uploads, wait, timeout, progress), self._services())
 
     def delete(self, ids: Iterable[str]) -> IngestReport:
         """Take documents out of a data source of type CUSTOM.
@@ -161,11 +146,11 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
         Args:
             ids: Ids as `ingest` reports them.
         """
-        return self._drive(self._delete_steps(list(ids)))
+        return drive(self._delete_steps(list(ids)), self._services())
 
     async def adelete(self, ids: Iterable[str]) -> IngestReport:
         """Take documents out without blocking the event loop; see `delete`."""
-        return await self._adrive(self._delete_steps(list(ids)))
+        return await adrive(self._delete_steps(list(ids)), self._services())
 
     def _steps(
         self, uploads: list[Upload], wait: bool, timeout: float | None, progress: OnProgress | None
@@ -190,7 +175,7 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
             tell(IngestProgress("upload", min(start + _BATCH, total), total, len(states.failed)))
         poll = _FIRST_POLL
         while wait and states.pending and (deadline is None or time.monotonic() < deadline):
-            yield _Wait(poll)
+            yield Pause(poll)
             poll = min(poll * 2, _LAST_POLL)
             asked = list(states.pending)
             for start in range(0, len(asked), _BATCH):
@@ -207,12 +192,12 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
         bucket, prefix = split_s3_uri(self.s3_uri or "")
         for number, upload in enumerate(uploads, 1):
             for key, body in s3_objects(upload, prefix):
-                yield _Request("s3", "put_object", {"Bucket": bucket, "Key": key, "Body": body})
+                yield Request("s3", "put_object", {"Bucket": bucket, "Key": key, "Body": body})
             tell(IngestProgress("upload", number, total))
         job = (yield self._request("start_ingestion_job"))["ingestionJob"]
         poll = _FIRST_POLL
         while wait and job["status"] not in _JOB_ENDED and (deadline is None or time.monotonic() < deadline):
-            yield _Wait(poll)
+            yield Pause(poll)
             poll = min(poll * 2, _LAST_POLL)
             response = yield self._request("get_ingestion_job", ingestionJobId=job["ingestionJobId"])
             job = response["ingestionJob"]
@@ -234,42 +219,16 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
             states.take((yield self._request("delete_knowledge_base_documents", documentIdentifiers=names)))
         return IngestReport([], states.failed, list(states.pending))
 
-    def _request(self, operation: str, **arguments: Any) -> _Request:
+    def _request(self, operation: str, **arguments: Any) -> Request:
         base = self.knowledge_base_id.rpartition("/")[2]
         names = {"knowledgeBaseId": base, "dataSourceId": self.data_source_id}
-        return _Request(AGENT_SERVICE, operation, {**names, **arguments})
+        return Request(AGENT_SERVICE, operation, {**names, **arguments})
 
-    def _drive(self, steps: _Steps) -> IngestReport:
-        answer: dict[str, Any] | None = None
-        while True:
-            try:
-                step = steps.send(answer) if answer is not None else next(steps)
-            except StopIteration as end:
-                report: IngestReport = end.value
-                return report
-            if isinstance(step, _Wait):
-                time.sleep(step.seconds)
-                answer = {}
-            else:
-                transport = self._s3_transport() if step.service == "s3" else self._sync_transport()
-                answer = transport.call(step.service, step.operation, **step.arguments)
-
-    async def _adrive(self, steps: _Steps) -> IngestReport:
-        answer: dict[str, Any] | None = None
-        while True:
-            try:
-                step = steps.send(answer) if answer is not None else next(steps)
-            except StopIteration as end:
-                report: IngestReport = end.value
-                return report
-            if isinstance(step, _Wait):
-                await asyncio.sleep(step.seconds)
-                answer = {}
-            elif step.service == "s3":  # S3 does not speak JSON; boto3 does it in a thread
-                call = self._s3_transport().call
-                answer = await asyncio.to_thread(call, step.service, step.operation, **step.arguments)
-            else:
-                answer = await self._async_transport().call(step.service, step.operation, **step.arguments)
+    def _services(self) -> Transports:
+        return Transports(
+            lambda service: self._s3_transport() if service == "s3" else self._sync_transport(),
+            lambda _: self._async_transport(),
+        )
 
     def _s3_transport(self) -> Any:
         from dataclasses import replace

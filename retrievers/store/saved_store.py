@@ -158,7 +158,7 @@ def _read_parts(generation: Generation, settings: IndexSettings, *, mapped: bool
         slots = SlotTable.read(generation.file(_name(_SLOTS, known["number"])))
         if dead is not None:
             own, dead = np.split(dead, [-(-slots.count // 8)])
-            slots = SlotTable.read(generation.file(_name(_SLOTS, known["number"])), own)
+            slots.bury(own)
         if parts and slots.first_key < parts[-1].slots.next_key:
             raise ValueError("the keys of its parts do not rise")
         part = Part(_read_documents(generation, known["number"]), slots, None, known["number"], generation)

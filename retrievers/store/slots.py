@@ -95,24 +95,24 @@ class SlotTable:
             np.lib.format.write_array(file, self.keys, allow_pickle=False)
 
     @classmethod
-    def read(cls, path: Path, dead: Bits | None = None) -> SlotTable:
+    def read(cls, path: Path) -> SlotTable:
         """Read what `write` wrote.
-
-        Args:
-            path: The file.
-            dead: A bit for each slot whose document was deleted since; None: no document was.
 
         Raises:
             ValueError: It is no such file, or holds no such keys.
         """
         keys = read_array(path, "<i8")
         magnitudes = np.abs(keys)
-        if len(keys) and (magnitudes[0] < 1 or (np.diff(magnitudes) < 1).any() or magnitudes[-1] >= 2**62):
+        if len(keys) and (
+            magnitudes[0] < 1 or (magnitudes[1:] <= magnitudes[:-1]).any() or magnitudes[-1] >= 2**62
+        ):
             raise ValueError(f"{path} does not hold rising keys")
-        if dead is not None:
-            mask = np.unpackbits(dead, count=len(keys), bitorder="little").astype(np.bool_)
-            keys = np.where(mask, -magnitudes, keys)
         return cls(keys)
+
+    def bury(self, dead: Bits) -> None:
+        """Delete the documents of some slots: a bit for each slot."""
+        buried = np.flatnonzero(np.unpackbits(dead, count=self.count, bitorder="little"))
+        self.kill(np.abs(self.keys[buried]))
 
 
 FilterLike: TypeAlias = "Filter | Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None"

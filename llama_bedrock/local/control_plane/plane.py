@@ -97,6 +97,7 @@ class LocalPlane:
         await self.log.flush()
         for storage in self._storages.values():
             storage.close()
+        self.store.close()
 
     def now(self) -> str:
         """The account's time, as records have it."""

@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.local.runtime.frames import ServiceError, invalid
+
+if TYPE_CHECKING:
+    from llama_bedrock.retrievers.store.locks import FileLock
 
 _DELETED = "deleted.json"
 _DEFAULT_PAGE = 100
@@ -60,21 +63,34 @@ class Store:
 
     Args:
         folder: Where they are kept; None keeps them in memory only. Each change is on the disk before the
-            request that made it is answered.
+            request that made it is answered. One endpoint at a time has a folder.
+
+    Raises:
+        ValueError: Another endpoint has the folder, or a file in it is no record.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._records: dict[str, Record] = {}
         self._deleted: set[str] = set()
+        self._lock: FileLock | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(folder)
             for path in sorted(folder.glob("*.record.json")):
-                record = Record(**json.loads(path.read_text(encoding="utf-8")))
+                try:
+                    record = Record(**json.loads(path.read_text(encoding="utf-8")))
+                except (ValueError, TypeError) as error:
+                    raise ValueError(f"{path} is no record of a local endpoint: {error}") from error
                 self._records[record.arn] = record
             deleted = folder / _DELETED
             if deleted.exists():
                 self._deleted = set(json.loads(deleted.read_text(encoding="utf-8")))
+
+    def close(self) -> None:
+        """Let another endpoint have the folder."""
+        if self._lock is not None:
+            self._lock.release()
 
     def save(self, record: Record) -> None:
         """Keep a record, or what became of it."""
@@ -121,6 +137,17 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+
+
+def _locked(folder: Path) -> FileLock:
+    from llama_bedrock.retrievers.store.locks import FileLock
+
+    try:
+        return FileLock(folder / "endpoint.lock")
+    except BlockingIOError:
+        raise ValueError(
+            f"the state in {folder} belongs to an endpoint that is running; stop it first"
+        ) from None
 
 
 def one_page(

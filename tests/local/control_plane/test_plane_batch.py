@@ -240,6 +240,8 @@ def test_state_in_a_folder_outlives_the_endpoint(plane, s3, tmp_path):
         outputDataConfig={"s3OutputDataConfig": {"s3Uri": f"{s3.uri}/out"}},
         tags=[{"key": "k", "value": "v"}],
     )["jobArn"]
+    with pytest.raises(ValueError, match="belongs to an endpoint that is running"):
+        plane(state=tmp_path / "state")
     first.server.stop()
     second = plane(Echo(), state=tmp_path / "state", quotas=FEW)
     get = lambda: second().get_model_invocation_job(jobIdentifier=arn)  # noqa: E731
@@ -247,3 +249,9 @@ def test_state_in_a_folder_outlives_the_endpoint(plane, s3, tmp_path):
     assert answer["status"] == "Completed", "the job goes on after a restart"
     assert out_of(s3, answer)[0][0]["modelOutput"]["generation"] == "hi"
     assert second().list_tags_for_resource(resourceARN=arn)["tags"] == [{"key": "k", "value": "v"}]
+
+
+def test_a_file_that_is_no_record_is_named(plane, tmp_path):
+    (tmp_path / "a.record.json").write_text('{"kind": "x"}')
+    with pytest.raises(ValueError, match=r"a\.record\.json is no record of a local endpoint"):
+        plane(state=tmp_path)

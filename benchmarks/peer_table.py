@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 def write(path: Path, title: str, command: str, rows: Iterable[Row], packages: Iterable[str]) -> None:
     """Print a table, and write it to a file of Markdown."""
-    ordered = sorted(rows, key=lambda row: row.ratio() or 0.0)
+    ordered = sorted(rows, key=lambda row: row.ratio() or float("inf"))
     names = list(dict.fromkeys([OURS, *(name for row in ordered for name in row.values)]))
     found = ", ".join(filter(None, map(_with_version, packages)))
     lines = [

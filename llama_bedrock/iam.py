@@ -27,6 +27,10 @@ ACTION_OF = {
     "ListParts": "s3:ListMultipartUploadParts",
     "GetObject": "s3:GetObject",
     "PutObject": "s3:PutObject",
+    "DeleteObject": "s3:DeleteObject",
+    "HeadBucket": "s3:ListBucket",
+    "GetBucketAcl": "s3:GetBucketAcl",
+    "GetBucketPolicyStatus": "s3:GetBucketPolicyStatus",
 }
 """Operation of an SDK → IAM action, where it is not ``bedrock:`` and the same name."""
 
@@ -170,6 +174,7 @@ FEATURES: Mapping[str, tuple[str, tuple[Grant, ...]]] = {
         "Batch inference",
         (
             _UPLOAD,
+            Grant(("DeleteObject", "HeadBucket", "GetBucketAcl", "GetBucketPolicyStatus"), _BUCKET),
             Grant(
                 ("CreateModelInvocationJob", "GetModelInvocationJob", "StopModelInvocationJob"),
                 ("{model}", f"{_KIND}model-invocation-job/*"),
@@ -188,6 +193,21 @@ FEATURES: Mapping[str, tuple[str, tuple[Grant, ...]]] = {
                 (f"{_KIND}inference-profile/*", f"{_KIND}application-inference-profile/*"),
             ),
             Grant(("GetImportedModel",), (f"{_KIND}imported-model/*",)),
+        ),
+    ),
+    "models-live": (
+        "`llama-bedrock models --live`",
+        (
+            Grant(
+                (
+                    "ListFoundationModels",
+                    "ListInferenceProfiles",
+                    "ListImportedModels",
+                    "ListCustomModels",
+                    "ListCustomModelDeployments",
+                    "ListProvisionedModelThroughputs",
+                )
+            ),
         ),
     ),
     "logging": (

@@ -19,6 +19,16 @@ def models(
         str | None,
         typer.Option("--region", "-r", help="Only models that can be called from this AWS region."),
     ] = None,
+    needs: Annotated[
+        str | None,
+        typer.Option("--for", help='What it is for, such as "long context, vision, cheapest in eu".'),
+    ] = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="What this account can call, imported models and others too, as AWS says."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the Llama models of Bedrock: context, price, regions, end of life.
@@ -28,6 +38,12 @@ def models(
     from llama_bedrock.catalog import CATALOG, resolve_model
     from llama_bedrock.cli.output import print_json
 
+    if live:
+        _print_live(region, as_json)
+        return
+    if needs is not None:
+        _print_choice(needs, region, as_json)
+        return
     if model is not None:
         info = resolve_model(model, region).info
         if info is None:
@@ -80,6 +96,54 @@ def _print_table(chosen: list[ModelInfo], region: str | None) -> None:
         )
     stdout().print(table)
     note("Every Llama on Bedrock is Legacy or has ended; imported models (ARN, prompt format) stay callable.")
+
+
+def _print_choice(needs: str, region: str | None, as_json: bool) -> None:
+    from datetime import datetime
+
+    from llama_bedrock.catalog.choosing import choose, price_at
+    from llama_bedrock.cli.output import note, print_json
+
+    choice = choose(f"{needs}, in {region}" if region else needs, datetime.now(UTC).date())
+    if not choice.models:
+        left = "; ".join(f"without {need!r}: {count}" for need, count in choice.misses.items())
+        raise ValueError(f"no Llama on Bedrock meets {', '.join(choice.needs)} (models {left})")
+    if as_json:
+        print_json([{**facts_of(info), "price": price_at(info, choice.place)} for info in choice.models])
+        return
+    place = next(
+        (r for info in choice.models for r in info.regions if r.startswith(choice.place or "")), None
+    )
+    _print_table(list(choice.models), place if choice.place else None)
+    note(f"Best first, for: {', '.join(choice.needs)}.")
+
+
+def _print_live(region: str | None, as_json: bool) -> None:
+    from rich.table import Table
+
+    from llama_bedrock.cli.aws_checks import AskedAccount
+    from llama_bedrock.cli.backend import find_credentials, no_credentials
+    from llama_bedrock.cli.live_models import live_models
+    from llama_bedrock.cli.output import note, print_json, stdout
+    from llama_bedrock.transport.connection import TransportSettings, missing_region
+
+    if find_credentials() is None:
+        raise no_credentials("leave --live out, for the catalogue")
+    where = region or TransportSettings().region()
+    if not where:
+        raise missing_region()
+    found, missing = live_models(AskedAccount(where, has_keys=True).client("bedrock"))
+    for line in missing:
+        note(f"not told: {line}")
+    if as_json:
+        print_json([one.to_dict() for one in found])
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header in ("Kind", "Model", "Name", "State"):
+        table.add_column(header, overflow="fold")
+    for one in found:
+        table.add_row(one.kind, one.model, one.name, one.state)
+    stdout().print(table)
 
 
 def _price(info: ModelInfo, region: str | None) -> str:

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from datetime import date
 
+from botocore.exceptions import BotoCoreError
 from langchain_core.language_models import BaseChatModel
 
 from llama_bedrock.app.http_errors import ApiError
 from llama_bedrock.catalog import CATALOG, ModelInfo
 from llama_bedrock.chat_model import ChatLlamaBedrock
+from llama_bedrock.control.control_plane import ControlPlane
+from llama_bedrock.errors import LlamaBedrockError
+from llama_bedrock.imported_models import CONTROL_SERVICE, control_endpoint
+from llama_bedrock.settings import BedrockConnection
+from llama_bedrock.transport.steps import Request, Steps
 
+_HOUR = 3600.0
+_PATIENCE_SECONDS = 4.0  # a list of models is not worth a longer wait
 _MOST_KEPT = 64  # chat models of ids that were asked for; each shares its connections
+
+
+def _availability(model_id: str) -> Steps[bool]:
+    told = yield Request(CONTROL_SERVICE, "get_foundation_model_availability", {"modelId": model_id})
+    return bool(
+        told["agreementAvailability"].get("status") == "AVAILABLE"
+        and told["authorizationStatus"] == "AUTHORIZED"
+        and told["entitlementAvailability"] == "AVAILABLE"
+    )
+
+
+async def _may_call(plane: ControlPlane, model_id: str) -> bool:
+    try:
+        return await plane.arun(_availability(model_id))
+    except (LlamaBedrockError, ValueError, BotoCoreError):  # not told
+        return True
 
 
 class ModelDirectory:
@@ -25,6 +51,8 @@ class ModelDirectory:
 
     def __init__(self, default: BaseChatModel, aliases: Mapping[str, str] | None = None) -> None:
         self._default = default
+        self._denied: frozenset[str] = frozenset()
+        self._asked_again = 0.0
         self._made: dict[str, BaseChatModel] = {}
         self.aliases = dict(aliases or {})
         for alias, target in self.aliases.items():  # a mistake in one is told at the start
@@ -36,7 +64,10 @@ class ModelDirectory:
         return str(getattr(self._default, "model", None) or self._default.get_name())
 
     def ids(self) -> list[str]:
-        """Aliases, the default model, and all of the catalogue that can be called from its region today."""
+        """Aliases, the default model, and all of the catalogue that can be called from its region today.
+
+        After `refresh` without those that the account or its credentials may not call.
+        """
         region = self._region()
         today = date.today()
         known = [
@@ -48,7 +79,40 @@ class ModelDirectory:
         ]
         if not isinstance(self._default, ChatLlamaBedrock):
             known = []
-        return list(dict.fromkeys([*self.aliases, self.default, *known]))
+        return list(
+            dict.fromkeys([*self.aliases, self.default, *(one for one in known if one not in self._denied)])
+        )
+
+    async def refresh(self) -> None:
+        """Ask Bedrock which models the credentials may call, at most once an hour.
+
+        What it does not tell, for want of a permission, of credentials or of time, stays listed.
+        """
+        plane = self._plane()
+        if plane is None or time.monotonic() < self._asked_again:
+            return
+        self._asked_again = time.monotonic() + _HOUR
+        ids = [name for name in self.ids() if name in CATALOG]
+        asked = [asyncio.create_task(_may_call(plane, name)) for name in ids]
+        done, late = await asyncio.wait(asked, timeout=_PATIENCE_SECONDS)
+        for task in late:
+            task.cancel()
+        await plane.aclose()
+        self._denied = frozenset(
+            name for name, task in zip(ids, asked, strict=True) if task in done and not task.result()
+        )
+
+    def _plane(self) -> ControlPlane | None:
+        """The control plane of the default model's account; None where only its runtime is known."""
+        model = self._default
+        if not isinstance(model, ChatLlamaBedrock) or model.client is not None:
+            return None
+        endpoint = control_endpoint(model.endpoint_url)
+        if model.endpoint_url and not endpoint:
+            return None
+        names = BedrockConnection.model_fields.keys() - {"client", "endpoint_url", "max_retries", "timeout"}
+        own = {name: value for name in names if (value := getattr(model, name)) is not None}
+        return ControlPlane(**own, endpoint_url=endpoint, max_retries=0, timeout=_PATIENCE_SECONDS)
 
     def info(self, model_id: str | None = None) -> ModelInfo | None:
         """The catalogue's facts of a model; None where it knows none, as of an imported one."""

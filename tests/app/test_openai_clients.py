@@ -10,11 +10,13 @@ import pytest
 from langchain_core.documents import Document
 from pydantic import BaseModel
 
-from llama_bedrock.app import ModelDirectory
+from llama_bedrock import ChatLlamaBedrock
+from llama_bedrock.app import ModelDirectory, create_app
 from llama_bedrock.app.openai_api.chat_request import IGNORED_HEADER
-from llama_bedrock.local import EngineError, StopReason
+from llama_bedrock.local import Account, EngineError, LocalBedrock, ModelState, StopReason
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever
-from tests.app.conftest import KEY
+from llama_bedrock.testing import ScriptedEngine
+from tests.app.conftest import KEY, running
 
 openai = pytest.importorskip("openai")
 
@@ -101,6 +103,24 @@ def ask(serve, request):
 
 def chat(calls, **options):
     return calls("chat.completions.create", **{"model": MODEL, "messages": USER, **options})
+
+
+def test_models_that_the_account_may_not_call_are_not_listed():
+    denied = {
+        "meta.llama3-1-8b-instruct-v1:0": ModelState(access="NOT_AVAILABLE"),
+        "meta.llama3-1-70b-instruct-v1:0": ModelState(authorized=False),
+    }
+    llama = "meta.llama3-3-70b-instruct-v1:0"
+    for account, missing in ((Account(models=denied), set(denied)), (Account(), set())):
+        with LocalBedrock(ScriptedEngine([]), account=account) as bedrock:
+            llm = ChatLlamaBedrock(
+                model=llama, region_name="us-west-2", endpoint_url=bedrock.endpoint_url, api_key="k"
+            )
+            with running(create_app(llm, key=KEY, page=False)) as address:
+                listed = {model.id for model in Calls(address, False)("models.list")}
+        assert llama in listed
+        assert len(listed) > 3
+        assert set(denied) - listed == missing
 
 
 def joined(chunks):

@@ -31,6 +31,7 @@ def openai_routes() -> list[BaseRoute]:
 
 async def _list_models(request: Request) -> Response:
     state = state_of(request)
+    await state.models.refresh()
     documents = [] if state.retriever is None else [DOCUMENTS]
     embedding = embedding_model(state)
     names = [*documents, *state.models.ids(), *([embedding] if embedding else ())]

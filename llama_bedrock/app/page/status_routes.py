@@ -96,6 +96,7 @@ class StatusRoutes:
         return JSONResponse({"servers": await asyncio.gather(*map(_server, self._state.mcp_sessions))})
 
     async def _models(self, request: Request) -> Response:
+        await self._state.models.refresh()
         return JSONResponse({"models": [self._model(name) for name in self._state.models.ids()]})
 
     def _model(self, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ FACTS = {  # a question that only this file answers, and the sentence that does
     "prices.xlsx": ("What does a harbour permit cost?", "harbour permit"),
 }
 RTL = "الفقمة حيوان بحري يعيش في المياه الباردة ويتغذى على الأسماك.\n\nטקסט בעברית עם `code` ומספר 42."
-PAGES = 2000
+PAGES = 400
 LONG = (
     "".join(
         f"This **paragraph** number {n} has `code`, a [link](https://example.com) and considerable comfortable sentences throughout.\n\n"

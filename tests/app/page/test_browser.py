@@ -208,18 +208,23 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("code", "line", "remedy"), FAULTS)
-def test_a_fault_is_one_line_with_what_to_do(open_page, visit, code, line, remedy):
-    seen = visit(open_page(None, [EngineError(code, "no"), "All is well now."])[0])
+def test_a_fault_is_one_line_with_what_to_do(open_page, visit):
+    answers = [
+        answer for code, _, _ in FAULTS for answer in (EngineError(code, "no"), f"After {code} all is well.")
+    ]
+    seen = visit(open_page(None, answers)[0])
     page = seen.page
-    seen.ask("Is all well?")
-    said = page.wait_for_selector(".failed p").inner_text()
-    assert line in said
-    assert remedy in said
-    if remedy != "Trying again in":
-        page.click(".failed button:text('Ask again')")
-    page.wait_for_selector("text=All is well now.")  # throttled: after the wait, by itself
-    assert page.locator(".question").count() == 1
+    for count, (code, line, remedy) in enumerate(FAULTS, 1):
+        seen.ask("Is all well?")
+        said = page.wait_for_selector(".failed p").inner_text()
+        assert line in said
+        assert remedy in said
+        assert seen.violations() == []
+        if remedy != "Trying again in":
+            page.click(".failed button:text('Ask again')")
+        page.wait_for_selector(f"text=After {code} all is well.")  # throttled: after the wait, by itself
+        until(page, "!document.querySelector('.failed')")
+        assert page.locator(".question").count() == count
 
 
 def test_all_of_it_by_keyboard(open_page, folder, visit):
@@ -286,36 +291,44 @@ def test_a_phone_shows_one_pane_and_nothing_sticks_out(open_page, folder, visit)
         assert box >= 44
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1360, 900, 360])
-def test_axe_finds_nothing(open_page, folder, visit, scheme, width):
+def test_axe_finds_nothing(open_page, folder, visit, width):
     shutil.copy(ROOT / "ui" / "build.mjs", folder / "code.js")
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7 broken")
-    seen = visit(open_page(folder)[0], color_scheme=scheme, viewport={"width": width, "height": 850})
+    seen = visit(open_page(folder)[0], viewport={"width": width, "height": 850})
     page = seen.page
+
+    def violations():
+        """In both themes where all panes are seen; the colours of the other widths are the same."""
+        found = []
+        for theme in ("light", "dark") if width == 1360 else ("light",):
+            page.evaluate("name => { document.documentElement.dataset.theme = name; }", theme)
+            found += seen.violations()
+        return found
+
     page.wait_for_selector(".questions button")
-    assert seen.violations() == []
+    assert violations() == []
     seen.ask(QUESTION)
     page.click("text=Details")
     page.wait_for_selector(".prompt")
-    assert seen.violations() == []
+    assert violations() == []
     page.locator("button.mark[aria-label*='.pdf']").first.click()
     marked(page)
-    assert seen.violations() == []
+    assert violations() == []
     for name in ("choosing-a-model.md", "code.js"):
         if width == 360:
             page.click("nav.tabs >> text=Documents")
-            assert seen.violations() == []
+            assert violations() == []
         elif width == 900 and page.locator(".source").count():
             page.keyboard.press("Escape")
         page.locator(".entry", has_text=name).click()
         page.wait_for_selector(f".source h2 >> text={name}")
         page.wait_for_selector(".source .body *")
-        assert seen.violations() == []
+        assert violations() == []
     page.locator(".source .body").focus()
     page.keyboard.press("?")
     page.wait_for_selector(".help")
-    assert seen.violations() == []
+    assert violations() == []
 
 
 HOSTILE = {
@@ -362,32 +375,6 @@ def test_documents_of_strangers_run_nothing(open_page, tmp_path, visit):
     shown = page.evaluate("document.body.innerText")
     assert not re.search("[\u202a-\u202e\u2066-\u2069]", shown)
     assert page.locator(".sidebar").is_visible()
-
-
-def test_a_long_answer_is_drawn_without_jumps(open_page, visit):
-    paragraph = "This **paragraph** number {n} has `code`, a [link](https://example.com) and words enough for two lines.\n\n"
-    text = (
-        "".join(paragraph.format(n=n) for n in range(200))
-        + "| a | b |\n|---|---|\n| 1 | 2 |\n\n```py\nx = 1\n```\n"
-    )
-    pieces = [text[at : at + 40] for at in range(0, len(text), 40)]
-    seen = visit(
-        open_page(
-            None, [pieces], settings={"max_tokens": 8192, "model": "meta.llama4-maverick-17b-instruct-v1:0"}
-        )[0]
-    )
-    page = seen.page
-    page.evaluate(
-        """() => { window.shifts = 0; new PerformanceObserver(list => { for (const e of list.getEntries())
-        if (!e.hadRecentInput) window.shifts += e.value; }).observe({type: 'layout-shift', buffered: true});
-        window.longest = 0; new PerformanceObserver(list => { for (const e of list.getEntries())
-        window.longest = Math.max(window.longest, e.duration); }).observe({type: 'longtask'}); }"""
-    )
-    seen.ask("At length, please")
-    page.wait_for_selector(".answer pre")
-    assert len(page.inner_text(".answer")) > 15_000
-    assert page.evaluate("window.shifts") < 0.1  # what the web's vitals call good
-    assert page.evaluate("window.longest") < 1000
 
 
 def test_copy_and_export(open_page, visit):

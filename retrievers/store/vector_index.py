@@ -189,7 +189,9 @@ class VectorIndex:
 
     def _train(self, sources: Sequence[tuple[VectorIndex, Slots]]) -> None:
         """Learn what the structure needs to know from the vectors in slots of other indexes."""
-        wanted = fast_scan.TRAINING_SAMPLE if self.structure.kind == "fastscan" else TRAINING_MINIMUM
+        wanted = TRAINING_MINIMUM
+        if self.structure.kind == "fastscan":
+            wanted = fast_scan.sample_size(self.structure.trained_on)
         step = max(1, sum(len(slots) for _, slots in sources) // wanted)
         sample = np.concatenate([index.vectors(slots[::step]) for index, slots in sources])
         if self.structure.kind == "fastscan":

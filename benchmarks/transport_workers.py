@@ -201,6 +201,7 @@ def converse(url):
 
 
 def litellm(url):
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else its import waits for a download
     from litellm import completion
 
     keys = {**KEYS, "aws_region_name": REGION, "aws_bedrock_runtime_endpoint": url}

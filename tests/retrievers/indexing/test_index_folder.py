@@ -11,6 +11,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, LSAEmbeddings, index_folder
 from llama_bedrock.retrievers.store.generations import StoreLockedError
+from llama_bedrock.text import TermNumbers
 
 
 @pytest.fixture
@@ -523,3 +524,21 @@ def test_an_unchanged_folder_of_10000_files_is_seen_as_unchanged_within_3_second
     assert counts(report) == (0, 0, 0, 10_000)
     assert again.embeddings.texts.total() == 0
     assert seconds < 3
+
+
+def test_a_text_is_analysed_once_for_lsa_and_the_lexical_index(tmp_path, monkeypatch):
+    for number in range(3):
+        (tmp_path / f"{number}.md").write_text(f"# Pump {number}\n\nThe pump number {number} hums.\n")
+    read, of = [], TermNumbers.of
+
+    def counted(self, text):
+        read.append(text)
+        return of(self, text)
+
+    monkeypatch.setattr(TermNumbers, "of", counted)
+    store = FAISSStore()
+    report = index_folder(tmp_path, store, save=tmp_path / "index")
+    assert len(read) == len(set(read)) == report.chunks
+    found = HybridRetriever(store=store, k=1, alpha=0.0).invoke("pump number 2")
+    assert "2" in found[0].page_content
+    assert len(read) == report.chunks

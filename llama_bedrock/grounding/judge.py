@@ -21,7 +21,7 @@ from llama_bedrock.usage import estimate_tokens
 # Zero-shot, as those who measured it ask: MiniCheck (arXiv:2404.10774: is all information of the claim
 # substantiated by the document, yes or no) and Meta's judge of RAFT (llama-cookbook: YES or NO by criteria,
 # among them that numbers are the same). Examples would cost tokens in every call, and pull towards their own
-# subject. Unlike theirs: several statements in one call, "partly" for what a yes would hide, passages are data.
+# subject. Unlike theirs: several statements in a call, "partly" for what a yes would hide, passages are data.
 _RULES = """\
 You check statements against passages of documents. Each passage stands between \
 <passage {boundary} number="…"> and </passage {boundary}>. After the passages come numbered statements; each \

@@ -104,7 +104,9 @@ def check_model_files(source: str | Path, **connection: Any) -> ModelFiles:
 
     Of the weights only the headers are read; of files in S3, by range.
 
-        check_model_files("models/my-llama").raise_for_errors()
+        .. code-block:: text
+
+            check_model_files("models/my-llama").raise_for_errors()
 
     Args:
         source: A folder, or ``s3://bucket/prefix``.

@@ -35,6 +35,7 @@ NOT_PYTHON = {
     "<passage ": "passages of a prompt",
     "LlamaBedrockError\n": "the tree of errors",
     "folder/\n": "files of a saved store",
+    ".. code-block:: text": "what takes a bucket, a model's files or a cluster; a page of docs/ runs the like",
 }
 
 
@@ -85,6 +86,9 @@ def reader(tmp_path, aws_credentials, monkeypatch):
     (tmp_path / "docs").mkdir()
     for page in ("tools.md", "prompts.md"):
         shutil.copy(ROOT / "docs" / page, tmp_path / "docs" / page)
+    (tmp_path / "questions.csv").write_text(
+        "question,answer\n" + "".join(f"What is {n} plus one?,{n + 1}\n" for n in range(120))
+    )
     monkeypatch.chdir(tmp_path)
     documents = [
         Document(text, id=name, metadata={"lang": "en", "year": 2025, "source": name, "product": "x200"})

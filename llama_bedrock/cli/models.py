@@ -136,13 +136,20 @@ def _print_live(region: str | None, as_json: bool) -> None:
     for line in missing:
         note(f"not told: {line}")
     if as_json:
-        print_json([one.to_dict() for one in found])
+        print_json([one.to_dict(where) for one in found])
         return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for header in ("Kind", "Model", "Name", "State"):
         table.add_column(header, overflow="fold")
+    for header in ("Context", "Price", "End of life"):
+        table.add_column(header, no_wrap=True)
     for one in found:
-        table.add_row(one.kind, one.model, one.name, one.state)
+        info = one.facts
+        known = ("-", "-", "-")
+        if info is not None:
+            price = _price(info, where) if one.kind in ("model", "profile") else "-"
+            known = (f"{info.context_window:,}", price, f"{info.end_of_life or 'ended'}")
+        table.add_row(one.kind, one.model, one.name, one.state, *known)
     stdout().print(table)
 
 

@@ -3,12 +3,13 @@
 import json
 from datetime import date
 
+import boto3
 import pytest
 from typer.testing import CliRunner
 
 from llama_bedrock.catalog.choosing import choose
 from llama_bedrock.cli.main import app
-from llama_bedrock.local import LocalBedrock
+from llama_bedrock.local import Account, LocalBedrock, ModelState
 from llama_bedrock.testing import ScriptedEngine
 
 DAY = date(2026, 11, 28)
@@ -50,13 +51,29 @@ def test_the_command_prints_the_choice():
     assert "without 'in eu': 2" in failed.stderr
 
 
-def test_live_lists_models_and_profiles(aws_credentials, monkeypatch):
-    with LocalBedrock(engine=ScriptedEngine([])) as server:
+def test_live_lists_what_the_account_has_with_the_catalogues_facts(aws_credentials, monkeypatch):
+    base = "meta.llama3-1-8b-instruct-v1:0"
+    account = Account(pace=0.01, models={base: ModelState(lifecycle="active")})
+    with LocalBedrock(engine=ScriptedEngine([]), account=account) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint_url)
+        client = boto3.client("bedrock", region_name="us-west-2")
+        client.create_provisioned_model_throughput(
+            modelUnits=1, provisionedModelName="units", modelId=f"{base}:128k"
+        )
+        bought = json.loads(
+            CliRunner().invoke(app, ["models", "--live", "--region", "us-west-2", "--json"]).stdout
+        )
+        table = CliRunner().invoke(app, ["models", "--live", "--region", "us-west-2"]).stdout
         shown = CliRunner().invoke(app, ["models", "--live", "--region", "us-east-1", "--json"])
     found = {(one["kind"], one["model"]) for one in json.loads(shown.stdout)}
     assert ("profile", "us.meta.llama3-3-70b-instruct-v1:0") in found
     assert any(kind == "model" for kind, _ in found)
+    (units,) = [one for one in bought if one["kind"] == "provisioned"]
+    assert (units["name"], units["catalogue_id"], units["context_window"]) == ("units", base, 128000)
+    assert units["price"] is None  # it is billed by the hour
+    direct = next(one for one in bought if one["model"] == base)
+    assert direct["price"]["input"] > 0
+    assert "128,000" in table
     assert CliRunner().invoke(
         app, ["models", "--live"], env={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     )

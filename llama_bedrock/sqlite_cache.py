@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -99,8 +100,8 @@ class SQLiteCache(BaseCache):
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
-            if self._connection is not None and self._process == os.getpid():
-                self._connection.close()
+            if self._process == os.getpid():
+                self._closing()
             self._connection = None
 
     # -- vectors -------------------------------------------------------------------------------------------
@@ -190,6 +191,7 @@ class SQLiteCache(BaseCache):
         # A connection must not be used on both sides of a fork.
         if self._connection is None or self._process != os.getpid():
             self._connection, self._process = _connect(self.path), os.getpid()
+            self._closing = weakref.finalize(self, self._connection.close)
         return self._connection
 
 

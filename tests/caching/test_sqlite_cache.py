@@ -110,7 +110,7 @@ def test_the_file_stays_within_its_bound_and_the_last_used_stay(path):
 
 
 def test_answers_grow_too_old(path):
-    SQLiteCache(path).update("p", "s", answer("old"))
+    SQLiteCache(path).update("p", "s", answer("old"))  # closes its file when nobody has it any more
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE kept SET made = made - 100")
     connection.close()

@@ -229,7 +229,7 @@ def test_a_failed_job_says_why(plane, bucket):
         if item["Key"].endswith(".jsonl"):
             client.delete_object(Bucket=bucket[5:], Key=item["Key"])
     if job.wait(seconds=60).status == "Failed":  # else it was quicker
-        with pytest.raises(JobFailedError, match="No input files|does not exist"):
+        with pytest.raises(JobFailedError, match=r"No input files|does not exist"):
             list(job.results())
 
 

@@ -22,6 +22,8 @@ from llama_bedrock.control import (
 from llama_bedrock.local import ErrorResponse, ModelState
 from tests.control.conftest import ROLE
 
+pytestmark = pytest.mark.slow
+
 LLAMA33 = "meta.llama3-3-70b-instruct-v1:0"
 LLAMA31 = "meta.llama3-1-8b-instruct-v1:0"
 OPEN = {

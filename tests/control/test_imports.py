@@ -13,6 +13,8 @@ from llama_bedrock.errors import BedrockNotFoundError, BedrockThrottlingError, B
 from llama_bedrock.local import ErrorResponse
 from tests.control.conftest import ROLE, TOKENIZER_CONFIG, write_json
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def client(plane):

@@ -9,6 +9,8 @@ import pytest
 
 from llama_bedrock.local import ErrorResponse, LocalBedrock
 
+pytestmark = pytest.mark.slow
+
 MODEL = "us.meta.llama3-1-70b-instruct-v1:0"
 AWS_CLI = Path(sys.executable).with_name("aws")
 

@@ -96,7 +96,7 @@ def check(chance: random.Random, text: str) -> None:
     assert read(pieces_of(chance, text), tools, stop=stop, prefix=prefix) == whole, (text, stop, prefix)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), max_size=25), st.randoms(use_true_random=False)
 )
@@ -104,7 +104,7 @@ def test_random_text_whole_and_in_pieces(parts, chance):
     check(chance, "".join(parts))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_mutated_generations_whole_and_in_pieces(chance):
     check(chance, mutate(chance, SEEDS))
@@ -134,13 +134,13 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(VALUES)
 def test_whatever_python_writes_is_read_as_python_reads_it(value):
     assert parse_literal(repr(value)) == ast.literal_eval(repr(value)) == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True), VALUES, max_size=4))
 def test_calls_that_were_rendered_are_read_back(args):
     for dialect in ("pythonic", "json"):
@@ -148,7 +148,7 @@ def test_calls_that_were_rendered_are_read_back(args):
         assert read(text, [tool("f")]).calls == [("f", args), ("f", args)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @example("\nd and\nso on")
 @given(st.text(st.characters(codec="utf-8"), max_size=200))
 def test_text_with_nothing_to_decide_comes_out_at_once(text):

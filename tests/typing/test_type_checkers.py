@@ -22,6 +22,8 @@ from llama_bedrock.retrievers import (
 )
 from llama_bedrock.settings import BedrockLlama
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).with_name("documented_uses.py")
 MODEL = "meta.llama3-3-70b-instruct-v1:0"

@@ -109,7 +109,7 @@ def test_more_text_never_needs_much_less_and_the_estimate_is_stable(left, right)
 def test_a_megabyte_is_estimated_in_a_blink(make):
     text = make(random.Random(4))
     best = min(_timed(text) for _ in range(3))
-    assert best < 1  # CPU seconds; 0.04 for prose on an idle machine
+    assert best < 3  # CPU seconds; 0.08 on an idle machine, where a quadratic step took minutes
 
 
 def _timed(text):

@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 
 from llama_bedrock.local import ModelState
 
+pytestmark = pytest.mark.slow
+
 LLAMA = "meta.llama3-3-70b-instruct-v1:0"
 SMALL = "meta.llama3-1-8b-instruct-v1:0"
 ROLE = "arn:aws:iam::123456789012:role/Bedrock"

@@ -15,6 +15,8 @@ from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
 from llama_bedrock.retrievers.embeddings.default_embeddings import TITAN_MODEL_ID
 
+pytestmark = pytest.mark.slow
+
 
 def vector_of(text):
     digest = hashlib.sha256(text.encode()).digest()

@@ -17,6 +17,8 @@ from llama_bedrock.retrievers.filters import And, Comparison, Filter, Not, Or
 from llama_bedrock.retrievers.indexing.migrate import migrate_to_qdrant, point_id, qdrant_filter
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 
+pytestmark = pytest.mark.slow
+
 
 def store_of(metadatas: list[dict[str, Any]], **arguments: Any) -> FAISSStore:
     documents = [Document(page_content=f"t {n}", id=f"d{n}", metadata=m) for n, m in enumerate(metadatas)]

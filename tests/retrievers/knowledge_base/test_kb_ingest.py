@@ -20,6 +20,8 @@ from llama_bedrock.retrievers import (
 from llama_bedrock.retrievers.knowledge_base.uploads import read_uploads, s3_objects, split_s3_uri
 from llama_bedrock.transport import clients
 
+pytestmark = pytest.mark.slow
+
 BASE = "LOCALKB001"
 SOURCE = "LOCALDS001"
 

@@ -8,6 +8,8 @@ from llama_bedrock.local.faults import ErrorResponse
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever
 from llama_bedrock.retrievers.search.rerank import BedrockReranker, RerankRetriever
 
+pytestmark = pytest.mark.slow
+
 MODEL = "cohere.rerank-v3-5:0"
 TEXTS = ["Llamas carry loads.", "The wool of llamas is soft wool.", "Bread is baked.", "Wings fly."]
 DOCUMENTS = [Document(id=str(n), page_content=text, metadata={"n": n}) for n, text in enumerate(TEXTS)]

@@ -19,6 +19,8 @@ from llama_bedrock.retrievers.store import fast_scan, vector_index
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.vector_index import VectorIndex
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., FAISSStore]
 
 

@@ -14,6 +14,8 @@ from llama_bedrock.retrievers import FAISSStore, joining
 from llama_bedrock.retrievers.joining import MOST_JOINED, MOST_PARTS, grouped
 from llama_bedrock.retrievers.store import collection, vector_index
 
+pytestmark = pytest.mark.slow
+
 EMBEDDING = DeterministicFakeEmbedding(size=16)
 
 

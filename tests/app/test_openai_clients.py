@@ -18,6 +18,8 @@ from llama_bedrock.retrievers import FAISSStore, HybridRetriever
 from llama_bedrock.testing import ScriptedEngine
 from tests.app.conftest import KEY, running
 
+pytestmark = pytest.mark.slow
+
 openai = pytest.importorskip("openai")
 
 MODEL = "meta.llama3-3-70b-instruct-v1:0"

@@ -13,6 +13,8 @@ from llama_bedrock.cli.main import app
 from llama_bedrock.local import Account, LocalBedrock, ModelState
 from llama_bedrock.testing import EngineError, ScriptedEngine
 
+pytestmark = pytest.mark.slow
+
 MODEL = "meta.llama3-3-70b-instruct-v1:0"
 IMPORTED = "arn:aws:bedrock:us-east-2:123456789012:imported-model/abcdefghijkl"
 NOT_AUTHORIZED = (

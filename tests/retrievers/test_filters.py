@@ -31,6 +31,8 @@ from llama_bedrock.retrievers.filters import (
 )
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 
+pytestmark = pytest.mark.slow
+
 CASES = [
     # filter, metadata, matches
     (eq("n", 1), {"n": 1}, True),

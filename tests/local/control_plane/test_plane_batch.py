@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 from llama_bedrock.local import EngineError, ErrorResponse
 from llama_bedrock.testing import ScriptedEngine
 
+pytestmark = pytest.mark.slow
+
 LLAMA = "meta.llama3-3-70b-instruct-v1:0"
 SMALL = "meta.llama3-1-8b-instruct-v1:0"
 ROLE = "arn:aws:iam::123456789012:role/Bedrock"

@@ -87,9 +87,9 @@ async def open_mcp_session(name: str, connection: Connection) -> AsyncIterator[M
         ImportError, ValueError: As :func:`load_mcp_tools`.
     """
     if (adapter := _langchain_adapter()) is not None:
-        fast = _client(name, connection)
-        async with adapter(fast) as opened:
-            yield McpSession(name, tuple(map(_flat, await opened.list_tools())), fast.ping)
+        async with adapter(_client(name, connection)) as opened:
+            # The adapter connects a copy of the client, so that the client's own `ping` has no connection.
+            yield McpSession(name, tuple(map(_flat, await opened.list_tools())), opened.list_tools)
         return
     client = _adapters("client").MultiServerMCPClient({name: dict(connection)})
     async with client.session(name) as session:

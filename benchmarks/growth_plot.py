@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from html import escape
 
-_COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#b9770e", "#6c3483", "#117a65", "#566573", "#943126")
+_PALETTE = ("#c0392b", "#2471a3", "#1e8449", "#b9770e", "#6c3483", "#117a65", "#566573", "#943126")
 _WIDTH, _HEIGHT, _LEFT, _TOP = 420, 260, 60, 40
 
 Lines = Mapping[str, Mapping[int, float]]
@@ -16,7 +16,7 @@ Lines = Mapping[str, Mapping[int, float]]
 def svg(panels: Mapping[str, Lines]) -> str:
     """One picture with a panel for each measure, side by side."""
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
-    colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
+    palette = {name: _PALETTE[number % len(_PALETTE)] for number, name in enumerate(names)}
     width, height = len(panels) * (_WIDTH + _LEFT + 20), _TOP + _HEIGHT + 60 + 18 * len(names)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
@@ -25,15 +25,15 @@ def svg(panels: Mapping[str, Lines]) -> str:
     ]
     for number, (title, lines) in enumerate(panels.items()):
         left = number * (_WIDTH + _LEFT + 20) + _LEFT
-        parts += [f'<g transform="translate({left} {_TOP})">', *_panel(title, lines, colours), "</g>"]
+        parts += [f'<g transform="translate({left} {_TOP})">', *_panel(title, lines, palette), "</g>"]
     for number, name in enumerate(names):
         y = _TOP + _HEIGHT + 55 + 18 * number
-        parts.append(f'<rect x="{_LEFT}" y="{y - 9}" width="20" height="4" fill="{colours[name]}"/>')
+        parts.append(f'<rect x="{_LEFT}" y="{y - 9}" width="20" height="4" fill="{palette[name]}"/>')
         parts.append(f'<text x="{_LEFT + 28}" y="{y - 2}">{escape(name)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _panel(title: str, lines: Lines, colours: Mapping[str, str]) -> list[str]:
+def _panel(title: str, lines: Lines, palette: Mapping[str, str]) -> list[str]:
     points = [(size, cost) for line in lines.values() for size, cost in line.items() if cost > 0]
     if not points:
         return []
@@ -58,6 +58,6 @@ def _panel(title: str, lines: Lines, colours: Mapping[str, str]) -> list[str]:
     for name, line in lines.items():
         places = [place(size, cost) for size, cost in sorted(line.items()) if cost > 0]
         path = " ".join(f"{x},{y}" for x, y in places)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colours[name]}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x}" cy="{y}" r="3" fill="{colours[name]}"/>' for x, y in places]
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{palette[name]}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x}" cy="{y}" r="3" fill="{palette[name]}"/>' for x, y in places]
     return parts

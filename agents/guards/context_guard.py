@@ -159,7 +159,7 @@ class ContextGuard(AgentMiddleware[ContextState, Any, Any]):
             budget=int(self._budget(request, profile) * share) - fixed,
             keep_results=self.keep_results,
             summarise=self.summary_model is not None,
-            known_summary=request.state.get("context_summary"),  # type: ignore[arg-type]
+            known_summary=request.state.get("context_summary"),  # type: ignore[arg-type]  # the state's own field, declared in ContextState
             count_tokens=self.count_tokens,
         )
 

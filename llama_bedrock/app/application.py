@@ -82,9 +82,10 @@ def create_app(
         ValueError: The key is shorter than eight characters.
     """
     folders = retriever if isinstance(retriever, FolderIndex) else None
+    searched = retriever.retriever if isinstance(retriever, FolderIndex) else retriever
     state = AppState(
         models=model if isinstance(model, ModelDirectory) else ModelDirectory(model),
-        retriever=folders.retriever if folders else retriever,  # type: ignore[arg-type]  # mypy narrows no `or`
+        retriever=searched,
         documents=folders,
         verifier=verifier,
         tools=(*tools, *(tool for session in mcp_sessions for tool in session.tools)),

@@ -137,21 +137,21 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         HTTPException: The client has gone.
     """
-    done, result = await _while_connected(request.receive, work)
-    if not done:
+    ended = await _while_connected(request.receive, work)
+    if ended is None:
         raise HTTPException(CLIENT_GONE)
-    return result
+    return ended[0]
 
 
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> tuple[bool, T]:
-    """Run work until it ends or the client has gone; tells whether it ended, and its result."""
+async def _while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> tuple[T] | None:
+    """Run work until it ends or the client has gone; its result in a tuple, or None."""
     working = asyncio.create_task(work)
     watching = asyncio.create_task(_gone(receive))
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         if working.done():
-            return True, working.result()
-        return False, None  # type: ignore[return-value]  # nobody is there to get a result
+            return (working.result(),)
+        return None
     finally:
         for task in (working, watching):
             task.cancel()

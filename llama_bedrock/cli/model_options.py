@@ -146,5 +146,5 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
                 )
             )
     called.__annotations__ = {one.name: one.annotation for one in parameters}
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
     return called

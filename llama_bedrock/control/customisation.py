@@ -402,6 +402,9 @@ class _Start:
         config = {"teacherModelConfig": {"teacherModelIdentifier": teacher, **length}}
         return {"customizationType": "DISTILLATION", "customizationConfig": {"distillationConfig": config}}
 
+    def _check(self, data: Training, prompts_only: bool) -> Work:
+        return Work(lambda _: _checked(data, self.base, prompts_only))
+
     def steps(self, plane: ControlPlane, kind: Mapping[str, Any]) -> Steps[str]:
         """Check, upload, start; returns the ARN of the job."""
         region, known = plane.region, self.base.fine_tuning_regions
@@ -411,7 +414,7 @@ class _Start:
         distils = kind["customizationType"] == "DISTILLATION"
         for data in (self.training, self.options.validation):  # all of it before any of it is uploaded
             if not isinstance(data, (InvocationLogs, type(None))):
-                yield Work(lambda _, data=data: _checked(data, self.base, distils))  # type: ignore[misc]
+                yield self._check(data, distils)
         if isinstance(self.training, InvocationLogs):
             source = self.training.config()
         else:

@@ -84,7 +84,7 @@ def as_input(value: Any, field: str | None = None) -> str | list[BaseMessage]:
     if isinstance(value, list) and value:
         try:
             return convert_to_messages(value)
-        except (ValueError, TypeError, NotImplementedError) as error:
+        except (ValueError, TypeError, NotImplementedError) as error:  # LangChain raises each
             raise ValueError(f"the messages cannot be read: {error}") from error
     raise ValueError(f"the prompt is {type(value).__name__ if value else 'empty'}; expected {_FORMS}")
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 # Bytes of an element; the format's own list (dtypes of less than a byte are left to its library).
 _BYTES = {
@@ -74,14 +75,14 @@ def read_header(read: Callable[[int, int], bytes], size: int) -> dict[str, Tenso
     return _checked(entries, size - end)
 
 
-def _checked(entries: dict[str, object], size: int) -> dict[str, Tensor]:
+def _checked(entries: dict[str, Any], size: int) -> dict[str, Tensor]:
     """The tensors, which must fill the rest of the file without holes and overlaps."""
     tensors: dict[str, Tensor] = {}
     places: list[tuple[int, int, str]] = []
     for name, entry in entries.items():
         try:
-            begin, end = entry["data_offsets"]  # type: ignore[index]
-            tensor = Tensor(str(entry["dtype"]), tuple(map(int, entry["shape"])), end - begin)  # type: ignore[index]
+            begin, end = entry["data_offsets"]
+            tensor = Tensor(str(entry["dtype"]), tuple(map(int, entry["shape"])), end - begin)
         except (TypeError, KeyError, ValueError):
             raise HeaderError(f"its header does not say where {name!r} is: the file is damaged") from None
         wanted = _BYTES.get(tensor.dtype, 0) * prod(tensor.shape)

@@ -109,6 +109,7 @@ def read_chat(body: Mapping[str, Any]) -> ChatRequest:
         raise _bad("messages", "`messages` must be a list of at least one message")
     try:
         messages = convert_to_messages(given)
+    # What LangChain raises for messages of other shapes differs by shape.
     except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError) as error:
         raise _bad("messages", f"`messages` cannot be read: {error}") from error
     tokens = body.get("max_completion_tokens") or body.get("max_tokens")

@@ -79,10 +79,7 @@ def list_model_invocation_jobs(request: PlaneRequest) -> dict[str, Any]:
 
 def stop_model_invocation_job(request: PlaneRequest) -> None:
     """Serve ``StopModelInvocationJob``; what is finished by then is written."""
-    record = request.find(KIND, request.params["jobIdentifier"])
-    if record.data["status"] in _FINAL:
-        raise request.conflict(f"The job is {record.data['status']} and cannot be stopped.")
-    request.plane.change(record, status="Stopping")
+    request.stop_job(KIND, _FINAL)
 
 
 def _check_model(request: PlaneRequest) -> ModelInfo:

@@ -87,10 +87,7 @@ def list_model_customization_jobs(request: PlaneRequest) -> dict[str, Any]:
 
 def stop_model_customization_job(request: PlaneRequest) -> None:
     """Serve ``StopModelCustomizationJob``."""
-    record = request.find(JOB, request.params["jobIdentifier"])
-    if record.data["status"] in _ENDED:
-        raise request.conflict(f"The job is {record.data['status']} and cannot be stopped.")
-    request.plane.change(record, status="Stopping")
+    request.stop_job(JOB, _ENDED)
 
 
 def _base_model(request: PlaneRequest, kind: str) -> tuple[dict[str, Any], ModelInfo]:

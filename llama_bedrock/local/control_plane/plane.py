@@ -11,7 +11,7 @@ import re
 import secrets
 import string
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -302,6 +302,17 @@ class PlaneRequest:
         """A ``ConflictException``, or a ``ValidationException`` where the operation has none."""
         code = "ConflictException" if self.operation.allows("ConflictException") else "ValidationException"
         return ServiceError(code, message)
+
+    def stop_job(self, kind: str, ended: Collection[str]) -> None:
+        """Ask the job that is named to stop.
+
+        Raises:
+            ServiceError: There is none, or it is in one of the states in which jobs have ended.
+        """
+        record = self.find(kind, self.params["jobIdentifier"])
+        if record.data["status"] in ended:
+            raise self.conflict(f"The job is {record.data['status']} and cannot be stopped.")
+        self.plane.change(record, status="Stopping")
 
     def check_free(self, kind: str, name: str) -> None:
         """Nothing, if no record of a kind has this name.

@@ -32,7 +32,7 @@ function Page() {
       <a class="skip" href="#question" onClick={toQuestion}>Skip to the question</a>
       <Sidebar />
       <Chat />
-      {state.source && <Source key={state.source.source} />}
+      {state.source && <Source key={state.source.source} opened={state.source} />}
       <nav class="tabs" aria-label="Panes">
         {[["list", "Documents"], ["chat", "Ask"], ["source", "Source"]].map(([view, label]) => (
           <button

@@ -3,12 +3,13 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { get, query } from "./api.js";
 import { fragmentOf, unwrapMarkers, withMarkers } from "./markdown.js";
 import { PdfPage } from "./pdf.jsx";
-import { closeSource, state, step, verify } from "./store.js";
+import { closeSource, set, state, step, verify } from "./store.js";
 import { fileName, pageText, plain, unitsOf } from "./text.js";
 import { reasonOf, SIGNS, stateOf, WORDS } from "./verdicts.js";
 
-export function Source() {
-  const { source, citation, index, message } = state.source;
+// `opened` is what the page was drawn with: `state.source` may be gone already when the text comes and draws this pane again.
+export function Source({ opened }) {
+  const { source, citation, index, message } = opened;
   const [file, setFile] = useState(null);
   const [trouble, setTrouble] = useState(null);
   const [asText, setAsText] = useState(false);
@@ -51,7 +52,7 @@ export function Source() {
         <a class="quiet" href={query("/api/documents/file", { source })} download aria-label={`Download ${fileName(source)}`}>↓</a>
         <button type="button" class="quiet" onClick={closeSource} aria-label="Close the source">✕</button>
       </header>
-      {citation && <Verdict citation={citation} message={message} />}
+      {citation && <Verdict opened={opened} />}
       {trouble ? (
         <Unread source={source} citation={citation} trouble={trouble} />
       ) : (
@@ -72,16 +73,17 @@ function Unread({ source, citation, trouble }) {
   return <>{said}<div class="body text">{citation?.quote && <blockquote dir="auto">{plain(citation.quote)}</blockquote>}</div></>;
 }
 
-function Verdict({ citation, message }) {
+function Verdict({ opened }) {
+  const { citation, message, index } = opened;
   const [busy, setBusy] = useState(false);
   const verdict = stateOf(citation.supported);
   const judge = async () => {
     setBusy(true);
-    const index = state.source.index;
     try {
       await verify(message.id, "llama");
       const changed = state.messages.find((one) => one.id === message.id);
-      Object.assign(state.source, { message: changed, citation: changed.answer.citations[index] });
+      // The reader may have gone on to another citation while the judge read.
+      if (changed && state.source === opened) set({ source: { ...opened, message: changed, citation: changed.answer.citations[index] } });
     } catch {
       // the line under the answer says it when asked there
     }

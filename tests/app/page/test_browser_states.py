@@ -113,7 +113,7 @@ def test_states_of_an_answer(library, visit):
     assert seen.violations() == []
     page.click(".failed >> text=Stop waiting")
     page.click(".failed >> text=Edit")
-    assert page.input_value("#question") == f"busy, {SLEEP}"
+    until(page, f"document.querySelector('#question').value === 'busy, {SLEEP}'")
 
 
 def work_of(page):

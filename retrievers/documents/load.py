@@ -108,7 +108,8 @@ def load_documents(
     documents: list[Document] = []
     ignored: Counter[str] = Counter()
     read = 0
-    for file, source in find_files(path, report, follow_links_outside=follow_links_outside):
+    for source in find_files(path, report, follow_links_outside=follow_links_outside):
+        file = Path(source)
         if not root.is_file() and not has_reader(file, settings):
             ignored[file.suffix.lower() or file.name] += 1
             if reason := unreadable_reason(file):
@@ -158,8 +159,8 @@ def find_files(
     report: Callable[[FileProblem], None],
     *,
     follow_links_outside: bool = False,
-) -> Iterator[tuple[Path, str]]:
-    """The files under a path with their source names, in a fixed order.
+) -> Iterator[str]:
+    """The files under a path, in a fixed order.
 
     Args:
         path: File or folder.
@@ -168,7 +169,7 @@ def find_files(
     """
     root = Path(path)
     if not root.is_dir():
-        yield root, os.fspath(path)
+        yield os.fspath(path)
         return
     bounds = None if follow_links_outside else os.path.realpath(path)
     # Folders are told apart by device and inode, so that a link back up the tree ends the walk there.
@@ -196,7 +197,7 @@ def find_files(
                 if not _is_skipped(entry):
                     folders.append(entry.path)
             else:
-                yield Path(entry.path), entry.path
+                yield entry.path
         pending.extend(reversed(folders))
 
 

@@ -66,12 +66,13 @@ class Chunks:
         Raises:
             ValueError: It did not give that.
         """
-        chunks = cls()
-        chunks._columns = list(columns)
-        if {type(column) for column in columns} != {str} or len(columns) != 3:
+        ids, contents, vectors = columns
+        if type(ids) is not str or type(contents) is not str or type(vectors) is not str:
             raise ValueError("chunks are no texts")
-        if len({_count(column) for column in columns}) != 1:
+        if not _count(ids) == _count(contents) == _count(vectors):
             raise ValueError("chunks lack a part")
+        chunks = cls.__new__(cls)
+        chunks._columns = [ids, contents, vectors]
         return chunks
 
     def packed(self) -> list[str]:
@@ -245,8 +246,10 @@ def decode_known(facts: list[Any]) -> KnownFile:
     if not columns or isinstance(columns[0], list):  # format 1
         columns = [" ".join(column) for column in zip(*columns, strict=True)] or ["", "", ""]
     file = KnownFile(size, modified_ns, digest, Chunks.unpacked(columns), *rest)
-    texts = {type(text) for text in (*file.duplicates, *file.notes, digest, file.problem or "")}
-    if texts != {str} or not all(type(number) is int for number in (size, modified_ns)):
+    has_facts = type(size) is int and type(modified_ns) is int and type(digest) is str
+    if not has_facts or not all(
+        type(text) is str for text in (*file.duplicates, *file.notes, file.problem or "")
+    ):
         raise ValueError("a file's facts are of a wrong type")
     return file
 
@@ -257,14 +260,17 @@ def _text(value: object) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """A file as it is now."""
 
-    path: Path
     source: str
     size: int
     modified_ns: int
+
+    @property
+    def path(self) -> Path:
+        """Where it is: its source."""
+        return Path(self.source)
 
     def remembered_time(self) -> int:
         """Its time of change, if no later change can share it; see `KnownFile`."""
@@ -299,13 +305,13 @@ def scan(
     """All files under a path with size and time, in the order in which they are read."""
     found = []
     files = find_files(path, report, follow_links_outside=follow_links_outside)
-    for number, (file, source) in enumerate(files, 1):
+    for number, source in enumerate(files, 1):
         try:
-            status = file.stat()
+            status = os.stat(source)
         except OSError:
-            found.append(FoundFile(file, source, -1, 0))  # a link to nothing: reading it gives the reason
+            found.append(FoundFile(source, -1, 0))  # a link to nothing: reading it gives the reason
         else:
-            found.append(FoundFile(file, source, status.st_size, status.st_mtime_ns))
+            found.append(FoundFile(source, status.st_size, status.st_mtime_ns))
         on_file(number)
     return found
 

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from langchain_core.documents import Document
@@ -57,7 +56,7 @@ class RayEngine:
 
     def read(self, files: Sequence[FoundFile], options: ReadOptions) -> Iterator[ReadFile]:
         """Read and split files; they come back in their order."""
-        rows = self._data.from_items([{**asdict(found), "path": str(found.path)} for found in files])
+        rows = self._data.from_items([found._asdict() for found in files])
         read = rows.map_batches(
             _read_batch, batch_size=_FILES_AT_ONCE, batch_format="numpy", fn_kwargs={"options": options}
         )
@@ -101,11 +100,11 @@ class RayEngine:
 
 def _read_batch(batch: dict[str, Any], options: ReadOptions) -> dict[str, Any]:
     """The files of a batch, read, each as JSON: columns of Python objects would be pickled."""
-    files = zip(batch["path"], batch["source"], batch["size"], batch["modified_ns"], strict=True)
+    files = zip(batch["source"], batch["size"], batch["modified_ns"], strict=True)
     return {
         "read": [
-            json.dumps(_encoded(read_chunks(FoundFile(Path(path), source, int(size), int(time)), options)))
-            for path, source, size, time in files
+            json.dumps(_encoded(read_chunks(FoundFile(str(source), int(size), int(time)), options)))
+            for source, size, time in files
         ]
     }
 

@@ -194,7 +194,8 @@ def _listed(paths: tuple[Path, ...]) -> list[_Listed]:
     found = []
     for path in paths:
         with suppress(OSError):
-            for file, source in find_files(path, lambda problem: None):
+            for source in find_files(path, lambda problem: None):
+                file = Path(source)
                 with suppress(OSError):
                     status = file.stat()
                     readable = has_reader(file, ReadSettings())

@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-slow floors test-lowest lint format types imports bench clean
+.PHONY: help demo ui test test-slow floors test-lowest lint format types imports bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,7 @@ lint: $(VENV)/.dev ## ruff, and the rules of who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/codespell docs llama_bedrock agents retrievers *.md
 
 format: $(VENV)/.dev ## let ruff format and fix
 	$(BIN)/ruff format .
@@ -44,6 +45,9 @@ format: $(VENV)/.dev ## let ruff format and fix
 
 types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev ## build the documentation into site/, and check its links
+	$(BIN)/python .ci/build_docs.py
 
 bench: $(VENV)/.dev ## run the benchmarks; results go to benchmarks/results
 	$(BIN)/python benchmarks/run_all.py

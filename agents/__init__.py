@@ -3,10 +3,9 @@
 if __name__ != "llama_bedrock.agents":
     raise ImportError("import this package as llama_bedrock.agents, not as a top-level module")
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llama_bedrock._extras import require
+from llama_bedrock._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from llama_bedrock.agents.mcp import load_mcp_tools
@@ -25,27 +24,21 @@ if TYPE_CHECKING:
 
 # Each name is imported when it is first used: create_rag_chain needs no more than langchain-core, the agents
 # and their middleware need the extra "agents".
-_AGENTS = "llama_bedrock.agents."
-_HOME = {
-    "BudgetExceededError": _AGENTS + "middleware",
-    "BudgetGuard": _AGENTS + "middleware",
-    "Citation": "llama_bedrock.grounding.answers",
-    "ContextGuard": _AGENTS + "middleware",
-    "InvalidCallGuard": _AGENTS + "middleware",
-    "LoopGuard": _AGENTS + "middleware",
-    "RagAnswer": "llama_bedrock.grounding.answers",
-    "RagAnswerChunk": "llama_bedrock.grounding.answers",
-    "RagChain": _AGENTS + "rag.rag_chain",
-    "ToolResultGuard": _AGENTS + "middleware",
-    "agent_as_tool": _AGENTS + "tool_agent",
-    "create_rag_agent": _AGENTS + "rag.rag_agent",
-    "create_rag_chain": _AGENTS + "rag.rag_chain",
-    "create_tool_agent": _AGENTS + "tool_agent",
-    "load_mcp_tools": _AGENTS + "mcp",
-    "read_answer": _AGENTS + "rag.rag_agent",
-    "search_tool": _AGENTS + "rag.rag_agent",
+_HOMES = {
+    ".mcp": ["load_mcp_tools"],
+    ".middleware": [
+        "BudgetExceededError",
+        "BudgetGuard",
+        "ContextGuard",
+        "InvalidCallGuard",
+        "LoopGuard",
+        "ToolResultGuard",
+    ],
+    ".rag.rag_agent": ["create_rag_agent", "read_answer", "search_tool"],
+    ".rag.rag_chain": ["RagChain", "create_rag_chain"],
+    ".tool_agent": ["agent_as_tool", "create_tool_agent"],
+    "llama_bedrock.grounding.answers": ["Citation", "RagAnswer", "RagAnswerChunk"],
 }
-_NEED_LANGCHAIN = {_AGENTS + name for name in ("middleware", "rag.rag_agent", "tool_agent")}
 
 __all__ = [
     "BudgetExceededError",
@@ -67,16 +60,8 @@ __all__ = [
     "search_tool",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOME[name]
-    if home in _NEED_LANGCHAIN:
-        for package in ("langgraph", "langchain"):
-            require(package, "agents")
-    return getattr(import_module(home), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    _HOMES,
+    dict.fromkeys([".middleware", ".rag.rag_agent", ".tool_agent"], ("agents", "langgraph", "langchain")),
+)

@@ -22,6 +22,8 @@ from typing import Any, TextIO, TypeVar
 from langchain_core._api import suppress_langchain_beta_warning
 from langchain_core.tools import BaseTool, StructuredTool
 
+from llama_bedrock._extras import install_command
+
 T = TypeVar("T")
 Connection = Mapping[str, Any]
 Connections = Mapping[str, Connection]
@@ -113,7 +115,7 @@ def _adapters(module: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"MCP servers need the extra mcp, or LangChain 1.5 with its own: {error}\n"
-            'pip install "llama-bedrock[agents,mcp]" or pip install "llama-bedrock[agents]" "langchain[mcp]"'
+            f'{install_command("agents", "mcp")} or {install_command("agents")} "langchain[mcp]"'
         ) from error
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from llama_bedrock._lazy_names import lazy_names
 from llama_bedrock.version import __version__
 
 if TYPE_CHECKING:
@@ -21,21 +21,16 @@ if TYPE_CHECKING:
 
 # Imported when first used: a program that needs the catalogue does not pay for the chat model.
 _HOMES = {
-    "AdaptiveConcurrency": "transport.limiter",
-    "CATALOG": "catalog",
-    "ChatLlamaBedrock": "chat_model",
-    "Guardrails": "guardrails",
-    "ImportedModelCost": "tracking",
-    "LlamaBedrock": "completion",
-    "LlamaBedrockError": "errors",
-    "LlamaLifecycleWarning": "catalog",
-    "ModelInfo": "catalog",
-    "RenderedPrompt": "prompts.rendered_prompt",
-    "ResolvedModel": "catalog",
-    "SQLiteCache": "sqlite_cache",
-    "Timeout": "transport.connection",
-    "resolve_model": "catalog",
-    "track_usage": "tracking",
+    ".catalog": ["CATALOG", "LlamaLifecycleWarning", "ModelInfo", "ResolvedModel", "resolve_model"],
+    ".chat_model": ["ChatLlamaBedrock"],
+    ".completion": ["LlamaBedrock"],
+    ".errors": ["LlamaBedrockError"],
+    ".guardrails": ["Guardrails"],
+    ".prompts.rendered_prompt": ["RenderedPrompt"],
+    ".sqlite_cache": ["SQLiteCache"],
+    ".tracking": ["ImportedModelCost", "track_usage"],
+    ".transport.connection": ["Timeout"],
+    ".transport.limiter": ["AdaptiveConcurrency"],
 }
 
 __all__ = [
@@ -57,14 +52,4 @@ __all__ = [
     "track_usage",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

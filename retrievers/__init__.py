@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llama_bedrock._lazy_names import lazy_names
 
 if __name__ != "llama_bedrock.retrievers":
     raise ImportError("import this package as llama_bedrock.retrievers, not as a top-level module")
@@ -53,39 +54,24 @@ __all__ = [
 ]
 
 # Public name → module. Imported when first used: numpy, faiss and scikit-learn are heavy.
-_MODULES = {
-    "BedrockReranker": "search.rerank",
-    "BoundedEmbeddings": "embeddings.bounded",
-    "CachedEmbeddings": "embeddings.cached",
-    "FAISSStore": "store.faiss_store",
-    "FileProblem": "documents.load",
-    "Filter": "filters",
-    "HybridRetriever": "search.hybrid",
-    "IndexReport": "indexing.index_folder",
-    "KnowledgeBaseIngestor": "knowledge_base.ingestor",
-    "KnowledgeBaseQA": "knowledge_base.question_answering",
-    "KnowledgeBaseRetriever": "knowledge_base.retriever",
-    "LSAEmbeddings": "embeddings.lsa",
-    "MultiQueryRetriever": "search.multi_query",
-    "ParentDocumentRetriever": "search.parent_document",
-    "RerankRetriever": "search.rerank",
-    "default_embeddings": "embeddings.default_embeddings",
-    "index_folder": "indexing.index_folder",
-    "load_documents": "documents.load",
-    "migrate_to_qdrant": "indexing.migrate",
-    "parse_filter": "filters",
-    "split_documents": "documents.split",
-    "split_with_parents": "search.parent_document",
+_HOMES = {
+    ".documents.load": ["FileProblem", "load_documents"],
+    ".documents.split": ["split_documents"],
+    ".embeddings.bounded": ["BoundedEmbeddings"],
+    ".embeddings.cached": ["CachedEmbeddings"],
+    ".embeddings.default_embeddings": ["default_embeddings"],
+    ".embeddings.lsa": ["LSAEmbeddings"],
+    ".filters": ["Filter", "parse_filter"],
+    ".indexing.index_folder": ["IndexReport", "index_folder"],
+    ".indexing.migrate": ["migrate_to_qdrant"],
+    ".knowledge_base.ingestor": ["KnowledgeBaseIngestor"],
+    ".knowledge_base.question_answering": ["KnowledgeBaseQA"],
+    ".knowledge_base.retriever": ["KnowledgeBaseRetriever"],
+    ".search.hybrid": ["HybridRetriever"],
+    ".search.multi_query": ["MultiQueryRetriever"],
+    ".search.parent_document": ["ParentDocumentRetriever", "split_with_parents"],
+    ".search.rerank": ["BedrockReranker", "RerankRetriever"],
+    ".store.faiss_store": ["FAISSStore"],
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

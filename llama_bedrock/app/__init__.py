@@ -5,10 +5,9 @@ app = create_app(llm, retriever=store.as_retriever())    # uvicorn module:app
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llama_bedrock._extras import require
+from llama_bedrock._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from llama_bedrock.app.app_state import AppLimits, AppState
@@ -17,23 +16,12 @@ if TYPE_CHECKING:
     from llama_bedrock.app.model_directory import ModelDirectory
 
 _HOMES = {
-    "AppLimits": "app_state",
-    "AppState": "app_state",
-    "FolderIndex": "folder_index",
-    "ModelDirectory": "model_directory",
-    "create_app": "application",
+    ".app_state": ["AppLimits", "AppState"],
+    ".application": ["create_app"],
+    ".folder_index": ["FolderIndex"],
+    ".model_directory": ["ModelDirectory"],
 }
 
 __all__ = ["AppLimits", "AppState", "FolderIndex", "ModelDirectory", "create_app"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    for package in ("starlette", "uvicorn"):
-        require(package, "ui")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, dict.fromkeys(_HOMES, ("ui", "starlette", "uvicorn")))

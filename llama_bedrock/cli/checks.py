@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from llama_bedrock._extras import install_command
 from llama_bedrock.cli.check_result import CheckResult
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def _extras() -> Iterator[CheckResult]:
     for extra, (modules, use) in _EXTRAS.items():
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
         if missing:
-            how = f'pip install "llama-bedrock[{extra}]"'
-            yield CheckResult(f"[{extra}]", "note", f"not installed ({', '.join(missing)}); for {use}: {how}")
+            how = f"not installed ({', '.join(missing)}); for {use}: {install_command(extra)}"
+            yield CheckResult(f"[{extra}]", "note", how)
         else:
             yield CheckResult(f"[{extra}]", "ok", use)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llama_bedrock._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from llama_bedrock.control.batch_job import BatchJob, BatchStatus
@@ -48,54 +49,47 @@ if TYPE_CHECKING:
     from llama_bedrock.control.training_data import CheckedTrainingData, TrainingData
 
 # Each name is imported when it is first used.
-_HOME = {
-    "EmbeddingMapper": "ray_data",
-    "LlamaMapper": "ray_data",
-    "RayLimiter": "ray_data",
-    "BatchJob": "batch_job",
-    "BatchResult": "batch_records",
-    "BatchStatus": "batch_job",
-    "RecordNotRunError": "batch_records",
-    "BatchProgress": "live_batch",
-    "CheckedTrainingData": "training_data",
-    "ControlPlane": "control_plane",
-    "CustomModel": "customisation",
-    "CustomisationJob": "customisation",
-    "CustomisationProgress": "customisation",
-    "Finding": "findings",
-    "HostedLlama": "hosting",
-    "ImportProgress": "imports",
-    "ImportedModel": "imports",
-    "InvocationLogs": "customisation",
-    "JobFailedError": "jobs",
-    "MigrationPlan": "migration",
-    "ModelFiles": "model_check",
-    "ModelUse": "migration",
-    "Purchase": "hosting",
-    "SyntheticQuestion": "synthesis",
-    "SyntheticQuestions": "synthesis",
-    "TrainingData": "training_data",
-    "TrainingStep": "customisation",
-    "abatch_file": "live_batch",
-    "acheck_model_files": "model_check",
-    "acopy_model": "hosting",
-    "acustomise": "customisation",
-    "adeploy": "hosting",
-    "aimport_model": "imports",
-    "aprovision": "hosting",
-    "astart_customisation": "customisation",
-    "astart_distillation": "customisation",
-    "asynthesize_questions": "synthesis",
-    "check_model_files": "model_check",
-    "copy_model": "hosting",
-    "customise": "customisation",
-    "deploy": "hosting",
-    "import_model": "imports",
-    "plan_migration": "migration",
-    "provision": "hosting",
-    "start_customisation": "customisation",
-    "start_distillation": "customisation",
-    "synthesize_questions": "synthesis",
+_HOMES = {
+    ".batch_job": ["BatchJob", "BatchStatus"],
+    ".batch_records": ["BatchResult", "RecordNotRunError"],
+    ".control_plane": ["ControlPlane"],
+    ".customisation": [
+        "CustomModel",
+        "CustomisationJob",
+        "CustomisationProgress",
+        "InvocationLogs",
+        "TrainingStep",
+        "acustomise",
+        "astart_customisation",
+        "astart_distillation",
+        "customise",
+        "start_customisation",
+        "start_distillation",
+    ],
+    ".findings": ["Finding"],
+    ".hosting": [
+        "HostedLlama",
+        "Purchase",
+        "acopy_model",
+        "adeploy",
+        "aprovision",
+        "copy_model",
+        "deploy",
+        "provision",
+    ],
+    ".imports": ["ImportProgress", "ImportedModel", "aimport_model", "import_model"],
+    ".jobs": ["JobFailedError"],
+    ".live_batch": ["BatchProgress", "abatch_file"],
+    ".migration": ["MigrationPlan", "ModelUse", "plan_migration"],
+    ".model_check": ["ModelFiles", "acheck_model_files", "check_model_files"],
+    ".ray_data": ["EmbeddingMapper", "LlamaMapper", "RayLimiter"],
+    ".synthesis": [
+        "SyntheticQuestion",
+        "SyntheticQuestions",
+        "asynthesize_questions",
+        "synthesize_questions",
+    ],
+    ".training_data": ["CheckedTrainingData", "TrainingData"],
 }
 
 __all__ = [
@@ -148,12 +142,4 @@ __all__ = [
     "synthesize_questions",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

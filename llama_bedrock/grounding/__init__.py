@@ -1,7 +1,8 @@
 """Answers and what backs them: citation marks, quotes and their places, and who verifies them."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llama_bedrock._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk
@@ -13,21 +14,14 @@ if TYPE_CHECKING:
     from llama_bedrock.grounding.words import WordVerifier
 
 # Each name is imported when it is first used: answers and marks need none of the verifiers.
-_HOME = {
-    "Cascade": "verify",
-    "Citation": "answers",
-    "CitationReader": "citations",
-    "Claim": "claims",
-    "GuardrailVerifier": "guardrail",
-    "LlamaJudge": "judge",
-    "NoVerifier": "verify",
-    "RagAnswer": "answers",
-    "RagAnswerChunk": "answers",
-    "Verdict": "claims",
-    "Verifier": "claims",
-    "WordVerifier": "words",
-    "averify_answer": "verify",
-    "verify_answer": "verify",
+_HOMES = {
+    ".answers": ["Citation", "RagAnswer", "RagAnswerChunk"],
+    ".citations": ["CitationReader"],
+    ".claims": ["Claim", "Verdict", "Verifier"],
+    ".guardrail": ["GuardrailVerifier"],
+    ".judge": ["LlamaJudge"],
+    ".verify": ["Cascade", "NoVerifier", "averify_answer", "verify_answer"],
+    ".words": ["WordVerifier"],
 }
 
 __all__ = [
@@ -47,12 +41,4 @@ __all__ = [
     "verify_answer",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

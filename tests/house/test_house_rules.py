@@ -117,3 +117,18 @@ def test_one_name_is_one_thing():
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, count in (files + classes).items() if count > 1] == []
+
+
+def test_no_text_proposes_an_installation_that_does_not_work():
+    """No index has this distribution: a bare `pip install` of its name would install somebody else's."""
+    bare = re.compile(
+        rb"(?:pip|uv|pipx) (?:install|add)[^`\n]{0,40}[\"' ]llama-bedrock(?:\[[^]\n]*\])?[\"'`\n]"
+    )
+    exempt = {"CHANGELOG.md", "tests/errors/test_install_commands.py"}
+    found = [
+        f'{name}: say pip install ".[…]"'
+        for path in tracked_files()
+        if (name := str(path.relative_to(ROOT))) not in exempt
+        if path.is_file() and not path.is_symlink() and bare.search(path.read_bytes())
+    ]
+    assert not found

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llama_bedrock.cli.model_options import PromptFormat
+from llama_bedrock.cli.shell_completion import complete_models, complete_regions
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,11 +24,14 @@ def cost(
     file: Annotated[
         Path, typer.Argument(help="Prompts: one per line, or JSON Lines (requests, batch records).")
     ],
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Model id or ARN.")] = None,
-    region: Annotated[str | None, typer.Option("--region", "-r", help="AWS region, for its prices.")] = None,
-    prompt_format: Annotated[
-        str | None, typer.Option("--format", help="Prompt format, for an ARN that hides the model.")
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Model id or ARN.", autocompletion=complete_models)
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", "-r", help="AWS region, for its prices.", autocompletion=complete_regions),
+    ] = None,
+    prompt_format: PromptFormat = None,
     output_tokens: Annotated[
         int | None,
         typer.Option(

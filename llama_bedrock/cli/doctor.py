@@ -6,13 +6,20 @@ from typing import Annotated
 
 import typer
 
+from llama_bedrock.cli.model_options import PromptFormat
+from llama_bedrock.cli.shell_completion import complete_models, complete_regions
+
 
 def doctor(
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Model id or ARN to check.")] = None,
-    region: Annotated[str | None, typer.Option("--region", "-r", help="AWS region to check.")] = None,
-    prompt_format: Annotated[
-        str | None, typer.Option("--format", help="Prompt format, for an ARN that hides the model.")
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Model id or ARN to check.", autocompletion=complete_models),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", "-r", help="AWS region to check.", autocompletion=complete_regions),
+    ] = None,
+    prompt_format: PromptFormat = None,
     call: Annotated[
         bool, typer.Option("--call/--no-call", help="Call the model once, for one token. Default: yes.")
     ] = True,

@@ -27,7 +27,7 @@ def migrate_plan(
     """Find Llama ids in source, config and Terraform files: state, end, successor, cost of tokens."""
     from dataclasses import asdict
 
-    from llama_bedrock.cli.output import note, print_json
+    from llama_bedrock.cli.output import counted, note, print_json
     from llama_bedrock.control.migration import plan_migration
 
     plan = plan_migration(path, region=region, input_tokens=input_tokens, output_tokens=output_tokens)
@@ -37,7 +37,7 @@ def migrate_plan(
     for line in plan.unread:
         note(f"not read: {line}")
     if not plan.uses:
-        note(f"no Llama of Bedrock is named in {plan.files:,} files")
+        note(f"no Llama of Bedrock is named in {counted(plan.files, 'file')}")
         return
     _print(plan)
     note(
@@ -46,19 +46,20 @@ def migrate_plan(
 
 
 def _print(plan: MigrationPlan) -> None:
-    from rich.table import Table
+    from llama_bedrock.cli.tables import Column, print_table
 
-    from llama_bedrock.cli.output import stdout
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for header in ("Where", "Id", "State", "End of life"):
-        table.add_column(header, no_wrap=True)
-    for header in ("Until then", "For good"):
-        table.add_column(header, overflow="fold")
-    for header in ("USD", "then"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for use in plan.uses:
-        table.add_row(
+    columns = (
+        Column("Where"),
+        Column("Id", rank=1),
+        Column("State", rank=4),
+        Column("End of life", rank=3),
+        Column("Until then", rank=2),
+        Column("For good", rank=6, cut=True),
+        Column("USD", rank=5, right=True),
+        Column("then", rank=5, right=True),
+    )
+    rows = [
+        (
             f"{use.file}:{use.line}",
             use.found,
             str(use.status),
@@ -68,7 +69,9 @@ def _print(plan: MigrationPlan) -> None:
             _usd(use.cost),
             _usd(use.successor_cost),
         )
-    stdout().print(table)
+        for use in plan.uses
+    ]
+    print_table(columns, rows, whole="--json has them")
 
 
 def _usd(value: float | None) -> str:

@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from llama_bedrock.cli.shell_completion import (
+    complete_formats,
+    complete_models,
+    complete_regions,
+    complete_threads,
+)
+
 if TYPE_CHECKING:
     from llama_bedrock.cli.backend import Backend
     from llama_bedrock.grounding import Verifier
@@ -21,11 +28,20 @@ Local = Annotated[
         "--local/--bedrock", help="Local engine or Bedrock. Default: Bedrock if credentials are found."
     ),
 ]
-Model = Annotated[str | None, typer.Option("--model", "-m", help="Model id or ARN.")]
-PromptFormat = Annotated[
-    str | None, typer.Option("--format", help="Prompt format, for an ARN that hides the model.")
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="Model id or ARN.", autocompletion=complete_models)
 ]
-Region = Annotated[str | None, typer.Option("--region", "-r", help="AWS region.")]
+PromptFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Prompt format, for an ARN that hides the model.",
+        autocompletion=complete_formats,
+    ),
+]
+Region = Annotated[
+    str | None, typer.Option("--region", "-r", help="AWS region.", autocompletion=complete_regions)
+]
 Embeddings = Annotated[
     str, typer.Option("--embeddings", help="auto, lsa (nothing to download) or titan (Bedrock).")
 ]
@@ -51,7 +67,10 @@ Guardrail = Annotated[
 Thread = Annotated[
     str | None,
     typer.Option(
-        "--thread", "-t", help="Name of the conversation to go on with. Default in a terminal: default."
+        "--thread",
+        "-t",
+        help="Name of the conversation to go on with. Default in a terminal: default.",
+        autocompletion=complete_threads,
     ),
 ]
 New = Annotated[bool, typer.Option("--new", help="Forget what was said in the conversation before.")]

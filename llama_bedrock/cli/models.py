@@ -7,17 +7,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llama_bedrock.cli.shell_completion import complete_models, complete_regions
+
 if TYPE_CHECKING:
+    from datetime import date
+
     from llama_bedrock.catalog import ModelInfo
 
 
 def models(
     model: Annotated[
-        str | None, typer.Argument(help="Model id, profile id or ARN: show all facts of this one.")
+        str | None,
+        typer.Argument(
+            help="Model id, profile id or ARN: all facts of this one. Or a family, such as llama4 or 3.3.",
+            autocompletion=complete_models,
+        ),
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option("--region", "-r", help="Only models that can be called from this AWS region."),
+        typer.Option(
+            "--region",
+            "-r",
+            help="Only models that can be called from this AWS region.",
+            autocompletion=complete_regions,
+        ),
     ] = None,
     needs: Annotated[
         str | None,
@@ -30,6 +43,7 @@ def models(
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """List the Llama models of Bedrock: context, price, regions, end of life.
 
@@ -38,26 +52,52 @@ def models(
     from llama_bedrock.catalog import CATALOG, resolve_model
     from llama_bedrock.cli.output import print_json
 
+    if as_json and as_csv:
+        raise ValueError("--json and --csv exclude each other")
+    if model is not None and (live or needs is not None):
+        raise ValueError(f"{model!r} beside {'--live' if live else '--for'}: give one of them")
+    if live and needs is not None:
+        raise ValueError("--live and --for exclude each other")
     if live:
-        _print_live(region, as_json)
+        _print_live(region, as_json, as_csv)
         return
     if needs is not None:
-        _print_choice(needs, region, as_json)
+        _print_choice(needs, region, as_json, as_csv)
         return
-    if model is not None:
+    chosen = list(CATALOG.values()) if model is None else family(model)
+    if model is not None and not chosen:
         info = resolve_model(model, region).info
         if info is None:
             raise ValueError(f"{model!r} hides which model it is, so the catalogue has no facts of it")
-        print_json(facts_of(info)) if as_json else _print_facts(info)
+        if as_csv:
+            _print_csv([info], region)
+        else:
+            print_json(facts_of(info)) if as_json else _print_facts(info)
         return
-    chosen = [info for info in CATALOG.values() if region is None or region in info.regions]
-    if not chosen:
-        known = sorted({name for info in CATALOG.values() for name in info.regions})
-        raise ValueError(f"no Llama can be called from {region!r}; regions with some: {', '.join(known)}")
-    if as_json:
-        print_json([facts_of(info) for info in chosen])
-    else:
-        _print_table(chosen, region)
+    here = [info for info in chosen if region is None or region in info.regions]
+    if not here:
+        known = sorted({name for info in chosen for name in info.regions})
+        what = f"no model of {model!r}" if model else "no Llama"
+        raise ValueError(f"{what} can be called from {region!r}; regions with some: {', '.join(known)}")
+    _print_models(here, region, as_json, as_csv)
+
+
+def family(text: str) -> list[ModelInfo]:
+    """The models of a family: ``llama4``, ``llama3-3``, ``Llama 3.1 8B``, ``4``, ``scout``; none for an id.
+
+    Those whose ids begin so; if there are none, those that have it as a part.
+    """
+    import re
+
+    from llama_bedrock.catalog import CATALOG
+
+    asked = re.sub(r"[ ._]+", "-", text.strip().lower()).removeprefix("meta-").replace("llama-", "llama")
+    asked = f"llama{asked}" if re.match(r"\d(?!\d*b)", asked) else asked
+    if not asked or text in CATALOG or not re.fullmatch(r"[a-z0-9-]+", asked):
+        return []
+    stems = {info.model_id.removeprefix("meta."): info for info in CATALOG.values()}
+    first = [info for stem, info in stems.items() if stem.startswith(asked)]
+    return first or [info for stem, info in stems.items() if f"-{asked}-" in f"-{stem}-"]
 
 
 def facts_of(info: ModelInfo) -> dict[str, Any]:
@@ -67,64 +107,110 @@ def facts_of(info: ModelInfo) -> dict[str, Any]:
     return {**asdict(info), "profile_ids": info.profile_ids, "regions": info.regions}
 
 
+def _print_models(
+    chosen: list[ModelInfo], region: str | None, as_json: bool, as_csv: bool, place: str | None = None
+) -> None:
+    """Print models in the form that was asked for; `place`: the geography or region whose price is wanted."""
+    from llama_bedrock.catalog.choosing import price_at
+    from llama_bedrock.cli.output import note, print_json
+
+    if as_csv:
+        _print_csv(chosen, region)
+    elif as_json:
+        prices = [{} if place is None else {"price": price_at(info, place)} for info in chosen]
+        print_json([{**facts_of(info), **price} for info, price in zip(chosen, prices, strict=True)])
+    else:
+        _print_table(chosen, region)
+        if place is None:
+            note(
+                "Every Llama on Bedrock is Legacy or has ended; imported models stay callable. "
+                "Prices: USD per 1,000,000 tokens, input / output."
+            )
+
+
+def _print_csv(chosen: list[ModelInfo], region: str | None) -> None:
+    from datetime import datetime
+
+    from llama_bedrock.cli.tables import print_csv
+
+    today = datetime.now(UTC).date()
+    rows = []
+    for info in chosen:
+        price = info.price_in(region)
+        rows.append(
+            {
+                "model_id": info.model_id,
+                "name": info.name,
+                "context_window": info.context_window,
+                "max_output_tokens": info.max_output_tokens,
+                "usd_per_million_input_tokens": price.input if price else "",
+                "usd_per_million_output_tokens": price.output if price else "",
+                "input": "+".join(info.input_modalities),
+                "regions": _regions(info),
+                "state": info.lifecycle_on(today),
+                "end_of_life": info.end_of_life or "",
+            }
+        )
+    print_csv(rows)
+
+
 def _print_table(chosen: list[ModelInfo], region: str | None) -> None:
     from datetime import datetime
 
-    from rich.table import Table
-
-    from llama_bedrock.cli.output import note, stdout
+    from llama_bedrock.cli.tables import Column, print_table
 
     today = datetime.now(UTC).date()
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("Model id", no_wrap=True)
-    for header in ("Context", "Output", "Price"):
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("Input", no_wrap=True)
-    table.add_column("Regions", overflow="fold")
-    table.add_column("End of life", no_wrap=True)
-    for info in chosen:
-        state = info.lifecycle_on(today)
-        table.add_row(
+    columns = (
+        Column("Model id"),
+        Column("Context", rank=3, right=True),
+        Column("Output", rank=4, right=True),
+        Column("Price", rank=2, right=True),
+        Column("Input", rank=5),
+        Column("End of life", rank=1),
+        Column("Regions", rank=6, cut=True),
+    )
+    rows = [
+        (
             info.model_id,
             f"{info.context_window:,}",
             f"{info.max_output_tokens:,}",
             _price(info, region),
             "+".join(info.input_modalities),
+            _end(info, today),
             _regions(info),
-            f"{info.end_of_life or 'ended'}",
-            style="dim" if state == "ended" else None,
         )
-    stdout().print(table)
-    note("Every Llama on Bedrock is Legacy or has ended; imported models (ARN, prompt format) stay callable.")
+        for info in chosen
+    ]
+    print_table(columns, rows, [info.lifecycle_on(today) == "ended" for info in chosen])
 
 
-def _print_choice(needs: str, region: str | None, as_json: bool) -> None:
+def _print_choice(needs: str, region: str | None, as_json: bool, as_csv: bool) -> None:
     from datetime import datetime
 
-    from llama_bedrock.catalog.choosing import choose, price_at
-    from llama_bedrock.cli.output import note, print_json
+    from llama_bedrock.catalog.choosing import choose
+    from llama_bedrock.cli.output import note
 
     choice = choose(f"{needs}, in {region}" if region else needs, datetime.now(UTC).date())
     if not choice.models:
         left = "; ".join(f"without {need!r}: {count}" for need, count in choice.misses.items())
         raise ValueError(f"no Llama on Bedrock meets {', '.join(choice.needs)} (models {left})")
-    if as_json:
-        print_json([{**facts_of(info), "price": price_at(info, choice.place)} for info in choice.models])
-        return
     place = next(
         (r for info in choice.models for r in info.regions if r.startswith(choice.place or "")), None
     )
-    _print_table(list(choice.models), place if choice.place else None)
-    note(f"Best first, for: {', '.join(choice.needs)}.")
+    where = place if choice.place else None
+    _print_models(list(choice.models), where, as_json, as_csv, choice.place or "")
+    if not (as_json or as_csv):
+        note(f"Best first, for: {', '.join(choice.needs)}.")
 
 
-def _print_live(region: str | None, as_json: bool) -> None:
-    from rich.table import Table
+def _print_live(region: str | None, as_json: bool, as_csv: bool) -> None:
+    from datetime import datetime
 
     from llama_bedrock.cli.aws_checks import AskedAccount
     from llama_bedrock.cli.backend import find_credentials, no_credentials
     from llama_bedrock.cli.live_models import live_models
-    from llama_bedrock.cli.output import note, print_json, stdout
+    from llama_bedrock.cli.output import note, print_json
+    from llama_bedrock.cli.tables import Column, print_csv, print_table
     from llama_bedrock.transport.connection import TransportSettings, missing_region
 
     if find_credentials() is None:
@@ -138,19 +224,32 @@ def _print_live(region: str | None, as_json: bool) -> None:
     if as_json:
         print_json([one.to_dict(where) for one in found])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for header in ("Kind", "Model", "Name", "State"):
-        table.add_column(header, overflow="fold")
-    for header in ("Context", "Price", "End of life"):
-        table.add_column(header, no_wrap=True)
+    headers = ("Kind", "Model", "Name", "State", "Context", "Price", "End of life")
+    rows = []
     for one in found:
         info = one.facts
         known = ("-", "-", "-")
         if info is not None:
             price = _price(info, where) if one.kind in ("model", "profile") else "-"
-            known = (f"{info.context_window:,}", price, f"{info.end_of_life or 'ended'}")
-        table.add_row(one.kind, one.model, one.name, one.state, *known)
-    stdout().print(table)
+            known = (f"{info.context_window:,}", price, _end(info, datetime.now(UTC).date()))
+        rows.append((one.kind, one.model, one.name, one.state, *known))
+    if as_csv:
+        names = [header.lower().replace(" ", "_") for header in headers]
+        print_csv([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    ranks = (3, 0, 6, 2, 5, 4, 1)
+    columns = [
+        Column(header, rank, right=header in ("Context", "Price"), cut=header == "Name")
+        for header, rank in zip(headers, ranks, strict=True)
+    ]
+    print_table(columns, rows)
+
+
+def _end(info: ModelInfo, today: date) -> str:
+    """When a model ends, or ended; in words, since not every terminal shows what is dim."""
+    if info.lifecycle_on(today) != "ended":
+        return f"{info.end_of_life or '-'}"
+    return f"ended {info.end_of_life:%Y-%m}" if info.end_of_life else "ended"
 
 
 def _price(info: ModelInfo, region: str | None) -> str:

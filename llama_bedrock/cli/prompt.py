@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llama_bedrock.cli.shell_completion import complete_formats, complete_models
+
 if TYPE_CHECKING:
     from llama_bedrock import ChatLlamaBedrock
     from llama_bedrock.catalog import PromptFormat
@@ -21,11 +23,22 @@ def prompt(
     ] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="System message.")] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help=f"Model id or ARN. Default: {DEFAULT_MODEL}.")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help=f"Model id or ARN. Default: {DEFAULT_MODEL}.",
+            autocompletion=complete_models,
+        ),
     ] = None,
     prompt_format: Annotated[
         str | None,
-        typer.Option("--format", "-f", help="Prompt format instead of a model: llama2, llama3, … llama4."),
+        typer.Option(
+            "--format",
+            "-f",
+            help="Prompt format instead of a model: llama2, llama3, … llama4.",
+            autocompletion=complete_formats,
+        ),
     ] = None,
     tools: Annotated[
         Path | None,

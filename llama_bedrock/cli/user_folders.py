@@ -16,7 +16,8 @@ def cache_folder() -> Path:
     return Path(given) / _NAME if given else platformdirs.user_cache_path(_NAME, appauthor=False)
 
 
-def data_folder() -> Path:
+def conversations_file() -> Path:
     """Where conversations are kept."""
     given = os.environ.get("XDG_DATA_HOME")
-    return Path(given) / _NAME if given else platformdirs.user_data_path(_NAME, appauthor=False)
+    folder = Path(given) / _NAME if given else platformdirs.user_data_path(_NAME, appauthor=False)
+    return folder / "conversations.sqlite"

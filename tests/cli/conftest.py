@@ -1,11 +1,14 @@
 """A program in a real terminal, and a Llama that says what the test told it to say."""
 
+import io
 import os
 import re
 import sys
 import termios
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 
 import pexpect
 import pytest
@@ -50,6 +53,23 @@ NUMBER = 7
 def untyped(a):
     return a
 '''
+
+
+@dataclass
+class Shown:
+    """What a terminal got: with its escape sequences, and without."""
+
+    raw: str
+    code: int
+
+    @property
+    def text(self):
+        links = re.sub(r"\x1b\]8;[^\x1b\x07]*(?:\x1b\\\\|\x07)", "", self.raw)
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", links)
+
+    @property
+    def lines(self):
+        return self.text.splitlines()
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +148,46 @@ def reads_keys():
         time.sleep(0.2)  # from there to its waiting
 
     return wait
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """Function: arguments → what they show on a terminal of so many columns, with its exit code.
+
+    In this process, on a pseudo-terminal: `isatty`, encoding and width are what a program of its own would find.
+    """
+    from typer.main import get_command
+
+    from llama_bedrock.cli.main import app
+
+    def show(*args, columns=80, encoding="utf-8", stdin="", **variables):
+        for name, value in {"TERM": "xterm-256color", "COLUMNS": str(columns), **variables}.items():
+            monkeypatch.setenv(name, value)
+        master, slave = os.openpty()
+        attributes = termios.tcgetattr(slave)
+        attributes[1] &= ~termios.OPOST  # lines as they are written
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
+        shown = bytearray()
+
+        def read():
+            with suppress(OSError):  # the other end is closed
+                while block := os.read(master, 65536):
+                    shown.extend(block)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        code = 0
+        terminal = open(slave, "w", encoding=encoding, errors="strict", newline="")  # noqa: SIM115 - closed below
+        with terminal, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", terminal)
+            patch.setattr(sys, "stderr", terminal)
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            try:
+                get_command(app).main(args=list(map(str, args)), prog_name="llama-bedrock")
+            except SystemExit as end:
+                code = end.code or 0
+        reader.join()
+        os.close(master)
+        return Shown(shown.decode(encoding), code)
+
+    return show

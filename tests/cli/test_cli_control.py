@@ -84,4 +84,4 @@ def test_a_project_is_looked_through(cli, tmp_path):
     (use,) = json.loads(cli("migrate-plan", tmp_path, "--json", "--input-tokens", 0).stdout)["uses"]
     assert (use["cost"], use["successor_cost"], use["line"]) == (2.4, 0.72, 1)
     (tmp_path / "main.tf").write_text("")
-    assert "no Llama of Bedrock is named in 1 files" in cli("migrate-plan", tmp_path / "main.tf").stderr
+    assert "no Llama of Bedrock is named in 1 file\n" in cli("migrate-plan", tmp_path / "main.tf").stderr

@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from llama_bedrock._extras import require
-from llama_bedrock.cli.user_folders import data_folder
+from llama_bedrock.cli.user_folders import conversations_file
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-MEMORY_FILE = "conversations.sqlite"
 _BUSY_SECONDS = 10.0  # how long to wait for another process that writes
 
 
@@ -32,7 +31,7 @@ async def open_memory(*, saved: bool) -> AsyncIterator[BaseCheckpointSaver[str]]
         return
     saver = require("langgraph.checkpoint.sqlite.aio", "agents").AsyncSqliteSaver
     sqlite = require("aiosqlite", "agents")
-    path = data_folder() / MEMORY_FILE
+    path = conversations_file()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)  # conversations are private

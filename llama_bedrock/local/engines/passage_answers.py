@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
 
-from llama_bedrock._extras import require
 from llama_bedrock.local.engines.pieces import forms
 from llama_bedrock.prompts.passages import NO_ANSWER, Passage
 from llama_bedrock.text import language_of, sentences, words
-
-bm25s = require("bm25s", extra="local")
 
 _OWN_WEIGHT = 4  # times that a unit's own words count, where those of its heading and neighbours count once
 _RANK_PRIOR = (0.4, 0.2, 0.1)  # the retriever knows more than the words
@@ -118,11 +116,28 @@ def _bm25(asked: list[str], units: Sequence[Unit], own: Sequence[list[str]], lan
     for at, unit in enumerate(units):
         beside = [n for n in (at - 1, at + 1) if 0 <= n < len(units) and units[n].number == unit.number]
         near = [form for n in beside for form in set(own[n])]
-        documents.append(own[at] * _OWN_WEIGHT + headings[unit.heading] + near)
-    index = bm25s.BM25(k1=1.2, b=0.5)
-    index.index(documents, show_progress=False)
-    known = [form for form in asked if form in index.vocab_dict]
-    return [float(score) for score in index.get_scores(known)] if known else [0.0] * len(units)
+        documents.append(Counter(own[at] * _OWN_WEIGHT + headings[unit.heading] + near))
+    return bm25(asked, documents)
+
+
+def bm25(
+    asked: Sequence[str], documents: Sequence[Counter[str]], k1: float = 1.2, b: float = 0.5
+) -> list[float]:
+    """The score of each document, as Lucene and bm25s compute it.
+
+    A library would take longer to import than the few hundred sentences of a question take.
+    """
+    lengths = [document.total() for document in documents]
+    average = sum(lengths) / len(lengths)
+    scores = [0.0] * len(documents)
+    for form in asked:
+        counts = [document[form] for document in documents]
+        held = len(counts) - counts.count(0)
+        weight = math.log(1 + (len(counts) - held + 0.5) / (held + 0.5))
+        for at, count in enumerate(counts):
+            if count:
+                scores[at] += weight * count / (count + k1 * (1 - b + b * lengths[at] / average))
+    return scores
 
 
 def _quality(unit: Unit) -> float:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_bedrock.local.engines.passage_answers import answer_from_passages, find_answer, split_units
+from llama_bedrock.local.engines.passage_answers import (
+    answer_from_passages,
+    bm25,
+    find_answer,
+    split_units,
+)
 from llama_bedrock.local.engines.pieces import forms
 from llama_bedrock.prompts.passages import Passage
 
@@ -200,3 +206,17 @@ def test_questions_about_real_documentation_beat_the_first_words_of_the_best_pas
         ours, first, as_many = (sum(column) / len(half) for column in zip(*half, strict=True))
         assert ours >= max(first, as_many) + 0.05
         assert ours >= 0.6
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=12), min_size=1, max_size=8),
+    st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4, unique=True),
+)
+@settings(max_examples=50, deadline=None)
+def test_sentences_score_as_bm25s_scores_them(documents, asked):
+    bm25s = pytest.importorskip("bm25s")
+    index = bm25s.BM25(k1=1.2, b=0.5)
+    index.index(documents, show_progress=False)
+    known = [form for form in asked if form in index.vocab_dict]
+    expected = index.get_scores(known).tolist() if known else [0.0] * len(documents)
+    assert bm25(asked, [Counter(document) for document in documents]) == pytest.approx(expected, abs=1e-5)

@@ -24,7 +24,13 @@ from llama_bedrock.guardrails import Guardrails
 from llama_bedrock.prompts.formats import PromptFormat
 from llama_bedrock.token_counter import ServiceCounts, encoder_of
 from llama_bedrock.tokens import estimate_tokens
-from llama_bedrock.transport.connection import Timeout, TransportSettings, without_password
+from llama_bedrock.transport.connection import (
+    Timeout,
+    TransportSettings,
+    endpoint_override,
+    is_loopback,
+    without_password,
+)
 from llama_bedrock.transport.request import RequestOption, write_metadata
 from llama_bedrock.unknown_arguments import MODEL_HINTS, STRICT, StrictArguments, refuse_unknown
 
@@ -313,7 +319,8 @@ class BedrockLlama(BedrockConnection):
         for region in self.fallback_regions:
             for model in (None, *self.fallback_models):
                 self.resolve(model, region)
-        warn_lifecycle(resolved)
+        if not is_loopback(self.endpoint_url or endpoint_override()):  # nothing of Bedrock is called there
+            warn_lifecycle(resolved)
         self._warn_long_output(self.max_tokens, resolved)
         return self
 

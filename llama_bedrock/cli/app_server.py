@@ -122,9 +122,9 @@ def folder_index(
         ValueError: There is no such choice of embeddings.
     """
     from llama_bedrock.app import FolderIndex
-    from llama_bedrock.cli.backend import endpoint_override
     from llama_bedrock.cli.kept_index import choose_embeddings, open_index
     from llama_bedrock.retrievers.documents.load import check_path
+    from llama_bedrock.transport.connection import endpoint_override
 
     for path in paths:
         check_path(path)

@@ -94,9 +94,9 @@ def open_retriever(
         follow_links_outside: As in `open_index`.
         problems: Takes the files, and parts of files, that could not be read.
     """
-    from llama_bedrock.cli.backend import endpoint_override
     from llama_bedrock.cli.kept_index import choose_embeddings, open_index, shown_progress, tell_about
     from llama_bedrock.retrievers import HybridRetriever
+    from llama_bedrock.transport.connection import endpoint_override
 
     kind = choose_embeddings(embeddings, is_local=backend.is_local, endpoint=endpoint_override())
     with shown_progress() as progress:

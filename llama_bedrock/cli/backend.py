@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llama_bedrock import ChatLlamaBedrock
+    from llama_bedrock.local import LocalBedrock
 
 DEFAULT_MODEL = "meta.llama3-3-70b-instruct-v1:0"
 LOCAL_ENGINE = "local extractive engine"
@@ -30,6 +30,8 @@ class ModelChoice:
         local: True for the local engine, False for Bedrock, None for Bedrock where credentials are found.
         prompt_format: For ARNs that hide the model.
         settings: Further arguments of `ChatLlamaBedrock`.
+        engine: What answers on this machine, as `load_engine` takes it; None for the extractive one.
+        suggests: Whether a Llama that runs on this machine is named where nothing was chosen.
     """
 
     model: str | None = None
@@ -37,6 +39,8 @@ class ModelChoice:
     local: bool | None = None
     prompt_format: str | None = None
     settings: tuple[tuple[str, Any], ...] = ()
+    engine: str | None = None
+    suggests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Backend:
 
     Attributes:
         llm: The chat model.
-        is_local: True if the local engine answers, which is no Llama.
+        is_local: True if this machine answers: the local engine, which is no Llama, or a server (`--engine`).
         name: For people: what answers.
         note: A line to show before the first answer; None if there is nothing to say.
         connect: Makes the chat model of another model id, answered from the same place.
@@ -68,6 +72,13 @@ def open_backend(choice: ModelChoice) -> Iterator[Backend]:
     Raises:
         ValueError: The model is unknown, or cannot be called from the region.
     """
+    if choice.engine and choice.local is False and not _from_environment(choice.engine):
+        raise ValueError("--engine and --bedrock exclude each other")
+    if choice.engine and choice.engine != "extractive" and choice.local is not False:
+        with _engine_backend(choice, choice.engine) as backend:
+            yield backend
+        return
+    choice = replace(choice, local=True) if choice.engine and choice.local is None else choice
     found = None if choice.local else find_credentials()
     if choice.local or (choice.local is None and found is None):
         with _local_backend(choice, asked_for=bool(choice.local)) as backend:
@@ -75,6 +86,7 @@ def open_backend(choice: ModelChoice) -> Iterator[Backend]:
         return
     if found is None:
         raise no_credentials("use --local")
+    from llama_bedrock.transport.connection import endpoint_override
 
     def connect(model: str | None) -> ChatLlamaBedrock:
         return _chat_model(_with_model(choice, model), region_name=choice.region)
@@ -87,32 +99,96 @@ def open_backend(choice: ModelChoice) -> Iterator[Backend]:
 
 @contextmanager
 def _local_backend(choice: ModelChoice, *, asked_for: bool) -> Iterator[Backend]:
-    from botocore.config import Config
-
-    from llama_bedrock.catalog import LlamaLifecycleWarning
     from llama_bedrock.local import LocalBedrock
 
     found = "" if asked_for else "no AWS credentials found: "
     way = "leave --local out" if asked_for else "run `aws configure` or set AWS_BEARER_TOKEN_BEDROCK"
     note = f"{found}the {LOCAL_ENGINE} answers, which is no Llama but picks sentences. To use Bedrock, {way}."
     note = note[0].upper() + note[1:]
-    with ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore", LlamaLifecycleWarning)  # nothing of Bedrock is called
-        server = stack.enter_context(LocalBedrock())
+    if choice.suggests and not asked_for and choice.model is None:
+        from llama_bedrock.cli.local_servers import noticed_server
+
+        note += f"\n{other}" if (other := noticed_server()) else ""
+    with LocalBedrock() as server:
 
         def connect(model: str | None) -> ChatLlamaBedrock:
-            chosen = _with_model(choice, model)
-            return _chat_model(
-                chosen,
-                region_name=choice.region or _callable_region(chosen),
-                endpoint_url=server.endpoint_url,
-                aws_access_key_id="local",
-                aws_secret_access_key="local",
-                config=Config(proxies={}),  # a proxy would not find this machine's loopback
-            )
+            return _at(server, _with_model(choice, model))
 
         yield Backend(connect(choice.model), is_local=True, name=LOCAL_ENGINE, note=note, connect=connect)
+
+
+@contextmanager
+def _engine_backend(choice: ModelChoice, engine: str) -> Iterator[Backend]:
+    """A server of the user's that completes raw prompts, behind a local endpoint.
+
+    Raises:
+        ValueError: The engine is none, or does not say which model is meant.
+        OSError: The server cannot be reached.
+    """
+    from llama_bedrock.cli.local_servers import choose_model, llama_of, models_of
+    from llama_bedrock.local import LocalBedrock
+    from llama_bedrock.local.engines import load_engine
+    from llama_bedrock.local.engines.openai_compatible import checked_url
+
+    kind, _, address = engine.partition(":")
+    url, _, chosen = address.partition("#")
+    if kind != "openai" or not url:
+        load_engine(engine)  # says what there is
+    try:
+        url = checked_url(url)
+        chosen = chosen or choose_model(url, models_of(url))
+    except ValueError as error:
+        raise ValueError(f"--engine: {error}") from None
+    except OSError as error:
+        raise OSError(f"--engine: {url} cannot be reached ({error}). Is the server running?") from error
+    known = llama_of(chosen)
+    note = None
+    if known is None and choice.model is None and choice.prompt_format is None:
+        note = (
+            f"{chosen!r} does not say which Llama it is: it is asked as Llama 3.3. --format says another one."
+        )
+    with ExitStack() as stack:
+
+        def connect(model: str | None) -> ChatLlamaBedrock:
+            """Models of the server by their names there; what is asked in Bedrock's words is its Llama."""
+            name = model or chosen
+            server = stack.enter_context(LocalBedrock(f"openai:{url}#{name}"))
+            return _at(server, replace(choice, model=_bedrock_id(choice, name), prompt_format=None))
+
+        yield Backend(connect(None), is_local=True, name=f"{chosen} at {url}", note=note, connect=connect)
+
+
+def _bedrock_id(choice: ModelChoice, name: str) -> str:
+    """The model of Bedrock that is prompted as this one of a server is."""
+    from llama_bedrock.catalog import CATALOG
+    from llama_bedrock.cli.local_servers import llama_of
+
+    generation = choice.prompt_format or llama_of(name)
+    if choice.model is not None or generation is None:
+        return choice.model or DEFAULT_MODEL
+    ids = [info.model_id for info in CATALOG.values() if info.generation == generation and not info.is_base]
+    if not ids:
+        known = dict.fromkeys(info.generation for info in CATALOG.values())
+        raise ValueError(f"--format {generation}: there are {', '.join(known)}")
+    return ids[0]
+
+
+def _from_environment(engine: str) -> bool:
+    return os.environ.get("LLAMA_BEDROCK_ENGINE") == engine
+
+
+def _at(server: LocalBedrock, choice: ModelChoice) -> ChatLlamaBedrock:
+    """The chat model of a choice, at an endpoint of this process."""
+    from botocore.config import Config
+
+    return _chat_model(
+        choice,
+        region_name=choice.region or _callable_region(choice),
+        endpoint_url=server.endpoint_url,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        config=Config(proxies={}),  # a proxy would not find this machine's loopback
+    )
 
 
 def _with_model(choice: ModelChoice, model: str | None) -> ModelChoice:
@@ -166,11 +242,6 @@ def _metadata_service_answers() -> bool:
     except OSError:
         return False
     return True
-
-
-def endpoint_override() -> str | None:
-    """The endpoint that AWS's environment variables put in Bedrock's place, if they do."""
-    return os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 def no_credentials(otherwise: str) -> Exception:

@@ -46,7 +46,8 @@ def _checks(
     model: str | None, region: str | None, prompt_format: str | None, call: bool
 ) -> Iterator[CheckResult]:
     from llama_bedrock.cli.aws_checks import AskedAccount, checks_of_aws, clock
-    from llama_bedrock.cli.backend import DEFAULT_MODEL, endpoint_override
+    from llama_bedrock.cli.backend import DEFAULT_MODEL
+    from llama_bedrock.transport.connection import endpoint_override
 
     yield _python()
     yield from _extras()

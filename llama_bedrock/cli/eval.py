@@ -75,9 +75,9 @@ def _retriever(
     data: Dataset, backend: Backend, *, k: int, embeddings: str, region: str | None
 ) -> HybridRetriever:
     """A hybrid retriever over the dataset's documents, made for this run."""
-    from llama_bedrock.cli.backend import endpoint_override
     from llama_bedrock.cli.kept_index import TITAN, choose_embeddings, shown_progress, titan
     from llama_bedrock.retrievers import FAISSStore, HybridRetriever
+    from llama_bedrock.transport.connection import endpoint_override
 
     kind = choose_embeddings(embeddings, is_local=backend.is_local, endpoint=endpoint_override())
     with shown_progress() as tell:

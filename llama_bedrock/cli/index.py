@@ -54,7 +54,7 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make or refresh the index of a file or folder (what `index PATH` does)."""
-    from llama_bedrock.cli.backend import endpoint_override, find_credentials
+    from llama_bedrock.cli.backend import find_credentials
     from llama_bedrock.cli.kept_index import (
         choose_embeddings,
         index_facts,
@@ -63,6 +63,7 @@ def build(
         tell_about,
     )
     from llama_bedrock.cli.output import counted, print_json, write
+    from llama_bedrock.transport.connection import endpoint_override
 
     is_local = embeddings == "auto" and find_credentials() is None
     kind = choose_embeddings(embeddings, is_local=is_local, endpoint=endpoint_override())

@@ -20,7 +20,7 @@ def source_store(path: Path, *, embeddings: str, region: str | None) -> FAISSSto
         FileNotFoundError: There is no such file or folder.
         ValueError: It holds nothing that can be read.
     """
-    from llama_bedrock.cli.backend import endpoint_override, find_credentials
+    from llama_bedrock.cli.backend import find_credentials
     from llama_bedrock.cli.kept_index import (
         TITAN,
         choose_embeddings,
@@ -30,6 +30,7 @@ def source_store(path: Path, *, embeddings: str, region: str | None) -> FAISSSto
         titan,
     )
     from llama_bedrock.retrievers import FAISSStore
+    from llama_bedrock.transport.connection import endpoint_override
 
     if (path / _POINTER).is_file():
         return FAISSStore.load(path, titan(region) if embeddings == TITAN else None)

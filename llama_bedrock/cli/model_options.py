@@ -42,6 +42,16 @@ PromptFormat = Annotated[
 Region = Annotated[
     str | None, typer.Option("--region", "-r", help="AWS region.", autocompletion=complete_regions)
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="What answers instead of Bedrock: openai:URL#MODEL, a server of this machine such as Ollama's "
+        "openai:http://localhost:11434/v1#llama3.2, or extractive.",
+        envvar="LLAMA_BEDROCK_ENGINE",
+        show_envvar=True,
+    ),
+]
 Embeddings = Annotated[
     str, typer.Option("--embeddings", help="auto, lsa (nothing to download) or titan (Bedrock).")
 ]
@@ -85,6 +95,7 @@ class AnswerOptions:
     """Who answers, by which embeddings documents are found, and who judges the citations."""
 
     local: Local = None
+    engine: Engine = None
     model: Model = None
     prompt_format: PromptFormat = None
     region: Region = None
@@ -115,7 +126,15 @@ class AnswerOptions:
         from llama_bedrock.cli.backend import ModelChoice, open_backend
         from llama_bedrock.cli.output import note
 
-        choice = ModelChoice(self.model, self.region, self.local, self.prompt_format, tuple(settings.items()))
+        choice = ModelChoice(
+            self.model,
+            self.region,
+            self.local,
+            self.prompt_format,
+            tuple(settings.items()),
+            engine=self.engine,
+            suggests=True,
+        )
         with open_backend(choice) as backend:
             if backend.note:
                 note(backend.note)

@@ -26,7 +26,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 def serve(
     engine: Annotated[
-        str, typer.Option("--engine", "-e", help="What answers: extractive, openai or scripted.")
+        str, typer.Option("--engine", "-e", help="What answers: extractive, openai:URL#model or scripted.")
     ] = "extractive",
     openai_url: Annotated[
         str | None,
@@ -120,7 +120,7 @@ def _engine(name: str, openai_url: str | None, openai_model: str | None, script:
     ):
         if value is not None and name != owner:
             raise ValueError(f"{option} belongs to --engine {owner}")
-    if name == "extractive":
+    if name == "extractive" or name.startswith("openai:"):
         return name
     if name == "openai":
         if openai_url is None:
@@ -130,7 +130,7 @@ def _engine(name: str, openai_url: str | None, openai_model: str | None, script:
         if script is None:
             raise ValueError("--engine scripted needs --script with a JSON list of answers")
         return _scripted(script)
-    raise ValueError(f"no engine {name!r}; there are extractive, openai and scripted")
+    raise ValueError(f"no engine {name!r}; there are extractive, openai:URL#model and scripted")
 
 
 def _guardrails(given: list[str]) -> dict[str, Guardrail]:
@@ -227,7 +227,7 @@ def _announce(server: LocalBedrock, key: str | None, *, with_knowledge_base: boo
     """
     import os
 
-    from llama_bedrock.cli.backend import find_credentials
+    from llama_bedrock.cli.backend import LOCAL_ENGINE, find_credentials
     from llama_bedrock.cli.output import note, write
 
     url = server.endpoint_url
@@ -247,7 +247,7 @@ def _announce(server: LocalBedrock, key: str | None, *, with_knowledge_base: boo
         )  # boto3 reads the second
     write(f"export {' '.join(f'{name}={value}' for name, value in variables.items())}\n")
     name = server.engine.name
-    what = "local extractive engine (no Llama)" if name == "extractive" else f"{name} engine"
+    what = f"{name} (no Llama)" if name == LOCAL_ENGINE else name
     note(f"{what} on {url}; Ctrl-C stops it")
 
 

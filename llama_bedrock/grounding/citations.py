@@ -14,7 +14,7 @@ from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.marks import Mark, MarkReader
 from llama_bedrock.grounding.quotes import language_of_texts
 from llama_bedrock.grounding.verdicts import CitedParts
-from llama_bedrock.prompts.passages import NO_ANSWER
+from llama_bedrock.prompts.passages import NO_ANSWER, EchoFilter
 from llama_bedrock.text import content_words, has_content_words
 
 _BOUNDARY = re.compile(r"[.!?…]{1,40}[\"”’')*_\]]{0,8}(?=\s)|[。！？]{1,40}|\n")
@@ -60,6 +60,7 @@ class CitationReader:
         self._documents = documents
         self._language = language_of_texts([document.page_content for document in documents.values()])
         self._marks = MarkReader(documents, refusal=NO_ANSWER.rstrip("."))
+        self._echo = EchoFilter()
         self._done = 0  # end of the last complete statement
         self._scanned = 0  # no boundary before this place
         self._previous: tuple[int, int] | None = None
@@ -105,14 +106,14 @@ class CitationReader:
         statements.
         """
         before = len(self.citations)
-        new = self._marks.feed(text)
+        new = self._marks.feed(self._echo.feed(text))
         self._advance(closing=False)
         return new, tuple(self.citations[before:])
 
     def close(self, *, cut: bool = False) -> tuple[str, tuple[Citation, ...]]:
         """Take the end of the answer; ``cut`` says that a limit ended it. Returns as :meth:`feed`."""
         before = len(self.citations)
-        new = self._marks.close(cut=cut)
+        new = self._marks.feed(self._echo.close()) + self._marks.close(cut=cut)
         self._advance(closing=True)
         return new, tuple(self.citations[before:])
 

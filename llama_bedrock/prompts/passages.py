@@ -33,6 +33,9 @@ _OPEN = re.compile(
     r'source="(?P<source>[^"\n]*)"(?: title="(?P<title>[^"\n]*)")?>\n',
     re.MULTILINE,
 )
+_ECHO = re.compile(r'</?passage [0-9a-f]{4,64}(?: [a-z]+="[^"\n]{0,2000}")*>')
+_ATTRIBUTES = r'(?: [0-9a-f]{0,64}(?: [a-z]{0,20}(?:=(?:"[^"\n]{0,2000}"?)?)?)*)?'
+_MAY_BECOME_ECHO = re.compile(rf"</?(?:p(?:a(?:s(?:s(?:a(?:g(?:e{_ATTRIBUTES})?)?)?)?)?)?)?\Z")
 _QUESTION = "Question: "
 _SECRET = token_bytes(32)
 
@@ -169,3 +172,26 @@ def _one_line(text: str) -> str:
 def _attribute(value: str) -> str:
     """One line, quotes and ampersands written as entities: what is inside stays inside."""
     return _one_line(value).replace("&", "&amp;").replace('"', "&quot;")
+
+
+class EchoFilter:
+    """Takes the tags of passages out of a streamed answer: small models repeat them.
+
+    Text that may be the beginning of a tag is held back until it is known.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """The text that can be shown now."""
+        text = _ECHO.sub("", self._held + text) if self._held or "<" in text else text
+        found = _MAY_BECOME_ECHO.search(text) if "<" in text else None
+        end = len(text) if found is None else found.start()
+        self._held = text[end:]
+        return text[:end]
+
+    def close(self) -> str:
+        """The rest of the text; one that is cut in the middle of a tag has none."""
+        held, self._held = self._held, ""
+        return "" if re.match(r"</?passage [0-9a-f]{4}", held) else held

@@ -16,7 +16,13 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from llama_bedrock.transport.connection import Timeout, TransportSettings, missing_region, without_password
+from llama_bedrock.transport.connection import (
+    Timeout,
+    TransportSettings,
+    is_loopback,
+    missing_region,
+    without_password,
+)
 from llama_bedrock.transport.error_mapping import CallContext, check_json, json_object
 from llama_bedrock.transport.retry import RetryPolicy
 from llama_bedrock.version import __version__
@@ -183,7 +189,7 @@ def _refuse_damaged_json(response_dict: dict[str, Any], **_: Any) -> None:
 
 def _refuse_plain_http(url: str) -> None:
     parts = urlsplit(url)
-    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if parts.scheme == "http" and not is_loopback(url):
         raise ValueError(f"the API key would go to {without_password(url)} unencrypted: use https")
 
 

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from llama_bedrock.transport.limiter import AdaptiveConcurrency
@@ -146,6 +147,16 @@ class TransportSettings:
 def without_password(url: str) -> str:
     """Return a URL without the password in it, for whatever is shown, logged or raised."""
     return re.sub(r"(?<=://)[^/?#@]*@", "***@", url) if "@" in url else url
+
+
+def is_loopback(url: str | None) -> bool:
+    """Whether an address is of this machine."""
+    return url is not None and urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def endpoint_override() -> str | None:
+    """The endpoint that AWS's environment variables put in Bedrock's place, if they do."""
+    return os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 def missing_region() -> ValueError:

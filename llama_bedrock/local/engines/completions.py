@@ -36,11 +36,13 @@ class Wire:
         path: Below the server's root.
         body: The request's JSON, from the request, the model and the stop strings.
         texts: The texts of one event; the reason of the end comes last, as a `StopReason`.
+        usage: Tokens of prompt and answer that an event tells; None for each that it does not.
     """
 
     path: str
     body: Callable[[EngineRequest, str, Sequence[str]], dict[str, Any]]
     texts: Callable[[Mapping[str, Any]], list[str]]
+    usage: Callable[[Mapping[str, Any]], tuple[int | None, int | None]]
 
 
 def _openai_body(request: EngineRequest, model: str, stops: Sequence[str]) -> dict[str, Any]:
@@ -54,7 +56,13 @@ def _openai_body(request: EngineRequest, model: str, stops: Sequence[str]) -> di
         "top_p": request.top_p,
         "stop": list(stops)[:_OPENAI_STOPS],
         "stream": True,
+        "stream_options": {"include_usage": True},
     }
+
+
+def _openai_usage(event: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    usage = event.get("usage")
+    return _counts(usage if isinstance(usage, Mapping) else {}, "prompt_tokens", "completion_tokens")
 
 
 def _openai_texts(event: Mapping[str, Any]) -> list[str]:
@@ -89,8 +97,17 @@ def _ollama_texts(event: Mapping[str, Any]) -> list[str]:
     )
 
 
-OPENAI = Wire("/v1/completions", _openai_body, _openai_texts)
-OLLAMA = Wire("/api/generate", _ollama_body, _ollama_texts)
+def _ollama_usage(event: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    return _counts(event, "prompt_eval_count", "eval_count")  # absent where the prompt was in its cache
+
+
+OPENAI = Wire("/v1/completions", _openai_body, _openai_texts, _openai_usage)
+OLLAMA = Wire("/api/generate", _ollama_body, _ollama_texts, _ollama_usage)
+
+
+def _counts(told: Mapping[str, Any], *names: str) -> tuple[int | None, int | None]:
+    found = [value if type(value := told.get(name)) is int and value >= 0 else None for name in names]
+    return found[0], found[1]
 
 
 def parse_event(data: str) -> Mapping[str, Any]:

@@ -30,9 +30,25 @@ class EngineError(Exception):
 
 
 class StopReason(str):
-    """Yielded by an engine as its last item, instead of text: why it stopped (``"stop"`` or ``"length"``)."""
+    """Yielded by an engine as its last item, instead of text: why it stopped (``"stop"`` or ``"length"``).
 
-    __slots__ = ()
+    Args:
+        reason: ``"stop"`` or ``"length"``.
+        prompt_tokens: Tokens of the prompt, where the engine counted them; else they are estimated.
+        output_tokens: Tokens of the answer, likewise.
+    """
+
+    __slots__ = ("output_tokens", "prompt_tokens")
+    prompt_tokens: int | None
+    output_tokens: int | None
+
+    def __new__(
+        cls, reason: str, prompt_tokens: int | None = None, output_tokens: int | None = None
+    ) -> StopReason:
+        self = super().__new__(cls, reason)
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,8 @@ class Engine(Protocol):
 
     A synchronous `generate` runs in a worker thread, so it may compute or wait. An engine that does neither
     sets the class attribute ``blocking = False`` and is called on the server's loop, which saves the thread.
+    One that keeps to ``max_gen_len`` itself, by tokens that it counts, says so by ``limits_length = True``;
+    the text of others is cut where an estimate reaches it.
     """
 
     @property

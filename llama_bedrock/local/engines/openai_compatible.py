@@ -7,8 +7,11 @@ asked on its own wire; see `completions`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from llama_bedrock.local.engines.completions import OLLAMA, OPENAI, Wire, broken, parse_event, refusal
 from llama_bedrock.local.engines.interface import EngineError, EngineRequest, StopReason
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 _ALL_END_TOKENS = sorted({token for generation in FORMATS.values() for token in generation.end_tokens})
 _LONGEST_LINE = 1 << 20
+_USAGE_SECONDS = 2.0  # how long an answer that is whole is kept open for its usage
 
 
 class OpenAIEngine:
@@ -38,6 +42,7 @@ class OpenAIEngine:
     """
 
     blocking = False
+    limits_length = True
 
     def __init__(
         self,
@@ -49,9 +54,7 @@ class OpenAIEngine:
         idle_timeout: float = 300.0,
         extra_body: Mapping[str, Any] | None = None,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url must begin with http:// or https://, not {base_url!r}")
-        self.base_url = base_url.rstrip("/")
+        self.base_url = checked_url(base_url)
         self._root = self.base_url.removesuffix("/v1")
         self._model = model
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -59,11 +62,12 @@ class OpenAIEngine:
         self._idle_timeout = idle_timeout
         self._extra_body = dict(extra_body or {})
         self._wire: Wire | None = None
+        self._tells_usage = True
 
     @property
     def name(self) -> str:
-        """``openai (address)``."""
-        return f"openai ({self.base_url})"
+        """The model and the address."""
+        return f"{self._model or 'the model'} at {self.base_url}"
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[str, None]:
         """Stream the server's answer.
@@ -108,15 +112,72 @@ class OpenAIEngine:
         stops = format_of(request.prompt_format).end_tokens if request.prompt_format else _ALL_END_TOKENS
         body = {**wire.body(request, self._model or request.model_id, stops), **self._extra_body}
         url = f"{self.base_url}/completions" if wire is OPENAI else self._root + wire.path
+        if not self._tells_usage:
+            body.pop("stream_options", None)
         async with session.post(url, json=body) as response:
-            if response.status != 200:
-                raise refusal(response.status, await response.text(), url)
-            async for data in _events(response):
-                for piece in wire.texts(parse_event(data)):
+            if response.status == 200:
+                async for piece in _answer(response, wire):
                     yield piece
-                    if isinstance(piece, StopReason):
-                        return
+                return
+            message = await response.text()
+            if "stream_options" not in message or "stream_options" not in body:
+                raise refusal(response.status, message, url)
+        self._tells_usage = False  # a server that is older than this option
+        async for piece in self._ask(session, wire, request):
+            yield piece
+
+
+async def _answer(response: aiohttp.ClientResponse, wire: Wire) -> AsyncGenerator[str, None]:
+    """The texts of an answer; the reason of its end comes last, with the tokens that the server counted.
+
+    OpenAI's servers tell usage in an event of its own, behind that of the end.
+    """
+    import aiohttp
+
+    end: StopReason | None = None
+    usage: tuple[int | None, int | None] = (None, None)
+    events = _events(response)
+    async with aclosing(events):
+        while end is None or None in usage:
+            try:
+                data = await asyncio.wait_for(anext(events), _USAGE_SECONDS if end is not None else None)
+            except StopAsyncIteration:
+                break
+            except (TimeoutError, aiohttp.ClientError):
+                if end is None:
+                    raise
+                break  # the answer is whole; only its usage did not come
+            event = parse_event(data)
+            told = wire.usage(event)
+            usage = (usage[0] if told[0] is None else told[0], usage[1] if told[1] is None else told[1])
+            for piece in wire.texts(event) if end is None else ():
+                if isinstance(piece, StopReason):
+                    end = piece
+                else:
+                    yield piece
+    if end is None:
         raise broken("it ended its stream without saying so")
+    yield StopReason(str(end), *usage)
+
+
+def checked_url(url: str) -> str:
+    """The address of a server up to its version, without a slash at the end.
+
+    Raises:
+        ValueError: It is no HTTP address, or does not lead to the API; the message says which one would.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"base_url must begin with http:// or https://, not {url!r}")
+    url = url.rstrip("/")
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError(f"{url!r} names no host, as http://localhost:11434/v1 does")
+    if not parts.path:
+        raise ValueError(f"{url} has no version at its end: give {url}/v1")
+    for ending in ("/chat/completions", "/completions", "/models", "/responses"):
+        if parts.path.endswith(ending):
+            raise ValueError(f"{url} is too long: give {url.removesuffix(ending)}")
+    return url
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:

@@ -34,7 +34,8 @@ class RunningGeneration:
         executor: Where engines that may block run.
 
     Attributes:
-        output_tokens: Tokens handed out so far.
+        prompt_tokens: Tokens of the prompt, if the engine counted them.
+        output_tokens: Tokens handed out so far; at the end those that the engine counted, if it did.
         stop_reason: Why it ended: ``"stop"`` or ``"length"``.
         matched_stop: True if a stop string ended it.
     """
@@ -46,6 +47,7 @@ class RunningGeneration:
         self._request = request
         self._stop = stop
         self._executor = executor
+        self.prompt_tokens: int | None = None
         self.output_tokens = 0
         self.stop_reason = "stop"
         self.matched_stop = False
@@ -57,19 +59,23 @@ class RunningGeneration:
             ServiceError: The engine failed.
         """
         source = self._until_stop() if self._stop else self._raw()
+        limited = not getattr(self._engine, "limits_length", False)
         limit = self._request.max_gen_len
         async with aclosing(source):
             async for item in source:
                 if isinstance(item, StopReason):
                     self.stop_reason = str(item)
+                    self.prompt_tokens = item.prompt_tokens
+                    if item.output_tokens is not None:
+                        self.output_tokens = item.output_tokens
                     return
                 if not item:
                     continue
-                if self.output_tokens >= limit:
+                if limited and self.output_tokens >= limit:
                     self.stop_reason = "length"
                     return
                 tokens = _count(item)
-                if self.output_tokens + tokens > limit:
+                if limited and self.output_tokens + tokens > limit:
                     self.stop_reason = "length"
                     item = _cut(item, limit - self.output_tokens)
                     self.output_tokens = limit

@@ -79,6 +79,13 @@ class Invocation:
         if state.plane.log.is_on(self.call):
             self.written = []
 
+    def take_counts(self) -> None:
+        """Take what the generation knows now that it has ended."""
+        self.stop_reason = self.generation.stop_reason
+        self.output_tokens = self.generation.output_tokens
+        if self.generation.prompt_tokens is not None:
+            self.prompt_tokens = self.generation.prompt_tokens
+
     def settle(self) -> None:
         """Give back the tokens that were reserved but not used."""
         if self.reservation is not None:
@@ -109,8 +116,7 @@ class Invocation:
                     await self.pace.next()
                 parts.append(piece)
         self.call.state.stats.pieces += len(parts)
-        self.output_tokens = self.generation.output_tokens
-        self.stop_reason = self.generation.stop_reason
+        self.take_counts()
         text = "".join(parts)
         return (self.guardrail.block_output(text) if self.guardrail else None) or text
 
@@ -244,7 +250,7 @@ async def _stream_pieces(invocation: Invocation, headers: dict[str, str]) -> web
                         await _write_chunk(invocation, writer, message, first=len(written) == 1)
                         break
                 await _write_chunk(invocation, writer, piece, first=invocation.first_byte_ms is None)
-        invocation.stop_reason = generation.stop_reason
+        invocation.take_counts()
         if response is None or writer is None:
             response, writer = await invocation.call.open_stream(headers)
         await _write_last(invocation, writer, first=invocation.first_byte_ms is None)

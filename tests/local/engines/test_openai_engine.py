@@ -109,7 +109,7 @@ async def test_the_raw_prompt_and_the_settings_go_through_unchanged():
     async with completion_server(handler) as url:
         engine = OpenAIEngine(url + "/", model="llama3.3", api_key="k", extra_body={"raw": True})
         await collect(engine, request(max_gen_len=9, temperature=0.1, top_p=0.2))
-        assert engine.name == f"openai ({url})"
+        assert engine.name == f"llama3.3 at {url}"
     assert seen == {
         "model": "llama3.3",
         "prompt": PROMPT,
@@ -118,6 +118,7 @@ async def test_the_raw_prompt_and_the_settings_go_through_unchanged():
         "top_p": 0.2,
         "stop": ["<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"],
         "stream": True,
+        "stream_options": {"include_usage": True},
         "raw": True,
         "key": "Bearer k",
     }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llama_bedrock.completion import LlamaBedrock
     from llama_bedrock.errors import LlamaBedrockError
     from llama_bedrock.guardrails import Guardrails
+    from llama_bedrock.observability import EMFMetrics
     from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
     from llama_bedrock.sqlite_cache import SQLiteCache
     from llama_bedrock.tracking import ImportedModelCost, track_usage
@@ -26,6 +27,7 @@ _HOMES = {
     ".completion": ["LlamaBedrock"],
     ".errors": ["LlamaBedrockError"],
     ".guardrails": ["Guardrails"],
+    ".observability": ["EMFMetrics"],
     ".prompts.rendered_prompt": ["RenderedPrompt"],
     ".sqlite_cache": ["SQLiteCache"],
     ".tracking": ["ImportedModelCost", "track_usage"],
@@ -37,6 +39,7 @@ __all__ = [
     "CATALOG",
     "AdaptiveConcurrency",
     "ChatLlamaBedrock",
+    "EMFMetrics",
     "Guardrails",
     "ImportedModelCost",
     "LlamaBedrock",

@@ -6,7 +6,7 @@ token at a time, and adds up the chunks it gets. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessageChunk
@@ -15,6 +15,8 @@ from llama_bedrock.tools.events import Event, TextDelta, to_chunks
 from llama_bedrock.usage import estimate_tokens, usage_metadata
 
 if TYPE_CHECKING:
+    from langchain_core.messages.ai import UsageMetadata
+
     from llama_bedrock.tools.json_answer import JsonContent
     from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
     from llama_bedrock.transport.response import GenerationChunk
@@ -101,7 +103,7 @@ class ResponseAssembler:
     """Turns what the service sends into `AIMessageChunk`s that add up to the answer.
 
     Args:
-        prompt: The prompt that was sent; only to estimate its tokens where the service did not count them.
+        prompt: The prompt that was sent, to estimate its tokens where the service did not count them.
         stops: The caller's stop strings.
         end_tokens: Control tokens of the generation; a model that writes one has ended its turn.
         parser: Reads tool calls out of the text; None where no tools are offered.
@@ -125,7 +127,7 @@ class ResponseAssembler:
         metadata: dict[str, Any] | None = None,
         counted: Callable[[int], None] | None = None,
     ) -> None:
-        self._prompt = prompt
+        self.prompt = prompt
         self._user_stops = frozenset(stops)
         self._filter = StopFilter([*stops, *end_tokens])
         self._parser = parser
@@ -134,6 +136,8 @@ class ResponseAssembler:
         self._texts: list[str] = []
         self._latest: GenerationChunk | None = None
         self._metadata = metadata or {}
+        self._tried: Mapping[str, int] = {}
+        self._last: AIMessageChunk | None = None
         self._counted = counted
 
     @property
@@ -170,16 +174,34 @@ class ResponseAssembler:
         if said is not None and said.prompt_tokens is not None and self._counted is not None:
             self._counted(said.prompt_tokens)
         usage = usage_metadata(
-            _counted(said.prompt_tokens if said else None, self._prompt),
+            _counted(said.prompt_tokens if said else None, self.prompt),
             _counted(said.output_tokens if said else None, self.text),
         )
-        metadata = {**self._metadata, **(said.metadata if said else {}), "stop_reason": stop_reason}
+        metadata = {**self._said_so_far(), "stop_reason": stop_reason}
         if self._filter.matched in self._user_stops:
             metadata["stop_sequence"] = self._filter.matched
-        last = AIMessageChunk(
+        last = self._last = AIMessageChunk(
             content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last"
         )
         return [*chunks, last]
+
+    def add_attempts(self, tried: Mapping[str, int]) -> None:
+        """Count what failed before this call: ``retries``, ``throttles``, ``fallbacks``."""
+        self._tried = tried
+
+    def known(self) -> tuple[Mapping[str, Any], UsageMetadata | None]:
+        """Return what is known of the call, and its usage: of an answer that was not finished, None."""
+        if self._last is None:
+            return self._said_so_far(), None
+        return self._last.response_metadata, self._last.usage_metadata
+
+    def _said_so_far(self) -> dict[str, Any]:
+        said = self._latest.metadata if self._latest else {}
+        metadata = {**self._metadata, **said}
+        for name, count in self._tried.items():
+            if total := count + said.get(name, 0):
+                metadata[name] = total
+        return metadata
 
     def _visible(self, text: str) -> str:
         return self._filter.feed(text if self._lead is None else self._lead.feed(text))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from langchain_core.globals import get_llm_cache
 from langchain_core.messages import AIMessage, AIMessageChunk, UsageMetadata, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk
 
+from llama_bedrock.observability.reports import ATTEMPTS, is_watched, report_call
 from llama_bedrock.tools.events import CallDelta, Event, InvalidCall, to_chunks, with_errors
 
 CACHE_HIT = "cache_hit"
@@ -49,13 +50,21 @@ def hit(generation: Generation) -> Generation:
     """Return a cached generation that says that it is one: it used nothing, and cost nothing."""
     message = getattr(generation, "message", None)
     if isinstance(message, AIMessage):
-        metadata = {**message.response_metadata, CACHE_HIT: True}
+        metadata = _of_a_hit(message.response_metadata)
         update = {"usage_metadata": free_usage(), "response_metadata": metadata}
         return ChatGeneration(
             message=message.model_copy(update=update), generation_info=generation.generation_info
         )
-    info = {**(generation.generation_info or {}), "usage_metadata": free_usage(), CACHE_HIT: True}
+    info = _of_a_hit({**(generation.generation_info or {}), "usage_metadata": free_usage()})
     return Generation(text=generation.text, generation_info=info)
+
+
+def _of_a_hit(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of an answer, without what it took a model to give it; reports the hit."""
+    told = {name: value for name, value in metadata.items() if name not in ATTEMPTS} | {CACHE_HIT: True}
+    if is_watched():
+        report_call(told, None)
+    return told
 
 
 class HitMarkingCache(BaseCache):

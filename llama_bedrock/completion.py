@@ -95,13 +95,13 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         if self.streaming:
-            streams = [self._stream_of_model(prompt, stop, kwargs) for prompt in prompts]
+            streams = [self._stream_of_model(prompt, stop, run_manager, kwargs) for prompt in prompts]
             merged = [_merge(list(_announced(stream, run_manager))) for stream in streams]
             return LLMResult(generations=[[generation] for generation in merged])
         if len(prompts) == 1:
-            return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs)]])
+            return LLMResult(generations=[[self._complete(prompts[0], stop, run_manager, kwargs)]])
         with ThreadPoolExecutor(min(len(prompts), _MAX_THREADS)) as pool:
-            done = pool.map(lambda prompt: self._complete(prompt, stop, kwargs), prompts)
+            done = pool.map(lambda prompt: self._complete(prompt, stop, run_manager, kwargs), prompts)
             return LLMResult(generations=[[generation] for generation in done])
 
     async def _agenerate(
@@ -112,10 +112,12 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         if self.streaming:
-            streams = [self._astream_of_model(prompt, stop, kwargs) for prompt in prompts]
+            streams = [self._astream_of_model(prompt, stop, run_manager, kwargs) for prompt in prompts]
             merged = await asyncio.gather(*(_amerge(_aannounced(stream, run_manager)) for stream in streams))
             return LLMResult(generations=[[generation] for generation in merged])
-        done = await asyncio.gather(*(self._acomplete(prompt, stop, kwargs) for prompt in prompts))
+        done = await asyncio.gather(
+            *(self._acomplete(prompt, stop, run_manager, kwargs) for prompt in prompts)
+        )
         return LLMResult(generations=[[generation] for generation in done])
 
     def _stream(
@@ -125,7 +127,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        chunks = self._stream_of_model(prompt, stop, kwargs)
+        chunks = self._stream_of_model(prompt, stop, run_manager, kwargs)
         cached = self._cached_stream(prompt, stop, kwargs)
         return _announced(chunks if cached is None else cached.text(chunks), run_manager)
 
@@ -136,14 +138,14 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        chunks = self._astream_of_model(prompt, stop, kwargs)
+        chunks = self._astream_of_model(prompt, stop, run_manager, kwargs)
         cached = self._cached_stream(prompt, stop, kwargs)
         return _aannounced(chunks if cached is None else cached.atext(chunks), run_manager)
 
     def _stream_of_model(
-        self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]
+        self, prompt: str, stop: list[str] | None, run_manager: Any, kwargs: dict[str, Any]
     ) -> Iterator[GenerationChunk]:
-        for candidate in self._candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model"), run_manager):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 with closing(self._sync_transport(call.region).stream(call.request)) as chunks:
@@ -157,9 +159,9 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
                 return
 
     async def _astream_of_model(
-        self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]
+        self, prompt: str, stop: list[str] | None, run_manager: Any, kwargs: dict[str, Any]
     ) -> AsyncIterator[GenerationChunk]:
-        for candidate in self._candidates(kwargs.get("model")):
+        for candidate in self._candidates(kwargs.get("model"), run_manager):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 async with aclosing(self._async_transport(call.region).stream(call.request)) as chunks:
@@ -187,16 +189,20 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         params = {**llm._identifying_params, "_type": llm._llm_type, "stop": stop}
         return CachedStream(cache, (prompt, str(sorted(params.items()))))
 
-    def _complete(self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]) -> Generation:
-        for candidate in self._candidates(kwargs.get("model")):
+    def _complete(
+        self, prompt: str, stop: list[str] | None, run_manager: Any, kwargs: dict[str, Any]
+    ) -> Generation:
+        for candidate in self._candidates(kwargs.get("model"), run_manager):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 chunk = self._sync_transport(call.region).invoke(call.request)
                 return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
         raise AssertionError("the last candidate returns or raises")
 
-    async def _acomplete(self, prompt: str, stop: list[str] | None, kwargs: dict[str, Any]) -> Generation:
-        for candidate in self._candidates(kwargs.get("model")):
+    async def _acomplete(
+        self, prompt: str, stop: list[str] | None, run_manager: Any, kwargs: dict[str, Any]
+    ) -> Generation:
+        for candidate in self._candidates(kwargs.get("model"), run_manager):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 chunk = await self._async_transport(call.region).invoke(call.request)
@@ -208,7 +214,9 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     ) -> PreparedCall:
         from llama_bedrock.call import prepare_completion
 
-        return prepare_completion(self, prompt, self._options_for(candidate, stop, kwargs))
+        call = prepare_completion(self, prompt, self._options_for(candidate, stop, kwargs))
+        candidate.reads_with(call.assembler)
+        return call
 
     def get_num_tokens(self, text: str) -> int:
         """Estimate the number of tokens of a text; `custom_get_token_ids` is used where it is set."""

@@ -83,9 +83,17 @@ class LlamaBedrockError(Exception):
         hint: What to do next.
         partial_text: The answer as far as it had come when a stream broke.
         is_retryable: Whether the same request may succeed later; the class's own answer when omitted.
+
+    Attributes:
+        retries: Attempts of the call before the one that ended in this error.
+        throttles: Attempts that were throttled, the last one included.
+        fallbacks: Models and regions that were given up before; their attempts are counted, too.
     """
 
     is_retryable: bool = False
+    retries: int = 0
+    throttles: int = 0
+    fallbacks: int = 0
 
     def __init__(
         self,
@@ -123,6 +131,16 @@ class LlamaBedrockError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.__dict__.copy())
+
+
+def described(error: LlamaBedrockError) -> dict[str, str | None]:
+    """Which call failed how, as fields of a log record (`logging`'s ``extra``)."""
+    return {
+        "error_type": type(error).__name__,
+        "model_id": error.model_id,
+        "region": error.region,
+        "request_id": error.request_id,
+    }
 
 
 def _rebuild(cls: type[LlamaBedrockError], state: dict[str, Any]) -> LlamaBedrockError:

@@ -508,11 +508,11 @@ class BedrockLlama(BedrockConnection):
             self._resolved[key] = resolve_model(model, region, prompt_format=own_format)
         return self._resolved[key]
 
-    def _candidates(self, model: str | None = None) -> Iterator[Candidate]:
+    def _candidates(self, model: str | None = None, run_manager: Any = None) -> Iterator[Candidate]:
         """Yield who may take a call: the model itself, then each fallback."""
         from llama_bedrock.fallbacks import candidates
 
-        return candidates(model, self.fallback_models, self.fallback_regions)
+        return candidates(model, self.fallback_models, self.fallback_regions, run_manager)
 
     def _region(self, candidate: Candidate) -> str:
         """Return the region a candidate is called in.

@@ -29,6 +29,11 @@ _MOST_RUNS = 10_000
 _LANGCHAIN_TAGS = ("seq:step:", "map:key:", "langsmith:", "lc_")  # set by LangChain itself, not by people
 
 
+def own_tags(tags: Sequence[str] | None) -> tuple[str, ...]:
+    """The tags of a run that people have given, each once."""
+    return tuple(dict.fromkeys(tag for tag in tags or () if not tag.startswith(_LANGCHAIN_TAGS)))
+
+
 @dataclass(slots=True)
 class UsageTotals:
     """What some calls used together.
@@ -213,7 +218,7 @@ class UsageTracker(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Note when the call began, and for whom."""
-        kept = tuple(dict.fromkeys(tag for tag in tags or () if not tag.startswith(_LANGCHAIN_TAGS)))
+        kept = own_tags(tags)
         with self._lock:
             root = self._roots.get(parent_run_id, parent_run_id) if parent_run_id else run_id
             self._begun.setdefault(run_id, _Begun(time.monotonic(), root, kept))

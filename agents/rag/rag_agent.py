@@ -26,6 +26,7 @@ from llama_bedrock.grounding.answers import Citation, RagAnswer, document_id
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.verify import arun_verifier, run_verifier
+from llama_bedrock.observability.reports import is_watched, report_answer
 from llama_bedrock.prompts.passages import NO_ANSWER, boundary_for, format_passages
 from llama_bedrock.usage import estimate_tokens, sum_usage
 
@@ -189,6 +190,8 @@ class CheckedAnswer(AgentMiddleware[RagState, Any, Any]):
 
 
 def _update(state: RagState, answer: RagAnswer) -> dict[str, Any]:
+    if is_watched():
+        report_answer(answer)
     last = last_ai_message(state["messages"])
     update: dict[str, Any] = {"answer": answer}
     if last is not None and answer.removed_marks and last.text != answer.text:

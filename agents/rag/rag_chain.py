@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeAlias, cast
 
@@ -30,6 +31,7 @@ from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.verify import arun_verifier, run_verifier
+from llama_bedrock.observability.reports import is_watched, report_answer
 from llama_bedrock.prompts.passages import NO_ANSWER
 from llama_bedrock.usage import estimate_tokens, sum_usage
 
@@ -225,7 +227,7 @@ class RagChain(Runnable[RagInput, RagAnswer]):
                     raise
         yield from run.end()
         run.verified(*run_verifier(run.reader.parts, config))
-        yield run.last()
+        yield run.last(config)
 
     async def _aanswer(
         self, value: RagInput, config: RunnableConfig, kwargs: dict[str, Any], *, streamed: bool
@@ -253,7 +255,7 @@ class RagChain(Runnable[RagInput, RagAnswer]):
         for chunk in run.end():
             yield chunk
         run.verified(*await arun_verifier(run.reader.parts, config))
-        yield run.last()
+        yield run.last(config)
 
 
 class _Run:
@@ -270,6 +272,7 @@ class _Run:
         self._stop_reason: str | None = None
         self._guardrail_action: str | None = None
         self._found: list[Document] = []
+        self.documents: tuple[Document, ...] = ()
         self._share = 1.0  # of the budget that is used
         self._shown: RagAnswerChunk | None = None  # the documents, while they may still change
         self.question = self._query.question
@@ -321,6 +324,7 @@ class _Run:
         self.messages = []
         if packed.documents:
             self.messages = answer_messages(self.question, packed, chain.instructions)
+        self.documents = packed.documents
         self._shown = RagAnswerChunk(
             documents=packed.documents, documents_left_out=packed.left_out, question=self.question
         )
@@ -364,10 +368,10 @@ class _Run:
         if citations:
             self._time("verify")
 
-    def last(self) -> RagAnswerChunk:
-        """What is known at the end."""
+    def last(self, config: RunnableConfig) -> RagAnswerChunk:
+        """What is known at the end; reports it."""
         self._timings["total"] = perf_counter() - self._started
-        return RagAnswerChunk(
+        chunk = RagAnswerChunk(
             citations=self._verified,
             usage=self._usage,
             timings=self._timings,
@@ -378,6 +382,16 @@ class _Run:
             removed_marks=self.reader.removed_marks,
             stop_reason=self._stop_reason,
         )
+        if is_watched():
+            shown = replace(
+                chunk,
+                text=self.reader.text,
+                citations=self._verified or tuple(self.reader.citations),
+                documents=self.documents,
+                question=self.question,
+            )
+            report_answer(shown, config.get("callbacks"))
+        return chunk
 
     def _time(self, step: str) -> None:
         now = perf_counter()

@@ -169,7 +169,9 @@ class Calls(ABC):
             except LlamaBedrockError as error:
                 exchange.close()
                 slot.release(error)
+                context.ended_by(error)
                 attempt = series.send(error)
+                context = context.after(error)
             except BaseException:
                 exchange.close()
                 slot.release(unused=True)

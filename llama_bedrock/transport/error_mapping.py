@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json import loads
 from typing import Any
 
@@ -22,6 +22,7 @@ from llama_bedrock.errors import (
     BedrockModelError,
     BedrockResponseError,
     BedrockStreamError,
+    BedrockThrottlingError,
     BedrockTimeoutError,
     BedrockValidationError,
     LlamaBedrockError,
@@ -54,12 +55,30 @@ class CallContext:
         model_id: Model id or ARN; None for operations that call no model.
         region: AWS region.
         endpoint_url: The endpoint that was called.
+        retries: Attempts of the same call before this one.
+        throttles: Those of them that were throttled.
     """
 
     operation: str
     model_id: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
+    retries: int = 0
+    throttles: int = 0
+
+    def tried(self) -> dict[str, int]:
+        """The failed attempts before this one, by the names of `response_metadata`; empty without any."""
+        counts = {"retries": self.retries, "throttles": self.throttles}
+        return {name: count for name, count in counts.items() if count}
+
+    def after(self, error: LlamaBedrockError) -> CallContext:
+        """The context of the next attempt of the same call."""
+        return replace(self, retries=self.retries + 1, throttles=self.throttles + _is_throttle(error))
+
+    def ended_by(self, error: LlamaBedrockError) -> None:
+        """Write on the error how often the call was tried."""
+        error.retries = self.retries
+        error.throttles = self.throttles + _is_throttle(error)
 
     def from_response(self, response: Mapping[str, Any]) -> BedrockResponseError:
         """Return the error for botocore's parsed error answer."""
@@ -209,6 +228,10 @@ class CallContext:
 
     def _where(self) -> dict[str, Any]:
         return {"model_id": self.model_id, "region": self.region}
+
+
+def _is_throttle(error: LlamaBedrockError) -> bool:
+    return isinstance(error, BedrockThrottlingError)
 
 
 class DamagedAnswerError(ValueError):

@@ -55,10 +55,11 @@ class GenerationChunk:
         prompt_tokens: Tokens of the prompt, as the service counts them, once it has said so.
         output_tokens: Tokens written so far.
         stop_reason: `stop`, `length`, or what an imported model says; on the last piece.
-        metadata: `request_id`, and the `latency` class and `service_tier` that were really served; on the
-            last piece also `invocation_metrics` (`inputTokenCount`, `outputTokenCount`, `invocationLatency`
-            and `firstByteLatency`, in milliseconds), `guardrail_action` and `guardrail_trace`. Each where
-            the service said so.
+        metadata: `request_id`, and the `latency` class and `service_tier` that were really served; `retries`
+            and `throttles`, the failed attempts before it, where there were any; on the last piece also
+            `invocation_metrics` (`inputTokenCount`, `outputTokenCount`, `invocationLatency` and
+            `firstByteLatency`, in milliseconds), `guardrail_action` and `guardrail_trace`, where the service
+            said so.
         last: Nothing follows.
     """
 
@@ -130,7 +131,9 @@ class _Tally:
         if trace is not None:
             self.trace = trace.get("guardrail", trace)
 
-    def closing_chunk(self, text: str, headers: Mapping[str, str]) -> GenerationChunk:
+    def closing_chunk(
+        self, text: str, headers: Mapping[str, str], reported: dict[str, Any]
+    ) -> GenerationChunk:
         said = {
             "invocation_metrics": self.metrics or _header_metrics(headers),
             "guardrail_action": self.action,
@@ -141,13 +144,14 @@ class _Tally:
             prompt_tokens=_or_header(self.prompt_tokens, headers, "x-amzn-bedrock-input-token-count"),
             output_tokens=_or_header(self.output_tokens, headers, "x-amzn-bedrock-output-token-count"),
             stop_reason=self.stop_reason,
-            metadata=_reported(headers) | {name: value for name, value in said.items() if value is not None},
+            metadata=reported | {name: value for name, value in said.items() if value is not None},
             last=True,
         )
 
 
-def _reported(headers: Mapping[str, str]) -> dict[str, Any]:
-    return {name: headers[header] for name, header in _REPORTED.items() if header in headers}
+def _reported(headers: Mapping[str, str], context: CallContext) -> dict[str, Any]:
+    said = {name: headers[header] for name, header in _REPORTED.items() if header in headers}
+    return said | context.tried()
 
 
 def parse_body(body: bytes, headers: Mapping[str, str], context: CallContext) -> GenerationChunk:
@@ -171,7 +175,7 @@ def parse_body(body: bytes, headers: Mapping[str, str], context: CallContext) ->
             tally._add_extras(answer)
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise context.damaged(f"the answer cannot be read: {error}", headers) from error
-    return tally.closing_chunk(text, headers)
+    return tally.closing_chunk(text, headers, _reported(headers, context))
 
 
 class StreamParser:
@@ -191,7 +195,7 @@ class StreamParser:
         self._decoder = EventStreamDecoder()
         self._headers = headers
         self._context = context
-        self._reported = _reported(headers)
+        self._reported = _reported(headers, context)
         self._tally = _Tally()
         self._texts: list[str] = []
         self._chunk_headers: Mapping[str, Any] | None = None
@@ -238,7 +242,7 @@ class StreamParser:
         if not self._tally.finished:
             self._fail(self._context.damaged("the stream ended before its last chunk", self._headers))
             return None
-        return self._tally.closing_chunk("", self._headers)
+        return self._tally.closing_chunk("", self._headers, self._reported)
 
     def take(self, data: bytes) -> list[GenerationChunk]:
         """Take what was read, nothing at the end; return the pieces it completes, at the end the last chunk.
@@ -262,6 +266,7 @@ class StreamParser:
     def broken(self, error: LlamaBedrockError) -> LlamaBedrockError:
         """Put the answer so far on an error that ended it."""
         error.partial_text = self.text
+        self._context.ended_by(error)
         if error.request_id is None:
             error.request_id = self._reported.get("request_id")
         return error

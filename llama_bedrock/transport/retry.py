@@ -21,6 +21,7 @@ from llama_bedrock.errors import (
     BedrockThrottlingError,
     BedrockTimeoutError,
     LlamaBedrockError,
+    described,
 )
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,10 @@ def attempts(
             raise error
         number += 1
         wait = next_wait
-        logger.info("attempt %d in %.1f s, after: %s", number, wait, error)
+        # A model that is being loaded, or a quota that a batch works at, fails as often as it is asked.
+        level = logging.WARNING if state.retries else logging.INFO
+        told = {"attempt": number, "wait_seconds": wait, **described(error)}
+        logger.log(level, "attempt %d in %.1f s, after: %s", number, wait, error, extra=told)
 
 
 class _State:
@@ -104,7 +108,7 @@ class _State:
         self._policy = policy
         self._clock = clock
         self._fraction = fraction
-        self._retries = 0
+        self.retries = 0
         self._not_ready = 0
         self._not_ready_since: float | None = None
         self._throttled_since: float | None = None
@@ -124,10 +128,10 @@ class _State:
             if type(error) in self._tried_once:
                 return None
             self._tried_once.add(type(error))
-        if self._retries >= self._policy.max_retries:
+        if self.retries >= self._policy.max_retries:
             return None
-        self._retries += 1
-        return self._backoff(self._retries, error)
+        self.retries += 1
+        return self._backoff(self.retries, error)
 
     def _wait_until_ready(self, error: BedrockModelNotReadyError) -> float | None:
         now = self._clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,7 @@ from langchain_core.messages.ai import UsageMetadata
 from llama_bedrock.grounding.answers import Citation, RagAnswerChunk, document_source
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.verdicts import CitedParts
+from llama_bedrock.observability.reports import is_watched, report_answer
 from llama_bedrock.retrievers.knowledge_base.results import to_document
 
 UNABLE = "Sorry, I am unable to assist you with this request"
@@ -35,6 +37,7 @@ class GeneratedAnswer:
         self._first_token: float | None = None
         self._text = ""
         self._numbers: dict[tuple[str, str], int] = {}
+        self._documents: list[Document] = []
         self._action: str | None = None
         self.parts = CitedParts(verifier, question)
 
@@ -79,7 +82,7 @@ class GeneratedAnswer:
     def finish(
         self, session_id: str | None, verified: tuple[Citation, ...] = (), usage: UsageMetadata | None = None
     ) -> RagAnswerChunk:
-        """What is known at the end.
+        """What is known at the end; reports it.
 
         Args:
             session_id: Of the conversation.
@@ -90,7 +93,7 @@ class GeneratedAnswer:
         timings = {"total": total}
         if self._first_token is not None:
             timings["first_token"] = self._first_token
-        return RagAnswerChunk(
+        chunk = RagAnswerChunk(
             citations=verified,
             usage=usage,
             question=self._question,
@@ -102,12 +105,18 @@ class GeneratedAnswer:
             stop_reason="guardrail" if self._action == "INTERVENED" else "stop",
             timings=timings,
         )
+        if is_watched():
+            citations = verified or tuple(self.parts.citations)
+            documents = tuple(self._documents)
+            report_answer(replace(chunk, text=self._text, citations=citations, documents=documents))
+        return chunk
 
     def _number(self, document: Document, new: list[Document]) -> int:
         key = (document_source(document), document.page_content)
         if key not in self._numbers:
             self._numbers[key] = len(self._numbers) + 1
             new.append(document)
+            self._documents.append(document)
         return self._numbers[key]
 
     def _span(self, part: Mapping[str, Any]) -> tuple[int, int]:

@@ -72,7 +72,7 @@ class Candidate:
             counts = self._tried_with(error)
             error.retries, error.throttles = counts["retries"], counts["throttles"]
             error.fallbacks = self.tried["fallbacks"]
-        if is_watched():
+        if is_watched(self._run_manager):
             self._report(error)
         return False
 

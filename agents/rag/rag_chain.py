@@ -382,7 +382,7 @@ class _Run:
             removed_marks=self.reader.removed_marks,
             stop_reason=self._stop_reason,
         )
-        if is_watched():
+        if is_watched(callbacks := config.get("callbacks")):
             shown = replace(
                 chunk,
                 text=self.reader.text,
@@ -390,7 +390,7 @@ class _Run:
                 documents=self.documents,
                 question=self.question,
             )
-            report_answer(shown, config.get("callbacks"))
+            report_answer(shown, callbacks)
         return chunk
 
     def _time(self, step: str) -> None:

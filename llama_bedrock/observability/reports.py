@@ -27,9 +27,13 @@ _SUMMED = (*ATTEMPTS, "cost_usd")  # of several calls under one span; of the res
 _ON_SPANS = (*_SUMMED, "model", "region", "cache_hit")
 
 
-def is_watched() -> bool:
-    """Whether there is anybody to report to."""
-    return "opentelemetry.trace" in sys.modules or logger.isEnabledFor(logging.DEBUG)
+def is_watched(manager: Any = None) -> bool:
+    """Whether there is anybody to report to.
+
+    Args:
+        manager: LangChain's, of the run that is reported, or its callback manager for runs below that one.
+    """
+    return logger.isEnabledFor(logging.DEBUG) or next(_spans(manager), None) is not None
 
 
 def report_call(
@@ -63,11 +67,7 @@ def report_call(
         "cache_hit": hit,
     }
     on_spans = {_PREFIX + name: figures[name] for name in _ON_SPANS}
-    _write(
-        on_spans | {"aws.request_id": figures["request_id"]},
-        run_manager,
-        getattr(run_manager, "run_id", None),
-    )
+    _write(on_spans | {"aws.request_id": figures["request_id"]}, run_manager)
     if not logger.isEnabledFor(logging.DEBUG):
         return
     figures |= {
@@ -107,8 +107,7 @@ def report_answer(answer: Any, callbacks: Any = None) -> None:
         "no_answer": answer.no_answer,
         "documents": len(answer.documents),
     }
-    attributes = {_PREFIX + name: value for name, value in figures.items()}
-    _write(attributes, callbacks, getattr(callbacks, "parent_run_id", None))
+    _write({_PREFIX + name: value for name, value in figures.items()}, callbacks)
     if not logger.isEnabledFor(logging.DEBUG):
         return
     told = {name.replace(".", "_"): value for name, value in figures.items()}
@@ -130,9 +129,8 @@ def _content_is_wanted() -> bool:
     return os.environ.get(LOG_CONTENT, "").strip().lower() in ("1", "true")
 
 
-def _write(attributes: Mapping[str, Any], manager: Any, run_id: Any) -> None:
-    """Write on the current span, and on the run's own where its instrumentation does not make it current."""
-    for span in _spans(manager, run_id):
+def _write(attributes: Mapping[str, Any], manager: Any) -> None:
+    for span in _spans(manager):
         known = getattr(span, "attributes", None) or {}
         for name, value in attributes.items():
             if value is None:
@@ -142,7 +140,8 @@ def _write(attributes: Mapping[str, Any], manager: Any, run_id: Any) -> None:
             span.set_attribute(name, value)
 
 
-def _spans(manager: Any, run_id: Any) -> Iterator[Any]:
+def _spans(manager: Any) -> Iterator[Any]:
+    """The current span, and the run's own where its instrumentation does not make it current."""
     current = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
     if current is None:  # not loaded, or still being loaded by another thread
         return
@@ -151,6 +150,6 @@ def _spans(manager: Any, run_id: Any) -> Iterator[Any]:
         yield span
     for handler in getattr(manager, "handlers", ()):
         if type(handler).__module__.startswith("openinference."):
-            own = handler.get_span(run_id)
+            own = handler.get_span(getattr(manager, "run_id", None) or manager.parent_run_id)
             if own is not None and own is not span and own.is_recording():
                 yield own

@@ -34,6 +34,7 @@ PACKAGES = [
 # Modules with an `__all__` for one another, or whose names a package above gives on.
 INTERNAL = {
     "agents/middleware.py",
+    "llama_bedrock/observability/__init__.py",
     "llama_bedrock/structured_output.py",
     "llama_bedrock/tools/parser/tool_call_parser.py",
     "retrievers/arrays.py",

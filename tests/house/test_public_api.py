@@ -57,7 +57,7 @@ def loaded_by(statement):
 def test_importing_the_chat_model_loads_no_sdk_and_no_optional_dependency():
     loaded = loaded_by("from llama_bedrock import ChatLlamaBedrock")
     heavy = {"boto3", "botocore.session", "aiohttp", "faiss", "numpy", "langchain", "langgraph", "PIL"}
-    assert not loaded & (heavy | {"sklearn", "langchain_aws", "typer", "rich", "opentelemetry"})
+    assert not loaded & (heavy | {"sklearn", "langchain_aws", "typer", "rich"})
 
 
 def test_importing_the_catalogue_does_not_load_langchain():

@@ -1,6 +1,7 @@
 """What is written on the span that is open, read from an exporter; nothing where there is none."""
 
 import asyncio
+import sys
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -142,6 +143,13 @@ def test_an_agents_answer_is_told(scripted, traced, retriever):
     llm, _ = scripted(['[search_documents(query="llama food")]', "Llamas eat hay [1]."])
     _, told = traced(lambda: create_rag_agent(llm, retriever).invoke({"messages": [("user", "Food?")]}))
     assert told["grounded_fraction"] == 1
+
+
+def test_nobody_who_does_not_use_opentelemetry_gets_it_loaded(ask, scripted, monkeypatch):
+    llm, _ = scripted(["Ada."])
+    monkeypatch.delitem(sys.modules, "opentelemetry.trace", raising=False)
+    assert ask(llm).text == "Ada."
+    assert "opentelemetry.trace" not in sys.modules
 
 
 def test_attributes_are_of_types_that_opentelemetry_takes(scripted, traced, caplog):

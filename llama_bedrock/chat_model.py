@@ -50,10 +50,10 @@ class ChatLlamaBedrock(BedrockLlama, BaseChatModel):
     structured output and streaming work for every Llama from 3 on, and for imported ones.
 
     Example:
-        .. code-block:: python
-
-            llm = ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-east-2")
-            llm.invoke("What is a llama?").text
+        ```python
+        llm = ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-east-2")
+        llm.invoke("What is a llama?").text
+        ```
 
     Args:
         streaming: Stream also where `invoke` is called.

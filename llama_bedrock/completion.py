@@ -36,10 +36,10 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     caller's own, so control tokens in it count: `special_tokens` is ``"allow"`` here by default.
 
     Example:
-        .. code-block:: python
-
-            llm = LlamaBedrock(model=imported_base_model_arn, prompt_format="llama3.1")
-            llm.invoke("The llama is a domesticated")
+        ```python
+        llm = LlamaBedrock(model=imported_base_model_arn, prompt_format="llama3.1")
+        llm.invoke("The llama is a domesticated")
+        ```
 
     The settings are those of `BedrockLlama`.
 

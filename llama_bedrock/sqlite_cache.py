@@ -44,10 +44,10 @@ class SQLiteCache(BaseCache):
     is asked; a cache fails no call.
 
     Example:
-        .. code-block:: python
-
-            cache = SQLiteCache("answers.db", max_mb=100, max_age=7 * 24 * 3600)
-            llm = ChatLlamaBedrock(model="us.meta.llama3-3-70b-instruct-v1:0", cache=cache)
+        ```python
+        cache = SQLiteCache("answers.db", max_mb=100, max_age=7 * 24 * 3600)
+        llm = ChatLlamaBedrock(model="us.meta.llama3-3-70b-instruct-v1:0", cache=cache)
+        ```
 
     Args:
         path: The file; it is made, with its folder, readable by its owner alone.

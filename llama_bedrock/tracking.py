@@ -332,11 +332,11 @@ def track_usage(*, prices: Mapping[str, tuple[float, float]] | None = None) -> I
     one counts what the inner one does.
 
     Example:
-        .. code-block:: python
-
-            with track_usage() as usage:
-                llm.invoke("What is a llama?", config={"tags": ["search"]})
-            print(usage.total_cost, usage.by_model, usage.by_tag["search"].total_tokens)
+        ```python
+        with track_usage() as usage:
+            llm.invoke("What is a llama?", config={"tags": ["search"]})
+        print(usage.total_cost, usage.by_model, usage.by_tag["search"].total_tokens)
+        ```
 
     Args:
         prices: Model id or ARN → USD per 1,000,000 input and output tokens, where the catalogue has no price.

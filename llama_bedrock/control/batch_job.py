@@ -108,13 +108,13 @@ class BatchJob:
     """Many prompts for one Llama as batch inference jobs, at half the price of live calls.
 
     Example:
-        .. code-block:: text
-
-            job = BatchJob(llm.bind_tools([weather]), questions, s3="s3://bucket/batches", role_arn=role)
-            job.submit()
-            job.wait()
-            for result in job.results():
-                print(result.index, result.message or result.error)
+        ```text
+        job = BatchJob(llm.bind_tools([weather]), questions, s3="s3://bucket/batches", role_arn=role)
+        job.submit()
+        job.wait()
+        for result in job.results():
+            print(result.index, result.message or result.error)
+        ```
 
     Inputs are written as prompts and sent to S3 while they are made, so any number of them takes the same
     memory; where the quotas of the account want it they become several files and several jobs. Beside them

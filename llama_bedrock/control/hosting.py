@@ -116,9 +116,10 @@ class Purchase:
 def deploy(model: str | CustomModel, name: str, **options: Any) -> HostedLlama:
     """Deploy a custom model for calls on demand, and wait until it can be called.
 
-        .. code-block:: text
-
-            deploy(customise(…), "support-llama", region_name="us-west-2").chat_model()
+    Example:
+        ```text
+        deploy(customise(…), "support-llama", region_name="us-west-2").chat_model()
+        ```
 
     Args:
         model: The custom model, or its ARN.

@@ -106,10 +106,11 @@ class ImportedModel:
 def import_model(source: str | Path, name: str, role_arn: str, **options: Any) -> ImportedModel:
     """Import a model: check its files, upload them if they are here, run the job, make a first call.
 
-        .. code-block:: text
-
-            model = import_model("my-llama", "my-llama", role_arn, s3_uri="s3://bucket/my-llama")
-            model.chat_model().invoke("Hello")
+    Example:
+        ```text
+        model = import_model("my-llama", "my-llama", role_arn, s3_uri="s3://bucket/my-llama")
+        model.chat_model().invoke("Hello")
+        ```
 
     What was done stays done: after a crash or a kill the same call goes on with the parts that are not in S3,
     waits for the job that runs, or returns the model that is there.

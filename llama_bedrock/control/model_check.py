@@ -104,9 +104,10 @@ def check_model_files(source: str | Path, **connection: Any) -> ModelFiles:
 
     Of the weights only the headers are read; of files in S3, by range.
 
-        .. code-block:: text
-
-            check_model_files("models/my-llama").raise_for_errors()
+    Example:
+        ```text
+        check_model_files("models/my-llama").raise_for_errors()
+        ```
 
     Args:
         source: A folder, or ``s3://bucket/prefix``.

@@ -104,14 +104,14 @@ class LlamaMapper:
     """Answers the prompts of a batch, all at the same time, within a bound that the workers share.
 
     Example:
-        .. code-block:: text
-
-            answered = dataset.map_batches(
-                LlamaMapper,
-                fn_constructor_kwargs={"model": llm, "field": "question", "limiter": RayLimiter("llama-3.3")},
-                batch_size=64,
-                concurrency=4,
-            )
+        ```text
+        answered = dataset.map_batches(
+            LlamaMapper,
+            fn_constructor_kwargs={"model": llm, "field": "question", "limiter": RayLimiter("llama-3.3")},
+            batch_size=64,
+            concurrency=4,
+        )
+        ```
 
     Each row keeps its columns and gets ``answer`` (text), ``tool_calls`` and ``output`` (JSON, where there
     are any), ``input_tokens``, ``output_tokens``, ``usd`` and ``error``: a row that fails has words there,

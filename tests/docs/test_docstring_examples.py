@@ -35,7 +35,7 @@ NOT_PYTHON = {
     "<passage ": "passages of a prompt",
     "LlamaBedrockError\n": "the tree of errors",
     "folder/\n": "files of a saved store",
-    ".. code-block:: text": "what takes a bucket, a model's files or a cluster; a page of docs/ runs the like",
+    "```text": "what takes a bucket, a model's files or a cluster; a page of docs/ runs the like",
 }
 
 
@@ -63,7 +63,7 @@ def blocks(docstring: str) -> list[str]:
             found[-1].append(line)
         before = line
     texts = (textwrap.dedent("\n".join(lines)).strip("\n") for lines in found)
-    return [textwrap.dedent(text.removeprefix(".. code-block:: python")).strip("\n") for text in texts]
+    return [text.removeprefix("```python\n").removesuffix("\n```") for text in texts]
 
 
 def examples():
@@ -140,5 +140,5 @@ def test_examples_are_found():
 def test_what_an_example_is_and_is_not():
     text = "Head.\n\n    one = 1\n\n    two = 2\n\nArgs:\n    name: text\n        more\n\nEnd::\n\n    >>> 1\n    1\n"
     assert blocks(text) == ["one = 1\n\ntwo = 2", ">>> 1\n1"]
-    assert blocks("Example:\n    .. code-block:: python\n\n        x = 1\n\nArgs:\n    x: y") == ["x = 1"]
+    assert blocks("Example:\n    ```python\n    x = 1\n    ```\n\nArgs:\n    x: y") == ["x = 1"]
     assert blocks("- an item\n    that goes on\n\nText.") == []

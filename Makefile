@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-slow floors test-lowest lint format types imports bench docs clean
+.PHONY: help demo ui test test-slow floors test-lowest lint format types imports bench docs notebooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ types: $(VENV)/.dev ## mypy, strict
 
 docs: $(VENV)/.dev ## build the documentation into site/, and check its links
 	$(BIN)/python .ci/build_docs.py
+
+notebooks: $(VENV)/.dev ## write the notebooks of docs/ to build/notebooks
+	$(BIN)/python .ci/build_docs.py notebooks build/notebooks
 
 bench: $(VENV)/.dev ## run the benchmarks; results go to benchmarks/results
 	$(BIN)/python benchmarks/run_all.py

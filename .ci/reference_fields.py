@@ -1,5 +1,6 @@
-"""An extension of griffe, which reads the sources for the reference: the arguments of a pydantic model are its
-fields, so they get their types and defaults from there.
+"""An extension of griffe, which reads the sources for the reference.
+
+The arguments of a pydantic model are its fields, so they get their types and defaults from there.
 """
 
 from __future__ import annotations

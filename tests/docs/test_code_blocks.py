@@ -17,8 +17,8 @@ from tests.control.conftest import write_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# Its apps run one by one, in test_coming_from_langchain_aws.
-APART = ROOT / "docs" / "coming-from-langchain-aws.md"
+# Apps that run one by one, in test_coming_from_langchain_aws, and notebooks, in test_notebooks.
+APART = [ROOT / "docs" / "coming-from-langchain-aws.md", *sorted((ROOT / "docs" / "notebooks").glob("*.md"))]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 # Run by CI itself on a clean clone, not from inside the test suite.
 _RUN_BY_CI = ("make ", "git clone", "cd ", "pip install", "python -m pip", ".ci/run", "#", "export ")
@@ -30,7 +30,7 @@ def blocks(page, *languages):
 
 def run_of(*languages):
     """The pages with such blocks. Each page imports and starts what it needs: those of docs/ are slow together."""
-    found = [page for page in PAGES if page != APART and blocks(page, *languages)]
+    found = [page for page in PAGES if page not in APART and blocks(page, *languages)]
     return [
         page if page.name == "README.md" else pytest.param(page, marks=pytest.mark.slow) for page in found
     ]

@@ -34,7 +34,7 @@ export function Chat() {
           {state.run && <Running run={state.run} />}
           {state.approval.length > 0 && <Approval key={JSON.stringify(state.approval)} calls={state.approval} />}
           {state.elsewhere && <p class="hint" role="status">This conversation is being answered in another tab; the answer will stand here.</p>}
-          {state.failed && <Failed key={`${state.failed.tries} ${state.failed.question}`} failed={state.failed} />}
+          {state.failed && <Failed key={state.failed.run} failed={state.failed} />}
         </div>
       </div>
       <Trouble />
@@ -192,7 +192,7 @@ function Whole({ message }) {
 function Running({ run }) {
   return (
     <>
-      <div class="question"><p dir="auto">{plain(run.question ?? "")}</p></div>
+      {run.question && <div class="question"><p dir="auto">{plain(run.question)}</p></div>}
       {run.steps.map((step) => (step.event === "tool_call" ? <ToolCall call={step} /> : <ToolResult result={step} />))}
       <article class="reply" aria-label="Answer, being written" aria-busy="true">
         {run.text ? (
@@ -230,7 +230,7 @@ function ToolResult({ result }) {
 function Approval({ calls }) {
   const always = calls.every((call) => allowed.has(call.name));
   const first = useRef(null);
-  const decideAll = (yes) => decide(calls.map(() => yes));
+  const decideAll = (yes) => decide(calls, calls.map(() => yes));
   useEffect(() => {
     if (always) decideAll(true);
     else first.current?.focus();
@@ -287,7 +287,7 @@ function Failed({ failed }) {
   }, [left]);
   return (
     <>
-      {question && <div class="question"><p dir="auto">{plain(question)}</p></div>}
+      {question && !failed.isBelow && <div class="question"><p dir="auto">{plain(question)}</p></div>}
       <section class="failed" role="alert">
         <p>
           <span class="sign no" aria-hidden="true">▲ </span>
@@ -297,7 +297,7 @@ function Failed({ failed }) {
           <details><summary>What was said</summary><p>{plain([error.message, error.hint].filter(Boolean).join(" "))}</p></details>
         )}
         <div class="actions">
-          {question && <button type="button" class="main" onClick={() => retry({ ...failed, tries: 0 })}>{left === null ? "Ask again" : "Now"}</button>}
+          {question && <button type="button" class="main" onClick={() => retry(failed, 0)}>{left === null ? "Ask again" : "Now"}</button>}
           {left !== null && <button type="button" class="quiet" onClick={() => setLeft(null)}>Stop waiting</button>}
           {question && left === null && <button type="button" class="quiet" onClick={() => { setDraft(question); set({ failed: null }); }}>Edit</button>}
         </div>

@@ -22,7 +22,12 @@ export function Summary({ message, isOpen, toggle }) {
     setBusy(false);
   };
   const copy = async () => {
-    await navigator.clipboard.writeText(message.text);
+    try {
+      await navigator.clipboard.writeText(message.text);
+    } catch {
+      setTrouble("The browser lets only a page of this machine or of https copy: mark the text and copy it yourself.");
+      return;
+    }
     setCopied(true);
     setTimeout(() => setCopied(false), 2000);
   };

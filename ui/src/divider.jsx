@@ -12,15 +12,17 @@ export function Divider({ name, label, sign, least, most }) {
     keep(`${name} width`, size);
   };
   const drag = (down) => {
-    const width = pane().getBoundingClientRect().width;
+    const width = pane()?.getBoundingClientRect().width;
+    if (!width) return;
     const move = (event) => resize(width + sign * (event.clientX - down.clientX));
     bar.current.setPointerCapture(down.pointerId);
     bar.current.addEventListener("pointermove", move);
-    bar.current.addEventListener("pointerup", () => bar.current.removeEventListener("pointermove", move), { once: true });
+    // Also where the pointer is taken away: a touch that becomes a scroll.
+    bar.current.addEventListener("lostpointercapture", () => bar.current?.removeEventListener("pointermove", move), { once: true });
   };
   const key = (event) => {
     const by = { ArrowLeft: -24, ArrowRight: 24 }[event.key];
-    if (by) resize(pane().getBoundingClientRect().width + sign * by);
+    if (by && pane()) resize(pane().getBoundingClientRect().width + sign * by);
   };
   const shown = parseInt(getComputedStyle(document.documentElement).getPropertyValue(`--${name}-width`), 10);
   return (

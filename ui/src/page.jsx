@@ -1,11 +1,11 @@
 // The page: three panes, the keys, and the sheet of keys.
 import { render } from "preact";
-import { useEffect, useReducer, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useReducer, useRef } from "preact/hooks";
 import { Chat } from "./chat.jsx";
 import { Sidebar } from "./sidebar.jsx";
 import { Source } from "./source.jsx";
 import {
-  addFiles, begin, closeSource, openThread, set, setTheme, showTheme, state, step, stop, subscribe,
+  addFiles, begin, closeSource, focusDrawn, openThread, set, setTheme, showTheme, state, step, stop, subscribe,
 } from "./store.js";
 
 const KEYS = [
@@ -23,7 +23,7 @@ const KEYS = [
 
 function Page() {
   const [, again] = useReducer((n) => n + 1, 0);
-  useEffect(() => subscribe(again), []);
+  useLayoutEffect(() => subscribe(again), []); // at once: what changed before would not be drawn
   useEffect(() => {
     document.title = state.thread ? `${state.thread} · Documents` : "Documents";
   }, [state.thread]);
@@ -84,7 +84,7 @@ function toAsk() {
   document.querySelector("#question").focus();
   if (state.view === "chat") return;
   set({ view: "chat" });
-  requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector("#question").focus()));
+  focusDrawn(() => document.querySelector("#question"));
 }
 
 let hovering;
@@ -111,7 +111,7 @@ function pressed(event) {
   if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
     event.preventDefault();
     set({ view: "list" });
-    requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector("#find")?.focus()));
+    focusDrawn(() => document.querySelector("#find"));
     return;
   }
   if (event.key === "Escape") {

@@ -4,10 +4,16 @@ import { query } from "./api.js";
 
 let library = null;
 async function pdfjs() {
-  library ??= import("/static/pdf.js").then((found) => {
-    found.GlobalWorkerOptions.workerSrc = "/static/pdf.worker.js";
-    return found;
-  });
+  library ??= import("/static/pdf.js").then(
+    (found) => {
+      found.GlobalWorkerOptions.workerSrc = "/static/pdf.worker.js";
+      return found;
+    },
+    (error) => {
+      library = null; // the server may be back for the next page
+      throw error;
+    },
+  );
   return library;
 }
 
@@ -16,6 +22,10 @@ export function PdfPage({ file, citation, tell }) {
   const [page, setPage] = useState(citation?.page ?? 1);
   const [trouble, setTrouble] = useState("");
   const sheet = useRef(null);
+  const failed = (error) => {
+    setTrouble(error.message);
+    tell("");
+  };
   const text = file.parts.find((part) => part.page === page && part.id === citation?.document_id);
   useEffect(() => setPage(citation?.page ?? 1), [citation, file]);
   useEffect(() => {
@@ -26,7 +36,7 @@ export function PdfPage({ file, citation, tell }) {
       const url = query("/api/documents/file", { source: file.source });
       task = getDocument({ url, disableAutoFetch: true, isEvalSupported: false, enableXfa: false, wasmUrl: "/static/", cMapUrl: "/static/cmaps/" });
       setPdf(await task.promise);
-    }).catch((error) => isGone || setTrouble(error.message));
+    }).catch((error) => isGone || failed(error));
     return () => {
       isGone = true;
       task?.destroy();
@@ -42,7 +52,7 @@ export function PdfPage({ file, citation, tell }) {
         tell(isOurs ? markIn(layer, citation, text) : "");
         (layer.querySelector("mark") ?? sheet.current).scrollIntoView({ block: "center" });
       },
-      (error) => work.isGone || setTrouble(error.message),
+      (error) => work.isGone || failed(error),
     );
     return () => {
       work.isGone = true;

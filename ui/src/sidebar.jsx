@@ -93,7 +93,7 @@ function Entry({ document }) {
     return (
       <li class="sure">
         <span>Delete <bdi>{plain(document.name)}</bdi> from the folder?</span>
-        <button type="button" onClick={() => deleteDocument(document.source)}>Delete</button>
+        <button type="button" onClick={() => deleteDocument(document.source, document.name)}>Delete</button>
         <button type="button" onClick={() => setSure(false)}>Keep</button>
       </li>
     );

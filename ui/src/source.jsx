@@ -3,24 +3,24 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { get, query } from "./api.js";
 import { fragmentOf, unwrapMarkers, withMarkers } from "./markdown.js";
 import { PdfPage } from "./pdf.jsx";
-import { closeSource, set, state, step, verify } from "./store.js";
+import { closeSource, state, step, verify } from "./store.js";
 import { fileName, pageText, plain, unitsOf } from "./text.js";
 import { reasonOf, SIGNS, stateOf, WORDS } from "./verdicts.js";
 
 // `opened` is what the page was drawn with: `state.source` may be gone already when the text comes and draws this pane again.
 export function Source({ opened }) {
   const { source, citation, index, message } = opened;
-  const [file, setFile] = useState(null);
+  // What is shown stays with its citation until the text of the next one is there.
+  const [{ file, shownFor }, setFile] = useState({ file: null, shownFor: null });
   const [trouble, setTrouble] = useState(null);
   const [asText, setAsText] = useState(false);
-  const [unsure, setUnsure] = useState("");
+  const [said, setSaid] = useState({ unsure: "", saidFor: undefined });
   const pane = useRef(null);
   useEffect(() => {
     const controller = new AbortController();
-    setUnsure("");
     const wanted = { source, document: citation?.document_id, at: citation?.offsets?.[0], page: citation?.page };
     get("/api/documents/text", wanted, controller.signal).then(
-      (found) => { setFile(found); setTrouble(null); },
+      (found) => { setFile({ file: found, shownFor: citation }); setTrouble(null); },
       (error) => error.name === "AbortError" || setTrouble(error),
     );
     return () => controller.abort();
@@ -28,17 +28,19 @@ export function Source({ opened }) {
   useEffect(() => pane.current?.focus({ preventScroll: true }), [source, index]);
   const Pane = state.phone ? "main" : "aside";
   const all = message?.answer?.citations ?? message?.citations ?? [];
+  const tell = (unsure) => setSaid({ unsure, saidFor: shownFor });
+  const isThere = trouble !== null || said.saidFor === citation;
   const isPdf = file?.format === "pdf";
   const canBeRead = file && (isPdf || file.format === "markdown");
   const shown = !file ? null : isPdf && !asText ? (
-    <PdfPage file={file} citation={citation} tell={setUnsure} />
+    <PdfPage file={file} citation={shownFor} tell={tell} />
   ) : file.format === "markdown" && !asText ? (
-    <Reading file={file} citation={citation} tell={setUnsure} fallback={() => setAsText(true)} />
+    <Reading file={file} citation={shownFor} tell={tell} fallback={() => setAsText(true)} />
   ) : (
-    <Lines file={file} citation={citation} tell={setUnsure} />
+    <Lines file={file} citation={shownFor} tell={tell} />
   );
   return (
-    <Pane class="source" aria-label={`Source: ${fileName(source)}`} ref={pane} tabIndex={-1}>
+    <Pane class="source" aria-label={`Source: ${fileName(source)}`} ref={pane} tabIndex={-1} aria-busy={!isThere}>
       <header>
         <h2 aria-level={state.phone ? 1 : undefined}><bdi>{fileName(source)}</bdi></h2>
         {all.length > 0 && index !== null && (
@@ -52,12 +54,12 @@ export function Source({ opened }) {
         <a class="quiet" href={query("/api/documents/file", { source })} download aria-label={`Download ${fileName(source)}`}>↓</a>
         <button type="button" class="quiet" onClick={closeSource} aria-label="Close the source">✕</button>
       </header>
-      {citation && <Verdict opened={opened} />}
+      {citation && <Verdict citation={citation} message={message} />}
       {trouble ? (
         <Unread source={source} citation={citation} trouble={trouble} />
       ) : (
         <>
-          {unsure && <p class="note unsure" role="status">○ {unsure}</p>}
+          {isThere && said.unsure && <p class="note unsure" role="status">○ {said.unsure}</p>}
           {shown ?? <div class="body" />}
         </>
       )}
@@ -73,17 +75,13 @@ function Unread({ source, citation, trouble }) {
   return <>{said}<div class="body text">{citation?.quote && <blockquote dir="auto">{plain(citation.quote)}</blockquote>}</div></>;
 }
 
-function Verdict({ opened }) {
-  const { citation, message, index } = opened;
+function Verdict({ citation, message }) {
   const [busy, setBusy] = useState(false);
   const verdict = stateOf(citation.supported);
   const judge = async () => {
     setBusy(true);
     try {
       await verify(message.id, "llama");
-      const changed = state.messages.find((one) => one.id === message.id);
-      // The reader may have gone on to another citation while the judge read.
-      if (changed && state.source === opened) set({ source: { ...opened, message: changed, citation: changed.answer.citations[index] } });
     } catch {
       // the line under the answer says it when asked there
     }

@@ -63,9 +63,22 @@ export function set(changes) {
   else requestAnimationFrame(tell);
 }
 
+// Of several answers to one question the newest asked counts, in whatever order they come.
+function newest(load) {
+  let asked = 0;
+  return async () => {
+    asked += 1;
+    const mine = asked;
+    const found = await load();
+    if (found && mine === asked) set(found);
+  };
+}
+
 // Beginning, and news
 
 let news = null;
+let loaded = null; // the start of the server that the lists are of
+let answering = []; // conversations, as the news told last
 
 export async function begin() {
   addEventListener("hashchange", () => openThread(nameInAddress()));
@@ -74,7 +87,14 @@ export async function begin() {
   await openThread(nameInAddress());
 }
 
-const nameInAddress = () => decodeURIComponent(location.hash.slice(1)) || null;
+function nameInAddress() {
+  const written = location.hash.slice(1);
+  try {
+    return decodeURIComponent(written) || null;
+  } catch {
+    return written; // a sign of percent that somebody wrote
+  }
+}
 
 function quiet() {
   news?.close();
@@ -84,31 +104,36 @@ function quiet() {
 function listen() {
   if (news) return;
   news = new EventSource("/api/events");
-  news.addEventListener("state", (event) => welcomed(JSON.parse(event.data)));
-  news.addEventListener("index", (event) => indexed(JSON.parse(event.data)));
-  news.addEventListener("threads", (event) => threadsChanged(JSON.parse(event.data).running));
-  news.onerror = async () => {
-    quiet();
-    try {
-      await get("/api/state");
-    } catch (error) {
-      set({ trouble: error.code === "key" ? "key" : "offline" });
-      if (error.code === "key") return;
-    }
-    setTimeout(() => document.hidden || listen(), 1500);
-  };
+  const hear = (name, act) => news.addEventListener(name, (event) => act(JSON.parse(event.data)).catch(lost));
+  hear("state", welcomed);
+  hear("index", indexed);
+  hear("threads", ({ running }) => threadsChanged(running));
+  news.onerror = lost;
+}
+
+async function lost() {
+  quiet();
+  try {
+    await get("/api/state");
+  } catch (error) {
+    set({ trouble: error.code === "key" ? "key" : "offline" });
+    if (error.code === "key") return;
+  }
+  setTimeout(() => document.hidden || listen(), 1500);
 }
 
 async function welcomed(server) {
-  const isNew = server.boot !== state.server?.boot;
   const wasAway = state.trouble !== null;
   set({ server, index: server.index, trouble: null });
-  if (!isNew && !wasAway) return;
-  const [models] = await Promise.all([get("/api/models"), loadThreads(), loadDocuments(), loadQuestions(), loadServers()]);
-  set({ models: models.models });
-  if (!server.verifiers.includes(state.verifier)) set({ verifier: "" });
-  if (state.model && !models.models.some((one) => one.id === state.model)) set({ model: "" });
-  if (wasAway && state.thread && !state.run) await reload();
+  if (server.boot !== loaded || wasAway) {
+    const [{ models }] = await Promise.all([get("/api/models"), loadThreads(), loadDocuments(), loadQuestions(), loadServers()]);
+    loaded = server.boot;
+    set({ models });
+    if (!server.verifiers.includes(state.verifier)) set({ verifier: "" });
+    if (state.model && !models.some((one) => one.id === state.model)) set({ model: "" });
+  }
+  await threadsChanged(server.running);
+  if (wasAway && !state.run) await reload();
 }
 
 async function indexed(index) {
@@ -118,6 +143,7 @@ async function indexed(index) {
 }
 
 async function threadsChanged(running) {
+  answering = running;
   const elsewhere = running.includes(state.thread) && !state.run;
   const ended = state.elsewhere && !elsewhere;
   set({ elsewhere });
@@ -125,58 +151,75 @@ async function threadsChanged(running) {
   if (ended && !state.run) await reload();
 }
 
-export async function loadThreads() {
-  set({ threads: (await get("/api/threads")).threads });
-}
+const loadThreads = newest(() => get("/api/threads"));
 
-export async function loadDocuments() {
-  if (!state.server?.index) return;
+const loadDocuments = newest(async () => {
+  if (!state.server?.index) return null;
   const { documents, problems } = await get("/api/documents");
-  set({ documents, problems });
-}
+  return { documents, problems };
+});
 
-export async function loadServers() {
-  if (state.server?.tools.some((tool) => tool.server)) set({ servers: (await get("/api/servers")).servers });
-}
+const loadServers = newest(async () => (state.server?.tools.some((tool) => tool.server) ? get("/api/servers") : null));
 
-async function loadQuestions() {
-  set({ questions: (await get("/api/questions")).questions });
-}
+const loadQuestions = newest(() => get("/api/questions"));
 
 // Conversations
 
 export async function openThread(name) {
   if (name === state.thread && name !== null) return;
-  if (state.run && state.thread !== name) stop();
-  set({ thread: name, messages: [], approval: [], failed: null, editing: null, source: null, view: "chat" });
+  leave();
+  const elsewhere = answering.includes(name);
+  set({ thread: name, messages: [], approval: [], elsewhere, failed: null, editing: null, source: null, view: "chat" });
   if (location.hash.slice(1) !== encodeURIComponent(name ?? "")) location.hash = encodeURIComponent(name ?? "");
   if (name) await reload();
 }
 
-export async function reload() {
+let reads = 0;
+
+// Reads the conversation; one whose answer has just ended here is read once the server has closed it.
+async function reload(isEnded = false) {
   const name = state.thread;
   const before = runs;
   if (!name) return;
+  reads += 1;
+  const mine = reads;
+  // What was asked meanwhile is newer than this answer, which may still hold the question it replaced.
+  const isOver = () => state.thread !== name || runs !== before || mine !== reads;
   try {
     const thread = await get("/api/thread", { name });
-    // What was asked meanwhile is newer than this answer, which may still hold the question it replaced.
-    if (state.thread !== name || runs !== before) return;
-    set({ messages: thread.messages, approval: thread.approval, elsewhere: thread.running });
+    if (isOver()) return;
+    // The news may have told of the end before this answer came, which was given before it.
+    const isBehind = thread.running && (isEnded || !answering.includes(name));
+    if (isBehind) setTimeout(() => isOver() || reload(isEnded), 300);
+    if (isBehind && isEnded) return;
+    set({ messages: thread.messages, approval: thread.approval, elsewhere: thread.running, failed: placed(state.failed, thread.messages) });
   } catch (error) {
     // The question of an answer that broke off stays: the server may be away for long.
-    if (state.thread === name && runs === before && !state.failed) set({ failed: { error, question: null } });
+    if (!isOver() && !state.failed) set({ failed: { error, question: null, run: runs } });
   }
 }
 
+// What was written before an error is kept, and its question with it: the error then stands below.
+function placed(failed, messages) {
+  const asked = messages.slice(failed?.at).findLast((message) => message.role === "user");
+  if (!failed?.question || asked?.text !== failed.question) return failed;
+  return { ...failed, replaces: asked.id, isBelow: true };
+}
+
 export async function forgetThread(name) {
-  await remove("/api/thread", { name });
-  if (state.thread === name) await openThread(null);
-  await loadThreads();
+  try {
+    await remove("/api/thread", { name });
+    if (state.thread === name) await openThread(null);
+    await loadThreads();
+  } catch (error) {
+    set({ failed: { error, question: null, run: runs } });
+  }
 }
 
 function nameFor(question) {
-  const line = question.replace(/\s+/g, " ").trim();
-  const short = line.length > 60 ? `${line.slice(0, 60).replace(/\s\S*$/, "")} …` : line;
+  // What Python does not call printable is in no name: joiners, marks of direction, halves of a pair.
+  const line = [...question.replace(/\s+/g, " ").replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "").trim()];
+  const short = line.length > 60 ? `${line.slice(0, 60).join("").replace(/\s\S*$/, "")} …` : line.join("") || "Conversation";
   const taken = new Set(state.threads.map((thread) => thread.name));
   let name = short;
   for (let n = 2; taken.has(name); n += 1) name = `${short} (${n})`;
@@ -186,30 +229,29 @@ function nameFor(question) {
 // Questions
 
 export function setDraft(draft) {
-  sessionStorage.setItem("draft", draft);
+  try {
+    sessionStorage.setItem("draft", draft);
+  } catch {
+    // longer than it takes
+  }
   set({ draft });
 }
 
-export async function ask(question, replaces = null) {
+export async function ask(question, replaces = null, tries = 0) {
   question = question.trim();
   if (!question || state.run) return;
-  const thread = state.thread ?? nameFor(question);
   const at = replaces ? state.messages.findIndex((message) => message.id === replaces) : -1;
   const before = at >= 0 ? state.messages.slice(0, at) : state.messages;
-  if (!state.thread) {
-    state.thread = thread;
-    location.hash = encodeURIComponent(thread);
-  }
-  set({ messages: before, editing: null });
-  await run("/api/ask", { thread, question, replaces }, before, { question, replaces });
+  set({ messages: before, editing: null, approval: [] });
+  await run("/api/ask", { question, replaces }, before, { question, replaces, tries });
 }
 
-export async function decide(decisions) {
+// `calls` are those that the person saw: another conversation's may wait by now.
+export async function decide(calls, decisions) {
+  if (state.run || state.approval !== calls) return;
   set({ approval: [] });
   const at = state.messages.findLastIndex((message) => message.role === "user");
-  await run("/api/decide", { thread: state.thread, decisions }, state.messages.slice(0, at), {
-    question: state.messages[at]?.text,
-  });
+  await run("/api/decide", { decisions }, state.messages.slice(0, at), { question: null });
 }
 
 let runs = 0;
@@ -217,16 +259,36 @@ let runs = 0;
 async function run(path, body, before, about) {
   runs += 1;
   const controller = new AbortController();
-  const running = { ...about, text: "", citations: [], documents: [], steps: [], controller, started: Date.now() };
+  const running = { ...about, run: runs, at: before.length, text: "", citations: [], documents: [], steps: [], controller };
   set({ run: running, failed: null });
   const chosen = { model: state.model || null, verifier: state.verifier || null };
   try {
-    await stream(path, { ...body, ...chosen }, (event, data) => take(running, before, event, data), controller.signal);
+    const thread = state.thread ?? (await begun(running));
+    await stream(path, { thread, ...body, ...chosen }, (event, data) => take(running, before, event, data), controller.signal);
   } catch (error) {
-    if (state.run === running) ended(running, before, error);
+    if (state.run === running) ended(running, error);
   }
   loadThreads().catch(() => {});
   loadServers().catch(() => {});
+}
+
+// A new conversation has its question's name, and no other's: so the others must be known.
+async function begun(running) {
+  if (!loaded) await loadThreads();
+  if (state.run !== running || running.controller.signal.aborted) throw new DOMException("left", "AbortError");
+  const thread = nameFor(running.question);
+  location.hash = encodeURIComponent(thread);
+  set({ thread });
+  return thread;
+}
+
+// Another conversation is opened: the server keeps what was written, and takes back a question without any answer.
+function leave() {
+  const { run } = state;
+  if (!run) return;
+  run.controller.abort();
+  set({ run: null });
+  if (run.question && !run.text && !state.draft) setDraft(run.question);
 }
 
 function take(running, before, event, data) {
@@ -242,26 +304,35 @@ function take(running, before, event, data) {
   if (event === "done") {
     const messages = data.messages;
     if (messages.length) messages[messages.length - 1].seconds = data.seconds;
-    set({ messages: [...before, ...messages], approval: data.approval, run: null });
+    set({ messages: [...before, ...messages], approval: data.approval, run: null, source: sourceAfter(running, messages.at(-1)) });
   } else set({ run: running });
 }
 
 const placeKey = (citation) => `${citation.number} ${citation.span} ${citation.mark}`;
 
-function ended(running, before, error) {
+// A source that was opened while the answer was written is that of the whole answer.
+function sourceAfter(running, message) {
+  if (state.source?.message !== running) return state.source;
+  const index = (message?.answer?.citations ?? []).findIndex((citation) => placeKey(citation) === placeKey(state.source.citation));
+  if (index < 0) return state.source;
+  if (returnTo) returnTo = { answer: message.id, index };
+  return { ...state.source, message, index };
+}
+
+function ended(running, error) {
+  const { question, replaces, at } = running;
   if (error.name === "AbortError") {
+    const asked = question ? [{ id: null, role: "user", text: question }] : [];
     const partial = { id: null, role: "assistant", text: running.text, stop_reason: "interrupted", calls: [] };
-    const shown = running.text ? [{ id: null, role: "user", text: running.question }, partial] : [];
-    set({ run: null, messages: [...before, ...shown] });
-    if (!running.text && !state.draft) setDraft(running.question);
-    setTimeout(() => state.run || reload(), 400);
+    set({ run: null, messages: [...state.messages, ...(running.text ? [...asked, partial] : [])] });
+    if (question && !running.text && !state.draft) setDraft(question);
+    reload(true);
     return;
   }
   const known = error instanceof PageError ? error : { code: "page", message: `The page failed: ${error.message}` };
-  const tries = (running.tries ?? 0) + 1;
-  set({ run: null, failed: { error: known, question: running.question, replaces: running.replaces, tries } });
+  set({ run: null, failed: { error: known, question, replaces, at, tries: (running.tries ?? 0) + 1, run: running.run } });
   if (known.code === "broken_off" || known.code === "offline") set({ trouble: "offline" });
-  if (running.text) setTimeout(reload, 300);
+  if (running.text || !question) reload(true);
 }
 
 export function stop() {
@@ -269,15 +340,22 @@ export function stop() {
 }
 
 // Whether an edit or a retry can still replace that question is the server's to say.
-export function retry(failed) {
-  const still = state.messages.some((message) => message.id === failed.replaces);
+export function retry(failed, tries = failed.tries) {
+  if (state.failed?.run !== failed.run) return undefined; // it is another's turn by now
+  const { question, replaces } = state.failed;
+  const still = state.messages.some((message) => message.id === replaces);
   set({ failed: null });
-  return ask(failed.question, still ? failed.replaces : null);
+  return ask(question, still ? replaces : null, tries);
 }
 
 export async function verify(messageId, verifier) {
   const changed = await post("/api/verify", { thread: state.thread, message: messageId, verifier, model: state.model || null });
-  set({ messages: state.messages.map((message) => (message.id === messageId ? { ...message, ...changed } : message)) });
+  const judged = (message) => (message?.id === messageId ? { ...message, ...changed } : message);
+  set({ messages: state.messages.map(judged) });
+  const { source } = state;
+  if (source?.message?.id !== messageId) return;
+  const message = judged(source.message);
+  set({ source: { ...source, message, citation: message.answer.citations[source.index] } });
 }
 
 // Documents
@@ -289,7 +367,7 @@ export async function addFiles(files) {
     if (file.size > (state.server?.max_upload_bytes ?? Infinity) * 0.99) large.push({ name: file.name, reason: "it is too large to upload: copy it into the folder" });
     else form.append("file", file, file.name);
   }
-  set({ uploading: files.length, refused: large });
+  set({ uploading: (state.uploading ?? 0) + files.length, refused: large });
   try {
     if (form.has("file")) {
       const { refused } = await upload("/api/documents", form);
@@ -298,14 +376,18 @@ export async function addFiles(files) {
   } catch (error) {
     set({ refused: [...large, { name: "", reason: error.message }] });
   }
-  set({ uploading: null });
-  await loadDocuments();
+  set({ uploading: state.uploading - files.length || null });
+  await loadDocuments().catch(() => {}); // the news tell of them, too
 }
 
-export async function deleteDocument(source) {
-  await remove("/api/documents", { source });
-  if (state.source?.source === source) set({ source: null });
-  await loadDocuments();
+export async function deleteDocument(source, name) {
+  try {
+    await remove("/api/documents", { source });
+    if (state.source?.source === source) set({ source: null });
+    await loadDocuments();
+  } catch (error) {
+    set({ refused: [{ name, reason: error.message }] });
+  }
 }
 
 // The source
@@ -339,12 +421,17 @@ const lastAnswer = () => state.messages.findLast((message) => message.answer?.ci
 export function closeSource() {
   const back = returnTo;
   set({ source: null, view: "chat" });
-  requestAnimationFrame(() =>
-    requestAnimationFrame(() => {
-      const answer = back && document.querySelector(`[data-answer="${CSS.escape(back.answer)}"]`);
-      (answer?.querySelector(`[data-citation="${back.index}"]`) ?? document.querySelector("#question"))?.focus();
-    }),
-  );
+  focusDrawn(() => {
+    const answer = back && document.querySelector(`[data-answer="${CSS.escape(back.answer)}"]`);
+    return answer?.querySelector(`[data-citation="${back.index}"]`) ?? document.querySelector("#question");
+  });
+}
+
+// Focuses what the next frame draws, unless the person has gone elsewhere by then.
+export function focusDrawn(find) {
+  const before = document.activeElement;
+  const focus = () => [before, document.body].includes(document.activeElement) && find()?.focus();
+  requestAnimationFrame(() => requestAnimationFrame(focus));
 }
 
 // Looks

@@ -84,6 +84,7 @@ class StatusRoutes:
             "verifiers": self._verifiers.names,
             "verifier": self._verifiers.default,
             "tools": tools,
+            "running": sorted(self._threads.running),
             "kept": self._state.checkpointer is not None,
             "has_documents": self._state.retriever is not None,
             "uploads": documents is not None and documents.uploads is not None,
@@ -127,8 +128,9 @@ class StatusRoutes:
     async def _news(self) -> Frames:
         """The state first; then the index and the conversations whenever they change."""
         documents, threads = self._state.documents, self._threads
-        yield sse(self._facts(), "state")
+        # Before the facts are sent: what changes while they are on their way is news.
         index, thread = documents.status.version if documents else 0, threads.version
+        yield sse(self._facts(), "state")
         while not self._state.stopping.is_set():
             news: list[Coroutine[Any, Any, object]] = [self._state.stopping.wait(), threads.changed(thread)]
             if documents is not None:

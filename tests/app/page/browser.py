@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 IN_A_BROWSER = [
     pytest.mark.slow,
     pytest.mark.enable_socket,
+    pytest.mark.timeout(300),
     pytest.mark.skipif(
         CHROMIUM is None, reason="needs Chromium: apt-get install chromium, or CHROMIUM=/path/to/it"
     ),
@@ -21,15 +23,32 @@ IN_A_BROWSER = [
 ROOT = Path(__file__).resolve().parents[3]
 AXE = ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
 KEY = "a-key-for-tests"
+# `SLOWER=8 pytest -m slow tests/app/page` looks for reads that do not wait: a processor so many times slower, frames
+# and answers of the server that come late and in another order.
+SLOWER = float(os.environ.get("SLOWER", "1"))
+LATE = """
+const [frame, ask] = [requestAnimationFrame, fetch], later = (ms) => new Promise((done) => setTimeout(done, ms));
+window.requestAnimationFrame = (draw) => setTimeout(() => frame(draw), 25 * SLOWER);
+window.cancelAnimationFrame = clearTimeout;
+window.fetch = async (...all) => { const got = await ask(...all); await later(Math.random() * 50 * SLOWER); return got; };
+""".replace("SLOWER", str(SLOWER))
 
 
-def until(page, expression):
+def until(page, expression, seconds=60):
     """Wait until an expression is true; the policy of the page forbids Playwright's own way, which is eval."""
-    for _ in range(400):
-        if page.evaluate(expression):
-            return
+    latest = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < latest, expression
         page.wait_for_timeout(50)
-    raise AssertionError(expression)
+
+
+def settled(page):
+    """Wait until what was clicked or typed is drawn: the page draws on the next frame, its effects run after it.
+
+    Needed before whatever is read that was there before, too.
+    """
+    frames = "requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 40)))"
+    page.evaluate(f"() => new Promise((done) => {frames})")
 
 
 class Visit:
@@ -53,9 +72,14 @@ class Visit:
             self.elsewhere.append(route.request.url)
             route.abort()
 
-    def tab(self):
+    def tab(self, address=None):
+        """A page of its own; of the address, once the key has been taken."""
         page = self.context.new_page()
-        page.set_default_timeout(20_000)
+        if SLOWER > 1:
+            devtools = self.context.new_cdp_session(page)
+            devtools.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
+            page.add_init_script(LATE)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on(
             "console",
@@ -65,7 +89,7 @@ class Visit:
                 else None
             ),
         )
-        page.goto(f"{self.address}/?key={KEY}")
+        page.goto(address or f"{self.address}/?key={KEY}")
         page.wait_for_selector("#question")
         return page
 
@@ -73,12 +97,14 @@ class Visit:
         page = page or self.page
         page.fill("#question", question)
         page.press("#question", "Enter")
+        settled(page)  # until then the button says Ask because nothing was asked
         until(page, "document.querySelector('.composer button').textContent === 'Ask'")
 
     def violations(self):
         """What axe-core finds, by rule and place."""
         if not AXE.exists():
             pytest.skip("needs axe-core: npm ci --ignore-scripts in ui/")
+        settled(self.page)
         self.page.evaluate(AXE.read_text())  # as a debugger: the policy of the page lets no script in
         return self.page.evaluate(
             "async () => (await axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', "
@@ -86,8 +112,15 @@ class Visit:
         )
 
 
+def opened(page):
+    """Wait for the text of the source that was clicked on."""
+    settled(page)
+    page.wait_for_selector(".source[aria-busy=false] .body *")
+
+
 def marked(page):
     """The marked text in the source, without white space."""
+    opened(page)
     page.wait_for_selector(".source mark")
     return re.sub(
         r"\s+", "", "".join(page.eval_on_selector_all(".source mark", "all => all.map(m => m.textContent)"))

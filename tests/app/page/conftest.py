@@ -96,14 +96,25 @@ def visit(chromium):
     """Function: address → `Visit`. At the end: nothing was asked of another server, nothing went wrong."""
     from tests.app.page.browser import Visit
 
-    visits = []
-
     def start(address, **options):
-        visits.append(Visit(chromium, address, **options))
-        return visits[-1]
+        start.visits.append(Visit(chromium, address, **options))
+        return start.visits[-1]
 
+    start.visits = []
     yield start
-    for one in visits:
+    for one in start.visits:
         one.context.close()
         assert one.elsewhere == []
         assert [text for text in one.complaints if "ERR_" not in text] == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With a failure goes what its pages showed: another run may not show it again."""
+    report = yield
+    if report.when == "call" and report.failed and "visit" in item.funcargs:
+        for one in item.funcargs["visit"].visits:
+            for page in one.context.pages:
+                report.sections.append((f"page at {page.url}", page.inner_text("body")))
+            report.sections.append(("complaints", "\n".join(one.complaints)))
+    return report

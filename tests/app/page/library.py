@@ -2,8 +2,9 @@
 
 import time
 
+from llama_bedrock.local import ErrorResponse
 from llama_bedrock.local.engines.extractive import ExtractiveEngine
-from llama_bedrock.local.engines.interface import EngineError, StopReason
+from llama_bedrock.local.engines.interface import StopReason
 
 FACTS = {  # a question that only this file answers, and the sentence that does
     "notes.md": (
@@ -26,6 +27,11 @@ LONG = (
     + "| a | b |\n|---|--:|\n| one | 1 |\n| two | 2 |\n\n```py\ndef wide():\n    return '"
     + "x" * 160
     + "'\n```\n"
+)
+
+
+BUSY = ErrorResponse("ThrottlingException", headers={"Retry-After": "50"}).when(
+    lambda target: "busy, " in target.body.get("prompt", "")
 )
 
 
@@ -68,10 +74,6 @@ class Scenes:
             ]:
                 time.sleep(0.4)
                 yield f"{word} "
-        elif "busy" in question:
-            raise EngineError("ThrottlingException", "Too many requests")
-        elif "expired" in question:
-            raise EngineError("ExpiredTokenException", "The security token is expired")
         elif "wrong number" in question:
             yield "A walrus weighs about nine thousand kilograms [1]. It is a calm animal."
         else:

@@ -8,8 +8,8 @@ from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.app import FolderIndex, create_app
 from llama_bedrock.local import Guardrail, LocalBedrock
 from tests.app.conftest import KEY, running
-from tests.app.page.browser import IN_A_BROWSER, marked, until
-from tests.app.page.library import FACTS, LONG, PAGES, Scenes, fill
+from tests.app.page.browser import IN_A_BROWSER, marked, opened, settled, until
+from tests.app.page.library import BUSY, FACTS, LONG, PAGES, Scenes, fill
 
 pytestmark = IN_A_BROWSER
 SLEEP = "how do otters sleep?"
@@ -25,7 +25,7 @@ def library(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         guardrails = {"gr1a2b3c4d5e": Guardrail(("xyzzy",), grounding_threshold=0.5)}
-        with LocalBedrock(engine=Scenes(), guardrails=guardrails) as bedrock:
+        with LocalBedrock(engine=Scenes(), faults=[BUSY], guardrails=guardrails) as bedrock:
             llm = ChatLlamaBedrock(
                 model="meta.llama4-maverick-17b-instruct-v1:0",
                 region_name="us-west-2",
@@ -43,7 +43,8 @@ def library(tmp_path_factory):
 def begin(page):
     """A new conversation."""
     page.evaluate("location.hash = ''")
-    until(page, "!document.querySelector('.answer') && !document.querySelector('.failed')")
+    until(page, "document.title === 'Documents' && !document.querySelector('.answer, .failed')")
+    settled(page)
 
 
 def test_marks_in_documents_of_each_kind(library, visit):
@@ -69,6 +70,7 @@ def test_marks_in_documents_of_each_kind(library, visit):
             assert re.sub(r"\s+", "", fact) in marked(page)
     for name in ("scan.pdf", "japanese.pdf"):
         page.locator(".entry", has_text=name).click()
+        opened(page)
         until(page, "document.querySelector('.sheet canvas')")
         if name == "scan.pdf":  # JPEG 2000, by WebAssembly, in the worker only
             assert "scanned" in page.inner_text(".unsure")
@@ -129,25 +131,37 @@ def work_of(page):
 
 
 DRAWING = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
+LISTS = "document.querySelectorAll('.entry').length >= 8 && document.querySelector('.questions button') && document.querySelector('.model')"
 WATCH = """() => { window.shifts = 0;
   new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) window.shifts += e.value; })
     .observe({ type: 'layout-shift' }); }"""
 
 
+# What a browser of this machine takes for a known piece of work: ten times as long on another means nothing.
+JOB = """() => { const host = document.body.appendChild(document.createElement('div'));
+  for (let n = 0; n < 500; n += 1) {
+    const line = host.appendChild(document.createElement('p'));
+    line.innerHTML = `<b>${n}</b> ${Math.sqrt(n)}`;
+    host.offsetHeight;
+  }
+  host.remove(); }"""
+
+
 def test_a_long_answer_costs_each_frame_little_and_nothing_jumps(library, visit):
     seen = visit(library)
     page = seen.page
-    until(page, "document.querySelector('.questions button')")
-    page.wait_for_timeout(300)  # the lists have come
+    until(page, LISTS)
     spent = work_of(page)
     page.evaluate(WATCH)
     before = spent(*DRAWING)
     seen.ask(f"at length, {SLEEP}")
     after = spent(*DRAWING)
+    page.evaluate(JOB)
+    a_job = spent(*DRAWING) - after
     assert len(page.inner_text(".answer")) > 20_000
     assert page.evaluate("window.shifts") < 0.005  # 0.1 is what the web's vitals call good
     a_chunk = (after - before) / (len(LONG) // Scenes.pieces)
-    assert a_chunk < 0.004  # seconds of work; a frame at 60 a second has 16 ms
+    assert a_chunk < a_job / 150  # 0.7 ms where the job takes 280; a frame at 60 a second has 16 ms
 
 
 def test_the_page_is_small_and_paints_at_once(library, visit):
@@ -159,14 +173,18 @@ def test_the_page_is_small_and_paints_at_once(library, visit):
     )
     assert sorted(name for name, _ in sizes) == ["page.css", "page.js"]
     assert sum(size for _, size in sizes) < 250_000
-    # A busy machine paints late however small the page is: the processor's time is measured, not the clock's.
+    # A busy machine paints late however small the page is: the processor's time is measured, not the clock's,
+    # and held against a job that takes it 0.25 s.
     page.goto("about:blank")
     spent = work_of(page)
     before = spent("TaskDuration")
     page.goto(library)
     until(page, "performance.getEntriesByName('first-contentful-paint').length")
     took = spent("TaskDuration") - before
-    assert took < 0.3
+    before = spent("TaskDuration")
+    page.evaluate(JOB)
+    a_job = spent("TaskDuration") - before
+    assert took < 1.2 * a_job
 
 
 def test_many_files_a_long_book_and_a_drop(open_page, tmp_path, visit):
@@ -175,8 +193,8 @@ def test_many_files_a_long_book_and_a_drop(open_page, tmp_path, visit):
     fill(folder, many=200, pages=PAGES)
     seen = visit(open_page(folder)[0], viewport={"width": 1360, "height": 850})
     page = seen.page
-    page.wait_for_selector("text=/209 files/", timeout=60_000)
-    assert page.locator(".entry").count() == 209
+    until(page, "document.querySelectorAll('.entry').length === 209")
+    page.wait_for_selector("text=/209 files/")
     seen.ask("When did the anchor chain of the Estrella break?")
     page.locator("button.mark[aria-label*='logbook.pdf']").first.click()
     assert "anchorchainoftheEstrella" in marked(page)
@@ -223,7 +241,7 @@ def test_a_tool_asks_and_its_server_is_shown(open_page, visit):
     page.press("#question", "Enter")
     page.wait_for_selector(".approval")
     assert page.inner_text(".approval pre") == 'ring_bell(times=2, place="pier \\u202e<b>")'
-    assert page.evaluate("document.activeElement.textContent") == "Allow once"
+    until(page, "document.activeElement.textContent === 'Allow once'")
     assert ran == []
     for _ in ("light", "dark"):
         assert seen.violations() == []

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from llama_bedrock.guardrails import Guardrails
     from llama_bedrock.observability import EMFMetrics
     from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
+    from llama_bedrock.routing.escalate import Escalate
+    from llama_bedrock.routing.lanes import TargetHealth
+    from llama_bedrock.routing.spread import Spread
     from llama_bedrock.sqlite_cache import SQLiteCache
     from llama_bedrock.tracking import ImportedModelCost, track_usage
     from llama_bedrock.transport.connection import Timeout
@@ -29,6 +32,9 @@ _HOMES = {
     ".guardrails": ["Guardrails"],
     ".observability": ["EMFMetrics"],
     ".prompts.rendered_prompt": ["RenderedPrompt"],
+    ".routing.escalate": ["Escalate"],
+    ".routing.lanes": ["TargetHealth"],
+    ".routing.spread": ["Spread"],
     ".sqlite_cache": ["SQLiteCache"],
     ".tracking": ["ImportedModelCost", "track_usage"],
     ".transport.connection": ["Timeout"],
@@ -40,6 +46,7 @@ __all__ = [
     "AdaptiveConcurrency",
     "ChatLlamaBedrock",
     "EMFMetrics",
+    "Escalate",
     "Guardrails",
     "ImportedModelCost",
     "LlamaBedrock",
@@ -49,6 +56,8 @@ __all__ = [
     "RenderedPrompt",
     "ResolvedModel",
     "SQLiteCache",
+    "Spread",
+    "TargetHealth",
     "Timeout",
     "__version__",
     "resolve_model",

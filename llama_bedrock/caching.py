@@ -179,8 +179,14 @@ def _whole_text(chunks: Sequence[GenerationChunk]) -> Generation:
 
 
 def _replay(generation: Generation) -> Iterator[ChatGenerationChunk]:
-    """Yield a cached answer as a model would stream it: words, then calls, then what is known of it."""
-    message = cast(AIMessage, getattr(hit(generation), "message", None) or AIMessage(generation.text))
+    message = getattr(hit(generation), "message", None)
+    if message is None:
+        message = AIMessage(generation.text, response_metadata={CACHE_HIT: True}, usage_metadata=free_usage())
+    return replayed(cast(AIMessage, message))
+
+
+def replayed(message: AIMessage) -> Iterator[ChatGenerationChunk]:
+    """Yield a complete answer as a model would stream it: words, then calls, then what is known of it."""
     calls: list[Event] = [
         CallDelta(index, call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False))
         for index, call in enumerate(message.tool_calls)
@@ -193,8 +199,8 @@ def _replay(generation: Generation) -> Iterator[ChatGenerationChunk]:
     last = AIMessageChunk(
         content="",
         additional_kwargs=message.additional_kwargs,
-        response_metadata={**message.response_metadata, CACHE_HIT: True},
-        usage_metadata=free_usage(),
+        response_metadata=message.response_metadata,
+        usage_metadata=message.usage_metadata,
         chunk_position="last",
     )
     for chunk in (*words, *to_chunks(calls), last):

@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from llama_bedrock.usage import call_cost, costs_at
+from llama_bedrock.usage import answered_calls, call_cost, costs_at
 
 WINDOW_SECONDS = 300.0
 """Bedrock bills the copies of an imported model in windows of five minutes from the first call on (user
@@ -272,9 +272,13 @@ class UsageTracker(BaseCallbackHandler):
     ) -> None:
         if not usage:
             return
+        is_cached = usage.get("total_cost") == 0
+        if not is_cached and (parts := answered_calls(told)):
+            for part in parts:
+                self._count(part["usage_metadata"], part, begun, batch=batch)
+            return
         model = str(told.get("model_name") or "unknown")
         cost = call_cost(usage, told, batch=batch)
-        is_cached = usage.get("total_cost") == 0
         if not is_cached and model in self._prices:
             cost = costs_at(self._prices[model], usage)
         call = _Call(usage, cost, is_cached, begun.start, time.monotonic())

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     MessageT = TypeVar("MessageT", bound=AIMessage)
 
 __all__ = [
+    "ATTEMPTS_KEY",
+    "answered_calls",
     "call_cost",
     "cost_usd",
     "costs_at",
@@ -37,6 +39,10 @@ __all__ = [
     "usage_metadata",
     "with_cost",
 ]
+
+ATTEMPTS_KEY = "attempts"
+"""Key in `response_metadata`: the calls that an answer took, in order, if there were several. Each tells
+``model_name`` and ``region_name``, and its ``usage_metadata`` or, where it failed, ``error``."""
 
 COST_KEYS = ("input_cost", "output_cost", "total_cost")
 """Entries of a message's `usage_metadata` beside the counts, in USD."""
@@ -137,10 +143,20 @@ def call_cost(
         return None
     if usage.get("total_cost") == 0:  # LangChain's mark of an answer that came out of a cache
         return dict.fromkeys(COST_KEYS, 0.0)
+    if parts := answered_calls(told):
+        costs = [call_cost(part["usage_metadata"], part, batch=batch) for part in parts]
+        if any(cost is None for cost in costs):
+            return None
+        return {key: sum(cost[key] for cost in costs if cost is not None) for key in COST_KEYS}
     if told.get("latency") == "optimized":  # is billed at prices of its own, which the catalogue lacks
         return None
     price = list_price(str(told.get("model_name")), told.get("region_name"), batch=batch)
     return None if price is None else costs_at((price.input, price.output), usage)
+
+
+def answered_calls(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The answers that an answer is made of, as `ATTEMPTS_KEY` tells; empty where it is one model's own."""
+    return [part for part in told.get(ATTEMPTS_KEY) or () if part.get("usage_metadata")]
 
 
 def costs_at(price: tuple[float, float], usage: Mapping[str, Any]) -> dict[str, float]:

@@ -161,14 +161,17 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
         if self.price is not None or "usd" not in self.limits:
             return self.price or (0.0, 0.0)
         bare = unwrap(model)
-        name = str(getattr(bare, "model", ""))
-        price = list_price(name, getattr(bare, "region_name", None)) or list_price(name, None)
-        if price is None:
-            raise ValueError(
-                f"the catalogue has no price for {name or 'this model'}; give "
-                "BudgetGuard(price=(input, output)), in US dollars per million tokens"
-            )
-        return float(price.input), float(price.output)
+        prices = []
+        for called in getattr(bare, "models", None) or [bare]:  # of a Spread or Escalate: any may answer
+            name = str(getattr(called, "model", ""))
+            price = list_price(name, getattr(called, "region_name", None)) or list_price(name, None)
+            if price is None:
+                raise ValueError(
+                    f"the catalogue has no price for {name or 'this model'}; give "
+                    "BudgetGuard(price=(input, output)), in US dollars per million tokens"
+                )
+            prices.append((float(price.input), float(price.output)))
+        return max(prices)
 
     def _end_if_used_up(self, spent: BudgetSpent, before: list[AnyMessage]) -> dict[str, Any] | None:
         used = {

@@ -12,7 +12,7 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from llama_bedrock.chat_model import ChatLlamaBedrock
+from llama_bedrock.chat_interface import LlamaChatModel
 from llama_bedrock.grounding.claims import Claim, Verdict
 from llama_bedrock.grounding.words import judge
 from llama_bedrock.prompts.passages import Passage, boundary_for, format_passages
@@ -90,7 +90,7 @@ class LlamaJudge(Runnable[list[Claim], list[Verdict]]):
         self.llm = llm
         self.name = self._by = name
         self._count = count_tokens
-        self._ours = isinstance(_inner(llm), ChatLlamaBedrock)
+        self._ours = isinstance(_inner(llm), LlamaChatModel)
 
     def invoke(
         self, input: list[Claim], config: RunnableConfig | None = None, **kwargs: Any

@@ -105,9 +105,13 @@ class CitedParts:
                 self.citations[at] = _judged(self.citations[at], part, verdict, passage)
         return tuple(self.citations)
 
+    def by_statement(self) -> list[list[Citation]]:
+        """The citations of each complete statement; none of one that cites nothing."""
+        return [[self.citations[n] for n in numbers] for numbers in self._statements]
+
     def share(self, supported: bool | None) -> float:
         """Share of the statements with this verdict: the best one of their citations, False without any."""
-        verdicts = [{self.citations[n].supported for n in numbers} for numbers in self._statements]
+        verdicts = [{citation.supported for citation in cited} for cited in self.by_statement()]
         best = [True if True in said else None if None in said else False for said in verdicts]
         return sum(verdict is supported for verdict in best) / len(best) if best else 0.0
 

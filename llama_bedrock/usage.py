@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     MessageT = TypeVar("MessageT", bound=AIMessage)
 
 __all__ = [
-    "ATTEMPTS_KEY",
-    "answered_calls",
     "call_cost",
     "cost_usd",
     "costs_at",

@@ -47,13 +47,13 @@ class Escalate(RoutedChatModel):
     the sum. A verifier's own model calls are runs of their own.
 
     Example:
-        .. code-block:: python
-
-            llm = Escalate(
-                ChatLlamaBedrock(model="us.meta.llama3-1-8b-instruct-v1:0"),
-                ChatLlamaBedrock(model="us.meta.llama3-3-70b-instruct-v1:0"),
-            )
-            create_rag_chain(llm, retriever).invoke("How much may a llama carry?")
+        ```python
+        llm = Escalate(
+            ChatLlamaBedrock(model="us.meta.llama3-1-8b-instruct-v1:0"),
+            ChatLlamaBedrock(model="us.meta.llama3-3-70b-instruct-v1:0"),
+        )
+        create_rag_chain(llm, retriever).invoke("How much may a llama carry?")
+        ```
 
     Args:
         small: Answers first: a `ChatLlamaBedrock` or a `Spread`.

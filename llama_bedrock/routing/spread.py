@@ -50,13 +50,13 @@ class Spread(RoutedChatModel):
     has begun. Targets are the same model to whoever asks: what is bound or given with a call goes to each.
 
     Example:
-        .. code-block:: python
-
-            regions = ["us-east-1", "us-east-2", "us-west-2"]
-            llm = Spread(
-                [ChatLlamaBedrock(model="us.meta.llama3-3-70b-instruct-v1:0", region_name=r) for r in regions]
-            )
-            llm.invoke("What is a llama?").response_metadata["region_name"]
+        ```python
+        regions = ["us-east-1", "us-east-2", "us-west-2"]
+        llm = Spread(
+            [ChatLlamaBedrock(model="us.meta.llama3-3-70b-instruct-v1:0", region_name=r) for r in regions]
+        )
+        llm.invoke("What is a llama?").response_metadata["region_name"]
+        ```
 
     Health is the process's: copies and other processes begin with their own.
 
@@ -164,9 +164,8 @@ class Spread(RoutedChatModel):
                 time.sleep(wait)
             if turn is not None and turn.begin():
                 with turn:
-                    return route.told(
-                        self._once(turn.number)._generate(messages, stop, run_manager, **kwargs)
-                    )
+                    target = self._once(turn.number)
+                    return route.told(target._generate(messages, stop, run_manager, **kwargs))
 
     async def _agenerate(
         self,
@@ -182,7 +181,8 @@ class Spread(RoutedChatModel):
                 await asyncio.sleep(wait)
             if turn is not None and turn.begin():
                 with turn:
-                    return route.told(await self._once(turn.number)._agenerate(messages, stop, **kwargs))
+                    target = self._once(turn.number)
+                    return route.told(await target._agenerate(messages, stop, run_manager, **kwargs))
 
     def _stream_of_model(
         self,

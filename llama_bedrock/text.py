@@ -16,9 +16,10 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
 TERMS_VERSION = 4
@@ -103,7 +104,7 @@ def _language_of_words(found: Sequence[str]) -> str:
     known = [telling[word] for word in telling.keys() & set(beginning)]
     if not known:
         return "en"
-    scores = [sum(column) for column in zip(*known, strict=True)]
+    scores = list(map(sum, zip(*known, strict=True)))
     best = scores.index(max(scores))  # English among equals
     # One word tells nothing: English has "per", "die" and "comment" too. In source code, two or three are
     # always some language's.
@@ -264,7 +265,16 @@ def _found(text: str) -> list[str]:
     """The words of a text as they are written."""
     if _HYPHEN_AT_LINE_END.search(text):  # rare, and found in a tenth of the time
         text = _LINE_END_HYPHEN.sub(r"\1\2 \1 \2", text)
+    text = _plain(text)
     return _ASCII_WORD.findall(text) if text.isascii() else _MARKED_WORD.findall(_HIDDEN.sub("", text))
+
+
+def _plain(text: str) -> str:
+    """The text with the signs of print as those of a keyboard, each in its place."""
+    if not text.isascii():
+        for sign, plain in _PRINTED:
+            text = text.replace(sign, plain)
+    return text
 
 
 def is_lone_character(term: str) -> bool:
@@ -382,29 +392,51 @@ _MONTHS = _MONTH_NAMES.split()
 _SHORT_MONTHS = {month[:3]: month for month in _MONTHS if month not in ("may", "march")} | {
     "sept": "september"
 }
-_SPACES = " \u00a0\u2009\u202f"
 _LETTER = rf"(?:[^\W\d_{_UNSPACED}]|[{_MARKS}{_INVISIBLE}])"
-_FIRST_LETTER = rf"[^\W\d_{_UNSPACED}]"
+_FIRST_LETTER = rf"(?:[a-z]|[^\W\d_{_UNSPACED}])"
+_DATE = r"\b[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])\b"
+_LINE_BREAK = r"[-\u2010][ \t]*\r?\n[ \t]*"
 
 
-def _word_pattern(first: str, letter: str, spaces: str, run: str, flags: re.RegexFlag) -> re.Pattern[str]:
+def _spelled_pattern() -> str:
+    """Numbers in English words: "nine", "twenty-five", "two hundred and six thousand"; "one" only in such."""
+    small, units = _SMALL.split(), "|".join([*_SMALL.split()[2:10], "one"])
+    below_100 = rf"(?:(?:{_TENS.replace(' ', '|')})(?:[-\s](?:{units})\b)?|{'|'.join(small[10:])}|{units})"
+    below_1000 = rf"(?:(?:{units})[-\s]hundred(?:[-\s](?:and[-\s])?{below_100}\b)?|{below_100})"
+    scaled = rf"[-\s](?:thousand|million|billion)\b(?:,?[-\s](?:and[-\s])?{below_1000}\b)?"
+    begins = "(?=on|t[ew]|th[ir]|f[io]|s[ei]|e[il]|ni|ze)"  # so that few words are looked at
+    return rf"{begins}(?:{below_1000}\b(?:{scaled})*|zero\b)(?!['’]|{_LINE_BREAK})"
+
+
+_SPELLED = _spelled_pattern()
+_DIGITS = (
+    "(?:(?<![\\w.)\\]-])[-−])?\\d+(?:[\u00a0\u2009\u202f]\\d{3}(?!\\d)|[.,]\\d+|['’_]\\d{3}(?!\\d))*"
+    "(?:[kKmMbB]\\b|[ \u00a0-](?:thousand|million|billion)\\b)?"
+)
+
+
+def _word_pattern(first: str, letter: str, run: str, flags: re.RegexFlag) -> re.Pattern[str]:
     return re.compile(
-        r"(?P<date>\b[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])\b)"
-        rf"|(?P<number>(?:(?<![\w.)\]-])[-−])?\d+(?:[{spaces}]\d{{3}}(?!\d)|[.,]\d+|['’_]\d{{3}}(?!\d))*"
-        r"(?:[kKmMbB]\b|[ \u00a0-](?:thousand|million|billion)\b)?)"
-        rf"|(?P<run>{run})"
-        rf"|(?:{_TENS.replace(' ', '|')})-(?:{'|'.join(_SMALL.split()[2:10])}|one)\b"
-        rf"|{first}(?:\+\+|#)(?!\w)"
-        rf"|{first}{letter}*"
-        rf"(?:[-\u2010][ \t]*\r?\n[ \t]*(?-i:(?=[^\W\d_A-Z])){letter}+)?(?:['’]{letter}+)?",
+        rf"(?=[\w−-]|{run})(?:{_SPELLED}"  # what few characters begin, and words, stand first, for speed
+        rf"|{first}(?:(?:\+\+|#)(?!\w)"
+        rf"|{letter}*+(?:{_LINE_BREAK}(?-i:(?=[^\W\d_A-Z])){letter}++)?(?:['’]{letter}++)?)"
+        rf"|(?P<date>{_DATE})|{_DIGITS}"
+        rf"|(?P<run>{run}))",
         re.IGNORECASE | flags,
     )
 
 
-_WORD = _word_pattern(_FIRST_LETTER, _LETTER, _SPACES[1:], f"[{_UNSPACED}]+", re.UNICODE)
-_WORD_IN_ASCII = _word_pattern("[a-z]", "[a-z]", "\u00a0", "(?!)", re.ASCII)  # the same, in half the time
+_WORD = _word_pattern(_FIRST_LETTER, _LETTER, f"[{_UNSPACED}]+", re.UNICODE)
+_WORD_IN_ASCII = _word_pattern("[a-z]", "[a-z]", "(?!)", re.ASCII)  # the same, in half the time
+_FORM_IN_ASCII = re.compile(re.sub(r"\?P<\w+>", "?:", _WORD_IN_ASCII.pattern), _WORD_IN_ASCII.flags)
+_ISO_DATE = re.compile(_DATE.removeprefix(r"\b"))
+# Signs that printed English has beside ASCII, and signs that cut words as they do: a text with no others is
+# read in half the time.
+_PRINTED = (("’", "'"), *((sign, '"') for sign in "“”–—…•‘→°"))
 _NUMBER_PARTS = re.compile(r"([-−]?)([\d.,]+)(\D*)")
-_BROKEN = re.compile(r"[-\u2010][ \t]*\r?\n[ \t]*")
+_BROKEN = re.compile(_LINE_BREAK)
+_JOINED = re.compile(r"[-\s]")
+_LETTERS_ONLY = re.compile(r"[a-z]+")
 
 
 class Word(NamedTuple):
@@ -432,6 +464,24 @@ def words(text: str, language: str | None = None) -> list[Word]:
     return _read(_matches(text), language or language_of(text))
 
 
+def forms(text: str, language: str) -> list[str]:
+    """The forms of `words`, without their places, in a third of the time."""
+    plain = _plain(text)
+    if plain.isascii() and not _ISO_DATE.search(plain):
+        return list(map(_forms_of(language).__getitem__, _FORM_IN_ASCII.findall(plain)))
+    return [word.form for word in words(text, language)]
+
+
+def forms_by_span(text: str, spans: Sequence[tuple[int, int]], language: str) -> list[list[str]]:
+    """The forms of the words that begin in each span of a text, such as its `sentences`."""
+    if all(before[1] < after[0] for before, after in pairwise(spans)):
+        return [forms(text[start:end], language) for start, end in spans]
+    found = words(text, language)  # spans without a gap may be cut inside a word
+    starts = [word.start for word in found]
+    bounds = [(bisect_left(starts, start), bisect_left(starts, end)) for start, end in spans]
+    return [[word.form for word in found[first:last]] for first, last in bounds]
+
+
 def content_words(text: str, language: str | None = None) -> list[Word]:
     """The words without stop words; see `words`."""
     language = language or language_of(text)
@@ -444,15 +494,32 @@ def has_content_words(text: str, language: str, least: int = 1) -> bool:
 
 
 def _telling_something(text: str, language: str) -> Iterator[re.Match[str]]:
-    stopped = stop_words(language)
-    return (
-        match
-        for match in _matches(text)
-        if match[0].lower().replace("’", "'").removesuffix("'s") not in stopped
-    )
+    tells = tells_something(language)
+    return (match for match in _matches(text) if tells[match[0]])
+
+
+class _Tells(dict[str, bool]):
+    """Whether words, as they are written, are no stop words; of a bounded number."""
+
+    def __init__(self, language: str) -> None:
+        super().__init__()
+        self._stopped = stop_words(language)
+
+    def __missing__(self, word: str) -> bool:
+        if len(self) >= _CACHED:
+            self.clear()
+        self[word] = tells = word.lower().replace("’", "'").removesuffix("'s") not in self._stopped
+        return tells
+
+
+@cache
+def tells_something(language: str) -> Mapping[str, bool]:
+    """Of each word of `words`, as it is written, whether `content_words` has it."""
+    return _Tells(language)
 
 
 def _matches(text: str) -> Iterator[re.Match[str]]:
+    text = _plain(text)
     return (_WORD_IN_ASCII if text.isascii() else _WORD).finditer(text)
 
 
@@ -490,16 +557,26 @@ class _Forms(dict[str, str]):
         if word.lstrip("-−")[:1].isdecimal():
             return _number(word)
         form = _BROKEN.sub("", word).lower().replace("’", "'")
-        if form in _NUMBER_WORDS:
-            return str(_NUMBER_WORDS[form])
-        tens, _, units = form.partition("-")
-        if units:  # "twenty-five"; no other word has a hyphen
-            return str(_NUMBER_WORDS[tens] + _NUMBER_WORDS.get(units, 1))
+        if form in _NUMBER_WORDS or _JOINED.search(form):  # in no other word
+            return str(_spelled(form))
         form = form.removesuffix("'s")
         return stem(_SHORT_MONTHS.get(form, form), self._language)
 
 
 _forms_of = cache(_Forms)
+
+
+def _spelled(number: str) -> int:
+    """The value of a number in words."""
+    total = part = 0
+    for word in _LETTERS_ONLY.findall(number):
+        if word == "hundred":
+            part *= 100
+        elif word in _SCALE:
+            total, part = total + part * _SCALE[word], 0
+        else:
+            part += _NUMBER_WORDS.get(word, word == "one")
+    return total + part
 
 
 def _number(word: str) -> str:
@@ -555,10 +632,11 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     """
     start = 0
     for match in _SENTENCE_END.finditer(text):
-        if match[0][0] == "." and not _ends_sentence(text, start, match.start(), match.end()):
+        end = match.end()
+        if match[0][0] == "." and not _ends_sentence(text, start, match.start(), end):
             continue
-        yield from _trimmed(text, start, match.end())
-        start = match.end()
+        yield from _trimmed(text, start, end)
+        start = end
     yield from _trimmed(text, start, len(text))
 
 
@@ -580,18 +658,20 @@ def _ends_sentence(text: str, start: int, stop: int, end: int) -> bool:
     return not is_item and not following[1].islower()
 
 
-def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _trimmed(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """The span without white space around it, in pieces of at most _MAX_SENTENCE characters."""
-    while end - start > _MAX_SENTENCE:
-        cut = text.rfind("\n", start + 1, start + _MAX_SENTENCE)
-        if cut < 0:
-            cut = text.rfind(" ", start + 1, start + _MAX_SENTENCE)
-        if cut < 0:
-            cut = start + _MAX_SENTENCE
-        yield from _trimmed(text, start, cut)
+    found = []
+    while start < end:
+        cut = end
+        if end - start > _MAX_SENTENCE:
+            cut = text.rfind("\n", start + 1, start + _MAX_SENTENCE)
+            if cut < 0:
+                cut = text.rfind(" ", start + 1, start + _MAX_SENTENCE)
+            if cut < 0:
+                cut = start + _MAX_SENTENCE
+        piece = text[start:cut].lstrip()
+        if piece:
+            first = cut - len(piece)
+            found.append((first, first + len(piece.rstrip())))
         start = cut
-    piece = text[start:end]
-    stripped = piece.strip()
-    if stripped:
-        start += len(piece) - len(piece.lstrip())
-        yield start, start + len(stripped)
+    return found

@@ -52,14 +52,14 @@ class Quantity(NamedTuple):
 
 
 def quantities(text: str, found: Sequence[Word]) -> list[Quantity]:
-    """The numbers of a text, with their units; ``found`` are its words."""
-    numbers = [word for word in found if word.is_number and not _is_in_an_id(text, word)]
+    """The numbers of a text, with their units; ``found`` are its words, or the numbers that are meant."""
+    found = [word for word in found if word.is_number and not _is_in_an_id(text, word)]
     grouped = {
         group.start() + digits.start(): group[0].replace(" ", "")
-        for group in (_GROUPED.finditer(text) if numbers else ())
+        for group in (_GROUPED.finditer(text) if found else ())
         for digits in _DIGITS.finditer(group[0])
     }
-    return [_quantity(text, word, grouped.get(word.start)) for word in numbers]
+    return [_quantity(text, word, grouped.get(word.start)) for word in found]
 
 
 def _quantity(text: str, word: Word, grouped: str | None) -> Quantity:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
 from langchain_core.documents import Document
 
 from llama_bedrock.grounding.quantities import quantities
-from llama_bedrock.text import language_of, sentences, stop_words, words
+from llama_bedrock.text import forms, forms_by_span, language_of, sentences, tells_something, words
 
 _COPIED = 0.8  # more of a statement's words than this, one sentence has in the same order, in runs of two
 _SKIPPED = 8  # words of that sentence between the runs
@@ -26,6 +26,7 @@ _IDENTIFIER = re.compile(
     r"(?<![\w-])--[a-z][\w-]{1,80}|\b[A-Za-z][A-Za-z0-9]{0,80}_\w{1,80}|\b[a-z]{1,80}[A-Z]\w{0,80}"
     r"|\b\w{1,80}\(\)|https?://[^\s)\]>]+"
 )
+_LIKE_CODE = re.compile(r"[`_]|--|\(\)|://|[a-z][A-Z]")  # without one, nothing is code
 _QUOTATION = re.compile(r"[“\"«]([^“”\"«»\n]{12,400})[”\"»]")
 _ENUMERATOR = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)])\s+")
 # What speaks of the passage and not of its subject: "According to the document, …", "The page says that …".
@@ -39,24 +40,20 @@ _ATTRIBUTION = re.compile(
 _DENIES = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|without|cannot|nor|neither|nicht|kein\w{0,2}|nie(?:mals)?"
     r"|ohne|pas|jamais|sans|aucune?|nunca|sin|tampoco|non|mai|senza|não|nem|sem)\b"
-    r"|n['’]t\b",
-    re.IGNORECASE,
+    r"|n['’]t\b"  # of lower case: IGNORECASE takes twice the time
 )
+_NUMBER = re.compile(r"(?<![^ -])\d")
 _CLAUSE = re.compile(r"[,;:.!?–—()]|\b(?:but|while|aber|mais|pero|ma|mas)\b")
 
 
 class Found(NamedTuple):
     """What one passage holds of a statement."""
 
-    span: tuple[int, int] | None = (
-        None  # the sentences that hold most of it; None where too little stands there
-    )
+    span: tuple[int, int] | None = None  # of the sentences that hold most of it; None for too little
     share: float = 0.0  # of its content words, in that place
     near: frozenset[str] = frozenset()  # its content words in that place, by form
     anywhere: frozenset[str] = frozenset()  # its content words in the whole passage
-    missing: frozenset[str] = (
-        frozenset()
-    )  # numbers and code of it that stand nowhere in the passage, as written
+    missing: frozenset[str] = frozenset()  # its numbers and code that stand nowhere, as written
     unnamed: frozenset[str] = frozenset()  # names and quotations of which that is so
     whole: bool = False  # it stands there word for word
     follows: bool = False  # one sentence says all of it in nearly the same words
@@ -70,27 +67,24 @@ class Statement:
         text = _ATTRIBUTION.sub("", _ENUMERATOR.sub("", text.strip(), count=1))
         found = words(text, language)
         self.forms = [word.form for word in found]
-        stopped = stop_words(language)
-        content = [
-            (word, written)
-            for word in found
-            if not word.is_number
-            and (written := text[word.start : word.end]).lower().replace("’", "'").removesuffix("'s")
-            not in stopped
-        ]
-        self.content = frozenset(word.form for word, _ in content)
-        # Spelled out numbers are left out: "two ways" is the claim's own count.
-        self.numbers = [number for number in quantities(text, found) if not number.written.isalpha()]
+        numbers = [word for word in found if word.is_number]
+        tells = tells_something(language)
+        content = [w for w in found if tells[text[w.start : w.end]] and not (numbers and w.is_number)]
+        self.content = frozenset(word.form for word in content)
+        self.told = frozenset(number.form for number in numbers)
+        # A number in one word may be the claim's own count, as in "two ways": nobody misses it.
+        self.numbers = [number for number in quantities(text, numbers) if not number.written.isalpha()]
         self.units = self.content.union(number.form for number in self.numbers)
-        begins = {start for start, _ in sentences(text)}
-        self.names = {w.form: said for w, said in content if said[0].isupper() and w.start not in begins}
-        self.code = [match[1].strip() for match in _CODE.finditer(text)]
-        self.code += [match[0].rstrip(".,;:") for match in _IDENTIFIER.finditer(_CODE.sub(" ", text))]
-        quoted = _QUOTATION.findall(text)
-        self.quotations = {
-            quotation: [word.form for word in words(quotation, language)] for quotation in quoted
-        }
-        self.denies = bool(_DENIES.search(text) or (lead.endswith(":") and _DENIES.search(lead)))
+        upper = [word for word in content if word.start and text[word.start].isupper()]
+        begins = {start for start, _ in sentences(text)} if upper else ()
+        self.names = {word.form: text[word.start : word.end] for word in upper if word.start not in begins}
+        self.code = list[str]()
+        if _LIKE_CODE.search(text):
+            self.code += [match[1].strip() for match in _CODE.finditer(text)]
+            self.code += [match[0].rstrip(".,;:") for match in _IDENTIFIER.finditer(_CODE.sub(" ", text))]
+        self.quotations = {quoted: forms(quoted, language) for quoted in _QUOTATION.findall(text)}
+        self.is_listed = lead.endswith(":")
+        self.denies = _denies(text) or (self.is_listed and _denies(lead))
 
 
 class ReadPassage:
@@ -104,36 +98,35 @@ class ReadPassage:
 
     def __init__(self, text: str, context: str = "", language: str = "en") -> None:
         self.text = text
-        self._words = words(text, language)
-        self._forms = [word.form for word in self._words]
         self.sentences = list(sentences(text))
-        starts = [word.start for word in self._words]
-        self._bounds = [(bisect_left(starts, a), bisect_left(starts, b)) for a, b in self.sentences]
-        self._by_sentence = [frozenset(self._forms[first:last]) for first, last in self._bounds]
-        self._beside = context, words(context, language)
-        self._context = frozenset(word.form for word in self._beside[1])
-        self._all = self._context.union(self._forms)
+        self._said = forms_by_span(text, self.sentences, language)
+        self._by_sentence = [frozenset(said) for said in self._said]
+        self._beside, self._language = context, language
+        self._context = frozenset(forms(context, language))
+        self._all = self._context.union(*self._by_sentence)
 
     @cached_property
     def _numbers(self) -> frozenset[object]:
-        found = [*quantities(self.text, self._words), *quantities(*self._beside)]
-        return frozenset().union(*(number.holds for number in found))
+        told = [self.text[start:end] for start, end in self.sentences]
+        told = [text for text, said in zip(told, self._said, strict=True) if _NUMBER.search(" ".join(said))]
+        found = (quantities(text, words(text, self._language)) for text in [*told, self._beside])
+        return frozenset().union(*(number.holds for number in chain.from_iterable(found)))
 
     @cached_property
     def _joined(self) -> str:
-        return "\n".join(["", *self._forms, ""])
+        return "\n".join(["", *chain.from_iterable(self._said), ""])
 
     @cached_property
     def _squeezed(self) -> str:
         return _squeezed(self.text)
 
     def find(self, wanted: Sequence[str]) -> tuple[int, int] | None:
-        """Span of the first place with exactly these words in this order, whatever stands between them."""
-        at = self._joined.find("\n".join(["", *wanted, ""])) if wanted else -1
-        if at < 0:
+        """Numbers of the first and last word of the first place with exactly these words in this order."""
+        if not wanted or not self._all.issuperset(wanted):
             return None
+        at = self._joined.find("\n".join(["", *wanted, ""]))
         first = self._joined.count("\n", 0, at)
-        return self._words[first].start, self._words[first + len(wanted) - 1].end
+        return None if at < 0 else (first, first + len(wanted) - 1)
 
     def look_for(self, statement: Statement) -> Found:
         """What this passage holds of a statement, and where."""
@@ -147,19 +140,21 @@ class ReadPassage:
         unnamed |= {quoted for quoted, said in statement.quotations.items() if self.find(said) is None}
         lacks = frozenset(missing), frozenset(unnamed)
         if exact is not None:
-            first = max(0, bisect_right(self.sentences, (exact[0], len(self.text) + 1)) - 1)
-            last = max(first, bisect_right(self.sentences, (exact[1] - 1, len(self.text) + 1)) - 1)
-            span = min(exact[0], self.sentences[first][0]), max(exact[1], self.sentences[last][1])
-            before = _CLAUSE.split(self.text[span[0] : exact[0]])[-1]
-            denied = _DENIES.search(before) is not None
-            return Found(span, 1.0, content, content, *lacks, whole=True, denied=denied)
+            firsts = [0, *accumulate(map(len, self._said[:-1]))]  # number of each sentence's first word
+            first, last = (bisect_right(firsts, number) - 1 for number in exact)
+            span = self.sentences[first][0], self.sentences[last][1]
+            said, skipped = self.text[slice(*span)], exact[0] - firsts[first]
+            before = said[: words(said, self._language)[skipped].start] if skipped else ""
+            denied = _denies(_CLAUSE.split(before)[-1])
+            clash = statement.is_listed and self._denies(span) != statement.denies
+            return Found(span, 1.0, content, content, *lacks, whole=not clash, denied=denied or clash)
         place, near = self._best_place(statement.units)
         share = len(near & content) / len(content) if content else 0.0
         held = share, near & content, self._all & content, *lacks
         if place is None:
             return Found(None, *held)
         span = self.sentences[place[0]][0], self.sentences[place[1]][1]
-        follows = near >= statement.units and self._follows(statement.forms, *place)
+        follows = near >= statement.units and self._follows(statement, *place)
         denied = self._denies(span) != statement.denies
         return Found(span if share >= _LEAST_QUOTED else None, *held, follows=follows, denied=denied)
 
@@ -176,11 +171,12 @@ class ReadPassage:
                     best, most, near = (first, first + length - 1), len(found), found
         return best, near | (self._context & units)
 
-    def _follows(self, wanted: Sequence[str], sentence: int, last: int) -> bool:
+    def _follows(self, statement: Statement, sentence: int, last: int) -> bool:
         """Whether one sentence says it in the same order, in runs of two words or more with few between."""
-        said = self._forms[slice(*self._bounds[sentence])]
-        if sentence != last or len(wanted) > 2 * len(said):
-            return False  # so that this is never done for two long texts
+        wanted, said = statement.forms, self._said[sentence]
+        long = len(wanted) > 2 * len(said)  # so that this is never done for two long texts
+        if sentence != last or long or not statement.told <= self._by_sentence[sentence]:
+            return False
         blocks = SequenceMatcher(None, wanted, said, autojunk=False).get_matching_blocks()
         runs = [block for block in blocks if block.size > 1]
         skipped = sum(after.b - before.b - before.size for before, after in pairwise(runs))
@@ -192,7 +188,7 @@ class ReadPassage:
         if _ENUMERATOR.match(text):
             before = self.text[max(0, span[0] - 2_000) : span[0]].split("\n")
             lead = next((line for line in reversed(before) if line.rstrip().endswith(":")), "")
-        return _DENIES.search(f"{lead}\n{text}") is not None
+        return _denies(f"{lead}\n{text}")
 
 
 # So that each passage is read once for an answer and its follow-ups.
@@ -222,8 +218,12 @@ _language_of = lru_cache(maxsize=256)(language_of)
 
 def overlap(statement: str, document: Document) -> float:
     """Share of a statement's content words in the three neighbouring sentences that hold most of them."""
-    wanted, (passage,) = read(statement, "", [document])
-    return passage.look_for(wanted).share
+    wanted, passages = read(statement, "", [document])
+    return passages[0].look_for(wanted).share
+
+
+def _denies(text: str) -> bool:
+    return _DENIES.search(text.lower()) is not None
 
 
 def _squeezed(text: str) -> str:

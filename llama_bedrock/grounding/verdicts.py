@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from langchain_core.documents import Document
 
@@ -77,11 +78,9 @@ class CitedParts:
         for mark, named in marks:
             for number in named:
                 at = numbers.index(number)
-                citation = _quoted(span, mark, number, part.claim.passages[at], part.found[at])
+                known = part.verdict if self._at_once else None
                 part.cited.append((len(self.citations), at))
-                self.citations.append(
-                    _judged(citation, part, part.verdict, at) if self._at_once else citation
-                )
+                self.citations.append(_quoted(span, mark, number, part, at, known))
 
     def end_statement(self) -> tuple[Citation, ...]:
         """Count what was cited since the last call as one statement; returns its citations."""
@@ -102,7 +101,8 @@ class CitedParts:
             self._parts, checked(verdicts, len(self._parts), self.verifier), strict=True
         ):
             for at, passage in part.cited:
-                self.citations[at] = _judged(self.citations[at], part, verdict, passage)
+                citation = self.citations[at]
+                self.citations[at] = replace(citation, **_judged(citation.score, part, verdict, passage))
         return tuple(self.citations)
 
     def by_statement(self) -> list[list[Citation]]:
@@ -117,9 +117,15 @@ class CitedParts:
 
 
 def _quoted(
-    span: tuple[int, int], mark: tuple[int, int] | None, number: int, document: Document, found: Found
+    span: tuple[int, int],
+    mark: tuple[int, int] | None,
+    number: int,
+    part: _Part,
+    at: int,
+    verdict: Verdict | None,
 ) -> Citation:
-    """The citation of one document with the quote that words find in it, not judged yet."""
+    """The citation of one document, with the quote that words find in it and a verdict if there is one."""
+    document, found = part.claim.passages[at], part.found[at]
     metadata = document.metadata
     line = positive_int(metadata.get("line"))
     quote, offsets = "", None
@@ -130,6 +136,7 @@ def _quoted(
         base = first if isinstance(first, int) and first >= 0 else 0
         offsets = (base + start, base + end)
         line = None if line is None else line + document.page_content.count("\n", 0, start)
+    share = round(found.share, 3)
     return Citation(
         number=number,
         span=span,
@@ -139,18 +146,18 @@ def _quoted(
         page=positive_int(metadata.get("page")),
         line=line,
         offsets=offsets,
-        score=round(found.share, 3),
         mark=mark,
+        **(_judged(share, part, verdict, at) if verdict else {"score": share}),
     )
 
 
-def _judged(citation: Citation, part: _Part, verdict: Verdict, at: int) -> Citation:
-    """A citation with the verdict on its part of the answer.
+def _judged(share: float, part: _Part, verdict: Verdict, at: int) -> dict[str, Any]:
+    """What a verdict on a part of the answer says of one of its citations; its score is `share` without.
 
     Of several documents cited for one part, those that hold next to nothing of it do not back it.
     """
     supported, reason = verdict.supported, verdict.reason
     if supported and len(part.found) > 1 and verdict.passage != at and part.found[at].share < _PART:
         supported, reason = False, "another passage says it, this one does not"
-    score = citation.score if verdict.score is None else round(verdict.score, 3)
-    return replace(citation, supported=supported, score=score, reason=reason, verified_by=verdict.by)
+    score = share if verdict.score is None else round(verdict.score, 3)
+    return {"supported": supported, "score": score, "reason": reason, "verified_by": verdict.by}

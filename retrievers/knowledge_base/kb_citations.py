@@ -15,9 +15,13 @@ from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.verdicts import CitedParts
 from llama_bedrock.observability.reports import is_watched, report_answer
 from llama_bedrock.retrievers.knowledge_base.results import to_document
+from llama_bedrock.text import sentences
 
 UNABLE = "Sorry, I am unable to assist you with this request"
 """How the service's answer begins when it has found none."""
+
+
+_LONGEST_LEAD = 1_000  # characters
 
 
 class GeneratedAnswer:
@@ -76,7 +80,8 @@ class GeneratedAnswer:
             document = to_document(reference)
             cited[self._number(document, new)] = document
         if cited:
-            self.parts.cite(span, self._text[slice(*span)], [(None, tuple(cited))], cited)
+            statement, marks = self._text[slice(*span)], [(None, tuple(cited))]
+            self.parts.cite(span, statement, marks, cited, self._lead(span[0]))
         return RagAnswerChunk(citations=self.parts.end_statement(), documents=tuple(new))
 
     def finish(
@@ -110,6 +115,11 @@ class GeneratedAnswer:
             documents = tuple(self._documents)
             report_answer(replace(chunk, text=self._text, citations=citations, documents=documents))
         return chunk
+
+    def _lead(self, end: int) -> str:
+        """The sentence before a statement, or the line above its list, as `CitationReader` gives it."""
+        before = self._text[max(0, end - _LONGEST_LEAD) : end].rstrip("-*+•# \n\t")
+        return before[start:] if (start := max((s for s, _ in sentences(before)), default=-1)) >= 0 else ""
 
     def _number(self, document: Document, new: list[Document]) -> int:
         key = (document_source(document), document.page_content)

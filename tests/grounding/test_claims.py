@@ -89,6 +89,7 @@ BACKED = {
     "a thousand without its comma": (LLAMA, "The context window is 128000 tokens."),
     "a thousand as K": (LLAMA, "Llama 3.3 has a context window of 128K tokens."),
     "billion as B": (LLAMA, "Llama 3.3 by Meta has 70B parameters."),
+    "a long number spelled out": (LLAMA, "The model has seventy billion parameters."),
     "a number spelled out": (LLAMA, "The model knows 8 languages."),
     "another order": (LLAMA, "With 70 billion parameters, Llama 3.3 is a text-only model."),
     "another form of the verb": (LLAMA, "Meta released Llama 3.3 on December 6, 2024."),
@@ -267,6 +268,14 @@ NOT_BACKED = {
     "Chinese, negation dropped": (CHINESE, "狗能进入围栏。"),
     "Chinese, something else": (CHINESE, "这只狗有三个主人。"),
     "Japanese, negation dropped": (JAPANESE, "犬は囲いに入れます。"),
+    "another number in words": (
+        "The farm in the north of Cusco keeps one thousand llamas behind the old red barn all winter.",
+        "The farm in the north of Cusco keeps nine thousand llamas behind the old red barn all winter.",
+    ),
+    "a small number in words": (
+        "It has eight dogs that sleep in the warm hay of the old barn at night.",
+        "It has nine dogs that sleep in the warm hay of the old barn at night.",
+    ),
     "nothing but stop words": (LLAMA, "It is what it is."),
 }
 NOT_BACKED |= {

@@ -8,9 +8,10 @@ import re
 import pytest
 from langchain_core.documents import Document
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
 
-from llama_bedrock.agents import create_rag_chain
+from llama_bedrock.agents import create_rag_chain, read_answer
 from llama_bedrock.grounding import (
     Cascade,
     Claim,
@@ -21,8 +22,10 @@ from llama_bedrock.grounding import (
     averify_answer,
     verify_answer,
 )
-from llama_bedrock.grounding.answers import RagAnswerChunk
+from llama_bedrock.grounding.answers import RagAnswer, RagAnswerChunk
 from llama_bedrock.grounding.judge import read_lines
+from llama_bedrock.grounding.verify import run_verifier
+from llama_bedrock.retrievers.knowledge_base.kb_citations import GeneratedAnswer
 
 FARM = Document("Llamas eat hay and grass. They hum when they are content.", metadata={"source": "farm.md"})
 EVIL = Document(
@@ -274,27 +277,82 @@ def test_usage_of_the_judge_is_on_the_answer(scripted, call):
     assert usages[1] > usages[0]
 
 
-def test_chain_agent_and_verify_answer_agree(scripted):
-    from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+GUIDE = """\
+The endpoint keeps nine thousand records. It does not read images. The farm's vet, Ana Quispe, comes on Mondays.
 
-    from llama_bedrock.agents import read_answer
+It does not support:
 
-    text = "Llamas eat hay and grass [1]. They hum if they are content [1]."
+- audio files
+- images in long prompts
+"""
+AGREED = {
+    "copied": (GUIDE, ["It does not read images."], {True}),
+    "copied without its negation": (GUIDE, ["It does read images."], {None}),
+    "in other words": (GUIDE, ["Images are not read by the endpoint."], {None}),
+    "another number": (GUIDE, ["The endpoint keeps 7,000 records."], {None}),
+    "another number in words": (GUIDE, ["The endpoint keeps one thousand records."], {None}),
+    "the number in digits": (GUIDE, ["The endpoint keeps 9,000 records."], {True}),
+    "another name": (GUIDE, ["The farm's vet, Maria Costa, comes on Mondays."], {None}),
+    "invented": (GUIDE, ["Penguins hatch on Antarctic ice floes during winter."], {False}),
+    "an item of the wrong list": (GUIDE, ["It supports:\n- images in long prompts"], {None}),
+    "after another sentence": (
+        GUIDE,
+        ["It hums.", "It does not read images.", "It flies to Mars."],
+        {True, False},
+    ),
+    "German": ("Die Farm hat 1.250 Lamas. Hunde sind nicht erlaubt.", ["Hunde sind erlaubt."], {None}),
+    "Chinese": ("这个农场有1250只羊驼。狗不能进入围栏。", ["这个农场有1250只羊驼。"], {True}),
+}
+
+
+@pytest.mark.parametrize("judged", ["words", "judge"])
+@pytest.mark.parametrize(("passage", "said", "expected"), AGREED.values(), ids=AGREED)
+def test_chain_agent_knowledge_base_and_verify_answer_agree(scripted, passage, said, expected, judged):
+    """The same statement over the same passage gets the same verdict, and a judge is asked the same of it."""
+    asked = []
+
+    def verify(claims):
+        asked.append(
+            [(c.statement.strip("- .。"), c.lead.rstrip(" .。"), c.passages[0].page_content) for c in claims]
+        )
+        return [Verdict(True, by="judge") for _ in claims]
+
+    verifier = None if judged == "words" else RunnableLambda(verify)
+    source, text = (
+        Document(passage, metadata={"source": "s3://b/k"}),
+        " ".join(f"{part} [1]" for part in said),
+    )
     llm, _ = scripted([text])
-    by_chain = create_rag_chain(llm, RunnableLambda(lambda q: [FARM])).invoke("What?")
-    shown = FARM.model_copy(update={"metadata": {**FARM.metadata, "citation_number": 1}})
-    call = {"name": "search_documents", "args": {}, "id": "1"}
-    messages = [
-        HumanMessage("What?"),
-        AIMessage("", tool_calls=[call]),
-        ToolMessage("", tool_call_id="1", artifact=[shown]),
-        AIMessage(text),
+    shown = source.model_copy(update={"metadata": {**source.metadata, "citation_number": 1}})
+    called = AIMessage("", tool_calls=[{"name": "search_documents", "args": {}, "id": "1"}])
+    found = ToolMessage("", tool_call_id="1", artifact=[shown])
+    answers = [
+        create_rag_chain(llm, RunnableLambda(lambda q: [source]), verifier=verifier).invoke("What?"),
+        read_answer([HumanMessage("What?"), called, found, AIMessage(text)], verifier),
+        verify_answer(text, [source], verifier, question="What?"),
+        by_knowledge_base(said, source, verifier),
     ]
-    by_agent, by_function = read_answer(messages), verify_answer(text, [FARM])
-    verdicts = [
-        [(c.supported, c.score, c.quote) for c in a.citations] for a in (by_chain, by_agent, by_function)
-    ]
-    assert verdicts[0] == verdicts[1] == verdicts[2]
+    verdicts = [[(c.supported, c.score, c.quote, c.reason) for c in answer.citations] for answer in answers]
+    assert all(some == verdicts[0] for some in verdicts)
+    assert all(some == asked[0] for some in asked)
+    if judged == "words":
+        assert {verdict[0] for verdict in verdicts[0]} == expected
+
+
+def by_knowledge_base(said, source, verifier):
+    """The answer of RetrieveAndGenerate with these statements, each citing one passage."""
+    text, citations = " ".join(said), []
+    location = {"type": "S3", "s3Location": {"uri": source.metadata["source"]}}
+    for part in said:
+        part = part.split("\n- ")[-1]
+        start = text.index(part)
+        span = {"start": start, "end": start + len(part) - 1}
+        reference = {"content": {"text": source.page_content}, "location": location}
+        generated = {"textResponsePart": {"text": part, "span": span}}
+        citations.append({"generatedResponsePart": generated, "retrievedReferences": [reference]})
+    answer = GeneratedAnswer("What?", verifier)
+    answer.response({"output": {"text": text}, "citations": citations})
+    return RagAnswer(citations=run_verifier(answer.parts)[0] or tuple(answer.parts.citations))
 
 
 def growth(make, size):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from llama_bedrock.text import (
     content_words,
     folded,
+    forms_by_span,
     language_of,
     query_terms,
     sentences,
@@ -15,6 +16,7 @@ from llama_bedrock.text import (
     terms,
     words,
 )
+from llama_bedrock.text import forms as only_forms
 
 
 def forms(text, **options):
@@ -27,6 +29,16 @@ def forms(text, **options):
         ("The Wings", ["the", "wing"]),
         ("128K tokens, 0.50 and 1,234.5", ["128000", "token", "0.5", "and", "1234.5"]),
         ("twenty-five llamas on 2024-05-06", ["25", "llama", "on", "may", "6", "2024"]),
+        ("Nine thousand two hundred and six of twenty two million", ["9206", "of", "22000000"]),
+        (
+            "one of a hundred, one hundred; nineteen eighty-four",
+            ["one", "of", "a", "hundr", "100", "19", "84"],
+        ),
+        (
+            "seven\nthousand tense tennis players often phone",
+            ["7000", "tens", "tenni", "player", "often", "phone"],
+        ),
+        ("It’s “nine” – or 3’000…", ["it", "9", "or", "3000"]),
         ("C++ or C#", ["c++", "or", "c#"]),
         ("Daten\u00adbank", ["datenbank"]),
         ("an in-\nstallation", ["an", "instal"]),
@@ -37,6 +49,15 @@ def forms(text, **options):
 )
 def test_words_are_compared_in_one_form(text, expected):
     assert forms(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["On 2024-05-06 nine men’s 3,5 €", "soft\u00adware in-\nstallation", "日" * 700, "C++ x" * 9]
+)
+def test_forms_are_those_of_words_in_the_whole_and_by_sentence(text):
+    assert only_forms(text, "en") == forms(text, language="en")
+    by_span = forms_by_span(text, list(sentences(text)), "en")
+    assert [form for some in by_span for form in some] == forms(text, language="en")
 
 
 def test_words_stand_where_they_are_written():

@@ -51,6 +51,12 @@ def settled(page):
     page.evaluate(f"() => new Promise((done) => {frames})")
 
 
+# `window.said` is whatever the page says of a question that failed: some of it stands for two seconds only.
+LISTEN = """() => { window.said = ""; new MutationObserver(() => {
+  window.said += document.querySelector(".failed p")?.textContent ?? ""; })
+  .observe(document.body, { subtree: true, childList: true, characterData: true }); }"""
+
+
 class Visit:
     """A browser window on the page; whatever it asks of another server, or complains of, is kept."""
 

@@ -15,7 +15,7 @@ import pytest
 
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.local.engines.interface import EngineError
-from tests.app.page.browser import IN_A_BROWSER, KEY, ROOT, marked, opened, settled, until
+from tests.app.page.browser import IN_A_BROWSER, KEY, LISTEN, ROOT, marked, opened, settled, until
 
 pytestmark = IN_A_BROWSER
 QUESTION = "When does Llama 3.3 70B leave Bedrock?"
@@ -219,12 +219,7 @@ def test_a_fault_is_one_line_with_what_to_do(open_page, visit):
     ]
     seen = visit(open_page(None, answers)[0])
     page = seen.page
-    # What is throttled is asked again after two seconds: a slow machine would look too late.
-    page.evaluate(
-        """() => { window.said = ""; new MutationObserver(() => {
-        window.said += document.querySelector(".failed p")?.textContent ?? ""; })
-        .observe(document.body, { subtree: true, childList: true, characterData: true }); }"""
-    )
+    page.evaluate(LISTEN)
     for count, (code, line, remedy) in enumerate(FAULTS, 1):
         seen.ask("Is all well?")
         for part in (line, remedy):

@@ -8,14 +8,18 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
+from llama_bedrock.app import create_app
+from llama_bedrock.app.event_stream import sse
 from llama_bedrock.local.engines.interface import EngineError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -273,6 +277,15 @@ def test_a_tool_that_writes_waits_for_a_person(open_page, api, is_allowed):
     assert written == (["x\u202ey"] if is_allowed else [])
     assert done["messages"][-1]["text"] == "Done."
     assert page.events("/api/decide", thread="t", decisions=[True])[-1][1] == 409
+
+
+async def test_what_changes_while_the_state_is_on_its_way_is_news():
+    app = create_app(FakeListChatModel(responses=["yes"]), key="a-key-for-tests")
+    events = next(route.endpoint for route in app.routes if getattr(route, "path", "") == "/api/events")
+    async with aclosing((await events(None)).frames) as frames:
+        assert b'"running":[]' in await anext(frames)
+        with events.__self__._threads.answering("t"):
+            assert await asyncio.wait_for(anext(frames), 30) == sse({"running": ["t"]}, "threads")
 
 
 @pytest.mark.parametrize(

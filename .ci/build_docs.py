@@ -69,7 +69,7 @@ def summary_of(text: str) -> str:
     if re.match(r"```|    |[|!#]|::: ", paragraph):
         return ""
     plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(paragraph.split()))
-    return re.split(r"(?<=[.?!:]) ", re.sub(r"[`*]", "", plain))[0].rstrip(":")
+    return re.split(r"(?<=[.?!]) ", re.sub(r"[`*]", "", plain))[0].rstrip(":")
 
 
 def described(name: str) -> str:

@@ -131,3 +131,18 @@ async def test_memory_is_flat_over_thousands_of_requests(bedrock):
         before = app.facts()["rss"]
         await many(2000)
         assert app.facts()["rss"] - before < 8e6
+
+
+@pytest.mark.timeout(300)
+def test_under_faults_and_a_restart_no_answer_is_lost_and_every_error_is_right():
+    """The short form of benchmarks/app_load.py, which has 200 streams for ten minutes."""
+    program = Path(__file__).parents[2] / "benchmarks" / "app_load.py"
+    command = [sys.executable, str(program), "--streams", "24", "--seconds", "8", "--token-delay", "0.02"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["wrong"] == []
+    assert told["exit_code"] == 0  # of the process that was told to stop
+    assert {outcome.partition(":")[0] for outcome in told["outcomes"]} == {
+        "plain", "passing", "slow", "reader", "throttled", "broken",
+    }  # fmt: skip

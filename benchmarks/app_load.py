@@ -1,0 +1,222 @@
+"""The app under load and faults: ``python benchmarks/app_load.py [--streams 200] [--seconds 600]``.
+
+`llama-bedrock api` runs in a process of its own against the local endpoint. So many clients stream answers,
+one after the other, each with something of its own in it. Some meet throttling that passes, throttling that
+stays, a connection that breaks in the middle or slow tokens; some read slowly. At half time a second process
+takes over, and the first is told to stop (SIGTERM) while its answers are under way. Printed, as JSON: what
+came of each kind, what was wrong (nothing may be), and memory and descriptors of the app, early and late.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+import aiohttp
+import psutil
+
+from llama_bedrock.local import ErrorResponse, LocalBedrock, Reset, SlowChunks
+from llama_bedrock.testing import ScriptedEngine
+
+MODEL = "meta.llama3-1-8b-instruct-v1:0"
+KEY = "a-key-for-load"
+WORDS = 60
+# Kinds of calls by their place in a row of 20: which kinds there are, and how often.
+KINDS = ["plain"] * 12 + ["passing"] * 3 + ["slow"] * 2 + ["reader", "throttled", "broken"]
+ENDS_RIGHT = {"throttled": "429 rate_limit_exceeded", "broken": "error after some text"}
+
+
+def faults() -> list:
+    """What goes wrong, by the word that a question ends in."""
+
+    def of(kind):
+        return lambda target: f"kind={kind}<" in str(target.body.get("prompt"))
+
+    throttled = ErrorResponse("ThrottlingException")
+    return [
+        throttled.when(of("throttled")),
+        ErrorResponse("ThrottlingException", requests=range(1, 10**9, 2)).when(of("passing")),
+        Reset(after_bytes=6000).when(of("broken")),
+        SlowChunks(0.05).when(of("slow")),
+    ]
+
+
+def answer(request) -> list[str]:
+    """Words with the number of the question: who gets another's answer would see it."""
+    number = re.findall(r"number=(\d+)", request.prompt)[-1]
+    return [f"{number} "] * WORDS
+
+
+class App:
+    """The app in a process of its own."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": endpoint_url,
+            "AWS_BEARER_TOKEN_BEDROCK": "k",
+            "LLAMA_BEDROCK_KEY": KEY,
+        }
+        program = "from llama_bedrock.cli.main import main; main()"
+        command = [sys.executable, "-W", "ignore", "-c", program, "api", "--bedrock", "--model", MODEL]
+        self.process = subprocess.Popen(
+            [*command, "--region", "us-west-2", "--port", "0"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().split()[1].partition("=")[2]
+        self._seen = psutil.Process(self.process.pid)
+
+    def facts(self) -> tuple[float, int]:
+        """Megabytes of memory, and file descriptors."""
+        return self._seen.memory_info().rss / 1e6, self._seen.num_fds()
+
+
+@dataclass
+class Load:
+    """What the clients have seen."""
+
+    app: App
+    ends_at: float
+    numbers: itertools.count = field(default_factory=itertools.count)
+    outcomes: Counter = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    sizes: list[tuple[float, float, int]] = field(default_factory=list)
+
+    async def client(self, http: aiohttp.ClientSession) -> None:
+        """Stream answers until the time is over."""
+        while time.monotonic() < self.ends_at:
+            number = next(self.numbers)
+            kind = KINDS[number % len(KINDS)]
+            started = time.monotonic()
+            try:
+                outcome = await self.ask(http, number, kind)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                outcome = f"{type(error).__name__}: {error}"
+            self.outcomes[f"{kind}: {outcome}"] += 1
+            self.seconds[kind].append(time.monotonic() - started)
+            if outcome != ENDS_RIGHT.get(kind, "whole"):
+                self.wrong.append(f"{number} {kind}: {outcome}")
+
+    async def ask(self, http: aiohttp.ClientSession, number: int, kind: str) -> str:
+        """One call; returns how it ended."""
+        body = {
+            "messages": [{"role": "user", "content": f"number={number} kind={kind}"}],
+            "stream": True,
+        }
+        text, ended, failed = "", False, False
+        async with http.post(f"{self.app.address}/chat/completions", json=body) as answered:
+            if answered.status != 200:
+                return f"{answered.status} {(await answered.json())['error']['code']}"
+            async for line in answered.content:
+                if kind == "reader":
+                    await asyncio.sleep(0.02)
+                data = line.removeprefix(b"data: ").strip()
+                if not data or line.startswith(b":"):
+                    continue
+                if data == b"[DONE]":
+                    ended = True
+                    continue
+                event = json.loads(data)
+                failed = failed or "error" in event
+                for choice in event.get("choices", ()):
+                    text += choice["delta"].get("content") or ""
+        if failed:
+            return "error after some text" if text.strip("0123456789 ") == "" and text else "error, no text"
+        whole = text.split() == [str(number)] * WORDS
+        return "whole" if whole and ended else f"{len(text.split())} words, done {ended}"
+
+    async def watch(self) -> None:
+        """Note the app's size now and then."""
+        began = time.monotonic()
+        while time.monotonic() < self.ends_at:
+            await asyncio.sleep((self.ends_at - began) / 50)
+            with contextlib.suppress(psutil.Error):
+                self.sizes.append((time.monotonic() - began, *self.app.facts()))
+
+    async def restart(self, endpoint_url: str, at: float) -> int:
+        """Have another process take over; returns the exit code of the first."""
+        await asyncio.sleep(at)
+        first, self.app = self.app, await asyncio.to_thread(App, endpoint_url)
+        first.process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(first.process.wait, 60)
+
+
+async def run(endpoint_url: str, streams: int, seconds: float, restart: bool) -> dict:
+    """Load the app; returns what is printed."""
+    load = Load(await asyncio.to_thread(App, endpoint_url), time.monotonic() + seconds)
+    first = load.app
+    try:
+        connector = aiohttp.TCPConnector(limit=0)
+        headers = {"Authorization": f"Bearer {KEY}"}
+        timeout = aiohttp.ClientTimeout(total=120)
+        async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as http:
+            others = [asyncio.create_task(load.watch())]
+            if restart:
+                others.append(asyncio.create_task(load.restart(endpoint_url, seconds / 2)))
+            await asyncio.gather(*[load.client(http) for _ in range(streams)])
+            codes = await asyncio.gather(*others)
+    finally:
+        for app in {first, load.app}:
+            app.process.kill()
+            app.process.communicate()
+    half = [size for size in load.sizes if not restart or size[0] > seconds * 0.55]
+    early, late = half[: max(1, len(half) // 4)], half[-max(1, len(half) // 4) :]
+    return {
+        "streams": streams,
+        "seconds": seconds,
+        "answers": sum(load.outcomes.values()),
+        "outcomes": dict(sorted(load.outcomes.items())),
+        "wrong": load.wrong[:20],
+        "median_seconds": {kind: round(statistics.median(s), 2) for kind, s in sorted(load.seconds.items())},
+        "exit_code": codes[-1] if restart else None,
+        "rss_mb": [round(statistics.mean(size[1] for size in part), 1) for part in (early, late)],
+        "descriptors": [max(size[2] for size in part) for part in (early, late)],
+    }
+
+
+def main() -> None:
+    """Run it; exits with 1 where something was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--token-delay", type=float, default=0.1, help="seconds between two tokens")
+    parser.add_argument("--no-restart", action="store_true", help="one process all the time, to see its size")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    engine = ScriptedEngine([answer], repeat=True)
+    engine.requests = Forgetful()
+    with LocalBedrock(
+        engine, faults=faults(), first_token_delay=0.2, token_delay=options.token_delay
+    ) as server:
+        told = asyncio.run(run(server.endpoint_url, options.streams, options.seconds, not options.no_restart))
+    print(json.dumps(told, indent=1))
+    sys.exit(bool(told["wrong"]))
+
+
+class Forgetful(list):
+    """Keeps nothing: the engine's list of requests would grow for all the time of a long run."""
+
+    def append(self, item: object) -> None:
+        """Forget it."""
+
+
+if __name__ == "__main__":
+    main()

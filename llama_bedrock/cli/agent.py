@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llama_bedrock.cli.model_options import AnswerOptions, MaxTokens, New, Thread, takes_options
+from llama_bedrock.cli.model_options import AnswerOptions, MaxTokens, New, Plain, Thread, takes_options
 
 if TYPE_CHECKING:
     from langchain.agents.middleware.types import AgentMiddleware
@@ -79,6 +79,7 @@ def agent(
     new: New = False,
     max_tokens: MaxTokens = 2048,
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages a search finds.")] = 6,
+    plain: Plain = False,
 ) -> None:
     """Let a Llama work with tools. It asks before it runs one that is not marked as reading only.
 
@@ -89,6 +90,7 @@ def agent(
     from llama_bedrock.cli.chat import DEFAULT_THREAD, begin
     from llama_bedrock.cli.session.approval import Approver
     from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
+    from llama_bedrock.cli.session.screen import AgentScreen
 
     specs, request = split_words(question or [], tools or [])
     options.check_verifier()
@@ -104,7 +106,8 @@ def agent(
         make_graph = _graph_maker(plan, backend, offered, memory)
         judge = options.open_verifier(backend)
         show = None if docs is None else partial(_show_sources, verifier=judge)
-        session = _session(backend, make_graph, f"agent:{name}", loop, approver, show)
+        screen = partial(AgentScreen, plain)
+        session = _session(backend, make_graph, f"agent:{name}", loop, approver, show, screen)
         begin(session, name, new=new, greet=request is None)
         _finish_last_turn(session)
         session.run(read_lines() if request is None else [request], go_on=request is None)
@@ -187,10 +190,10 @@ def _session(
     loop: TurnLoop,
     approver: Approver,
     show_sources: Callable[[KeptConversation], None] | None,
+    new_screen: Callable[[], Screen],
 ) -> Session:
     from llama_bedrock.cli.session.conversation_graph import KeptConversation
     from llama_bedrock.cli.session.loop import Session, show_cut
-    from llama_bedrock.cli.session.screen import AgentScreen
 
     conversation = KeptConversation(make_graph(backend.llm), thread, loop, approver.decide)
 
@@ -199,7 +202,7 @@ def _session(
         if show_sources is not None:
             show_sources(conversation)
 
-    return Session(conversation, backend, make_graph, AgentScreen, below)
+    return Session(conversation, backend, make_graph, new_screen, below)
 
 
 def _show_sources(conversation: KeptConversation, verifier: Verifier | None) -> None:

@@ -8,35 +8,45 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_bedrock.cli.model_options import AnswerOptions, FollowLinks, Passages, takes_options
+from llama_bedrock.cli.model_options import AnswerOptions, FollowLinks, Passages, Plain, takes_options
 
 if TYPE_CHECKING:
     from llama_bedrock.agents import RagChain
     from llama_bedrock.cli.backend import Backend
-    from llama_bedrock.grounding.answers import RagAnswer
+    from llama_bedrock.grounding.answers import Citation, RagAnswer
     from llama_bedrock.retrievers import HybridRetriever
 
 LONGEST_QUESTION = 20_000
 """Characters; Bedrock's Retrieve takes no more either."""
 _ANSWER_TOKENS = 1024
+_VERDICTS = {
+    True: ("\N{CHECK MARK}", "supported", "green"),
+    None: ("?", "not decided", "dim"),
+    False: ("\N{BALLOT X}", "not supported by the document", "yellow"),
+}
 
 
 @takes_options
 def ask(
     path: Annotated[Path, typer.Argument(help="File or folder with the documents.")],
-    question: Annotated[str, typer.Argument(help="The question.")],
+    question: Annotated[
+        str | None, typer.Argument(help="The question; - or nothing reads it from stdin.")
+    ] = None,
+    *,
     options: AnswerOptions,
     k: Passages = 6,
     follow_links_outside: FollowLinks = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON when the answer is complete.")] = False,
+    plain: Plain = False,
 ) -> None:
     """Ask a question of your documents; the answer cites them.
 
     The index is made on first use and kept until the documents change.
     """
     from llama_bedrock.agents import create_rag_chain
+    from llama_bedrock.cli.session.input_lines import argument_or_stdin
 
-    question = check_question(question)
+    asked = check_question(argument_or_stdin(question, "question"))
     options.check_verifier()
     with options.open_backend(temperature=0.0, max_tokens=_ANSWER_TOKENS) as backend:
         problems: list[str] = []
@@ -51,9 +61,9 @@ def ask(
         )
         chain = create_rag_chain(backend.llm, retriever, verifier=options.open_verifier(backend))
         if as_json:
-            _print_json(chain.invoke(question), backend, problems)
+            _print_json(chain.invoke(asked), backend, problems)
         else:
-            show_answer(stream_answer(chain, question))
+            show_answer(stream_answer(chain, asked, plain=plain))
 
 
 def check_question(question: str) -> str:
@@ -113,47 +123,73 @@ def open_retriever(
     return HybridRetriever(store=index.store, k=k)
 
 
-def stream_answer(chain: RagChain, question: str) -> RagAnswer:
-    """Print the answer as it is written, and return it whole."""
-    from llama_bedrock.cli.output import write
+def stream_answer(chain: RagChain, question: str, *, plain: bool = False) -> RagAnswer:
+    """Print the answer as it is written, and return it whole.
+
+    Args:
+        chain: What answers.
+        question: The question.
+        plain: Print it raw in a terminal, too.
+    """
+    from llama_bedrock.cli.session.answer_writer import answer_writer
     from llama_bedrock.grounding.answers import RagAnswerChunk
 
     total = RagAnswerChunk()
+    writer = answer_writer(plain)
     try:
         for chunk in chain.stream(question):
-            write(chunk.text)
+            writer.feed(chunk.text)
             total = total + chunk
     finally:
-        if total.text:
-            write("\n")
+        writer.end()
     return total.to_answer()
 
 
 def show_answer(answer: RagAnswer) -> None:
     """Print what belongs under a streamed answer: the sources with their quotes, and remarks."""
-    from rich.text import Text
-
-    from llama_bedrock.cli.output import note, stdout
-    from llama_bedrock.grounding.source_list import by_number, shortened, verdict_note
+    from llama_bedrock.cli.output import note
+    from llama_bedrock.grounding.source_list import by_number
 
     if answer.stop_reason == "length":
         note("The answer was cut at its most tokens.")
     if answer.removed_marks:
         note(f"Removed marks that name no passage: {' '.join(answer.removed_marks)}")
     cited = by_number(answer)
-    if not cited:
-        if not answer.no_answer:
-            note("The answer cites no source.")
-        return
+    if cited:
+        _show_sources(cited)
+    elif not answer.no_answer:
+        note("The answer cites no source.")
+
+
+def _show_sources(cited: dict[int, list[Citation]]) -> None:
+    """The sources by number: a link where the terminal has them, the verdict in words, and the quotes."""
+    from rich.padding import Padding
+    from rich.style import Style
+    from rich.text import Text
+
+    from llama_bedrock.cli.output import has_links, stdout
+    from llama_bedrock.grounding.source_list import file_link, shortened, verdict_note
+
     console = stdout()
+    links = has_links()
     console.print()
     for number, citations in cited.items():
-        line = Text.assemble((f"[{number}] ", "bold"), citations[0].location)
-        if verdict := verdict_note(citations[0]):
-            line.append(f" {verdict}", style="dim" if citations[0].supported is None else "yellow")
-        console.print(line, soft_wrap=True)
+        first = citations[0]
+        link = file_link(first) if links else None
+        line = Text.assemble((f"[{number}] ", "bold"), (first.location, Style(link=link)))
+        if console.is_terminal:
+            sign, verdict, style = _VERDICTS[first.supported]
+            reason = f": {first.reason}" if first.supported is False and first.reason else ""
+            line.append(f" {sign} {verdict}{reason}", style=style)
+        elif verdict := verdict_note(first):
+            line.append(verdict)
+        console.print(line, soft_wrap=not console.is_terminal, highlight=False)
         for quote in dict.fromkeys(citation.quote for citation in citations if citation.quote):
-            console.print(Text(f"    “{shortened(quote)}”", style="dim"), soft_wrap=True)
+            text = Text(f"“{shortened(quote)}”", style="dim")
+            if console.is_terminal:
+                console.print(Padding(text, (0, 0, 0, 4), expand=False))
+            else:
+                console.print(Text("    ") + text, soft_wrap=True)
 
 
 def _print_json(answer: RagAnswer, backend: Backend, problems: list[str]) -> None:

@@ -15,6 +15,7 @@ from llama_bedrock.cli.model_options import (
     FollowLinks,
     MaxTokens,
     New,
+    Plain,
     Thread,
     takes_options,
 )
@@ -51,6 +52,7 @@ def chat(
         int, typer.Option("--k", "-k", min=1, max=100, help="Passages to retrieve, with --docs.")
     ] = 6,
     follow_links_outside: FollowLinks = None,
+    plain: Plain = False,
 ) -> None:
     """Talk to a Llama. /help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.
 
@@ -60,6 +62,7 @@ def chat(
     from llama_bedrock.app.conversations.kept_thread import CHAT_PREFIX, check_thread
     from llama_bedrock.cli.ask import open_retriever
     from llama_bedrock.cli.session.input_lines import is_interactive, read_lines
+    from llama_bedrock.cli.session.screen import AgentScreen, DocumentsScreen
     from llama_bedrock.cli.session.threads import open_memory
     from llama_bedrock.cli.session.turns import TurnLoop
 
@@ -86,7 +89,8 @@ def chat(
             )
             judge = options.open_verifier(backend)
             make_graph = _documents_graph(retriever, memory, judge)
-        session = _session(backend, make_graph, f"{CHAT_PREFIX}{name}", loop, with_documents=docs is not None)
+        kind = DocumentsScreen if docs is not None else AgentScreen
+        session = _session(backend, make_graph, f"{CHAT_PREFIX}{name}", loop, partial(kind, plain))
         begin(session, name, new=new)
         session.run(read_lines())
 
@@ -105,18 +109,15 @@ def begin(session: Session, name: str, *, new: bool, greet: bool = True) -> None
 
 
 def _session(
-    backend: Backend, make_graph: GraphOf, thread: str, loop: TurnLoop, *, with_documents: bool
+    backend: Backend, make_graph: GraphOf, thread: str, loop: TurnLoop, new_screen: Callable[[], Screen]
 ) -> Session:
     from llama_bedrock.cli.session.conversation_graph import KeptConversation
-    from llama_bedrock.cli.session.loop import Session, show_cut
-    from llama_bedrock.cli.session.screen import AgentScreen, DocumentsScreen
+    from llama_bedrock.cli.session.loop import Session
 
     conversation = KeptConversation(make_graph(backend.llm), thread, loop, _nothing_to_decide)
     if conversation.unfinished() is not None:  # of a process that was killed
         conversation.close_turn()
-    if with_documents:
-        return Session(conversation, backend, make_graph, DocumentsScreen, _show_sources)
-    return Session(conversation, backend, make_graph, AgentScreen, show_cut)
+    return Session(conversation, backend, make_graph, new_screen, _show_below)
 
 
 def _plain_graph(llm: ChatLlamaBedrock, *, memory: BaseCheckpointSaver[str], system: str | None) -> Graph:
@@ -140,10 +141,12 @@ def _documents_graph(
     return lambda llm: documents_graph(create_rag_chain(llm, retriever, verifier=verifier), memory)
 
 
-def _show_sources(screen: Screen) -> None:
+def _show_below(screen: Screen) -> None:
     from llama_bedrock.cli.ask import show_answer
+    from llama_bedrock.cli.session.loop import show_cut
     from llama_bedrock.cli.session.screen import DocumentsScreen
 
+    show_cut(screen)
     if isinstance(screen, DocumentsScreen):
         show_answer(screen.answer.to_answer())
 

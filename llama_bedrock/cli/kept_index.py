@@ -338,7 +338,7 @@ def shown_progress() -> Iterator[Progress]:
     from llama_bedrock.cli.output import stderr
 
     console = stderr()
-    if not console.is_terminal:
+    if not console.is_interactive:
         yield lambda step, done, total: None
         return
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn

@@ -34,6 +34,7 @@ from llama_bedrock.cli import (
     ui,
 )
 from llama_bedrock.cli.exit_codes import report
+from llama_bedrock.cli.output import show_every_sign
 
 
 class OneLineErrors(TyperGroup):
@@ -59,6 +60,7 @@ class OneLineErrors(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run the program; mistakes in the options, too, are one line."""
+        show_every_sign()
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough

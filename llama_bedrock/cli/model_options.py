@@ -84,6 +84,9 @@ Thread = Annotated[
     ),
 ]
 New = Annotated[bool, typer.Option("--new", help="Forget what was said in the conversation before.")]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Show the answer as it is written, without rendering its Markdown.")
+]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Most tokens of an answer.")]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +20,26 @@ _PIPE_WIDTH = 240  # columns of a table that nobody looks at in a terminal: noth
 # Control characters, which drive a terminal, and those that change the direction of the text around
 # them, with which a line reads as something that it is not ("Trojan Source", CVE-2021-42574).
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+# What stands for a sign of ours where the encoding of a terminal lacks it.
+_SIGNS = {
+    **dict.fromkeys("“”„«»", '"'),
+    **dict.fromkeys("‘’‚", "'"),
+    **dict.fromkeys("•●▪▸▶·", "*"),
+    **dict.fromkeys("─━–—‐−═", "-"),
+    **dict.fromkeys("│┃▌║", "|"),
+    **dict.fromkeys("┌┐└┘├┤┬┴┼┏┓┗┛┡┩╇╭╮╰╯╺╸╔╗╚╝", "+"),
+    **dict.fromkeys("✓✔", "+"),
+    **dict.fromkeys("✗✘×", "x"),
+    "…": "...",
+    "→": "->",
+    "←": "<-",
+    "≤": "<=",
+    "≥": ">=",
+    "\N{NO-BREAK SPACE}": " ",
+    "\N{NARROW NO-BREAK SPACE}": " ",
+}
 
 
 def stdout() -> Console:
@@ -33,7 +56,7 @@ def note(text: str) -> None:
     """One line to the user that is no result."""
     line = printable(text)
     if sys.stderr.isatty():
-        stderr().print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+        stderr().print(line, style="dim", markup=False, highlight=False)
     else:
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
 
@@ -61,18 +84,38 @@ def print_json(value: Any) -> None:
 
 
 def write(text: str) -> None:
-    """Text to stdout at once, as it is; in a terminal without control characters: a model may say anything.
-
-    What the encoding of stdout lacks is replaced.
-    """
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    if sys.stdout.isatty():
-        text = printable(text)
-    try:
-        sys.stdout.write(text)
-    except UnicodeEncodeError:
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    """Text to stdout at once, as it is; in a terminal without control characters."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
+
+
+def show_every_sign() -> None:
+    """Let stdout and stderr take any character: what their encoding lacks is written in plain signs.
+
+    A Windows code page, ``LC_ALL=C`` and PYTHONIOENCODING are reasons for an encoding with few of them.
+    """
+    codecs.register_error("plain-signs", _plain_signs)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):  # replaced by another program, or closed
+            stream.reconfigure(errors="plain-signs")  # type: ignore[union-attr]
+
+
+def _plain_signs(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_SIGNS.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+
+def has_links() -> bool:
+    """Whether stdout is a terminal that makes links of OSC 8, or ignores it.
+
+    The others, few and old, show it. FORCE_HYPERLINK, 0 or 1, overrules.
+    """
+    forced = os.environ.get("FORCE_HYPERLINK", "")
+    if forced:
+        return forced != "0"
+    name = os.environ.get("TERM", "")
+    return sys.stdout.isatty() and not name.startswith(("dumb", "linux", "screen", "vt", "ansi"))
 
 
 def _console(*, stderr: bool) -> Console:

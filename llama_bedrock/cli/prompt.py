@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,10 +77,9 @@ def prompt(
 
 
 def _read_user(user: str | None) -> str:
-    if user is None or user == "-":
-        if user is None and sys.stdin.isatty():
-            raise ValueError("no message: give it as an argument or on stdin")
-        user = sys.stdin.read()
+    from llama_bedrock.cli.session.input_lines import argument_or_stdin
+
+    user = argument_or_stdin(user, "message")
     if not user.strip():
         raise ValueError("the message is empty")
     return user

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from urllib.parse import quote
 
 from llama_bedrock.grounding.answers import Citation, RagAnswer
 
 _QUOTES_SHOWN = 2
 _QUOTE_LENGTH = 160
+_URL_SIGNS = "%/:?#[]@!$&'()*+,;=~"
 _ORDER = {True: 0, None: 1, False: 2}
 _VERDICT = {True: "", None: " (not decided)", False: " (not supported by the document)"}
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&:@])")
@@ -24,15 +27,28 @@ def by_number(answer: RagAnswer) -> dict[int, list[Citation]]:
     return dict(sorted(groups.items()))
 
 
-def shortened(quote: str) -> str:
+def shortened(text: str) -> str:
     """A quote as one line of a length that can be read at a glance."""
-    line = " ".join(quote.split())
+    line = " ".join(text.split())
     return line if len(line) <= _QUOTE_LENGTH else f"{line[:_QUOTE_LENGTH].rsplit(' ', 1)[0]} …"
 
 
 def verdict_note(citation: Citation) -> str:
     """What to say beside a source that was not found to support the answer; empty where it was."""
     return _VERDICT[citation.supported]
+
+
+def file_link(citation: Citation) -> str | None:
+    """The address of a cited page or file, with the page where it has pages; None where there is none."""
+    if citation.source.startswith(("http://", "https://")):
+        return quote(citation.source, safe=_URL_SIGNS)
+    path = Path(citation.source)
+    try:
+        if not path.is_file():
+            return None
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+    return path.absolute().as_uri() + (f"#page={citation.page}" if citation.page is not None else "")
 
 
 def markdown_sources(answer: RagAnswer) -> str:

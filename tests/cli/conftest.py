@@ -64,12 +64,32 @@ class Shown:
 
     @property
     def text(self):
-        links = re.sub(r"\x1b\]8;[^\x1b\x07]*(?:\x1b\\\\|\x07)", "", self.raw)
+        links = re.sub(r"\x1b\]8;[^\x1b\x07]*(?:\x1b\\|\x07)", "", self.raw)
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", links)
 
     @property
     def lines(self):
         return self.text.splitlines()
+
+    @property
+    def final(self):
+        """What stands on the screen in the end: what was drawn over is gone."""
+        rows, row, column = [""], 0, 0
+        parts = r"(?s)\x1b\]8;[^\x1b\x07]*(?:\x1b\\|\x07)|\x1b\[([0-9;?]*[a-zA-Z])|(.)"
+        for escape, sign in re.findall(parts, self.raw):
+            if escape and escape[-1] == "A":
+                row -= int(escape[:-1] or 1)
+            elif escape == "2K":
+                rows[row] = ""
+            elif sign == "\n":
+                row, column = row + 1, 0
+                rows += [""] * (row + 1 - len(rows))
+            elif sign == "\r":
+                column = 0
+            elif sign:
+                rows[row] = rows[row][:column].ljust(column) + sign + rows[row][column + 1 :]
+                column += 1
+        return "\n".join(line.rstrip() for line in rows).rstrip("\n")
 
 
 @pytest.fixture(autouse=True)
@@ -191,3 +211,9 @@ def screen(monkeypatch):
         return Shown(shown.decode(encoding), code)
 
     return show
+
+
+@pytest.fixture
+def final_screen():
+    """Function: what a program wrote → what stands on its terminal in the end."""
+    return lambda raw: Shown(raw, 0).final

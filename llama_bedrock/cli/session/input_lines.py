@@ -42,6 +42,23 @@ def read_lines() -> Iterator[str]:
             yield text
 
 
+def argument_or_stdin(given: str | None, what: str) -> str:
+    """An argument, or all of stdin where it is ``-`` or absent.
+
+    Args:
+        given: The argument.
+        what: What it is, such as ``"question"``.
+
+    Raises:
+        ValueError: It is absent, and nothing is piped in.
+    """
+    if given is not None and given != "-":
+        return given
+    if sys.stdin is None or (given is None and sys.stdin.isatty()):
+        raise ValueError(f"no {what}: give it as an argument, or on stdin")
+    return sys.stdin.read()
+
+
 def choose(question: str, choices: str) -> str:
     """Ask a person for one of several letters; the last one is what an empty line, or Ctrl-D, means.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from llama_bedrock.cli.output import counted, note, note_part, write
+from llama_bedrock.cli.output import counted, note, note_part
+from llama_bedrock.cli.session.answer_writer import answer_writer
+from llama_bedrock.prompts.passages import EchoFilter
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolMessage
@@ -43,11 +45,12 @@ class AgentScreen:
 
     modes: ClassVar[tuple[str, ...]] = ("messages",)
 
-    def __init__(self) -> None:
+    def __init__(self, plain: bool = False) -> None:
         self.partial = ""
         self.was_cut = False
         self._message_id: str | None = None
-        self._in_line = False
+        self._echo = EchoFilter()
+        self._answer = answer_writer(plain)
         self._call = _ShownCall()
 
     def show(self, mode: str, data: Any) -> None:
@@ -64,7 +67,7 @@ class AgentScreen:
             self._say(message.text)
             self.was_cut |= message.response_metadata.get("stop_reason") == "length"
             for part in message.tool_call_chunks:
-                self._end_line()
+                self._end_answer()
                 self._call.feed(part.get("index"), part.get("name"), part.get("args"))
         elif isinstance(message, ToolMessage):
             self.end()
@@ -76,21 +79,19 @@ class AgentScreen:
 
     def end(self) -> None:
         """End the line of the answer or the call, whatever state it is in."""
-        self._end_line()
+        self._end_answer()
         self._call.end()
         self.partial = ""
 
     def _say(self, text: str) -> None:
         if text:
             self._call.end()
-            write(text)
             self.partial += text
-            self._in_line = not text.endswith("\n")
+            self._answer.feed(self._echo.feed(text))
 
-    def _end_line(self) -> None:
-        if self._in_line:
-            write("\n")
-        self._in_line = False
+    def _end_answer(self) -> None:
+        self._answer.feed(self._echo.close())
+        self._answer.end()
 
 
 class _ShownCall:
@@ -130,23 +131,23 @@ class DocumentsScreen:
 
     modes: ClassVar[tuple[str, ...]] = ("custom",)
 
-    def __init__(self) -> None:
+    def __init__(self, plain: bool = False) -> None:
         from llama_bedrock.grounding.answers import RagAnswerChunk
 
+        self._writer = answer_writer(plain)
         self.answer: RagAnswerChunk = RagAnswerChunk()
         self.partial = ""
 
     def show(self, mode: str, data: Any) -> None:
         """Show a part of the answer."""
         if mode == "custom":
-            write(data.text)
+            self._writer.feed(data.text)
             self.partial += data.text
             self.answer = self.answer + data
 
     def end(self) -> None:
         """End the line of the answer."""
-        if self.partial:
-            write("\n")
+        self._writer.end()
         self.partial = ""
 
 

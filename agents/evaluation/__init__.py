@@ -1,5 +1,6 @@
 """How well a model and a retriever answer questions about documents, in numbers."""
 
+from llama_bedrock.agents.evaluation.outcome_log import OutcomeLog
 from llama_bedrock.agents.evaluation.rag_evaluation import (
     METRICS,
     Dataset,
@@ -18,6 +19,7 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Outcome",
+    "OutcomeLog",
     "Question",
     "answer_metrics",
     "evaluate",

@@ -142,7 +142,7 @@ class Evaluation:
         prices = [outcome.usd for outcome in done if outcome.usd is not None]
         if prices:
             totals["usd"] = sum(prices)
-            totals["usd_per_question"] = sum(prices) / len(done)
+            totals["usd_per_question"] = sum(prices) / len(prices)
         return totals
 
     def to_dict(self) -> dict[str, Any]:
@@ -192,6 +192,7 @@ def evaluate(
     on_outcome: Callable[[Outcome], None] | None = None,
     settings: Mapping[str, Any] | None = None,
     verifier: Verifier | None = None,
+    done: Mapping[str, Outcome] | None = None,
     **chain_options: Any,
 ) -> Evaluation:
     """Ask every question and measure retrieval, answers and their quotes, latency and cost.
@@ -206,10 +207,13 @@ def evaluate(
         settings: Noted in the result, for the report.
         verifier: A judge of the citations, such as :class:`~llama_bedrock.grounding.LlamaJudge`, whose
             verdicts are reported. None: nothing is judged.
+        done: Outcomes of an earlier run by the ids of their questions, which are not asked again.
         **chain_options: Passed to :func:`~llama_bedrock.agents.create_rag_chain`.
     """
 
     def ask(question: Question) -> Outcome:
+        if done and question.id in done:
+            return done[question.id]
         outcome = _ask(model, retriever, question, k, {"verifier": verifier, **chain_options})
         if on_outcome:
             on_outcome(outcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,8 @@ import typer
 from llama_bedrock.cli.model_options import AnswerOptions, MaxTokens, takes_options
 
 if TYPE_CHECKING:
-    from llama_bedrock.agents.evaluation.rag_evaluation import Dataset, Evaluation
+    from llama_bedrock.agents.evaluation.outcome_log import OutcomeLog
+    from llama_bedrock.agents.evaluation.rag_evaluation import Dataset, Evaluation, Outcome
     from llama_bedrock.cli.backend import Backend
     from llama_bedrock.retrievers import HybridRetriever
 
@@ -27,6 +28,10 @@ def evaluate(
         Path | None, typer.Option("--html", help="Write a report with plots and every answer to this file.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, every question included.")] = False,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--rows", help="File that each outcome is added to; run again, those in it are kept."),
+    ] = None,
     *,
     options: AnswerOptions,
     k: Annotated[
@@ -39,17 +44,30 @@ def evaluate(
 ) -> None:
     """Measure retrieval, citations, latency and cost on a dataset in BEIR's format."""
     from llama_bedrock.agents import evaluation
-    from llama_bedrock.cli.output import print_json
+    from llama_bedrock.cli.output import counted, note, print_json
 
     if html is not None and not html.absolute().parent.is_dir():
         raise ValueError(f"--html {html}: there is no folder {html.parent}")
+    if rows is not None and not rows.absolute().parent.is_dir():
+        raise ValueError(f"--rows {rows}: there is no folder {rows.parent}")
     data = evaluation.load_dataset(dataset, limit=limit)
     if not data.documents or not data.questions:
         raise ValueError(f"{dataset} holds no {'questions' if data.documents else 'documents'}")
     options.check_verifier()
     with options.open_backend(temperature=0.0, max_tokens=max_tokens) as backend:
         retriever = _retriever(data, backend, k=k, embeddings=options.embeddings, region=options.region)
-        with _shown_progress(len(data.questions)) as on_outcome:
+        settings = {
+            "dataset": dataset.name,
+            "answered by": backend.name,
+            "verifier": options.verifier,
+            "k": k,
+            "max_tokens": max_tokens,
+        }
+        log = evaluation.OutcomeLog(rows or _own_rows(dataset, settings), data, settings)
+        done = log.done(data.questions)
+        if done:
+            note(f"{counted(len(done), 'outcome')} kept from {log.path}")
+        with _shown_rows(data, done, log, quiet=as_json) as on_outcome:
             result = evaluation.evaluate(
                 backend.llm,
                 retriever,
@@ -58,13 +76,11 @@ def evaluate(
                 max_concurrency=concurrency,
                 on_outcome=on_outcome,
                 verifier=options.open_verifier(backend),
-                settings={
-                    "dataset": dataset.name,
-                    "answered by": backend.name,
-                    "concurrency": concurrency,
-                    "verifier": options.verifier,
-                },
+                done=done,
+                settings={**settings, "concurrency": concurrency},
             )
+    if rows is None:
+        log.path.unlink(missing_ok=True)  # it was there for the case that the run is cut off
     if html is not None:
         _write_html(result, html, dataset.name)
     print_json(result.to_dict()) if as_json else _print_table(result)
@@ -86,23 +102,57 @@ def _retriever(
         return HybridRetriever(store=store, k=k)
 
 
+def _own_rows(dataset: Path, settings: dict[str, Any]) -> Path:
+    """The file of a run that names none: another one for each dataset and choice of settings."""
+    from hashlib import blake2b
+
+    from llama_bedrock.cli.user_folders import cache_folder
+    from llama_bedrock.retrievers.store.private_files import make_folder
+
+    name = blake2b(repr([dataset.absolute(), settings]).encode(), digest_size=8).hexdigest()
+    folder = cache_folder() / "evaluations"
+    make_folder(folder)
+    return folder / f"{dataset.name}-{name}.jsonl"
+
+
 @contextmanager
-def _shown_progress(total: int) -> Iterator[Any]:
-    """Function to call after each question; shows how many are done in a terminal."""
+def _shown_rows(
+    data: Dataset, done: dict[str, Outcome], log: OutcomeLog, *, quiet: bool
+) -> Iterator[Callable[[Outcome], None]]:
+    """Function to call after each question: its outcome is kept, and shown as a line.
+
+    Ctrl-C says how many are kept, and where.
+    """
     from threading import Lock
 
+    from llama_bedrock.agents.evaluation.report import outcome_state
     from llama_bedrock.cli.kept_index import shown_progress
+    from llama_bedrock.cli.output import note, stdout
 
-    done, lock = 0, Lock()
-    with shown_progress() as tell:
+    ready, lock, total = len(done), Lock(), len(data.questions)
+    console = stdout()
 
-        def count(_: Any) -> None:
-            nonlocal done
-            with lock:
-                done += 1
-                tell(f"Question {done} of {total}", done, total)
+    def count(outcome: Outcome) -> None:
+        nonlocal ready
+        with lock:
+            log.append(outcome)
+            ready += 1
+            tell(f"Question {min(ready + 1, total)} of {total}", ready, total)
+            if not quiet:
+                state, words = outcome_state(outcome)
+                sign = {True: "\N{CHECK MARK}", False: "\N{BALLOT X}", None: "?"}[state]
+                seconds = f", {outcome.seconds['total']:.1f} s" if "total" in outcome.seconds else ""
+                text = " ".join(outcome.question.text.split())
+                line = f"{sign} {ready}/{total} {text} ({words}{seconds})"
+                console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
-        yield count
+    try:
+        with shown_progress() as tell:
+            tell(f"Question {ready + 1} of {total}", ready, total)
+            yield count
+    except KeyboardInterrupt:
+        note(f"{ready} of {total} outcomes are kept in {log.path}; the same command goes on from there.")
+        raise
 
 
 def _write_html(result: Evaluation, path: Path, name: str) -> None:

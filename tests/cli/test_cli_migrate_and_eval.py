@@ -127,3 +127,61 @@ class TestEval:
         result = run("eval", *args, "--local", code=2)
         assert words in result.stderr.splitlines()[-1]
         assert "Traceback" not in result.output
+
+    def test_rows_are_streamed_and_a_run_that_was_cut_off_goes_on(self, dataset, llama, tmp_path):
+        rows = tmp_path / "rows.jsonl"
+        answers = ["They hum when they are content [1].", "Once in two years [1]."]
+        engine = llama(*answers).engine
+        args = ("eval", dataset, "--rows", rows)
+        first = run(*args, "--limit", "1")
+        assert re.search(r"^[✓?] 1/1 When do llamas hum\? \(.+, \d+\.\d s\)$", first.stdout, re.M)
+        whole = rows.read_text()
+        rows.write_text(whole + '{"id": "2", "te')  # killed while it wrote
+        second = run(*args)
+        assert f"1 outcome kept from {rows}" in second.stderr
+        assert next(line for line in second.stdout.splitlines() if "/2 " in line).startswith(
+            ("✓ 2/2", "? 2/2")
+        )
+        assert re.search(r"^questions +2 ", second.stdout, re.M)
+        assert len(engine.requests) == 2
+        assert rows.read_text().startswith(whole)
+        third = json.loads(run(*args, "--json").stdout)
+        assert len(engine.requests) == 2
+        assert third["questions"][0]["answer"]["text"] == answers[0]
+        assert third["questions"][0]["answer"]["citations"][0]["source"] == "hum"
+        assert third["summary"]["questions"] == 2
+
+    def test_ctrl_c_keeps_what_is_done_and_says_where(self, dataset, llama, monkeypatch):
+        from llama_bedrock.agents.evaluation import rag_evaluation
+
+        engine = llama("They hum when they are content [1].", "Once in two years [1].").engine
+        ask = rag_evaluation._ask
+
+        def interrupted(model, retriever, question, *others):
+            if question.id == "2" and len(engine.requests) == 1 and not pressed:
+                pressed.append(True)
+                raise KeyboardInterrupt
+            return ask(model, retriever, question, *others)
+
+        pressed = []
+        monkeypatch.setattr(rag_evaluation, "_ask", interrupted)
+        cut = run("eval", dataset, code=130)
+        assert "1 of 2 outcomes are kept in " in cut.stderr
+        assert "the same command goes on from there" in cut.stderr
+        again = run("eval", dataset)
+        assert "1 outcome kept from" in again.stderr
+        assert re.search(r"^questions +2 +0 of them failed", again.stdout, re.M)
+        assert len(engine.requests) == 2
+        assert (
+            "kept from" not in run("eval", dataset, "--local").stderr
+        )  # another model is another evaluation
+
+    def test_outcomes_of_another_evaluation_are_not_mixed_in(self, dataset, tmp_path):
+        rows = tmp_path / "rows.jsonl"
+        run("eval", dataset, "--local", "--rows", rows)
+        assert (
+            "another evaluation" in run("eval", dataset, "--local", "--rows", rows, "--k", "2", code=2).stderr
+        )
+        rows.write_text("not json\n")
+        assert "holds no outcomes" in run("eval", dataset, "--local", "--rows", rows, code=2).stderr
+        run("eval", dataset, "--local", "--rows", tmp_path / "no" / "rows.jsonl", code=2)

@@ -200,3 +200,31 @@ def test_cookbook_docs_all_questions(shared_data, scripted):
     check(data, result)
     assert result.summary["ndcg"] > 0.75
     assert result.summary["answered"] > 0.9
+
+
+def test_states_are_told_in_words_and_abstentions_counted(scripted):
+    llm, _ = scripted([NO_ANSWER, NO_ANSWER, "They fly [1].", "Llamas eat grass."])
+    questions = [
+        Question("1", "What is their wifi?", unanswerable=True),
+        Question("2", "What do llamas eat?"),
+        Question("3", "How do they fly?", unanswerable=True),
+        Question("4", "What else?"),
+    ]
+    result = evaluate(llm, RunnableLambda(lambda q: DOCUMENTS), questions)
+    rows = {name: (value, meaning) for name, value, meaning in summary_rows(result)}
+    assert rows["abstained right"][0] == "0.500"
+    assert rows["abstained right"][1].endswith("(1 of 2)")
+    assert rows["abstained wrong"][1].endswith("(1 of 2)")
+    assert rows["answered"][1].endswith("(1 of 2)")
+    page = to_html(result)
+    for words in (
+        "✓ rightly not answered",
+        "✗ not answered",
+        "✗ answered, though the documents hold no answer",
+        "? cites nothing",
+    ):
+        assert words in page
+    assert page.count('<th scope="row">') == len(rows)
+    assert page.count('<th scope="col">') == 3
+    assert page.count("<svg") == page.count('role="img" aria-label="')
+    assert "Seconds: " not in page

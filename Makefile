@@ -66,11 +66,13 @@ $(BIN)/python:
 
 # One stamp per set of extras: an interrupted install leaves none, so the next make repeats it.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	@echo 'Installing what it takes to answer questions of documents into $(VENV), once …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
 	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.ui: pyproject.toml | $(BIN)/python
+	@echo 'Installing what it takes for the page into $(VENV), once …'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,agents,ui]'
 	@$(COMPILE)
 	@touch $@

@@ -52,7 +52,7 @@ def agent(
     question: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[QUESTION]", help="What to do. Without it: a conversation, or the lines of a pipe."
+            metavar="QUESTION", help="What to do. Without it: a conversation, or the lines of a pipe."
         ),
     ] = None,
     tools: Annotated[

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8720
 
 Paths = Annotated[
-    list[Path] | None, typer.Argument(metavar="[PATH]...", help="Files and folders with the documents.")
+    list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders with the documents.")
 ]
 Port = Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")]
 Host = Annotated[

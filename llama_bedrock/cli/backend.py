@@ -125,6 +125,7 @@ def _engine_backend(choice: ModelChoice, engine: str) -> Iterator[Backend]:
         ValueError: The engine is none, or does not say which model is meant.
         OSError: The server cannot be reached.
     """
+    from llama_bedrock.catalog import CATALOG
     from llama_bedrock.cli.local_servers import choose_model, llama_of, models_of
     from llama_bedrock.local import LocalBedrock
     from llama_bedrock.local.engines import load_engine
@@ -151,9 +152,11 @@ def _engine_backend(choice: ModelChoice, engine: str) -> Iterator[Backend]:
 
         def connect(model: str | None) -> ChatLlamaBedrock:
             """Models of the server by their names there; what is asked in Bedrock's words is its Llama."""
-            name = model or chosen
+            of_bedrock = model if model in CATALOG else None
+            name = chosen if model is None or of_bedrock else model
             server = stack.enter_context(LocalBedrock(f"openai:{url}#{name}"))
-            return _at(server, replace(choice, model=_bedrock_id(choice, name), prompt_format=None))
+            asked = of_bedrock or _bedrock_id(choice, name)
+            return _at(server, replace(choice, model=asked, prompt_format=None))
 
         yield Backend(connect(None), is_local=True, name=f"{chosen} at {url}", note=note, connect=connect)
 

@@ -30,6 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     subcommand_metavar="PATH | COMMAND",
     help="Index documents: `llama-bedrock index PATH` makes or refreshes the index that `ask` uses.",
+    short_help="Make or refresh the index of documents",
 )
 
 

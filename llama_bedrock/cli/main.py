@@ -34,6 +34,7 @@ from llama_bedrock.cli import (
     ui,
 )
 from llama_bedrock.cli.exit_codes import report
+from llama_bedrock.cli.help_examples import add_examples
 from llama_bedrock.cli.output import show_every_sign
 
 
@@ -89,6 +90,7 @@ app = typer.Typer(
     cls=OneLineErrors,
     help="Meta Llama on Amazon Bedrock: ask questions of your documents, look at prompts and models.",
     no_args_is_help=True,
+    epilog="llama-bedrock COMMAND --help shows the options of a command, with examples.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -115,6 +117,7 @@ app.command("import-model", hidden=True)(
 app.command("train")(train.train)
 app.command("deploy")(deploy.deploy)
 app.command("migrate-plan")(migrate_plan.migrate_plan)
+add_examples(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -52,11 +52,16 @@ def stderr() -> Console:
     return _console(stderr=True)
 
 
-def note(text: str) -> None:
-    """One line to the user that is no result."""
+def note(text: str, *, breaks: bool = True) -> None:
+    """One line to the user that is no result.
+
+    Args:
+        text: The line.
+        breaks: Break it between words where the terminal ends; False for what is to be seen as it is.
+    """
     line = printable(text)
     if sys.stderr.isatty():
-        stderr().print(line, style="dim", markup=False, highlight=False)
+        stderr().print(line, style="dim", markup=False, highlight=False, soft_wrap=not breaks)
     else:
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
 

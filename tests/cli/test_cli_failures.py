@@ -204,7 +204,7 @@ def test_an_endpoint_that_nobody_listens_at(tmp_path, monkeypatch):
         (["prompt", "hi", "--tools", "missing.json"], "missing.json"),
         (["prompt", "<|eot_id|>", "--special-tokens", "error"], "<|eot_id|>"),
         (["prompt", "hi", "--tool-choice", "any"], "tool"),
-        (["serve", "--engine", "magic"], "extractive, openai and scripted"),
+        (["serve", "--engine", "magic"], "extractive, openai:URL#model and scripted"),
         (["serve", "--engine", "openai"], "--openai-url"),
         (["serve", "--engine", "scripted"], "--script"),
         (["serve", "--script", "answers.json"], "belongs to --engine scripted"),

@@ -36,7 +36,7 @@ class Approver:
             call = call_text(name, action["args"])
             note(f"refused: {call} may write, and nobody can be asked; --yes allows it")
             return {"type": "reject", "message": _NOBODY}
-        note(f"{call_text(name, action['args'])} may write.")
+        note(f"{call_text(name, action['args'])} may write.", breaks=False)
         answer = choose("Run it? yes, always, no", "yan")
         if answer == "a":
             self._always.add(name)

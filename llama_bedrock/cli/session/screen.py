@@ -72,7 +72,7 @@ class AgentScreen:
         elif isinstance(message, ToolMessage):
             self.end()
             sign = "✗" if message.status == "error" else "←"
-            note(f"{sign} {message.name}: {_result(message)}")
+            note(f"{sign} {message.name}: {_result(message)}", breaks=False)
         elif isinstance(message, AIMessage):  # a whole one: of middleware, such as "I stopped because …"
             self.end()
             self._say(message.text)

@@ -1,6 +1,5 @@
 """How well a model and a retriever answer questions about documents, in numbers."""
 
-from llama_bedrock.agents.evaluation.outcome_log import OutcomeLog
 from llama_bedrock.agents.evaluation.rag_evaluation import (
     METRICS,
     Dataset,
@@ -19,7 +18,6 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Outcome",
-    "OutcomeLog",
     "Question",
     "answer_metrics",
     "evaluate",

@@ -44,6 +44,7 @@ def evaluate(
 ) -> None:
     """Measure retrieval, citations, latency and cost on a dataset in BEIR's format."""
     from llama_bedrock.agents import evaluation
+    from llama_bedrock.agents.evaluation.outcome_log import OutcomeLog
     from llama_bedrock.cli.output import counted, note, print_json
 
     if html is not None and not html.absolute().parent.is_dir():
@@ -63,7 +64,7 @@ def evaluate(
             "k": k,
             "max_tokens": max_tokens,
         }
-        log = evaluation.OutcomeLog(rows or _own_rows(dataset, settings), data, settings)
+        log = OutcomeLog(rows or _own_rows(dataset, settings), data, settings)
         done = log.done(data.questions)
         if done:
             note(f"{counted(len(done), 'outcome')} kept from {log.path}")

@@ -10,10 +10,10 @@ export PYTHONDONTWRITEBYTECODE =
 COMPILE = $(BIN)/python -m compileall -q llama_bedrock agents retrievers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-slow floors test-lowest lint format types imports bench docs notebooks clean
+.PHONY: help demo ui test test-slow floors test-lowest lint format types imports bench docs notebooks pictures release-check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## ask questions of real documents, offline: documents, FAISS, RAG chain, Llama prompt, event stream
 	@$(BIN)/python examples/demo.py
@@ -54,6 +54,12 @@ notebooks: $(VENV)/.dev ## write the notebooks of docs/ to build/notebooks
 
 bench: $(VENV)/.dev ## run the benchmarks; results go to benchmarks/results
 	$(BIN)/python benchmarks/run_all.py
+
+pictures: $(VENV)/.dev ## take the pictures of docs/images anew, from the running program; wants a Chromium
+	$(BIN)/python ui/pictures.py
+
+release-check: $(BIN)/python ## all that a release needs but the upload: dist/ holds what was checked
+	$(BIN)/python .ci/release.py whole
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) $(VENV)-lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

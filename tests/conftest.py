@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import re
 import signal
 import time
 import warnings
@@ -12,15 +13,18 @@ from pathlib import Path
 import pytest
 
 _numbers = itertools.count()
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells do for what they start with &
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # programs in tests inherit it, and want their Ctrl-C
-
-
+_ALL_SLOW = re.compile(r"^pytestmark = (IN_A_BROWSER|\[?\s*pytest\.mark\.slow)", re.M)
 # A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and press it on.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Modules of slow tests alone are not even imported where those are not wanted: OpenAI, Ray, Playwright."""
+    if collection_path.suffix != ".py" or "not slow" not in config.option.markexpr:
+        return None
+    text = collection_path.read_text()
+    return _ALL_SLOW.search(text) is not None or None
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -23,6 +23,8 @@ from llama_bedrock.local import (
 from llama_bedrock.testing import ScriptedEngine
 from tests.app.conftest import KEY, running
 
+pytestmark = pytest.mark.slow
+
 BODY = {"messages": [{"role": "user", "content": "Hello"}]}
 PIECES = ["It ", "is ", "dry ", "in ", "Oruro."]
 

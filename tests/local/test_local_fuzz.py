@@ -124,7 +124,7 @@ def paths_in(body, prefix=()):
         yield from paths_in(value, (*prefix, key))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_body_is_answered_or_refused(connection, data):
     path = data.draw(st.sampled_from(sorted(PATHS)))

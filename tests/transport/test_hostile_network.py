@@ -82,6 +82,7 @@ DRIBBLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deadline", [{"total": 0.5, "idle": None}, {"first_token": 0.5}])
 def test_a_deadline_holds_while_bytes_dribble(deadline, way, streamed, make_settings, make_request):
     def call(what):

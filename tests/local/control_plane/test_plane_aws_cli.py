@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROLE = "arn:aws:iam::123456789012:role/Bedrock"
 SMALL = "us.meta.llama3-1-8b-instruct-v1:0"
 

@@ -294,7 +294,9 @@ def test_feedback_without_embeddings_is_a_clear_error(store):
         HybridRetriever(store=blind).invoke("llama", feedback=2)
 
 
-@pytest.mark.parametrize(("name", "bound"), [("cranfield", 0.39), ("cookbook-docs", 0.78)])
+@pytest.mark.parametrize(
+    ("name", "bound"), [pytest.param("cranfield", 0.39, marks=pytest.mark.slow), ("cookbook-docs", 0.78)]
+)
 def test_quality_without_anything_downloaded(shared_data, name, bound):
     folder = shared_data / "retrieval" / name
     rows = [json.loads(line) for line in (folder / "corpus.jsonl").read_text().splitlines()]

@@ -87,7 +87,12 @@ def test_a_text_of_unknown_words_has_relevance_0_and_no_nan() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"kind": "flat"}, {"kind": "fastscan"}, {"kind": "hnsw"}, {"storage": "fp16"}],
+    [
+        {"kind": "flat"},
+        {"kind": "fastscan"},
+        pytest.param({"kind": "hnsw"}, marks=pytest.mark.slow),  # building the graphs
+        {"storage": "fp16"},
+    ],
 )
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5])
 def test_k_documents_come_back_and_a_selective_filter_is_exact(settings: Any, share: float) -> None:

@@ -11,15 +11,15 @@ from llama_bedrock.catalog.models_file import CATALOG
 _INTRODUCTION = """\
 # Llama models on Amazon Bedrock
 
-Written by `python -m llama_bedrock.catalog.markdown` from `llama_bedrock/catalog/models.toml`: change that
-file, not this one. No live AWS call was made for it: the facts come from pages that AWS, Meta and LiteLLM
-publish, named below for each model. AWS can change a model's lifecycle at any time and per region;
-`GetFoundationModel` has the last word.
-
 **Every Llama on Bedrock is Legacy or past its end of life.** Legacy means: new accounts get no access, an
 account that does not call the model for 15 days can lose it, and no new fine-tuning or Provisioned
 Throughput can be bought. What lasts is Custom Model Import: import the weights and pass the
 `imported-model` ARN with `prompt_format=`; the prompts stay the same.
+
+Written by `python -m llama_bedrock.catalog.markdown` from `llama_bedrock/catalog/models.toml`: change that
+file, not this one. No live AWS call was made for it: the facts come from pages that AWS, Meta and LiteLLM
+publish, named below for each model. AWS can change a model's lifecycle at any time and per region;
+`GetFoundationModel` has the last word.
 """
 
 _TABLE_NOTES = """\

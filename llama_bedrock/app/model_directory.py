@@ -33,6 +33,28 @@ def _availability(model_id: str) -> Steps[bool]:
     )
 
 
+def _application_profiles() -> Steps[dict[str, str]]:
+    """The account's own inference profiles of Llama: ARN → id of the model."""
+    found: dict[str, str] = {}
+    asked = {"typeEquals": "APPLICATION", "maxResults": 1000}
+    while True:
+        page = yield Request(CONTROL_SERVICE, "list_inference_profiles", asked)
+        for profile in page["inferenceProfileSummaries"]:
+            base = str(profile["models"][0]["modelArn"]).rpartition("/")[2]
+            if profile["status"] == "ACTIVE" and base in CATALOG:
+                found[profile["inferenceProfileArn"]] = base
+        if not page.get("nextToken"):
+            return found
+        asked = {**asked, "nextToken": page["nextToken"]}
+
+
+async def _profiles(plane: ControlPlane) -> dict[str, str]:
+    try:
+        return await plane.arun(_application_profiles())
+    except (LlamaBedrockError, ValueError, BotoCoreError):  # not told
+        return {}
+
+
 async def _may_call(plane: ControlPlane, model_id: str) -> bool:
     try:
         return await plane.arun(_availability(model_id))
@@ -52,6 +74,7 @@ class ModelDirectory:
     def __init__(self, default: BaseChatModel, aliases: Mapping[str, str] | None = None) -> None:
         self._default = default
         self._denied: frozenset[str] = frozenset()
+        self._profiles: dict[str, str] = {}
         self._asked_again = 0.0
         self._made: dict[str, BaseChatModel] = {}
         self.aliases = dict(aliases or {})
@@ -66,7 +89,8 @@ class ModelDirectory:
     def ids(self) -> list[str]:
         """Aliases, the default model, and all of the catalogue that can be called from its region today.
 
-        After `refresh` without those that the account or its credentials may not call.
+        After `refresh` without those that the account or its credentials may not call, and with the account's
+        own inference profiles, by ARN.
         """
         region = self._region()
         today = date.today()
@@ -80,7 +104,14 @@ class ModelDirectory:
         if not isinstance(self._default, ChatLlamaBedrock):
             known = []
         return list(
-            dict.fromkeys([*self.aliases, self.default, *(one for one in known if one not in self._denied)])
+            dict.fromkeys(
+                [
+                    *self.aliases,
+                    self.default,
+                    *(one for one in known if one not in self._denied),
+                    *(arn for arn, base in self._profiles.items() if base not in self._denied),
+                ]
+            )
         )
 
     async def refresh(self) -> None:
@@ -94,10 +125,13 @@ class ModelDirectory:
         self._asked_again = time.monotonic() + _HOUR
         ids = [name for name in self.ids() if name in CATALOG]
         asked = [asyncio.create_task(_may_call(plane, name)) for name in ids]
-        done, late = await asyncio.wait(asked, timeout=_PATIENCE_SECONDS)
+        profiles = asyncio.create_task(_profiles(plane))
+        done, late = await asyncio.wait([*asked, profiles], timeout=_PATIENCE_SECONDS)
         for task in late:
             task.cancel()
         await plane.aclose()
+        if profiles in done:
+            self._profiles = profiles.result()
         self._denied = frozenset(
             name for name, task in zip(ids, asked, strict=True) if task in done and not task.result()
         )
@@ -116,6 +150,8 @@ class ModelDirectory:
 
     def info(self, model_id: str | None = None) -> ModelInfo | None:
         """The catalogue's facts of a model; None where it knows none, as of an imported one."""
+        if model_id in self._profiles:
+            return CATALOG[self._profiles[model_id]]
         model = self.get(model_id)
         return model.resolve().info if isinstance(model, ChatLlamaBedrock) else None
 
@@ -129,7 +165,9 @@ class ModelDirectory:
             return self._default
         if model_id not in self._made:
             try:
-                made = self._copy(self.aliases.get(model_id, model_id))
+                base = CATALOG.get(self._profiles.get(model_id, ""))
+                target = f"{model_id}@{base.generation}" if base else self.aliases.get(model_id, model_id)
+                made = self._copy(target)
             except ValueError as error:
                 raise ApiError(404, str(error), code="model_not_found", param="model") from error
             if len(self._made) >= _MOST_KEPT:

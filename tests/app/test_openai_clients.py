@@ -6,14 +6,15 @@ import json
 import struct
 from operator import attrgetter
 
+import boto3
 import pytest
 from langchain_core.documents import Document
 from pydantic import BaseModel
 
 from llama_bedrock import ChatLlamaBedrock
-from llama_bedrock.app import ModelDirectory, create_app
+from llama_bedrock.app import ModelDirectory, create_app, model_directory
 from llama_bedrock.app.openai_api.chat_request import IGNORED_HEADER
-from llama_bedrock.local import Account, EngineError, LocalBedrock, ModelState, StopReason
+from llama_bedrock.local import Account, EngineError, Guardrail, LocalBedrock, ModelState, StopReason
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever
 from llama_bedrock.testing import ScriptedEngine
 from tests.app.conftest import KEY, running
@@ -107,7 +108,13 @@ def chat(calls, **options):
     return calls("chat.completions.create", **{"model": MODEL, "messages": USER, **options})
 
 
-def test_models_that_the_account_may_not_call_are_not_listed():
+@pytest.fixture
+def patient(monkeypatch):
+    """A busy machine takes longer to ask which models there are than people would wait."""
+    monkeypatch.setattr(model_directory, "_PATIENCE_SECONDS", 60.0)
+
+
+def test_models_that_the_account_may_not_call_are_not_listed(patient):
     denied = {
         "meta.llama3-1-8b-instruct-v1:0": ModelState(access="NOT_AVAILABLE"),
         "meta.llama3-1-70b-instruct-v1:0": ModelState(authorized=False),
@@ -123,6 +130,26 @@ def test_models_that_the_account_may_not_call_are_not_listed():
         assert llama in listed
         assert len(listed) > 3
         assert set(denied) - listed == missing
+
+
+def test_the_accounts_own_inference_profiles_are_listed_and_answer(patient):
+    with LocalBedrock(ScriptedEngine(["It is dry."], repeat=True)) as bedrock:
+        plane = boto3.client(
+            "bedrock", "us-west-2", endpoint_url=bedrock.endpoint_url,
+            aws_access_key_id="k", aws_secret_access_key="s",
+        )  # fmt: skip
+        source = "arn:aws:bedrock:us-west-2::foundation-model/meta.llama3-1-8b-instruct-v1:0"
+        arn = plane.create_inference_profile(
+            inferenceProfileName="team-blue", modelSource={"copyFrom": source}
+        )["inferenceProfileArn"]
+        llm = ChatLlamaBedrock(
+            model=MODEL, region_name="us-west-2", endpoint_url=bedrock.endpoint_url, api_key="k"
+        )
+        with running(create_app(llm, key=KEY, page=False)) as address:
+            calls = Calls(address, False)
+            assert arn in {model.id for model in calls("models.list")}
+            assert calls("models.retrieve", arn).context_window == 128_000
+            assert chat(calls, model=arn).choices[0].message.content == "It is dry."
 
 
 def joined(chunks):
@@ -162,7 +189,9 @@ def test_an_answer_whole(ask):
     )
     assert answer.object == "chat.completion"
     assert answer.model == MODEL
-    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 3
+    usage = answer.usage
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens > 3
+    assert usage.cost == pytest.approx(usage.total_tokens * 0.72e-6)  # the same price in and out
     body = engine.requests[0].body
     assert (body["temperature"], body["top_p"], body["max_gen_len"]) == (0.2, 0.8, 77)
 
@@ -179,6 +208,7 @@ def test_an_answer_in_pieces(ask):
     *chunks, last = chat(calls, stream=True, stream_options={"include_usage": True})
     assert last.choices == []
     assert last.usage.completion_tokens > 0
+    assert last.usage.cost > 0
     assert joined(chunks) == "It is dry."
 
 
@@ -235,14 +265,15 @@ def test_the_stream_helper_parses_strict_tools(ask):
 
 def test_json_is_parsed_by_the_helpers(ask):
     text = '{"name": "Oruro", "people": 264000}'
-    calls, engine = ask(text, text, text)
+    calls, engine = ask(text, text, text, text)
     parsed = calls("chat.completions.parse", model=MODEL, messages=USER, response_format=City)
     assert parsed.choices[0].message.parsed == City(name="Oruro", people=264000)
     assert '"people"' in engine.requests[0].prompt
     _, final = calls.helper("chat.completions.stream", model=MODEL, messages=USER, response_format=City)
     assert final.choices[0].message.parsed == City(name="Oruro", people=264000)
-    plain = chat(calls, response_format={"type": "json_object"})
-    assert json.loads(plain.choices[0].message.content)["name"] == "Oruro"
+    for form in ("json_object", "text"):
+        plain = chat(calls, response_format={"type": form})
+        assert json.loads(plain.choices[0].message.content)["name"] == "Oruro"
 
 
 @pytest.mark.parametrize("stop", ["dry", ["wet", "dry"]])
@@ -258,6 +289,20 @@ def test_an_answer_that_is_cut_says_so(ask, name):
     assert chat(calls, **{name: 2}).choices[0].finish_reason == "length"
     assert chat(calls, **{name: 2}, stream=True)[-1].choices[0].finish_reason == "length"
     assert engine.requests[0].body["max_gen_len"] == 2
+
+
+def test_an_answer_that_a_guardrail_stops_says_so():
+    guardrails = {"gr1a2b3c4d5e": Guardrail(("xyzzy",))}
+    with LocalBedrock(ScriptedEngine(["The word is xyzzy."], repeat=True), guardrails=guardrails) as bedrock:
+        llm = ChatLlamaBedrock(
+            model=MODEL, region_name="us-west-2", endpoint_url=bedrock.endpoint_url, api_key="k",
+            guardrails={"id": "gr1a2b3c4d5e", "version": "1"},
+        )  # fmt: skip
+        with running(create_app(llm, key=KEY, page=False)) as address:
+            calls = Calls(address, False)
+            assert chat(calls).choices[0].finish_reason == "content_filter"
+            assert chat(calls, stream=True)[-1].choices[0].finish_reason == "content_filter"
+            assert respond(calls).incomplete_details.reason == "content_filter"
 
 
 def test_pictures_come_as_data_urls(ask):
@@ -439,11 +484,13 @@ def test_documents_answer_with_their_sources(ask, documents, stream):
 
 
 def test_documents_do_not_answer_for_titles_nor_call_tools(ask, documents):
-    calls, engine = ask('{"title": "Llamas"}', "There are llamas [1].", retriever=documents)
-    task = "### Task:\nGenerate a concise title.\n### Chat History:\nUSER: How many llamas?"
-    answer = chat(calls, model="documents", messages=[{"role": "user", "content": task}])
-    assert answer.choices[0].message.content == '{"title": "Llamas"}'
-    assert "passage" not in engine.requests[0].prompt
+    wishes = ("a concise title", "1-3 broad tags", "3-5 relevant follow-up questions")
+    calls, engine = ask(*['{"title": "Llamas"}'] * len(wishes), "There are llamas [1].", retriever=documents)
+    for n, wish in enumerate(wishes):
+        task = f"### Task:\nGenerate {wish}.\n### Chat History:\nUSER: How many llamas?"
+        answer = chat(calls, model="documents", messages=[{"role": "user", "content": task}])
+        assert answer.choices[0].message.content == '{"title": "Llamas"}'
+        assert "passage" not in engine.requests[n].prompt
     offered = calls(
         "chat.completions.with_raw_response.create",
         model="documents",
@@ -453,7 +500,7 @@ def test_documents_do_not_answer_for_titles_nor_call_tools(ask, documents):
     )  # as Open WebUI does with every question
     assert "tools" in offered.headers["x-llama-bedrock-ignored"]
     assert offered.parse().choices[0].message.content.startswith("There are llamas [1].")
-    assert "get_weather" not in engine.requests[1].prompt
+    assert "get_weather" not in engine.requests[-1].prompt
     must = {"tools": [WEATHER], "tool_choice": "required"}
     for fields in (must, {"response_format": {"type": "json_object"}}):
         with pytest.raises(openai.BadRequestError):
@@ -543,11 +590,12 @@ def test_responses_call_functions(ask):
 
 
 def test_responses_are_parsed_and_cut(ask):
-    calls, _ = ask('{"name": "Oruro", "people": 1}', ["It is", StopReason("length")])
+    calls, _ = ask('{"name": "Oruro", "people": 1}', *[["It is", StopReason("length")]] * 2)
     parsed = calls("responses.parse", model=MODEL, input="Where?", text_format=City)
     assert parsed.output_parsed == City(name="Oruro", people=1)
     cut = respond(calls)
     assert (cut.status, cut.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+    assert respond(calls, stream=True)[-1].type == "response.incomplete"
 
 
 def test_the_responses_helper_puts_the_stream_together(ask, documents):

@@ -159,7 +159,9 @@ def test_a_long_answer_costs_each_frame_little_and_nothing_jumps(library, visit)
     page.evaluate(JOB)
     a_job = spent(*DRAWING) - after
     assert len(page.inner_text(".answer")) > 20_000
-    assert page.evaluate("window.shifts") < 0.005  # 0.1 is what the web's vitals call good
+    # 0.1 is what the web's vitals call good; 0.0007 here, and 0.007 where frames come so late that what the question
+    # itself moves counts. A jump with each of the 600 pieces would add up to far more.
+    assert page.evaluate("window.shifts") < 0.02
     a_chunk = (after - before) / (len(LONG) // Scenes.pieces)
     assert a_chunk < a_job / 150  # 0.7 ms where the job takes 280; a frame at 60 a second has 16 ms
 

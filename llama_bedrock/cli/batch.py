@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from llama_bedrock.control import BatchJob, BatchProgress, BatchResult, BatchStatus
 
 app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
     help="Answer files of prompts.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

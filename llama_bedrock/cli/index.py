@@ -26,6 +26,8 @@ class _BuildUnlessNamed(TyperGroup):
 
 
 app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
     cls=_BuildUnlessNamed,
     no_args_is_help=True,
     subcommand_metavar="PATH | COMMAND",

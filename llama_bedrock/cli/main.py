@@ -12,34 +12,35 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from llama_bedrock.cli import (
-    agent,
-    api,
-    ask,
-    batch,
-    chat,
-    cost,
-    deploy,
-    doctor,
-    eval,
-    iam_command,
-    import_command,
-    index,
-    mcp_command,
-    migrate_plan,
-    models,
-    prompt,
-    serve,
-    train,
-    ui,
-)
+from llama_bedrock.cli.command_list import COMMANDS, OTHER_NAMES, list_commands, load_command
 from llama_bedrock.cli.exit_codes import report
-from llama_bedrock.cli.help_examples import add_examples
 from llama_bedrock.cli.output import show_every_sign
 
 
-class OneLineErrors(TyperGroup):
-    """A group whose commands never end in a traceback, unless --debug is given."""
+class Commands(TyperGroup):
+    """The commands, each imported when it is asked for; none ends in a traceback, unless --debug is given."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names that are shown."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; None if there is none."""
+        if cmd_name not in self.commands and (found := load_command(cmd_name)) is not None:
+            self.commands[cmd_name] = found
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called; a mistyped one is compared with all names."""
+        if args and args[0] not in COMMANDS and args[0] not in OTHER_NAMES:
+            for name in COMMANDS:
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands, without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list_commands(self.list_commands(ctx)))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; a failure becomes one line and an exit code."""
@@ -87,7 +88,7 @@ def _show_help(error: BaseException) -> int | None:
 
 app = typer.Typer(
     name="llama-bedrock",
-    cls=OneLineErrors,
+    cls=Commands,
     help="Meta Llama on Amazon Bedrock: ask questions of your documents, look at prompts and models.",
     no_args_is_help=True,
     epilog="llama-bedrock COMMAND --help shows the options of a command, with examples.",
@@ -95,29 +96,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("ask")(ask.ask)
-app.command("chat")(chat.chat)
-app.command("agent")(agent.agent)
-app.add_typer(index.app, name="index")
-app.add_typer(batch.app, name="batch")
-app.command("eval")(eval.evaluate)
-app.command("prompt")(prompt.prompt)
-app.command("models")(models.models)
-app.command("serve")(serve.serve)
-app.command("ui")(ui.ui)
-app.command("api")(api.api)
-app.command("mcp")(mcp_command.mcp)
-app.command("doctor")(doctor.doctor)
-app.command("cost")(cost.cost)
-app.command("iam")(iam_command.iam)
-app.command("import")(import_command.import_model)
-app.command("import-model", hidden=True)(
-    import_command.import_model
-)  # beside `index import`, the clearer name
-app.command("train")(train.train)
-app.command("deploy")(deploy.deploy)
-app.command("migrate-plan")(migrate_plan.migrate_plan)
-add_examples(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -5,9 +5,8 @@ import shlex
 import sqlite3
 
 import pytest
-from typer.main import get_command
 
-from llama_bedrock.cli.help_examples import _EXAMPLES
+from llama_bedrock.cli.command_list import _EXAMPLES, COMMANDS, load_command
 from llama_bedrock.cli.main import app
 from llama_bedrock.cli.user_folders import conversations_file
 
@@ -20,10 +19,9 @@ def shown(capsys, *args):
 
 def commands():
     """The words of every command that is shown."""
-    for name, command in get_command(app).commands.items():
-        if not command.hidden:
-            yield (name,)
-        yield from ((name, inner) for inner in getattr(command, "commands", ()))
+    for name in COMMANDS:
+        yield (name,)
+        yield from ((name, inner) for inner in getattr(load_command(name), "commands", ()))
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)

@@ -1,12 +1,41 @@
-"""The examples under each command's `--help`."""
+"""Every command: where it is, its line in the list of commands, and the examples under its `--help`.
+
+The list is shown, and a command run, without importing the others.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
-if TYPE_CHECKING:
-    import typer
+import typer
+from typer.main import get_command
+
+# Name → module below `llama_bedrock.cli`, its function or its group, and the line in the list.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "ask": ("ask", "ask", "Ask a question of your documents; the answer cites them"),
+    "chat": ("chat", "chat", "Talk to a Llama"),
+    "agent": ("agent", "agent", "Let a Llama work with tools"),
+    "index": ("index", "app", "Make or refresh the index of documents"),
+    "batch": ("batch", "app", "Answer files of prompts"),
+    "eval": ("eval", "evaluate", "Measure retrieval, citations, latency and cost"),
+    "prompt": ("prompt", "prompt", "Show the prompt that a message becomes"),
+    "models": ("models", "models", "List the Llama models of Bedrock"),
+    "serve": ("serve", "serve", "Serve Bedrock on this machine"),
+    "ui": ("ui", "ui", "Open a page to ask your documents on"),
+    "api": ("api", "api", "Serve OpenAI's API and MCP for Llama on Bedrock"),
+    "mcp": ("mcp_command", "mcp", "Serve documents over MCP, on stdin and stdout"),
+    "doctor": ("doctor", "doctor", "Check what works on this machine and account"),
+    "cost": ("cost", "cost", "Estimate what a file of prompts costs"),
+    "iam": ("iam_command", "iam", "Print the IAM policy that features need"),
+    "import": ("import_command", "import_model", "Import a Llama into Bedrock"),
+    "train": ("train", "train", "Fine-tune a Llama on Bedrock"),
+    "deploy": ("deploy", "deploy", "Make a custom model callable"),
+    "migrate-plan": ("migrate_plan", "migrate_plan", "Find Llama ids in source, and what follows them"),
+}
+OTHER_NAMES = {"import-model": "import"}  # beside `index import`, the clearer name
 
 _EXAMPLES: dict[str, tuple[str, ...]] = {
     "ask": (
@@ -60,16 +89,37 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 
 
+def load_command(name: str) -> Any:
+    """The command of a name, as click runs it; None if there is none."""
+    entry = COMMANDS.get(OTHER_NAMES.get(name, name))
+    if entry is None:
+        return None
+    module, attribute, line = entry
+    found = getattr(import_module(f"llama_bedrock.cli.{module}"), attribute)
+    app = found
+    if not isinstance(found, typer.Typer):
+        app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+        app.command(name)(found)
+    add_examples(app, "" if app is not found else f"{name} ")
+    command = get_command(app)
+    command.name = name
+    command.short_help = line
+    if app is found:
+        command.epilog = _epilog(name)
+    return command
+
+
+def list_commands(shown: Iterable[str]) -> list[tuple[str, str]]:
+    """Names of commands with their lines."""
+    return [(name, COMMANDS[name][2]) for name in shown if name in COMMANDS]
+
+
 def add_examples(app: typer.Typer, before: str = "") -> None:
-    """Give each command of an app, and of its groups, its examples, and a line that fits in a list."""
+    """Give each command of an app its examples, and a line that fits in a list."""
     for command in app.registered_commands:
         command.epilog = _epilog(f"{before}{command.name}")
         said = (getattr(command.callback, "__doc__", None) or "").strip()
         command.short_help = re.split(r"[:;.](?:\s|\Z)", said, maxsplit=1)[0]
-    for group in app.registered_groups:
-        if group.typer_instance is not None:
-            group.epilog = _epilog(f"{before}{group.name}")
-            add_examples(group.typer_instance, f"{before}{group.name} ")
 
 
 def _epilog(name: str) -> str:

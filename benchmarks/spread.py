@@ -44,8 +44,8 @@ def round_robin(targets):
 
 
 def fallbacks(targets):
-    """LangChain's `with_fallbacks`, each target with its own retries."""
-    first, *others = targets
+    """LangChain's `with_fallbacks`, the largest quota first, each target with its own retries."""
+    first, *others = reversed(targets)
     chain = first.with_fallbacks(others)
     return lambda: chain
 

@@ -27,6 +27,7 @@ from llama_bedrock.app.model_directory import ModelDirectory
 from llama_bedrock.app.openai_api.openai_routes import openai_routes
 from llama_bedrock.app.perimeter import Perimeter
 from llama_bedrock.chat_model import ChatLlamaBedrock
+from llama_bedrock.routing.routed_chat_model import RoutedChatModel
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -145,7 +146,7 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
             if indexing is not None:
                 indexing.cancel()
             model: Any = state.models.get()
-            if isinstance(model, ChatLlamaBedrock):
+            if isinstance(model, ChatLlamaBedrock | RoutedChatModel):
                 await model.aclose()
 
 

@@ -26,6 +26,9 @@ from llama_bedrock.errors import (
     BedrockNotFoundError,
     BedrockThrottlingError,
 )
+from llama_bedrock.routing.escalate import Escalate
+from llama_bedrock.routing.routed_chat_model import RoutedChatModel
+from llama_bedrock.routing.spread import Spread
 from llama_bedrock.settings import BedrockLlama
 from llama_bedrock.transport.limiter import AdaptiveConcurrency
 
@@ -282,6 +285,10 @@ def with_limiter(model: Runnable[Any, Any], limiter: AdaptiveConcurrency | None 
     def limited(part: Any) -> Any:
         if isinstance(part, BedrockLlama):
             return part if part.limiter is not None else part.model_copy(update={"limiter": limiter})
+        if isinstance(part, Spread):  # finds out by itself what its targets take
+            return part.model_copy(update={"patience": max(part.patience, _PATIENCE)})
+        if isinstance(part, Escalate):
+            return part.model_copy(update={"small": limited(part.small), "large": limited(part.large)})
         if isinstance(part, RunnableBinding):
             return part.model_copy(update={"bound": limited(part.bound)})
         if isinstance(part, RunnableSequence):
@@ -304,6 +311,9 @@ def _model_digest(model: Runnable[Any, Any]) -> str:
     def described(part: Any) -> Any:
         if isinstance(part, BedrockLlama):
             return sorted((name, str(value)) for name, value in part._answer_settings().items())
+        if isinstance(part, RoutedChatModel):
+            members = [described(member) for member in part._members()]
+            return [type(part).__name__, members, str(getattr(part, "when", ""))]
         if isinstance(part, RunnableBinding):
             return [described(part.bound), sorted((name, str(value)) for name, value in part.kwargs.items())]
         if isinstance(part, RunnableSequence):

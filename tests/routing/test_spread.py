@@ -2,9 +2,11 @@
 
 import asyncio
 import copy
+import json
 import pickle
 import threading
 
+import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import get_usage_metadata_callback
@@ -14,6 +16,9 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import BaseModel
 
 from llama_bedrock import AdaptiveConcurrency, ChatLlamaBedrock, LlamaBedrock, Spread, Timeout, track_usage
+from llama_bedrock.app import create_app
+from llama_bedrock.control import abatch_file
+from llama_bedrock.control.live_batch import _model_digest
 from llama_bedrock.errors import (
     BedrockAccessDeniedError,
     BedrockStreamError,
@@ -25,6 +30,7 @@ from llama_bedrock.errors import (
 from llama_bedrock.local import Quotas
 from llama_bedrock.local.faults import ErrorResponse, Hang, Reset, Truncate
 from llama_bedrock.unknown_arguments import UnknownArgumentError
+from tests.app.conftest import KEY, running
 from tests.routing.conftest import CALLS, LARGE, SMALL, llm_at
 
 FAULTS = {
@@ -341,3 +347,36 @@ def test_unknown_arguments_of_a_call_are_refused(two, way):
             llm.invoke("Hi", temprature=0.1) if way == "invoke" else llm.with_config(temprature=0.1)
         )
     assert first.stats.requests + second.stats.requests == 0
+
+
+def test_the_app_serves_it(two):
+    llm, first, _ = two()
+    first.faults = [FAULTS["no capacity"]]
+    body = {"messages": [{"role": "user", "content": "Hi"}]}
+    with running(create_app(llm, key=KEY, page=False)) as address:
+        answer = httpx.post(
+            f"{address}/v1/chat/completions",
+            json=body,
+            headers={"Authorization": f"Bearer {KEY}"},
+            trust_env=False,
+        )
+    assert answer.json()["choices"][0]["message"]["content"] == "second"
+
+
+async def test_a_file_of_prompts_goes_through_it_however_long_quotas_are_used_up(two, tmp_path):
+    llm, first, second = two(patience=0)
+    once = FAULTS["throttled"].first(1)
+    first.faults, second.faults = [once], [once]
+    (tmp_path / "in.jsonl").write_text("".join(f'"prompt {n}"\n' for n in range(6)))
+    await abatch_file(llm, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert sorted({line["text"] for line in lines}) in (["first"], ["second"], ["first", "second"])
+    assert len(lines) == 6
+    assert llm.patience == 0  # that of the copy is longer
+
+
+def test_a_run_over_a_file_tells_other_targets_apart(two):
+    llm, *_ = two()
+    hotter = [target.model_copy(update={"temperature": 0.9}) for target in llm.targets]
+    assert _model_digest(llm) == _model_digest(llm.model_copy())
+    assert _model_digest(llm) != _model_digest(Spread(hotter))

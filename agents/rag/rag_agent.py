@@ -11,6 +11,7 @@ from langchain.tools import ToolRuntime
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.channels.untracked_value import UntrackedValue
 from langgraph.runtime import Runtime
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 SEARCH_TOOL = "search_documents"
 _NUMBER = "citation_number"  # metadata of a document in a search result's artifact
+
+# `runtime.config` is that of the node that runs the tool; that of the tool's own run is LangChain's context.
+_BELOW_THE_TOOL: RunnableConfig = {"run_name": "Retrieve"}
 
 _RULES = f"""\
 You answer questions from documents that you find with the tool {SEARCH_TOOL}. Rules:
@@ -153,11 +157,11 @@ def search_tool(
         return _numbered(packed, messages, reserved)
 
     def search(query: str, runtime: ToolRuntime[Any, Any]) -> tuple[str, list[Document]]:
-        found = retriever.invoke(query, {**runtime.config, "run_name": "Retrieve"})
+        found = retriever.invoke(query, _BELOW_THE_TOOL)
         return show(query, found, runtime)
 
     async def asearch(query: str, runtime: ToolRuntime[Any, Any]) -> tuple[str, list[Document]]:
-        found = await retriever.ainvoke(query, {**runtime.config, "run_name": "Retrieve"})
+        found = await retriever.ainvoke(query, _BELOW_THE_TOOL)
         return show(query, found, runtime)
 
     return StructuredTool.from_function(

@@ -17,8 +17,11 @@ from tests.control.conftest import write_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# Apps that run one by one, in test_coming_from_langchain_aws, and notebooks, in test_notebooks.
-APART = [ROOT / "docs" / "coming-from-langchain-aws.md", *sorted((ROOT / "docs" / "notebooks").glob("*.md"))]
+# Programs that run one by one: test_coming_from_langchain_aws, tests/observability/test_recipes, test_notebooks.
+APART = [
+    *(ROOT / "docs" / name for name in ("coming-from-langchain-aws.md", "observability.md")),
+    *sorted((ROOT / "docs" / "notebooks").glob("*.md")),
+]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 # Run by CI itself on a clean clone, not from inside the test suite.
 _RUN_BY_CI = ("make ", "git clone", "cd ", "pip install", "python -m pip", ".ci/run", "#", "export ")

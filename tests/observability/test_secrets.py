@@ -1,0 +1,109 @@
+"""Keys, tokens and passwords are in nothing that is logged, traced, measured, raised, shown or dumped."""
+
+import asyncio
+import copy
+import io
+import logging
+import pickle
+import traceback
+
+import pytest
+from langchain_core.load import dumps
+from langchain_core.tracers.base import BaseTracer
+
+from llama_bedrock import ChatLlamaBedrock, EMFMetrics, LlamaBedrock
+from llama_bedrock.errors import BedrockThrottlingError, LlamaBedrockError
+from llama_bedrock.local import LocalBedrock
+from llama_bedrock.testing import ScriptedEngine
+from tests.observability.conftest import MODEL
+
+KEYS = {
+    "aws_access_key_id": "AKIDSECRETKEYID",
+    "aws_secret_access_key": "secret-access-key-value",
+    "aws_session_token": "session-token-value",
+}
+BEARER = {"api_key": "bearer-key-value"}
+PASSWORD = "endpoint-password"
+SECRETS = [*KEYS.values(), *BEARER.values(), PASSWORD]
+OURS = ("llama_bedrock", "langchain", "opentelemetry")
+
+
+class Everything(BaseTracer):
+    """Keeps whatever LangChain tells a tracer."""
+
+    run_inline = True  # in order, where the call is asynchronous, too
+
+    def __init__(self):
+        super().__init__(_schema_format="original+chat")
+        self.told = []
+
+    def _persist_run(self, run):
+        self.told.append(repr(run.model_dump()))
+
+
+@pytest.fixture
+def spans():
+    """What ends in an exporter: the attributes and events of a span that is open all the time."""
+    pytest.importorskip("opentelemetry.sdk")
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return provider.get_tracer("test"), lambda: [span.to_json() for span in exporter.get_finished_spans()]
+
+
+@pytest.mark.parametrize("kind", [ChatLlamaBedrock, LlamaBedrock])
+@pytest.mark.parametrize("credentials", [KEYS, BEARER], ids=["keys", "bearer"])
+def test_secrets_stay_where_they_are(kind, credentials, spans, caplog, capfd, monkeypatch, no_waits):
+    monkeypatch.setenv("LLAMA_BEDROCK_LOG_CONTENT", "1")
+    caplog.set_level(logging.DEBUG)
+    tracer, exported = spans
+    everything, lines = Everything(), io.StringIO()
+    config = {"callbacks": [everything, EMFMetrics("Herd", stream=lines)]}
+    slow = BedrockThrottlingError("slow down")
+    answers = [slow, "Ada.", "Ada.", "Ada.", slow, "Ada.", *[slow] * 4]
+    with LocalBedrock(engine=ScriptedEngine(answers)) as server:
+        address = server.endpoint_url.replace("http://", f"http://user:{PASSWORD}@")
+        llm = kind(
+            model=MODEL, region_name="us-east-2", endpoint_url=server.endpoint_url, max_retries=1,
+            fallback_regions=["us-west-2"], **credentials,
+        )  # fmt: skip
+        named = kind(model=MODEL, region_name="us-east-2", endpoint_url=address, **credentials)
+        raised = []
+        with tracer.start_as_current_span("job"):
+            llm.invoke("Who?", config)
+            list(llm.stream("Who?", config))
+            asyncio.run(llm.ainvoke("Who?", config))
+
+            async def astream():
+                return [chunk async for chunk in llm.astream("Who?", config)]
+
+            asyncio.run(astream())
+            try:
+                llm.invoke("Who?", config)
+            except LlamaBedrockError as error:
+                raised = [repr(error), str(error.__dict__), pickle.dumps(error).decode("latin-1")]
+                raised.append("".join(traceback.format_exception(error)))
+        shown = [repr(llm), str(llm), repr(named), str(named._identifying_params), dumps(llm), dumps(named)]
+        shown += [repr(copy.copy(llm)), str(llm._serialized), str(named._serialized)]
+    records = [str(record.__dict__) for record in caplog.records if record.name.startswith(OURS)]
+    printed = capfd.readouterr()
+    assert len(raised) == 4
+    assert len(everything.told) == 5
+    assert len(exported()) == 1
+    assert len(lines.getvalue().splitlines()) == 5
+    assert len(records) >= 5
+    texts = [
+        *records,
+        *everything.told,
+        *exported(),
+        lines.getvalue(),
+        *raised,
+        *shown,
+        printed.out,
+        printed.err,
+    ]
+    for secret in SECRETS:
+        assert not [text for text in texts if secret in text], secret

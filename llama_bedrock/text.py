@@ -449,7 +449,8 @@ class Word(NamedTuple):
     @property
     def is_number(self) -> bool:
         """Whether the word is a number, in digits or spelled out."""
-        return self[0].lstrip("-")[:1].isdecimal()
+        first = self[0][:1]
+        return first.isdecimal() or (first == "-" and self[0][1:2].isdecimal())
 
 
 def words(text: str, language: str | None = None) -> list[Word]:
@@ -466,16 +467,16 @@ def words(text: str, language: str | None = None) -> list[Word]:
 
 def forms(text: str, language: str) -> list[str]:
     """The forms of `words`, without their places, in a third of the time."""
-    plain = _plain(text)
-    if plain.isascii() and not _ISO_DATE.search(plain):
-        return list(map(_forms_of(language).__getitem__, _FORM_IN_ASCII.findall(plain)))
-    return [word.form for word in words(text, language)]
+    return forms_by_span(text, [(0, len(text))], language)[0]
 
 
 def forms_by_span(text: str, spans: Sequence[tuple[int, int]], language: str) -> list[list[str]]:
     """The forms of the words that begin in each span of a text, such as its `sentences`."""
     if all(before[1] < after[0] for before, after in pairwise(spans)):
-        return [forms(text[start:end], language) for start, end in spans]
+        plain = _plain(text)
+        if plain.isascii() and not _ISO_DATE.search(plain):
+            form, find = _forms_of(language).__getitem__, _FORM_IN_ASCII.findall
+            return [list(map(form, find(plain, start, end))) for start, end in spans]
     found = words(text, language)  # spans without a gap may be cut inside a word
     starts = [word.start for word in found]
     bounds = [(bisect_left(starts, start), bisect_left(starts, end)) for start, end in spans]

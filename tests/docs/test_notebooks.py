@@ -52,5 +52,5 @@ def test_a_notebook_runs(name, notebooks, tmp_path, monkeypatch):
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     printed = "".join(output.text for output in shown if output.output_type == "stream")
     assert not [output for output in shown if output.output_type == "error"]
-    assert "Warning" not in printed
+    assert "LlamaLifecycleWarning" not in printed
     assert len(printed) > 200

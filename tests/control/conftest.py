@@ -96,6 +96,20 @@ def write_tiny_llama(folder, **changes):
     return folder
 
 
+class Echo:
+    """Says again what the user said, and keeps what it was asked in `asked`."""
+
+    name = "echo"
+
+    def __init__(self):
+        self.asked = []
+
+    def generate(self, request):
+        text = request.prompt.rsplit("user<|end_header_id|>\n\n", 1)[1].split("<|eot_id|>")[0]
+        self.asked.append(text)
+        yield text
+
+
 @pytest.fixture
 def tiny_llama(tmp_path):
     """Function: changes of config.json → the folder of a Llama."""

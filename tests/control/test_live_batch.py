@@ -18,8 +18,10 @@ from llama_bedrock.control import abatch_file
 from llama_bedrock.errors import BedrockAccessDeniedError
 from llama_bedrock.local import ErrorResponse, Hang, LocalBedrock, Quotas
 from llama_bedrock.testing import ScriptedEngine
+from tests.control.conftest import Echo
 
 MODEL = "us.meta.llama3-3-70b-instruct-v1:0"
+
 pytestmark = pytest.mark.filterwarnings("ignore::llama_bedrock.LlamaLifecycleWarning")
 
 
@@ -41,20 +43,6 @@ def run(*arguments, **options):
 
 def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-class Echo:
-    """Says again what the user said, and counts how often it was asked each thing."""
-
-    name = "echo"
-
-    def __init__(self):
-        self.asked = []
-
-    def generate(self, request):
-        text = request.prompt.rsplit("user<|end_header_id|>\n\n", 1)[1].split("<|eot_id|>")[0]
-        self.asked.append(text)
-        yield text
 
 
 def test_every_form_of_a_record_in_every_kind_of_file(tmp_path):

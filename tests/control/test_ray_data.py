@@ -9,6 +9,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.control import EmbeddingMapper, LlamaMapper, RayLimiter
 from llama_bedrock.local import ErrorResponse, LocalBedrock, Quotas
+from tests.control.conftest import Echo
 
 ray = pytest.importorskip("ray")
 data = pytest.importorskip("ray.data")
@@ -19,18 +20,6 @@ pytestmark = [
     pytest.mark.timeout(200),
 ]
 MODEL = "us.meta.llama3-3-70b-instruct-v1:0"
-
-
-class Echo:
-    name = "echo"
-
-    def __init__(self):
-        self.asked = []
-
-    def generate(self, request):
-        text = request.prompt.rsplit("user<|end_header_id|>\n\n", 1)[1].split("<|eot_id|>")[0]
-        self.asked.append(text)
-        yield text
 
 
 @pytest.fixture(scope="module")

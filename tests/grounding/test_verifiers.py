@@ -126,6 +126,11 @@ def test_replies_are_read_and_never_guessed(scripted, call, reply, verdicts):
 def test_lines_of_a_reply():
     assert read_lines("- 1: **yes**\n2 : no\n12) partially") == {1: "yes", 2: "no", 12: "partly"}
     assert read_lines(" no\n2: yes", prefilled=True) == {1: "no", 2: "yes"}
+    styles = (
+        "- **1**: partly\n[2] yes\nStatement 3: no\n4. Answer: yes\n5 - No.\n**6:** yes (as passage 2 says)"
+    )
+    assert read_lines(styles) == {1: "partly", 2: "yes", 3: "no", 4: "yes", 5: "no", 6: "yes"}
+    assert read_lines("1: yes, partly\n2: yes, but no\n3-4: yes\n5: supported") == {}
 
 
 def test_any_chat_model_can_judge(call):

@@ -210,6 +210,10 @@ FEATURES: Mapping[str, tuple[str, tuple[Grant, ...]]] = {
             ),
         ),
     ),
+    "index-in-s3": (
+        "Read an index that was copied to S3 (examples/lambda)",
+        (Grant(("GetObject", "ListObjectsV2"), _BUCKET),),
+    ),
     "logging": (
         "Set up Bedrock's invocation logging",
         (

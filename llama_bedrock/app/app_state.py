@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -52,6 +53,7 @@ class AppState:
         allow_hosts: Names besides loopback's by which the server may be called; ``"*"`` for any.
         stopping: Set when the server is told to stop. Answers go on to their end; what would last for ever
             ends.
+        at_end: Awaited when the application ends.
     """
 
     models: ModelDirectory
@@ -66,6 +68,7 @@ class AppState:
     key: str | None = None
     allow_hosts: frozenset[str] = frozenset()
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    at_end: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def rag_chain(
         self,

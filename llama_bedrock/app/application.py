@@ -145,6 +145,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
             state.stopping.set()
             if indexing is not None:
                 indexing.cancel()
+            for close in state.at_end:
+                await close()
             model: Any = state.models.get()
             if isinstance(model, ChatLlamaBedrock | RoutedChatModel):
                 await model.aclose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llama_bedrock.cli.app_server import ServerPlan, log_requests, run_server
+from llama_bedrock.cli.app_server import ServerPlan, log_requests, run_server, shown_key
 from llama_bedrock.cli.model_options import takes_options
 
 
@@ -18,6 +18,6 @@ def api(options: ServerPlan) -> None:
 
     def announce(address: str, key: str) -> None:
         log_requests()
-        write(f"export OPENAI_BASE_URL={address}/v1 OPENAI_API_KEY={key}\n")
+        write(f"export OPENAI_BASE_URL={address}/v1 OPENAI_API_KEY={shown_key(options, key)}\n")
 
     run_server(replace(options, page=False), announce)

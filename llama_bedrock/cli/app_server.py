@@ -56,6 +56,7 @@ class ServerPlan(AnswerOptions):
         tools: Python tools of the page's agent.
         mcp: MCP servers of the page's agent.
         page: Whether the page is served.
+        conversations: PostgreSQL database of the page's conversations; None for the user's file.
     """
 
     paths: Paths = None
@@ -69,6 +70,7 @@ class ServerPlan(AnswerOptions):
     tools: tuple[str, ...] = ()
     mcp: tuple[str, ...] = ()
     page: bool = True
+    conversations: str | None = None
 
 
 def run_server(plan: ServerPlan, announce: Callable[[str, str], None]) -> None:
@@ -97,6 +99,13 @@ def run_server(plan: ServerPlan, announce: Callable[[str, str], None]) -> None:
     aliases = read_aliases(plan.alias or ())
     with stop_signal(), plan.open_backend(max_tokens=plan.max_tokens) as backend:
         asyncio.run(_serve(plan, backend, aliases, announce))
+
+
+def shown_key(plan: ServerPlan, key: str) -> str:
+    """The key as it is printed: where other machines call, what is printed is kept in logs."""
+    from llama_bedrock.cli.serve import LOOPBACK
+
+    return key if plan.host in LOOPBACK else "$LLAMA_BEDROCK_KEY"
 
 
 def read_aliases(given: Sequence[str]) -> dict[str, str]:
@@ -168,8 +177,8 @@ async def _application(
     sessions = await stack.enter_async_context(mcp_sessions(plan.mcp))
     check_names([*tools, *(tool for session in sessions for tool in session.tools)])
     memory = None
-    if plan.page and find_spec("langgraph") and find_spec("aiosqlite"):
-        memory = await stack.enter_async_context(open_memory(saved=True))
+    if plan.page and (plan.conversations or (find_spec("langgraph") and find_spec("aiosqlite"))):
+        memory = await stack.enter_async_context(open_memory(saved=True, address=plan.conversations))
     return create_app(
         directory,
         retriever=folder_index(plan.paths, backend, k=plan.k, embeddings=plan.embeddings, region=plan.region)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SECONDS = 3.0
 _EXTRAS = {
     "local": (
-        ("faiss", "sklearn", "pypdf", "docx", "lxml", "openpyxl", "pptx"),
+        ("faiss", "scipy", "pypdf", "docx", "lxml", "openpyxl", "pptx"),
         "ask and index: retrieval with nothing to download",
     ),
     "aws": (("langchain_aws",), "Bedrock embeddings and rerank"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llama_bedrock.cli.app_server import ServerPlan, run_server
+from llama_bedrock.cli.app_server import ServerPlan, run_server, shown_key
 from llama_bedrock.cli.model_options import takes_options
 
 
@@ -22,6 +22,14 @@ def ui(
     mcp: Annotated[
         list[str] | None, typer.Option("--mcp", help='MCP server: "command args" or a URL; repeatable.')
     ] = None,
+    conversations: Annotated[
+        str | None,
+        typer.Option(
+            "--conversations",
+            envvar="LLAMA_BEDROCK_CONVERSATIONS",
+            help="postgresql://…, for servers that share them. Default: your file of conversations.",
+        ),
+    ] = None,
 ) -> None:
     """Open a page to ask your documents on; the same server speaks OpenAI's API (/v1) and MCP (/mcp).
 
@@ -30,14 +38,15 @@ def ui(
     from llama_bedrock.cli.output import note, write
 
     def announce(address: str, key: str) -> None:
-        write(f"{address}/?key={key}\n")
+        write(f"{address}/?key={shown_key(options, key)}\n")
         note(
             f"OpenAI's API: {address}/v1, MCP: {address}/mcp, with this key as bearer token. Ctrl-C stops it."
         )
         if not no_browser:
             _open(f"{address}/?key={key}")
 
-    run_server(replace(options, tools=tuple(tools or ()), mcp=tuple(mcp or ())), announce)
+    plan = replace(options, tools=tuple(tools or ()), mcp=tuple(mcp or ()), conversations=conversations)
+    run_server(plan, announce)
 
 
 def _open(address: str) -> None:

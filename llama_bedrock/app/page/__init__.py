@@ -27,6 +27,7 @@ STATIC = Path(__file__).parent.parent / "static"
 def page_routes(state: AppState) -> list[BaseRoute]:
     """The routes of the page; docs/ui.md documents each under ``/api``."""
     threads, verifiers = PageThreads(state), VerifierChoice(state)
+    state.at_end.append(threads.aclose)
     return [
         Route("/", _page),
         Route("/favicon.ico", _no_icon),

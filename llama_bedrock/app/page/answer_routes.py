@@ -93,7 +93,7 @@ class AnswerRoutes:
         if verifier is None:
             known = ", ".join(self._verifiers.names)
             raise ApiError(400, f"verifier must be one of {known}", param="verifier")
-        with self._threads.answering(name):
+        async with self._threads.answering(name):
             thread = self._threads.open(name)
             messages = await thread.messages()
             message = next((m for m in messages if m.id == wanted and isinstance(m, AIMessage)), None)
@@ -155,7 +155,7 @@ class _Turn:
 
     async def ask(self, question: str, replaces: str | None) -> Frames:
         """Ask; with ``replaces``, in place of that question and of all that came after it."""
-        with self._threads.answering(self._name):
+        async with self._threads.answering(self._name):
             async with self._threads.closing:
                 if await self._thread.unfinished() is not None:
                     await self._thread.close_turn()
@@ -169,7 +169,7 @@ class _Turn:
         """Go on with a turn that waits for decisions."""
         from langgraph.types import Command
 
-        with self._threads.answering(self._name):
+        async with self._threads.answering(self._name):
             waiting = await self._thread.questions()
             calls = sum(len(question.value["action_requests"]) for question in waiting)
             if not waiting or calls != len(decisions):

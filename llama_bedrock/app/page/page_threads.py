@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from llama_bedrock._extras import require
 from llama_bedrock.app.conversations.answer_record import ANSWER_KEY
 from llama_bedrock.app.conversations.kept_thread import CHAT_PREFIX, KeptThread, check_thread
+from llama_bedrock.app.conversations.postgres_threads import postgres_threads
 from llama_bedrock.app.conversations.tool_approval import approval_middleware, call_text, is_read_only
 from llama_bedrock.app.http_errors import ApiError
 
@@ -73,6 +74,7 @@ class PageThreads:
         self.closing = asyncio.Lock()
         self._changed = asyncio.Event()
         self._forgetful: Any = None
+        self._shared = postgres_threads(state.checkpointer)
 
     @property
     def memory(self) -> BaseCheckpointSaver[str]:
@@ -122,7 +124,9 @@ class PageThreads:
         """Name and time of the last change of each conversation, newest first."""
         found: dict[str, str] = {}
         connection = getattr(self.memory, "conn", None)
-        if connection is not None:  # SQLite: one query instead of every checkpoint there is
+        if self._shared is not None:
+            found = await self._shared.newest()
+        elif connection is not None:  # SQLite: one query instead of every checkpoint there is
             query = (
                 "SELECT thread_id, MAX(checkpoint_id) FROM checkpoints WHERE checkpoint_ns = '' GROUP BY 1"
             )
@@ -136,26 +140,62 @@ class PageThreads:
         newest_first = sorted(ours.items(), key=lambda item: item[1], reverse=True)
         return [{"name": name, "updated": _time_of(newest)} for name, newest in newest_first]
 
-    @contextmanager
-    def answering(self, name: str) -> Iterator[None]:
-        """Mark a conversation as being answered while the block lasts.
+    @asynccontextmanager
+    async def answering(self, name: str) -> AsyncIterator[None]:
+        """Mark a conversation as being answered while the block lasts, for other servers too.
 
         Raises:
             ApiError: It is being answered already.
         """
-        if name in self.running:
+        if not await self._take(name):
             raise ApiError(
                 409,
                 "this conversation is being answered in another tab: wait for it, or stop it there",
                 code="conversation_busy",
             )
-        self.running.add(name)
         self.tell()
         try:
             yield
         finally:
-            self.running.discard(name)
+            await asyncio.shield(self._give(name))
             self.tell()
+
+    async def settled(self, name: str, thread: KeptThread) -> bool:
+        """Whether nobody is answering in a conversation; a turn that a stopped server left is closed."""
+        async with self.closing:
+            if not await self._take(name):
+                return False
+            try:
+                if await thread.unfinished() == []:
+                    await thread.close_turn()
+            finally:
+                await asyncio.shield(self._give(name))
+        return True
+
+    async def aclose(self) -> None:
+        """Give up what the conversations of this server hold."""
+        if self._shared is not None:
+            await self._shared.aclose()
+
+    async def _take(self, name: str) -> bool:
+        if name in self.running:
+            return False
+        self.running.add(name)
+        try:
+            taken = self._shared is None or await self._shared.take(f"{self.prefix}{name}")
+        except BaseException:
+            self.running.discard(name)
+            raise
+        if not taken:
+            self.running.discard(name)
+        return taken
+
+    async def _give(self, name: str) -> None:
+        try:
+            if self._shared is not None:
+                await self._shared.give(f"{self.prefix}{name}")
+        finally:
+            self.running.discard(name)
 
     def tell(self) -> None:
         """Tell who waits that a conversation changed."""

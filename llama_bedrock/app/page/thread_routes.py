@@ -43,10 +43,7 @@ class ThreadRoutes:
     async def _read(self, request: Request) -> Response:
         name = text_field(request.query_params, "name")
         thread = self._threads.open(name)
-        async with self._threads.closing:
-            running = name in self._threads.running
-            if not running and await thread.unfinished() == []:  # of a server that was stopped in the middle
-                await thread.close_turn()
+        running = not await self._threads.settled(name, thread)
         messages = [message_json(message) for message in await thread.messages()]
         asked = [] if running else await thread.questions()
         return JSONResponse(
@@ -60,7 +57,7 @@ class ThreadRoutes:
 
     async def _forget(self, request: Request) -> Response:
         name = text_field(request.query_params, "name")
-        with self._threads.answering(name):
+        async with self._threads.answering(name):
             await self._threads.open(name).clear()
         return Response(status_code=204)
 

@@ -108,6 +108,7 @@ def test_alarms_have_the_shape_of_putmetricalarm_and_watch_what_is_published(mad
             assert frozenset(d["Name"] for d in stat["Metric"]["Dimensions"]) in sets
 
 
+@pytest.mark.slow
 def test_cloudwatch_takes_them(script, s3_endpoint, aws_credentials, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", s3_endpoint)
     script.main(["--namespace", "Herd/Shop", "--output", str(tmp_path), "--apply", "--cost-per-hour", "2.5"])

@@ -54,7 +54,7 @@ def spans():
     return provider.get_tracer("test"), lambda: [span.to_json() for span in exporter.get_finished_spans()]
 
 
-@pytest.mark.parametrize("kind", [ChatLlamaBedrock, LlamaBedrock])
+@pytest.mark.parametrize("kind", [ChatLlamaBedrock, pytest.param(LlamaBedrock, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("credentials", [KEYS, BEARER], ids=["keys", "bearer"])
 def test_secrets_stay_where_they_are(kind, credentials, spans, caplog, capfd, monkeypatch, no_waits):
     monkeypatch.setenv("LLAMA_BEDROCK_LOG_CONTENT", "1")

@@ -17,7 +17,8 @@ async function pdfjs() {
   return library;
 }
 
-export function PdfPage({ file, citation, tell }) {
+// `parts` is the text of the document, null until it is there: a long one is read while its page is seen.
+export function PdfPage({ source, parts, citation, tell }) {
   const [pdf, setPdf] = useState(null);
   const [page, setPage] = useState(citation?.page ?? 1);
   const [trouble, setTrouble] = useState("");
@@ -26,14 +27,14 @@ export function PdfPage({ file, citation, tell }) {
     setTrouble(error.message);
     tell("");
   };
-  const text = file.parts.find((part) => part.page === page && part.id === citation?.document_id);
-  useEffect(() => setPage(citation?.page ?? 1), [citation, file]);
+  const [drawn, setDrawn] = useState(null);
+  useEffect(() => setPage(citation?.page ?? 1), [citation]);
   useEffect(() => {
     let task = null;
     let isGone = false;
     pdfjs().then(async ({ getDocument }) => {
       if (isGone) return;
-      const url = query("/api/documents/file", { source: file.source });
+      const url = query("/api/documents/file", { source });
       task = getDocument({ url, disableAutoFetch: true, isEvalSupported: false, enableXfa: false, wasmUrl: "/static/", cMapUrl: "/static/cmaps/" });
       setPdf(await task.promise);
     }).catch((error) => isGone || failed(error));
@@ -41,16 +42,15 @@ export function PdfPage({ file, citation, tell }) {
       isGone = true;
       task?.destroy();
     };
-  }, [file.source]);
+  }, [source]);
   useEffect(() => {
     if (!pdf) return undefined;
     const work = { isGone: false };
     draw(pdf, page, sheet.current, work).then(
       (layer) => {
         if (work.isGone || !layer) return;
-        const isOurs = citation?.page === page;
-        tell(isOurs ? markIn(layer, citation, text) : "");
-        (layer.querySelector("mark") ?? sheet.current).scrollIntoView({ block: "center" });
+        setDrawn({ layer, page, citation });
+        if (!citation) sheet.current.scrollIntoView({ block: "center" });
       },
       (error) => work.isGone || failed(error),
     );
@@ -58,7 +58,15 @@ export function PdfPage({ file, citation, tell }) {
       work.isGone = true;
       work.render?.cancel();
     };
-  }, [pdf, page, citation, file]);
+  }, [pdf, page, citation]);
+  useEffect(() => {
+    if (drawn?.citation !== citation || drawn.page !== page || drawn.layer.querySelector("mark")) return;
+    const text = parts?.find((part) => part.page === page && part.id === citation?.document_id);
+    const unsure = citation?.page === page ? markIn(drawn.layer, citation, text) : "";
+    if (unsure && !parts) return; // the text may tell which of several places it is
+    tell(unsure);
+    (drawn.layer.querySelector("mark") ?? sheet.current).scrollIntoView({ block: "center" });
+  }, [drawn, page, citation, parts]);
   const turn = (by) => setPage(Math.min(pdf.numPages, Math.max(1, page + by)));
   return (
     <div class="body pdf" tabIndex={0} role="region" aria-label={`Page ${page}`}>

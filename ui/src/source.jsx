@@ -28,13 +28,13 @@ export function Source({ opened }) {
   useEffect(() => pane.current?.focus({ preventScroll: true }), [source, index]);
   const Pane = state.phone ? "main" : "aside";
   const all = message?.answer?.citations ?? message?.citations ?? [];
-  const tell = (unsure) => setSaid({ unsure, saidFor: shownFor });
+  const isPdf = file ? file.format === "pdf" : /\.pdf$/i.test(source);
+  const tell = (unsure) => setSaid({ unsure, saidFor: isPdf && !asText ? citation : shownFor });
   const isThere = trouble !== null || said.saidFor === citation;
-  const isPdf = file?.format === "pdf";
   const canBeRead = file && (isPdf || file.format === "markdown");
-  const shown = !file ? null : isPdf && !asText ? (
-    <PdfPage file={file} citation={shownFor} tell={tell} />
-  ) : file.format === "markdown" && !asText ? (
+  const shown = isPdf && !asText ? (
+    <PdfPage source={source} parts={file && shownFor === citation ? file.parts : null} citation={citation} tell={tell} />
+  ) : !file ? null : file.format === "markdown" && !asText ? (
     <Reading file={file} citation={shownFor} tell={tell} fallback={() => setAsText(true)} />
   ) : (
     <Lines file={file} citation={shownFor} tell={tell} />
@@ -71,7 +71,7 @@ export function Source({ opened }) {
 function Unread({ source, citation, trouble }) {
   const isScan = trouble.code === "unreadable_document" && /\.pdf$/i.test(source);
   const said = <p class="note unsure" role="status">▲ {plain(trouble.message)}</p>;
-  if (isScan) return <>{said}<PdfPage file={{ source, parts: [] }} citation={null} tell={() => {}} /></>;
+  if (isScan) return <>{said}<PdfPage source={source} parts={[]} citation={null} tell={() => {}} /></>;
   return <>{said}<div class="body text">{citation?.quote && <blockquote dir="auto">{plain(citation.quote)}</blockquote>}</div></>;
 }
 

@@ -204,6 +204,15 @@ def test_many_files_a_long_book_and_a_drop(open_page, tmp_path, visit):
     page.fill(".turn input", "7")
     page.keyboard.press("Enter")
     until(page, "document.querySelector('.sheet .layer').textContent.includes('sheet 7.')")
+    held = []
+    page.route("**/api/documents/text*", lambda route: held.append(route))  # the text of a long book takes its time
+    page.keyboard.press("Escape")
+    page.locator(".entry", has_text="logbook.pdf").click()
+    until(page, "document.querySelector('.sheet .layer')?.textContent.includes('sheet 1.')")
+    assert page.locator(".source >> text=As text").count() == 0
+    assert len(held) == 1
+    held[0].continue_()
+    page.wait_for_selector(".source >> text=As text")
     drop = """() => { const data = new DataTransfer();
       data.items.add(new File(['# Sextant\\n\\nA sextant measures angles.'], 'sextant.md'));
       const panes = document.querySelector('.panes');

@@ -204,8 +204,8 @@ def test_many_files_a_long_book_and_a_drop(open_page, tmp_path, visit):
     page.fill(".turn input", "7")
     page.keyboard.press("Enter")
     until(page, "document.querySelector('.sheet .layer').textContent.includes('sheet 7.')")
-    held = []
-    page.route("**/api/documents/text*", lambda route: held.append(route))  # the text of a long book takes its time
+    held = []  # the text of a long book takes its time
+    page.route("**/api/documents/text*", lambda route: held.append(route))
     page.keyboard.press("Escape")
     page.locator(".entry", has_text="logbook.pdf").click()
     until(page, "document.querySelector('.sheet .layer')?.textContent.includes('sheet 1.')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ STREAM_SECONDS = 30
 """How long answers may go on after the server was told to stop."""
 
 _BACKLOG = 1024
+_READ_STEPS = 10  # turns of the loop: accept, then connect, then read, and as many again
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -66,4 +68,7 @@ class AppServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.llama.stopping.set()  # before the answers end; the lifespan ends after them
+        # uvicorn closes what looks idle: what has been sent is accepted and read first, to be answered.
+        for _ in range(_READ_STEPS):
+            await asyncio.sleep(0)
         await super().shutdown(sockets)

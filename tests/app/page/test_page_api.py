@@ -284,7 +284,7 @@ async def test_what_changes_while_the_state_is_on_its_way_is_news():
     events = next(route.endpoint for route in app.routes if getattr(route, "path", "") == "/api/events")
     async with aclosing((await events(None)).frames) as frames:
         assert b'"running":[]' in await anext(frames)
-        with events.__self__._threads.answering("t"):
+        async with events.__self__._threads.answering("t"):
             assert await asyncio.wait_for(anext(frames), 30) == sse({"running": ["t"]}, "threads")
 
 

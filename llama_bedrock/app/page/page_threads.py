@@ -147,7 +147,9 @@ class PageThreads:
         Raises:
             ApiError: It is being answered already.
         """
-        if not await self._take(name):
+        async with self.closing:  # who only reads it holds it for a moment
+            taken = await self._take(name)
+        if not taken:
             raise ApiError(
                 409,
                 "this conversation is being answered in another tab: wait for it, or stop it there",

@@ -58,12 +58,12 @@ def install_command(*extras: str) -> str:
 def _origin() -> dict[str, Any]:
     """Where the distribution was installed from, as PEP 610 has it; nothing if that was an index."""
     import json
-    from importlib.metadata import PackageNotFoundError, distribution
+    from importlib.metadata import distributions
 
-    try:
-        written = distribution(_NAME).read_text("direct_url.json")
-    except PackageNotFoundError:
-        written = None
+    # In a checkout setuptools leaves an .egg-info, which Python finds first when it runs there: it is no
+    # installation, and has PKG-INFO in place of METADATA.
+    installed = (found for found in distributions(name=_NAME) if found.read_text("METADATA") is not None)
+    written = next((found.read_text("direct_url.json") for found in installed), None)
     root = Path(__file__).resolve().parents[1]
     if written is None and (root / "pyproject.toml").is_file():  # a checkout that was not installed
         return {"url": root.as_uri()}

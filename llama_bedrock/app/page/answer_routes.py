@@ -150,6 +150,7 @@ class _Turn:
         # A chain streams its own chunks; an agent's model streams messages.
         self._modes = ("messages",) if state.tools or state.retriever is None else ("custom",)
         self._partial = ""
+        self._calls: AIMessageChunk | None = None
         self._answer: RagAnswer | None = None
         self._started = time.perf_counter()
 
@@ -272,8 +273,12 @@ class _Turn:
             if message.text:
                 self._partial += str(message.text)
                 yield "text", {"text": str(message.text), "id": message.id}
-            for call in message.tool_calls if message.chunk_position == "last" else ():
-                yield "tool_call", {"name": call["name"], "text": call_text(call["name"], call["args"])}
+            if message.tool_call_chunks:  # a call comes in pieces, over several chunks
+                self._calls = message if self._calls is None else self._calls + message
+            if message.chunk_position == "last" and self._calls is not None:
+                for call in self._calls.tool_calls:
+                    yield "tool_call", {"name": call["name"], "text": call_text(call["name"], call["args"])}
+                self._calls = None
         elif isinstance(message, AIMessage) and message.text:
             yield "text", {"text": str(message.text), "id": message.id}
 

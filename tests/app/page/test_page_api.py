@@ -269,7 +269,11 @@ def test_a_tool_that_writes_waits_for_a_person(open_page, api, is_allowed):
         return "written"
 
     page = api(open_page(None, ['[write(text="x\u202ey")]', "Done."], tools=[write])[0])
-    (call,) = page.ask("Write it")[-1][1]["approval"]
+    told = page.ask("Write it")
+    (call,) = told[-1][1]["approval"]
+    assert [value for event, value in told if event == "tool_call"] == [
+        {"name": "write", "text": 'write(text="x\\u202ey")'}
+    ]
     assert call == {"name": "write", "arguments": {"text": "x\u202ey"}, "text": 'write(text="x\\u202ey")'}
     assert page.get("/api/thread", name="t")["approval"] == [call]
     assert not written

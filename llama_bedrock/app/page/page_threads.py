@@ -31,6 +31,7 @@ AGENT_PREFIX = "agent:"
 
 _PROMPTS_KEPT = 200
 _LONGEST_RESULT = 4000
+_LOOK_SECONDS = 0.2
 
 
 class SentPrompt(BaseCallbackHandler):
@@ -147,8 +148,11 @@ class PageThreads:
         Raises:
             ApiError: It is being answered already.
         """
-        async with self.closing:  # who only reads it holds it for a moment
+        async with self.closing:  # who only looks holds a conversation for a moment
             taken = await self._take(name)
+            if not taken and self._shared is not None and name not in self.running:
+                await asyncio.sleep(_LOOK_SECONDS)  # at another server, too
+                taken = await self._take(name)
         if not taken:
             raise ApiError(
                 409,
@@ -164,6 +168,10 @@ class PageThreads:
 
     async def settled(self, name: str, thread: KeptThread) -> bool:
         """Whether nobody is answering in a conversation; a turn that a stopped server left is closed."""
+        if name in self.running:
+            return False
+        if await thread.unfinished() is None:
+            return True
         async with self.closing:
             if not await self._take(name):
                 return False

@@ -147,7 +147,8 @@ def test_who_leaves_stops_the_model_and_what_was_written_is_kept(open_page, api)
 
     page = api(open_page(None, Endless())[0])
     with page.client.stream("POST", "/api/ask", json={"thread": "t", "question": "Go"}) as answer:
-        for piece in answer.iter_text():
+        told = answer.iter_text()  # kept: one that is forgotten closes the connection
+        for piece in told:
             if "more" in piece:
                 break
         busy = page.ask("Me too")

@@ -134,6 +134,7 @@ def check_tests_collect(sdist: Path, work: Path) -> None:
     )  # a .pth file in there is not followed: no editable install
     command = [
         environment / "bin/python",
+        "-P",  # else the folder itself is imported, where agents/ and retrievers/ are not in their package
         "-m",
         "pytest",
         "--collect-only",

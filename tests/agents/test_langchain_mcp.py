@@ -78,5 +78,5 @@ def test_tools_are_called_from_sync_and_async_code(way, tmp_path, request):
 def test_where_neither_can_be_imported_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(mcp, "_langchain_adapter", lambda: None)
     monkeypatch.setitem(sys.modules, "langchain_mcp_adapters.client", None)
-    with pytest.raises(ImportError, match=r"llama-bedrock\[agents,mcp\]"):
+    with pytest.raises(ImportError, match=r"pip install .*\[agents,mcp\]"):
         mcp.load_mcp_tools_sync({"farm": {"transport": "stdio", "command": "farm"}})

@@ -95,7 +95,7 @@ def test_without_pillow_a_large_image_is_refused_with_advice_and_a_small_one_pas
     monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     assert fit(small) is small
-    with pytest.raises(ImportError, match=r"2000 × 10 pixels.*make it smaller.*llama-bedrock\[vision\]"):
+    with pytest.raises(ImportError, match=r"2000 × 10 pixels.*make it smaller.*pip install .*\[vision\]"):
         fit(large)
 
 

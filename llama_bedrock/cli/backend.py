@@ -126,7 +126,7 @@ def _engine_backend(choice: ModelChoice, engine: str) -> Iterator[Backend]:
         OSError: The server cannot be reached.
     """
     from llama_bedrock.catalog import CATALOG
-    from llama_bedrock.cli.local_servers import choose_model, llama_of, models_of
+    from llama_bedrock.cli.local_servers import llama_of
     from llama_bedrock.local import LocalBedrock
     from llama_bedrock.local.engines import load_engine
     from llama_bedrock.local.engines.openai_compatible import checked_url
@@ -137,7 +137,7 @@ def _engine_backend(choice: ModelChoice, engine: str) -> Iterator[Backend]:
         load_engine(engine)  # says what there is
     try:
         url = checked_url(url)
-        chosen = chosen or choose_model(url, models_of(url))
+        chosen = _offered(url, chosen)
     except ValueError as error:
         raise ValueError(f"--engine: {error}") from None
     except OSError as error:
@@ -159,6 +159,19 @@ def _engine_backend(choice: ModelChoice, engine: str) -> Iterator[Backend]:
             return _at(server, replace(choice, model=asked, prompt_format=None))
 
         yield Backend(connect(None), is_local=True, name=f"{chosen} at {url}", note=note, connect=connect)
+
+
+def _offered(url: str, chosen: str) -> str:
+    """The model of a server that is meant; that it does not run is told before documents are read."""
+    from llama_bedrock.cli.local_servers import choose_model, models_of
+
+    try:
+        models = models_of(url)
+    except ValueError:  # it may want a key for its list, or have none
+        if not chosen:
+            raise
+        return chosen
+    return chosen or choose_model(url, models)
 
 
 def _bedrock_id(choice: ModelChoice, name: str) -> str:

@@ -170,6 +170,7 @@ def test_a_model_that_repeats_its_prompt_shows_no_markup_of_ours(serve, pump):
     ("engine", "words"),
     [
         ("openai:http://127.0.0.1:9/v1", "cannot be reached"),
+        ("openai:http://127.0.0.1:9/v1#llama3.2", "Is the server running?"),
         ("openai:http://127.0.0.1:9", "give http://127.0.0.1:9/v1"),
         ("openai:http://127.0.0.1:9/v1/chat/completions#m", "give http://127.0.0.1:9/v1"),
         ("openai:127.0.0.1:9/v1", "must begin with http"),

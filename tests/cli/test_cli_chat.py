@@ -40,7 +40,7 @@ class TestTerminal:
     ):
         server = llama("Hello Amaru.", "Your name is Amaru.", "You said hello.", "I know nothing.")
         child = terminal("chat")
-        assert "Conversation 'default'" in at_prompt(child)
+        assert "Conversation 'default'" in " ".join(at_prompt(child).split())
         child.sendline("I am Amaru.")
         assert "Hello Amaru." in at_prompt(child)
         child.sendline("/help")

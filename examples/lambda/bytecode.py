@@ -10,7 +10,7 @@ from py_compile import PycInvalidationMode, compile
 folder = Path.cwd()
 sys.path.insert(0, str(folder))
 sys.dont_write_bytecode = True
-import app  # noqa: E402, F401
+import app  # noqa: E402, F401  # of this folder; imported to see what it imports
 
 imported = [
     Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))

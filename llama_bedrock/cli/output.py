@@ -43,7 +43,7 @@ _SIGNS = {
 
 
 def stdout() -> Console:
-    """A console for results; without colours and wide when it is no terminal."""
+    """A console for results; plain and wide when it is no terminal."""
     return _console(stderr=False)
 
 
@@ -102,7 +102,7 @@ def show_every_sign() -> None:
     codecs.register_error("plain-signs", _plain_signs)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError):  # replaced by another program, or closed
-            stream.reconfigure(errors="plain-signs")  # type: ignore[union-attr]
+            stream.reconfigure(errors="plain-signs")  # type: ignore[union-attr]  # a TextIOWrapper has it
 
 
 def _plain_signs(error: UnicodeError) -> tuple[str, int]:

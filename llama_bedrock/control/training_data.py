@@ -216,6 +216,7 @@ class CheckedTrainingData:
 def _example(where: str, read: Callable[[Any], tuple[TrainingTurn, ...]], value: Any) -> TrainingExample:
     try:
         return TrainingExample(where, read(value))
+    # LangChain raises each of these for one or another shape of a message; the finding names the line.
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         return TrainingExample(where, problem=" ".join(str(error).split()) or type(error).__name__)
 

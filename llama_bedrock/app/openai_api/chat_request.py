@@ -107,11 +107,7 @@ def read_chat(body: Mapping[str, Any]) -> ChatRequest:
     given = body.get("messages")
     if not isinstance(given, list) or not given:
         raise _bad("messages", "`messages` must be a list of at least one message")
-    try:
-        messages = convert_to_messages(given)
-    # What LangChain raises for messages of other shapes differs by shape.
-    except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError) as error:
-        raise _bad("messages", f"`messages` cannot be read: {error}") from error
+    messages = _converted(given, "messages", "`messages`")
     tokens = body.get("max_completion_tokens") or body.get("max_tokens")
     stream_options = _typed(body, "stream_options", dict) or {}
     return ChatRequest(
@@ -158,16 +154,22 @@ def read_response(body: Mapping[str, Any]) -> ChatRequest:
     )
 
 
+def _converted(given: list[Any], param: str, what: str) -> list[BaseMessage]:
+    try:
+        return convert_to_messages(given)
+    # What LangChain raises for messages of other shapes differs by shape.
+    except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError) as error:
+        raise _bad(param, f"{what} cannot be read: {error}") from error
+
+
 def _add_item(messages: list[BaseMessage], item: Any) -> None:
     """Add one item of Responses' ``input`` to the messages."""
     if not isinstance(item, Mapping):
         raise _bad("input", "each item of `input` must be an object")
     kind = item.get("type", "message")
     if kind == "message" and item.get("role"):
-        try:
-            messages += convert_to_messages([{"role": item["role"], "content": item.get("content") or ""}])
-        except (ValueError, TypeError, NotImplementedError) as error:
-            raise _bad("input", f"a message of `input` cannot be read: {error}") from error
+        message = {"role": item["role"], "content": item.get("content") or ""}
+        messages += _converted([message], "input", "a message of `input`")
     elif kind == "function_call":
         call = {
             "id": str(item.get("call_id")),

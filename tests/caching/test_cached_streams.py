@@ -21,11 +21,19 @@ TOOL = {
 }
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("redis", marks=pytest.mark.slow)])
 def cache(request, tmp_path):
-    yield (kept := InMemoryCache() if request.param == "memory" else SQLiteCache(tmp_path / "answers.db"))
-    if request.param == "sqlite":
+    if request.param == "memory":
+        yield InMemoryCache()
+    elif request.param == "sqlite":
+        yield (kept := SQLiteCache(tmp_path / "answers.db"))
         kept.close()
+    else:
+        address = request.getfixturevalue("redis_url")
+        from langchain_redis import RedisCache
+
+        yield (kept := RedisCache(redis_url=address, ttl=60))
+        kept.clear()
 
 
 def make(server, kind=ChatLlamaBedrock, **settings):

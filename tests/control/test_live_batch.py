@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 
 from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.control import abatch_file
+from llama_bedrock.control.prompt_file import as_input, read_prompt_file
 from llama_bedrock.errors import BedrockAccessDeniedError
 from llama_bedrock.local import ErrorResponse, Hang, LocalBedrock, Quotas
 from llama_bedrock.testing import ScriptedEngine
@@ -87,6 +89,63 @@ def test_every_form_of_a_record_in_every_kind_of_file(tmp_path):
     assert (rows.answered, rows.failed) == (2, 2)
     assert len(engine.asked) == 7
     assert sorted(path.name for path in tmp_path.iterdir() if "unfinished" in path.name) == []
+
+
+LOST = {
+    "system.jsonl": ('{"system": "Be brief.", "prompt": "Hi"}', "'system'"),
+    "alpaca.jsonl": ('{"instruction": "Translate.", "input": "Hallo", "output": "Hello"}', "'instruction'"),
+    "tools.jsonl": ('{"messages": [{"role": "user", "content": "Hi"}], "tools": [{}]}', "'tools'"),
+    "twice.jsonl": ('{"prompt": "a", "prompt": "b"}', "stands there twice"),
+    "openai.jsonl": (
+        '{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {}}',
+        "body.messages",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_nothing_of_a_record_is_dropped_in_silence(tmp_path, name):
+    text, words = LOST[name]
+    (tmp_path / name).write_text(text)
+    (record,) = read_prompt_file(tmp_path / name)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        raise ValueError(record.error) if record.error else as_input(record.value)
+
+
+TABLES = {
+    "semicolons": ("id;prompt\n1;a, b\n2;'c'\n", ["a, b", "'c'"]),
+    "bars and no id": ("prompt|kind\na|x\n", ["a"]),
+    "old Macs": ("id, prompt\r1,a\r\r2,b\r", ["a", "b"]),
+    "a long cell": (f"prompt\n{'x' * 140_000}\n", ["x" * 140_000]),
+    "two columns of a name": ("prompt,prompt\na,b\n", "two columns named 'prompt'"),
+    "a wrong quote": ('prompt\na\n"b"c\nd\n', "no table from line 3 on"),
+    "a quote left open": ('prompt\na\n"b\nd\n', "no table from line 4 on"),
+    "backslashes": ('id,prompt\n1,"say \\"hi\\""\n', "written twice"),
+    "Latin-1": ("prompt\ncafé\n".encode("latin-1"), "save it as UTF-8"),
+    "UTF-16": ("prompt\ncafé\n".encode("utf-16"), "save it as UTF-8"),
+    "nothing": ("", "no header line"),
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_dialects_of_csv_are_read_or_refused_as_a_whole(tmp_path, table):
+    written, expected = TABLES[table]
+    path = tmp_path / "in.csv"
+    path.write_bytes(written if isinstance(written, bytes) else written.encode())
+    if isinstance(expected, list):
+        assert [record.value["prompt"] for record in read_prompt_file(path)] == expected
+    else:
+        with pytest.raises(ValueError, match=expected):
+            next(read_prompt_file(path))
+
+
+def test_half_a_character_ends_no_run(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": "\\ud83d", "prompt": "a"}\n"b\\ud83d"\n"c"\n')
+    with LocalBedrock(Echo()) as server:
+        done = run(make(server), source, tmp_path / "out.jsonl")
+    assert (done.records, done.answered + done.failed) == (3, 3)
+    assert [read(tmp_path / "out.jsonl")[number].get("text") for number in (0, 2)] == ["a", "c"]
 
 
 def test_a_parquet_file(tmp_path):

@@ -22,6 +22,7 @@ APART = [
     *(ROOT / "docs" / name for name in ("coming-from-langchain-aws.md", "observability.md")),
     *sorted((ROOT / "docs" / "notebooks").glob("*.md")),
 ]
+_REDIS = "redis://localhost:6379"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 # Run by CI itself on a clean clone, not from inside the test suite.
 _RUN_BY_CI = ("make ", "git clone", "cd ", "pip install", "python -m pip", ".ci/run", "#", "export ")
@@ -67,10 +68,13 @@ def reader(tmp_path, aws_credentials, monkeypatch, with_s3):
 
 
 @pytest.mark.parametrize("page", run_of("python"), ids=lambda page: page.name)
-def test_python_blocks_of_a_page_run_one_after_the_other(page, reader):
+def test_python_blocks_of_a_page_run_one_after_the_other(page, reader, request):
     found = blocks(page, "python")
     script = reader / "page.py"
-    script.write_text("\n\n".join(found))
+    program = "\n\n".join(found)
+    if _REDIS in program:
+        program = program.replace(_REDIS, request.getfixturevalue("redis_url"))
+    script.write_text(program)
     run = subprocess.run(
         [sys.executable, "-W", "ignore", str(script)], cwd=reader, capture_output=True, text=True, timeout=100
     )

@@ -10,6 +10,8 @@ Heading: TypeAlias = tuple[int, int, str]
 """Offset of its first character, level (1 is the highest), title."""
 
 FRONT_MATTER = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_ATX = re.compile(r" {0,3}(#{1,6})(?=\s)")
 _SETEXT = re.compile(r"=+|-{3,}")
 _RST_ADORNMENT = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}")
 # An id that Pandoc, kramdown, MkDocs and Docusaurus take off the heading: {#install}, {: #install .wide}.
@@ -32,14 +34,19 @@ def markdown_headings(text: str) -> Iterator[Heading]:
         elif in_comment or body.startswith("<!--"):
             in_comment = "-->" not in (body if in_comment else body[4:])
             body = ""
-        elif opening := re.match(r" {0,3}(`{3,}|~{3,})", line):
+        elif body[:1] in ("`", "~") and (opening := _FENCE.match(line)):
             fence, body = opening[1], ""
-        elif atx := re.match(r" {0,3}(#{1,6})(?=\s)", line):
+        elif body[:1] == "#" and (atx := _ATX.match(line)):
             title = _title(body[len(atx[1]) :])
             if title:
                 yield position, len(atx[1]), title
             body = ""
-        elif previous and _SETEXT.fullmatch(body) and not previous.startswith(("-", "|", ">", "*")):
+        elif (
+            previous
+            and body[:1] in ("=", "-")
+            and _SETEXT.fullmatch(body)
+            and not previous.startswith(("-", "|", ">", "*"))
+        ):
             yield previous_start, 1 if body[0] == "=" else 2, _title(previous)
             body = ""
         previous, previous_start = body, position

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from llama_bedrock.retrievers.documents.readers.by_format import (
     read_file,
     unreadable_reason,
 )
+from llama_bedrock.retrievers.documents.readers.file_bytes import suffix_of
 from llama_bedrock.retrievers.documents.readers.file_content import (
     MAX_FILE_BYTES,
     CustomReader,
@@ -108,14 +108,14 @@ def load_documents(
     documents: list[Document] = []
     ignored: Counter[str] = Counter()
     read = 0
+    is_file = root.is_file()
     for source in find_files(path, report, follow_links_outside=follow_links_outside):
-        file = Path(source)
-        if not root.is_file() and not has_reader(file, settings):
-            ignored[file.suffix.lower() or file.name] += 1
-            if reason := unreadable_reason(file):
+        if not is_file and not has_reader(source, settings):
+            ignored[suffix_of(source) or os.path.basename(source)] += 1
+            if reason := unreadable_reason(source):
                 report(FileProblem(source, reason))
             continue
-        documents.extend(read_reported(file, source, settings, report))
+        documents.extend(read_reported(source, source, settings, report))
         read += 1
     if not documents:
         raise ValueError(nothing_found(path, problems, ignored, read))
@@ -232,11 +232,12 @@ def _is_skipped(entry: os.DirEntry[str]) -> bool:
 
 
 def read_reported(
-    file: Path,
+    file: str | os.PathLike[str],
     source: str,
     settings: ReadSettings,
     report: Callable[[FileProblem], None],
     use: Callable[[Iterator[Document]], list[Document]] = list,
+    on_bytes: Callable[[bytes], None] = lambda data: None,
 ) -> list[Document]:
     """The documents of one file; nothing, and a report, if it cannot be read.
 
@@ -246,6 +247,7 @@ def read_reported(
         settings: How to read it.
         report: Called for the file, or each part of it, that cannot be read.
         use: What to make of the documents while they are read, so that a large file is not held twice.
+        on_bytes: As in `read_file`.
     """
     parts: dict[str, None] = {}  # of equal reasons one is enough
 
@@ -255,10 +257,7 @@ def read_reported(
         parts[reason] = None
 
     try:
-        with warnings.catch_warnings():
-            # Of extensions that it does not know, and need not; each would be a line on the terminal.
-            warnings.filterwarnings("ignore", module="openpyxl")
-            return use(read_file(file, source, settings, report_part))
+        return use(read_file(file, source, settings, report_part, on_bytes))
     except ImportError:
         raise  # a missing extra concerns every file of the format: the caller has to install it
     except Exception as error:  # a damaged file raises whatever its parser runs into

@@ -90,14 +90,16 @@ def _split(document: Document, cutter: _Cutter) -> Iterator[Document]:
     format = _format_of(document)
     # In other documents "language" may be one that people speak.
     language = document.metadata.get("language") if format == "code" else None
-    line_starts = [0, *(match.end() for match in re.finditer("\n", text))] if format in _VERBATIM else None
+    line_starts: list[int] = []
+    first_line = document.metadata.get("line") if format in _VERBATIM else None
     for section in _merge_short(text, _sections(text, format), cutter.chunk_size // 5, cutter.chunk_size):
         for start, end in cutter.spans(text, section, language):
             metadata: dict[str, Any] = {**document.metadata, "start_index": start, "end_index": end}
             if section.headings:
                 metadata["heading"] = " > ".join(section.headings)
-            if line_starts is not None and isinstance(metadata.get("line"), int):
-                metadata["line"] += bisect_right(line_starts, start) - 1
+            if start and isinstance(first_line, int):
+                line_starts = line_starts or [0, *(match.end() for match in re.finditer("\n", text))]
+                metadata["line"] = first_line + bisect_right(line_starts, start) - 1
             yield Document(
                 page_content=text[start:end], metadata=metadata, id=_chunk_id(document, start, end)
             )

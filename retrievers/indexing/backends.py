@@ -11,13 +11,14 @@ from langchain_core.embeddings import Embeddings
 
 from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.documents.load import FileProblem, read_reported
-from llama_bedrock.retrievers.documents.readers.by_format import installed_readers
+from llama_bedrock.retrievers.documents.readers.by_format import installed_readers, is_read_whole
+from llama_bedrock.retrievers.documents.readers.file_bytes import digest_of, file_digest
 from llama_bedrock.retrievers.documents.readers.file_content import ReadSettings
 from llama_bedrock.retrievers.documents.split import split_documents
 from llama_bedrock.retrievers.embeddings.batches import as_array
 from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
-from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile, known_file
+from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile
 
 _READERS = 3
 """Raised when readers or the splitter make other text of the same files: indexes are then made anew."""
@@ -61,15 +62,18 @@ class ReadFile:
 
 def read_chunks(found: FoundFile, options: ReadOptions) -> ReadFile:
     """Read and split one file."""
-    # The digest comes first: if the file changes meanwhile, it is read again next time.
-    result = ReadFile(found, known_file(found))
+    path, settings = found.source, options.settings
+    # Of the bytes that are read, or made first: if the file changes meanwhile, it is read again next time.
+    digest = "" if is_read_whole(path, found.size, settings) else file_digest(path)
+    result = ReadFile(found, KnownFile(found.size, found.remembered_time(), digest))
+
+    def remember(data: bytes) -> None:
+        result.known.digest = digest_of(data)
 
     def split(documents: Iterator[Document]) -> list[Document]:
         return split_documents(documents, chunk_size=options.chunk_size, chunk_overlap=options.chunk_overlap)
 
-    result.chunks.extend(
-        read_reported(found.path, found.source, options.settings, result.problems.append, split)
-    )
+    result.chunks.extend(read_reported(path, path, settings, result.problems.append, split, remember))
     result.known.notes.extend(problem.reason for problem in result.problems)
     if not result.chunks and result.problems:
         result.known.problem = result.problems[0].reason

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.documents.load import FileProblem, find_files
+from llama_bedrock.retrievers.documents.readers.file_bytes import file_digest
 from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.search.lexical import text_digest
 
@@ -21,7 +20,6 @@ _FORMAT = 2
 _READ = (1, _FORMAT)
 """Format 1 lists each chunk by itself."""
 _RACY_NS = 2_000_000_000
-_BLOCK = 1 << 20
 
 
 class Chunk(NamedTuple):
@@ -267,11 +265,6 @@ class FoundFile(NamedTuple):
     size: int
     modified_ns: int
 
-    @property
-    def path(self) -> Path:
-        """Where it is: its source."""
-        return Path(self.source)
-
     def remembered_time(self) -> int:
         """Its time of change, if no later change can share it; see `KnownFile`."""
         return self.modified_ns if self.modified_ns < time.time_ns() - _RACY_NS else 0
@@ -336,8 +329,8 @@ def compare(known: Folder, found: Iterable[FoundFile], is_ours: Callable[[FoundF
         elif before.size != file.size:
             read.append(file)
         elif before.modified_ns != file.modified_ns:
-            (touched if file_digest(file.path) == before.digest else read).append(file)
-        elif before.problem is not None and not before.digest and file_digest(file.path):
+            (touched if file_digest(file.source) == before.digest else read).append(file)
+        elif before.problem is not None and not before.digest and file_digest(file.source):
             read.append(file)  # permission to read it leaves its time as it was
     removed = [source for source in known.files if source not in present]
     return _with_heirs(Changes(read, touched, removed), known, found)
@@ -360,22 +353,3 @@ def _with_heirs(changes: Changes, known: Folder, found: Iterable[FoundFile]) -> 
     read = [file for file in found if file.source in wanted]
     touched = [file for file in changes.touched if file.source not in heirs]
     return Changes(read, touched, changes.removed)
-
-
-def file_digest(path: Path) -> str:
-    """Digest of a file's bytes; empty if it cannot be read, or is no file (a pipe would block us)."""
-    if not path.is_file():
-        return ""
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        with path.open("rb", buffering=0) as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError:
-        return ""
-    return digest.hexdigest()
-
-
-def known_file(file: FoundFile) -> KnownFile:
-    """A file about to be read, as it is to be remembered."""
-    return KnownFile(file.size, file.remembered_time(), file_digest(file.path))

@@ -17,6 +17,7 @@ from langchain_core.vectorstores import VectorStore
 
 from llama_bedrock.retrievers.documents.load import FileProblem, check_path, check_readers, nothing_found
 from llama_bedrock.retrievers.documents.readers.by_format import has_reader, unreadable_reason
+from llama_bedrock.retrievers.documents.readers.file_bytes import suffix_of
 from llama_bedrock.retrievers.documents.readers.file_content import (
     MAX_FILE_BYTES,
     CustomReader,
@@ -188,11 +189,13 @@ class _Run:
     follow_links_outside: bool = False
     problems: list[FileProblem] = field(default_factory=list)
     embedded: int = 0
+    is_file: bool = False
 
     def run(self) -> IndexReport:
         """Look what has changed, and do what follows from it; where nothing does, nothing is written."""
         started = time.perf_counter()
         root = os.path.abspath(self.path)
+        self.is_file = os.path.isfile(root)
         before, strays = self._before(root)
         found = scan(
             self.path,
@@ -225,9 +228,9 @@ class _Run:
         return after, self._keep(root, before, after, strays)
 
     def _is_ours(self, file: FoundFile) -> bool:
-        if os.path.isfile(self.path) or has_reader(file.path, self.options.settings):
+        if self.is_file or has_reader(file.source, self.options.settings):
             return True
-        if reason := unreadable_reason(file.path):
+        if reason := unreadable_reason(file.source):
             self._report(FileProblem(file.source, reason))
         return False
 
@@ -332,8 +335,8 @@ class _Run:
     def _require_something(self, before: Folder, after: Folder, found: Sequence[FoundFile]) -> None:
         if before.files or any(len(file.chunks) for file in after.files.values()):
             return
-        others = (file.path for file in found if file.source not in after.files)
-        ignored = Counter(path.suffix.lower() or path.name for path in others)
+        others = (file.source for file in found if file.source not in after.files)
+        ignored = Counter(suffix_of(source) or os.path.basename(source) for source in others)
         raise ValueError(nothing_found(self.path, self.problems, ignored, len(after.files)))
 
     def _report_of(

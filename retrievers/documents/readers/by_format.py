@@ -7,6 +7,7 @@ first: those given, then those that installed packages register as entry points.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
@@ -17,6 +18,7 @@ from typing import cast
 from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.documents.readers.encodings import SNIFFED_BYTES, is_binary
+from llama_bedrock.retrievers.documents.readers.file_bytes import open_file, read_bytes, suffix_of
 from llama_bedrock.retrievers.documents.readers.file_content import (
     CustomReader,
     FileContent,
@@ -78,13 +80,12 @@ def installed_readers() -> dict[str, EntryPoint]:
     return {f".{point.name.lstrip('.').lower()}": point for point in entry_points(group=ENTRY_POINTS)}
 
 
-def custom_reader(path: Path, settings: ReadSettings) -> CustomReader | None:
-    """The reader of a user's own for a file, if there is one.
+def custom_reader(suffix: str, settings: ReadSettings) -> CustomReader | None:
+    """The reader of a user's own for files of a suffix, if there is one.
 
     Raises:
         ValueError: A package brings one, and it cannot be loaded.
     """
-    suffix = path.suffix.lower()
     if suffix in settings.readers or suffix not in installed_readers():
         return settings.readers.get(suffix)
     point = installed_readers()[suffix]
@@ -97,21 +98,21 @@ def custom_reader(path: Path, settings: ReadSettings) -> CustomReader | None:
     return cast(CustomReader, reader)
 
 
-def has_reader(path: Path, settings: ReadSettings) -> bool:
+def has_reader(path: str | os.PathLike[str], settings: ReadSettings) -> bool:
     """True if the file's name, or else its content, is one we read."""
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix in _KNOWN or suffix in settings.readers or suffix in installed_readers():
         return True
     # What is no file (a pipe would block whoever opens it, a link may lead nowhere) is reported when it is
     # read.
     if why_unreadable(suffix) is not None or is_no_document(suffix):
-        return not path.is_file()
-    return not path.is_file() or _content_suffix(path) is not None
+        return not os.path.isfile(path)
+    return not os.path.isfile(path) or _content_suffix(path) is not None
 
 
-def unreadable_reason(path: Path) -> str | None:
+def unreadable_reason(path: str | os.PathLike[str]) -> str | None:
     """Why a file has no reader, and what to do; None if nobody would look for text in it."""
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if is_no_document(suffix):
         return None
     return f"no reader for {suffix or 'this kind of file'}: {why_unreadable(suffix) or _NOT_TEXT}"
@@ -120,12 +121,11 @@ def unreadable_reason(path: Path) -> str | None:
 _NOT_TEXT = "its content is not text; readers={…} of load_documents takes one of your own"
 
 
-def _content_suffix(path: Path) -> str | None:
+def _content_suffix(path: str | os.PathLike[str]) -> str | None:
     """The suffix that the content of a file of unknown name calls for."""
     try:
-        with path.open("rb") as file:
-            head = file.read(SNIFFED_BYTES)
-    except OSError:
+        head, _ = read_bytes(path, SNIFFED_BYTES)
+    except (OSError, ValueError):
         return ".txt"  # reading it will fail with the reason
     for start, suffix in _FIRST_BYTES.items():
         if head.startswith(start):
@@ -137,7 +137,11 @@ _FIRST_BYTES = {b"%PDF-": ".pdf", b"{\\rtf1": ".rtf"}
 
 
 def read_file(
-    path: Path, source: str, settings: ReadSettings, report: Callable[[str], None]
+    path: str | os.PathLike[str],
+    source: str,
+    settings: ReadSettings,
+    report: Callable[[str], None],
+    on_bytes: Callable[[bytes], None] = lambda data: None,
 ) -> Iterator[Document]:
     """The documents of one file.
 
@@ -146,27 +150,28 @@ def read_file(
         source: What its documents give as their source.
         settings: Encoding, size bound and readers.
         report: Called with the reason for each part (a row, a page) that is left out.
+        on_bytes: Called with its bytes, before they are read as text; not by readers of users.
 
     Raises:
         ValueError: The file cannot be read as what it claims to be; the message says why.
         OSError: The system does not let us.
     """
-    if not path.is_file():
-        path.stat()  # a link to nothing raises its own error
-        raise ValueError("not a regular file")
-    if reader := custom_reader(path, settings):
-        yield from _read_custom(reader, path, source, settings)
+    suffix = named = suffix_of(path)
+    if reader := custom_reader(suffix, settings):
+        os.close(open_file(path)[0])  # what is no file, or a link to nothing, raises its own error
+        yield from _read_custom(reader, Path(path), source, settings)
         return
-    suffix = path.suffix.lower()
     if suffix not in _KNOWN:
+        os.close(open_file(path)[0])
         found = None if why_unreadable(suffix) or is_no_document(suffix) else _content_suffix(path)
         if found is None:
             reason = unreadable_reason(path) or f"no reader for {suffix}"
             raise ValueError(f"{reason}; supported: {SUPPORTED_FORMATS}")
         suffix = found
     data = _bytes_of(path, suffix, settings.max_file_bytes)
-    if not data.strip():
-        if suffix in CODE_LANGUAGES or suffix != path.suffix.lower():
+    on_bytes(data)
+    if not data or data.isspace():
+        if suffix in CODE_LANGUAGES or suffix != named:
             return  # an empty __init__.py or py.typed is no accident
         raise ValueError("the file is empty")
     # A name that is not UTF-8 comes with surrogates in it.
@@ -181,12 +186,17 @@ def read_file(
     yield from reader_of(suffix)(content)
 
 
-def _bytes_of(path: Path, suffix: str, max_file_bytes: int) -> bytes:
+def is_read_whole(path: str | os.PathLike[str], size: int, settings: ReadSettings) -> bool:
+    """True if `read_file` reads all bytes of a file of a size, by a reader of ours, and hands them on."""
+    suffix = suffix_of(path)
+    own = suffix in _KNOWN and suffix not in settings.readers and suffix not in installed_readers()
+    return own and size <= settings.max_file_bytes
+
+
+def _bytes_of(path: str | os.PathLike[str], suffix: str, max_file_bytes: int) -> bytes:
     limit = max_file_bytes * (_CONTAINER_FACTOR if suffix in _CONTAINERS else 1)
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
+    data, size = read_bytes(path, limit)
     if len(data) > limit:
-        size = path.stat().st_size
         raise ValueError(
             f"{size / 1e6:.1f} MB is over the limit of {limit / 1e6:.1f} MB; "
             "split the file, or raise max_file_bytes (on the command line: index --max-file-mb)"

@@ -64,6 +64,9 @@ _BYTE_ORDER_MARKS = (
 )
 
 
+_MARKS = tuple(mark for mark, _ in _BYTE_ORDER_MARKS)
+
+
 def codec_of(label: str) -> str | None:
     """The Python codec of an encoding's name, as the WHATWG's standard means it; None if there is none."""
     name = label.strip().lower().replace("_", "-")
@@ -97,6 +100,10 @@ def decode(
     Raises:
         ValueError: The bytes are not text, or not in the encoding given.
     """
+    # Source code, and most of English, for short. What has nulls may be in two or four bytes per letter.
+    is_plain = encoding is None and declared is None and data.isascii() and b"\0" not in data
+    if is_plain and not is_binary(data[:SNIFFED_BYTES]):
+        return _normal_lines(data.decode("ascii"))
     if encoding is not None:
         codec = codec_of(encoding)
         if codec is None:
@@ -207,12 +214,12 @@ def _wide_codec(head: bytes) -> str | None:
 
 
 def _normal_lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def is_binary(head: bytes) -> bool:
     """True if the first bytes of a file are not text in any encoding that :func:`decode` knows."""
-    if any(head.startswith(mark) for mark, _ in _BYTE_ORDER_MARKS):
+    if head.startswith(_MARKS):
         return False
     if b"\0" in head:
         wide = _wide_codec(head)
@@ -222,8 +229,7 @@ def is_binary(head: bytes) -> bool:
         if head.count(b"\xef\xbf\xbd") > len(head) // 100 or b"\0" in head:
             return True
     # Text holds no control characters but tab, line ends, form feed, backspace and escape (terminal colours).
-    controls = len(head.translate(None, _TEXT_BYTES))
-    return controls > len(head) // 20
+    return len(head.translate(None, _TEXT_BYTES)) > len(head) // 20
 
 
 _TEXT_BYTES = bytes({7, 8, 9, 10, 12, 13, 27} | set(range(0x20, 0x100)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,6 +29,13 @@ def read_xlsx(content: FileContent) -> Iterator[Document]:
     """One document per row, as ``column: value`` lines, sheet after sheet, each under its sheet's name; then
     comments, text boxes and charts. Numbers and dates are as shown; of formulas the saved results are read.
     """
+    with warnings.catch_warnings():
+        # Of extensions that openpyxl does not know, and need not; each would be a line on the terminal.
+        warnings.filterwarnings("ignore", module="openpyxl")
+        yield from _documents(content)
+
+
+def _documents(content: FileContent) -> Iterator[Document]:
     openpyxl = require("openpyxl", "local")
     parts = Parts(content, "XLSX", as_trees=False)
     file = parts.office_file()

@@ -16,6 +16,7 @@ ACTION_OF = {
     "ConverseStream": "bedrock:InvokeModelWithResponseStream",
     "RetrieveAndGenerateStream": "bedrock:RetrieveAndGenerate",
     "GetCallerIdentity": "sts:GetCallerIdentity",
+    "ListAWSDefaultServiceQuotas": "servicequotas:ListAWSDefaultServiceQuotas",
     "ListServiceQuotas": "servicequotas:ListServiceQuotas",
     "HeadObject": "s3:GetObject",
     "ListObjectsV2": "s3:ListBucket",
@@ -186,7 +187,14 @@ FEATURES: Mapping[str, tuple[str, tuple[Grant, ...]]] = {
     "doctor": (
         "`llama-bedrock doctor`, beside what it checks",
         (
-            Grant(("GetCallerIdentity", "ListServiceQuotas", "GetFoundationModelAvailability")),
+            Grant(
+                (
+                    "GetCallerIdentity",
+                    "ListAWSDefaultServiceQuotas",
+                    "ListServiceQuotas",
+                    "GetFoundationModelAvailability",
+                )
+            ),
             Grant(("GetFoundationModel",), ("arn:aws:bedrock:{region}::foundation-model/*",)),
             Grant(
                 ("GetInferenceProfile",),

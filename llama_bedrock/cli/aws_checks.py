@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from llama_bedrock.cli.check_result import CheckResult, State
+from llama_bedrock.cli.check_result import CheckResult
 
 if TYPE_CHECKING:
     from llama_bedrock.catalog import ResolvedModel
@@ -175,22 +175,32 @@ def _imported(account: AskedAccount, arn: str) -> CheckResult:
 def _quotas(account: AskedAccount, resolved: ResolvedModel) -> CheckResult:
     name = resolved.info.name if resolved.info else ""
     wanted = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
-    found = []
-    for page in (
-        account.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="bedrock")
-    ):
-        for quota in page["Quotas"]:
+
+    def limits(operation: str) -> dict[str, float]:
+        pages = account.client("service-quotas").get_paginator(operation).paginate(ServiceCode="bedrock")
+        found = {}
+        for quota in (quota for page in pages for quota in page["Quotas"]):
             plain = re.sub(r"[^a-z0-9]+", " ", quota["QuotaName"].lower())
             if wanted and wanted in plain and ("per minute" in plain or "per day" in plain):
-                found.append((quota["QuotaName"], quota["Value"]))
-    if not found:
+                found[quota["QuotaName"]] = quota["Value"]
+        return found
+
+    own = limits("list_service_quotas")
+    if not own:
         return CheckResult("quotas", "note", f"Service Quotas names none for {name or 'a hidden model'}")
-    state: State = "broken" if any(value == 0 for _, value in found) else "ok"
-    listed = "; ".join(f"{quota}: {value:,.0f}" for quota, value in sorted(found)[:6])
-    advice = (
-        "; a quota of 0 lets no call through: ask for more in Service Quotas" if state == "broken" else ""
-    )
-    return CheckResult("quotas", state, listed + advice)
+    usual = limits("list_aws_default_service_quotas")  # the catalogue has none: AWS changes them
+    shown = [
+        f"{quota}: {value:,.0f}"
+        + (f" (AWS's default: {usual[quota]:,.0f})" if usual.get(quota, value) != value else "")
+        for quota, value in sorted(own.items())[:6]
+    ]
+    if 0 in own.values():
+        shown.append("a quota of 0 lets no call through: ask for more in Service Quotas")
+    elif any(value < usual.get(quota, value) for quota, value in own.items()):
+        shown.append(
+            "this account has less than AWS's defaults, as new accounts do: ask for more in Service Quotas"
+        )
+    return CheckResult("quotas", "broken" if 0 in own.values() else "ok", "; ".join(shown))
 
 
 def _call(resolved: ResolvedModel, region: str) -> CheckResult:

@@ -51,6 +51,7 @@ def deploy(
 
 def _ask(purchase: Purchase) -> bool:
     import sys
+    from dataclasses import replace
 
     from llama_bedrock.cli.output import note
 
@@ -58,4 +59,10 @@ def _ask(purchase: Purchase) -> bool:
     if not sys.stdin.isatty():
         note("nobody is there to ask: --yes buys")
         return False
+    if purchase.hourly is None:
+        hourly = typer.prompt(
+            "USD for an hour of a unit, as that page says (0: unknown)", type=float, default=0.0, err=True
+        )
+        if hourly > 0:
+            note(f"So: {replace(purchase, hourly=hourly)}")
     return typer.confirm("Buy it?", default=False, err=True)

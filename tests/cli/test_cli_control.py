@@ -75,6 +75,18 @@ def test_examples_are_trained_and_deployed(cli, bucket, tmp_path):
     assert cli("deploy", arn, "--name", "v2", "--commitment", "OneMonth").exit_code == 2
 
 
+@pytest.mark.slow
+def test_a_purchase_without_a_known_price_asks_for_it(cli, terminal):
+    child = terminal("deploy", LLAMA33, "--name", "own", "--units", 2, "--region", "us-west-2")
+    child.expect("price unknown")
+    child.expect("USD for an hour of a unit")
+    child.sendline("24")
+    child.expect("24.00 USD an hour and unit, about 35,040 USD a month")
+    child.expect("Buy it")
+    child.sendline("n")
+    child.expect("nothing was bought")
+
+
 def test_a_project_is_looked_through(cli, tmp_path):
     (tmp_path / "main.tf").write_text('model = "meta.llama3-1-405b-instruct-v1:0"\n')
     shown = cli("migrate-plan", tmp_path)

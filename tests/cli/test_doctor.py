@@ -60,6 +60,14 @@ def test_all_is_well(doctor):
     assert "per minute" in told["quotas"][1]
 
 
+def test_quotas_are_compared_with_the_defaults_of_aws(doctor):
+    requests = "Cross-region model inference requests per minute for Meta"
+    told, _ = doctor("--model", MODEL, "--no-call", quotas={requests: 20})
+    assert told["quotas"][0] == "ok"
+    assert "20 (AWS's default: 800)" in told["quotas"][1]
+    assert "less than AWS's defaults" in told["quotas"][1]
+
+
 def test_no_call_is_made_if_not_wanted(doctor):
     told, _ = doctor("--no-call", answers=())
     assert "call" not in told

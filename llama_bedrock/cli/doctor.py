@@ -38,6 +38,6 @@ def doctor(
     else:
         console = stdout()
         for result in results:
-            console.print(result.line(), highlight=False, soft_wrap=True)
+            console.print(result.line(), highlight=False, soft_wrap=not console.is_terminal)
     if any(result.state == "broken" for result in results):
         raise typer.Exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,8 +147,10 @@ def _shown_rows(
                 line = f"{sign} {ready}/{total} {text} ({words}{seconds})"
                 console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
+    # Lines that come on the same terminal are progress enough, and a bar would stand among them.
+    bar = shown_progress() if quiet or not console.is_terminal else nullcontext(lambda *_: None)
     try:
-        with shown_progress() as tell:
+        with bar as tell:
             tell(f"Question {ready + 1} of {total}", ready, total)
             yield count
     except KeyboardInterrupt:

@@ -157,3 +157,16 @@ def test_where_the_stream_is_cut_changes_nothing(seed, monkeypatch, final_screen
 
     cuts = sorted(random.Random(seed).sample(range(1, len(ANSWER)), 40))
     assert shown(cuts) == shown([])
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_rows_of_an_evaluation_stand_alone_on_their_lines(screen, llama, tmp_path, monkeypatch, columns):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "questions").mkdir()
+    (tmp_path / "questions" / "corpus.jsonl").write_text('{"_id": "a", "text": "Llamas hum."}\n')
+    (tmp_path / "questions" / "queries.jsonl").write_text('{"_id": "1", "text": "What do llamas do?"}\n')
+    llama("Llamas hum [1].")
+    shown = screen("eval", "questions", columns=columns)
+    assert re.search(r"^[✓?] 1/1 What do llamas do\? \(", shown.final, re.M)
+    assert "━" not in shown.final
+    assert max(map(len, shown.final.splitlines())) <= columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from llama_bedrock.catalog.model_info import Lifecycle
 _ID = re.compile(
     r"(?<![A-Za-z0-9-])(?:(?P<geo>[a-z]{2,6}(?:-gov)?)\.)?meta\.llama[0-9a-z-]+(?::\d+(?::\d+k)?)?"
 )
+_CDK = re.compile(r"\bMETA_LLAMA_[0-9][0-9A-Z_]*\b")  # constants of the CDK's FoundationModelIdentifier
+_CONTEXT = re.compile(r":\d+k$")
 _MAX_BYTES = 5_000_000  # of a file: larger ones are data, not source
 _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 FOR_GOOD = "meta.llama3-3-70b-instruct-v1:0"
@@ -105,9 +108,13 @@ def plan_migration(
         if b"\0" in data[:8192]:
             continue
         count += 1
+        if b"meta.llama" not in data and b"META_LLAMA_" not in data:
+            continue
         for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
-            for match in _ID.finditer(line):
-                uses.append(_use(str(file), number, match, region, (input_tokens, output_tokens), day))
+            for found, geo, info in _named(line):
+                uses.append(
+                    _use(str(file), number, found, geo, info, region, (input_tokens, output_tokens), day)
+                )
     return MigrationPlan(tuple(uses), count, tuple(unread))
 
 
@@ -124,11 +131,40 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(files))
 
 
+def _named(line: str) -> Iterator[tuple[str, str | None, ModelInfo | None]]:
+    """The ids in a line, with their geography and what is meant; of constants those that mean a model."""
+    if "meta.llama" in line:
+        for match in _ID.finditer(line):
+            found = match[0].rstrip("-")
+            yield found, match["geo"], _meant(found, match["geo"])
+    if "META_LLAMA_" in line:
+        for match in _CDK.finditer(line):
+            info = _constants().get(_words(match[0].removeprefix("META_LLAMA_")))
+            if info is not None:
+                yield match[0], None, info
+
+
+def _words(name: str) -> str:
+    """The parts of a name, sorted (the CDK has CHAT before 13B and after it), without 0 and 4K."""
+    parts = re.split(r"[_:-]", name.lower())
+    return " ".join(sorted(part for part in parts if part != "0" and not re.fullmatch(r"\d+k", part)))
+
+
+@functools.cache
+def _constants() -> dict[str, ModelInfo]:
+    return {_words(info.model_id.removeprefix("meta.llama")): info for info in CATALOG.values()}
+
+
 def _use(
-    file: str, line: int, match: re.Match[str], region: str | None, tokens: tuple[int, int], day: date
+    file: str,
+    line: int,
+    found: str,
+    geo: str | None,
+    info: ModelInfo | None,
+    region: str | None,
+    tokens: tuple[int, int],
+    day: date,
 ) -> ModelUse:
-    found = match[0].rstrip("-")
-    info = _meant(found, match["geo"])
     if info is None:
         advice = f"no Llama of Bedrock has this id{_hint(found)}"
         return ModelUse(file, line, found, None, "unknown", None, None, advice, None, None)
@@ -140,7 +176,7 @@ def _use(
         model_id=info.model_id,
         status=info.lifecycle_on(day),
         end_of_life=info.end_of_life,
-        successor=None if successor is None else _callable(successor, region, match["geo"]),
+        successor=None if successor is None else _callable(successor, region, geo),
         for_good=_for_good(info),
         cost=_cost(info, region, tokens),
         successor_cost=None if successor is None else _cost(successor, region, tokens),
@@ -148,14 +184,8 @@ def _use(
 
 
 def _meant(found: str, geo: str | None) -> ModelInfo | None:
-    bare = found.partition(".")[2] if geo else found
-    by_other_ids = {
-        other: info
-        for info in CATALOG.values()
-        for other in (info.fine_tuning_id, info.provisioned_id)
-        if other
-    }
-    return CATALOG.get(bare) or by_other_ids.get(bare) or CATALOG.get(f"{bare}:0")
+    bare = _CONTEXT.sub("", found.partition(".")[2] if geo else found)
+    return CATALOG.get(bare) or CATALOG.get(bare.removesuffix(":0")) or CATALOG.get(f"{bare}:0")
 
 
 def _hint(found: str) -> str:

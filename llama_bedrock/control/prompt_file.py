@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -61,11 +61,11 @@ def read_prompt_file(path: Path) -> Iterator[PromptRecord]:
     """
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv"):
-        return _csv(path)
+        return read_csv(path)
     if kind == ".parquet":
         return _parquet(path)
     if kind in (".jsonl", ".ndjson"):
-        return _jsonl(path)
+        return read_jsonl(path)
     raise ValueError(f"{path.name}: prompts are read from .jsonl, .ndjson, .csv, .tsv and .parquet files")
 
 
@@ -90,12 +90,7 @@ def as_input(value: Any, field: str | None = None) -> str | list[BaseMessage]:
             batch = "; of a batch file of OpenAI's: jq -c '{id: .custom_id, messages: .body.messages}'"
             hint = batch if "body" in value else ""
             raise ValueError(f"the record holds {held}; expected {_FORMS}; name another with field={hint}")
-        lost = [name for name in value if name in _PARTS and value[name] not in (None, "", [])]
-        if lost:
-            raise ValueError(
-                f"the record also holds {', '.join(map(repr, lost))}, which would be dropped: make "
-                '"messages" of the texts, give settings to the model, or name the prompt with field='
-            )
+        refuse_lost(value, {names[0]})
         value = value[names[0]]
     if isinstance(value, str) and value:
         return value
@@ -107,7 +102,26 @@ def as_input(value: Any, field: str | None = None) -> str | list[BaseMessage]:
     raise ValueError(f"the prompt is {type(value).__name__ if value else 'empty'}; expected {_FORMS}")
 
 
-def _jsonl(path: Path) -> Iterator[PromptRecord]:
+def refuse_lost(record: Mapping[str, Any], kept: Set[str]) -> None:
+    """Refuse a record with parts that change an answer and would be dropped.
+
+    Args:
+        record: The record.
+        kept: The members that are read.
+
+    Raises:
+        ValueError: There are others.
+    """
+    lost = [name for name in record if name in _PARTS - kept and record[name] not in (None, "", [])]
+    if lost:
+        raise ValueError(
+            f"the record also holds {', '.join(map(repr, lost))}, which would be dropped: make "
+            '"messages" of the texts, give settings to the model, or name the prompt with field='
+        )
+
+
+def read_jsonl(path: Path) -> Iterator[PromptRecord]:
+    """Yield the records of JSON lines; as `read_prompt_file`, whatever the file's name."""
     index = 0
     with path.open("rb") as lines:
         for line, raw in enumerate(lines, 1):
@@ -135,7 +149,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _csv(path: Path) -> Iterator[PromptRecord]:
+def read_csv(path: Path) -> Iterator[PromptRecord]:
+    """Yield the rows of a table, by the names of the columns; as `read_prompt_file`, whatever the name."""
     if csv.field_size_limit() < _LONGEST_CELL:
         csv.field_size_limit(_LONGEST_CELL)  # of the whole process; there is no other
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -153,13 +168,21 @@ def _csv(path: Path) -> Iterator[PromptRecord]:
         file.seek(0)
         rows = csv.reader(file, delimiter=delimiter, strict=True)
         next(rows)
-        for index, row in enumerate(filter(None, rows)):
+        index, line = 0, rows.line_num + 1
+        for row in rows:  # which may take several lines
             if len(row) == len(names):
                 record = dict(zip(names, row, strict=True))
-                yield PromptRecord(index, rows.line_num, _id(record), record)
-            else:
-                message = f"line {rows.line_num} has not as many fields as the header"
-                yield PromptRecord(index, rows.line_num, None, None, message)
+                yield PromptRecord(index, line, _id(record), record)
+            elif row:
+                message = f"line {line} has not as many fields as the header"
+                yield PromptRecord(index, line, None, None, message)
+            index, line = index + bool(row), rows.line_num + 1
+
+
+def read_columns(path: Path) -> list[str]:
+    """Tell the names of a table's columns; raises as `read_prompt_file` does."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return _header(path, file)[0]
 
 
 def _header(path: Path, file: TextIO) -> tuple[list[str], str]:

@@ -5,9 +5,8 @@ Schemas and limits: "Prepare data for fine-tuning", Amazon Bedrock user guide (f
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from langchain_core.messages.utils import convert_to_messages
 from llama_bedrock.catalog import ModelInfo
 from llama_bedrock.control.base_models import base_of
 from llama_bedrock.control.findings import Finding, errors_of, refuse_errors
+from llama_bedrock.control.prompt_file import PromptRecord, read_columns, read_csv, read_jsonl, refuse_lost
 from llama_bedrock.control.training_checks import check_examples
 
 CONVERSATION = "bedrock-conversation-2024"
@@ -104,44 +104,23 @@ class TrainingData:
         Raises:
             ValueError: It has no such column.
         """
-        name = Path(path).name
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            wanted = [column for column in (system, prompt, completion) if column is not None]
-            missing = [column for column in wanted if column not in columns]
-            if missing:
-                raise ValueError(
-                    f"{name} has no column {', '.join(missing)}; it has {', '.join(columns) or 'none'}"
-                )
-            rows = []
-            line = reader.line_num + 1
-            for row in reader:  # a row may take several lines
-                rows.append((line, row))
-                line = reader.line_num + 1
-        roles = [("system", system), ("user", prompt), ("assistant", completion)]
-        return cls(
-            TrainingExample(
-                f"{name}, line {line}",
-                tuple(
-                    TrainingTurn(role, row[column] or "")
-                    for role, column in roles
-                    if column and (role != "system" or row[column])
-                ),
-            )
-            for line, row in rows
-        )
+        path = Path(path)
+        wanted = {"system": system, "user": prompt, "assistant": completion}
+        columns = read_columns(path)
+        missing = [column for column in wanted.values() if column is not None and column not in columns]
+        if missing:
+            raise ValueError(f"{path.name} has no column {', '.join(missing)}; it has {', '.join(columns)}")
+
+        def turns(row: Mapping[str, str]) -> tuple[TrainingTurn, ...]:
+            found = [(role, row[column]) for role, column in wanted.items() if column]
+            return tuple(TrainingTurn(role, text) for role, text in found if text or role != "system")
+
+        return cls(_of_file(path, read_csv(path), turns))
 
     @classmethod
     def from_jsonl(cls, path: str | Path) -> TrainingData:
         """Read JSON lines: Bedrock's two schemas, or ``{"messages": [{"role": …, "content": …}, …]}``."""
-        name = Path(path).name
-        with Path(path).open("rb") as file:
-            return cls(
-                _example(f"{name}, line {number}", _of_record, line)
-                for number, line in enumerate(file, 1)
-                if line.strip()
-            )
+        return cls(_of_file(Path(path), read_jsonl(Path(path)), _of_record))
 
     def check(
         self, base_model: str, *, test_questions: Iterable[str] = (), prompts_only: bool = False
@@ -234,18 +213,43 @@ def _of_messages(messages: Sequence[Any]) -> tuple[TrainingTurn, ...]:
     return tuple(turns)
 
 
-def _of_record(line: bytes) -> tuple[TrainingTurn, ...]:
-    record = json.loads(line)
+def _of_file(
+    path: Path, records: Iterable[PromptRecord], read: Callable[[Any], tuple[TrainingTurn, ...]]
+) -> Iterator[TrainingExample]:
+    for record in records:
+        where = f"{path.name}, line {record.line}"
+        yield (
+            _example(where, read, record.value)
+            if record.error is None
+            else TrainingExample(where, problem=record.error)
+        )
+
+
+def _of_record(record: Any) -> tuple[TrainingTurn, ...]:
     if not isinstance(record, Mapping):
         raise ValueError("it is no JSON object")
+    conversation = "messages" in record
+    refuse_lost(record, {"system"} if conversation else set())
+    if conversation and record.keys() & {"prompt", "completion"}:
+        raise ValueError('it holds "messages" and a prompt or completion: one of them would be dropped')
     if "prompt" in record:
         answer = [TrainingTurn("assistant", _text(record["completion"]))] if "completion" in record else []
         return (TrainingTurn("user", _text(record["prompt"])), *answer)
     if not isinstance(record.get("messages"), list):
-        raise ValueError('it has neither "prompt" and "completion" nor "messages"')
-    system = [TrainingTurn("system", _text(block["text"])) for block in record.get("system") or ()]
+        held = ", ".join(map(repr, record)) or "nothing"
+        raise ValueError(f'it holds {held}, and neither "prompt" and "completion" nor "messages"')
+    blocks = record.get("system") or ()
+    texts = [blocks] if isinstance(blocks, str) else [block["text"] for block in blocks]
+    system = [TrainingTurn("system", _text(text)) for text in texts]
     turns = []
     for message in record["messages"]:
+        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+            raise ValueError(f"a message has a role and content, and this is {str(message)[:80]}")
+        lost = [name for name in message.keys() - {"role", "content"} if message[name] not in (None, "", [])]
+        if lost:
+            raise ValueError(
+                f"a message holds {', '.join(map(repr, sorted(lost)))}, which Bedrock does not train"
+            )
         content = message["content"]
         turns.append(_turn(message["role"], [content] if isinstance(content, str) else content))
     return (*system, *turns)

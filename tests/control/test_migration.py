@@ -112,3 +112,19 @@ def test_every_model_tells_whether_its_weights_can_be_imported():
         "meta.llama4-scout-17b",
         "meta.llama4-maverick-17b",
     }
+
+
+def test_constants_of_the_cdk_and_ids_with_a_context_length_are_found(tmp_path):
+    (tmp_path / "stack.ts").write_text(
+        "bedrock.FoundationModelIdentifier.META_LLAMA_2_CHAT_13B_V1,\n"
+        "FoundationModelIdentifier.META_LLAMA_2_70B_CHAT_V1_0_4K\n"
+        "BedrockFoundationModel.META_LLAMA_3_1_70B_INSTRUCT_V1\n"
+        "process.env.META_LLAMA_3_KEY + META_LLAMA_API\n"
+        "'meta.llama2-13b-chat-v1:0:4k'\n"
+    )
+    assert [(use.line, use.model_id) for use in plan_migration(tmp_path).uses] == [
+        (1, "meta.llama2-13b-chat-v1"),
+        (2, "meta.llama2-70b-chat-v1"),
+        (3, "meta.llama3-1-70b-instruct-v1:0"),
+        (5, "meta.llama2-13b-chat-v1"),
+    ]

@@ -216,3 +216,49 @@ def test_hyperparameters_are_texts_within_bounds(given, sent):
 def test_hyperparameters_that_bedrock_would_refuse(given, says):
     with pytest.raises(ValueError, match=says):
         check_hyperparameters(given)
+
+
+SHAPES = {
+    "Alpaca": ({"instruction": "Translate.", "input": "Hallo", "output": "Hello"}, "'instruction'"),
+    "Dolly": (
+        {"instruction": "Why?", "context": "It rains.", "response": "Rain."},
+        "'instruction', 'context'",
+    ),
+    "ShareGPT": ({"conversations": [{"from": "human", "value": "Hi"}]}, "it holds 'conversations'"),
+    "OASST": ({"message_id": "1", "text": "Hi", "role": "prompter"}, "it holds 'message_id', 'text', 'role'"),
+    "OpenAI's with tools": (
+        {"messages": [{"role": "user", "content": "Hi"}], "tools": [{"type": "function"}]},
+        "'tools'",
+    ),
+    "OpenAI's calls": (
+        {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
+        "'tool_calls', which Bedrock does not train",
+    ),
+    "OpenAI's weights": (
+        {"messages": [{"role": "assistant", "content": "No.", "weight": 0}]},
+        "'weight', which Bedrock does not train",
+    ),
+    "a system beside the prompt": ({"system": "Be brief.", "prompt": "a", "completion": "b"}, "'system'"),
+    "both": ({"messages": [], "prompt": "a", "completion": "b"}, "one of them would be dropped"),
+    "no role": ({"messages": [{"from": "human", "value": "Hi"}]}, "a message has a role and content"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_public_shapes_are_told_and_nothing_of_them_is_dropped(tmp_path, shape):
+    record, words = SHAPES[shape]
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    (example,) = TrainingData.from_jsonl(path).examples
+    assert words in example.problem
+
+
+def test_a_system_that_is_a_text_and_a_file_that_is_an_array(tmp_path):
+    path = tmp_path / "train.jsonl"
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    path.write_text(json.dumps({"system": "Be brief.", "messages": turns}) + "\n")
+    (example,) = TrainingData.from_jsonl(path).examples
+    assert [turn.text for turn in example.turns] == ["Be brief.", "a", "b"]
+    path.write_text(json.dumps([{"prompt": "a", "completion": "b"}], indent=1))
+    with pytest.raises(ValueError, match="one JSON array"):
+        TrainingData.from_jsonl(path)

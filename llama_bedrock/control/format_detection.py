@@ -158,12 +158,14 @@ def _foreign(template: str, meta: LlamaFormat) -> str | None:
     for mark, family in _OTHERS.items():
         if mark in template:
             return f"it writes {mark} ({family})"
-    if meta.header is None:
-        return None if "[INST]" in template and "[/INST]" in template else "it has no [INST] … [/INST]"
-    start, end = meta.header
-    missing = [token for token in (start, end, meta.end_of_turn) if token not in template]
+    # Mistral writes [INST] too; where the system's text goes tells Llama 2 from it.
+    tokens = (*meta.header, meta.end_of_turn) if meta.header else ("[INST]", "[/INST]", "<<SYS>>")
+    missing = [token for token in tokens if token not in template]
     if missing:
         return f"it has no {' and no '.join(missing)}"
+    if meta.header is None:
+        return None
+    end = meta.header[1]
     if not re.search(re.escape(end) + r"(?:\\n\\n|\n\n)", template):
         return f"{end} is not followed by two newlines"
     return None

@@ -1,6 +1,7 @@
 """`models --for` finds models by words, `models --live` lists what an account has."""
 
 import json
+import re
 from datetime import date
 
 import boto3
@@ -31,6 +32,37 @@ def test_needs_in_words():
     ]
     assert ids("arabic")
     assert "meta.llama3-3-70b-instruct-v1:0" not in ids("arabic")
+
+
+PHRASES = {
+    "something cheap for chat in Europe": ("in eu", "chat", "cheapest"),
+    "I need images and German": ("vision", "german"),
+    "the smallest model with tool use": ("tools", "smallest"),
+    "cheapest vision model in us-east-1": ("in us-east-1", "vision", "cheapest"),
+    "can be fine-tuned in Oregon": ("in us-west-2", "training"),
+    "custom model import; multilingual": ("import", "many languages"),
+    "at least 100k tokens, answers in French": ("100k tokens", "french"),
+    "data stays in the EU": ("in eu",),
+    "GovCloud, text only": ("in us-gov", "text alone"),
+    "8B, not legacy": ("8b", "not legacy"),
+}
+REFUSED = {
+    "best for coding": "coding",
+    "no vision": "no",
+    "vision under $1": "under $1",
+    "without tools": "without",
+}
+
+
+@pytest.mark.parametrize("text", PHRASES)
+def test_needs_in_sentences(text):
+    assert choose(text, DAY).needs == PHRASES[text]
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_word_that_is_not_understood_is_named_and_not_left_out(text):
+    with pytest.raises(ValueError, match=f"--for: '{re.escape(REFUSED[text])}' is not understood"):
+        choose(text, DAY)
 
 
 def test_what_nothing_meets_says_which_need_is_the_one():

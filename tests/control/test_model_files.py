@@ -161,7 +161,10 @@ GENERATIONS = {
 def test_the_generation_is_read_from_config_and_template(generation, tiny_llama):
     folder = tiny_llama(hidden_size=4, intermediate_size=4, **GENERATIONS[generation])
     if generation == "llama2":
-        tokenizer_config(chat_template="{{ bos_token }}[INST] {{ messages[0].content }} [/INST]")(folder)
+        template = (
+            "{{ bos_token }}[INST] <<SYS>>\\n{{ system }}\\n<</SYS>>\\n\\n{{ messages[0].content }} [/INST]"
+        )
+        tokenizer_config(chat_template=template)(folder)
     found = check_model_files(folder)
     assert (found.prompt_format, found.template) == (generation, "meta"), str(found)
 
@@ -186,6 +189,12 @@ def test_a_template_that_is_not_metas_is_said(name, tiny_llama):
     (warning,) = found.findings
     assert "not Meta's for llama3.1" in warning.what
     assert re.search(says if "\\" in says else re.escape(says), warning.what)
+
+
+def test_mistrals_turns_are_not_taken_for_llama_2s(tiny_llama):
+    folder = tiny_llama(hidden_size=4, intermediate_size=4, **GENERATIONS["llama2"])
+    tokenizer_config(chat_template="{{ bos_token }}[INST] {{ messages[0].content }} [/INST]")(folder)
+    assert "it has no <<SYS>>" in str(check_model_files(folder))
 
 
 def test_no_template_is_no_fault_and_a_file_of_its_own_wins(tiny_llama):

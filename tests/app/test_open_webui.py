@@ -64,6 +64,7 @@ def test_a_chat_with_sources(open_webui):
         page = browser.new_page()
         page.set_default_timeout(60_000)
         page.goto(open_webui)
+        page.click("text=Okay, Let's Go!")  # what is new in this version, told at the first visit
         page.click("#chat-input")
         page.keyboard.type("How many llamas are in the herd of Oruro?")
         page.keyboard.press("Enter")

@@ -599,10 +599,13 @@ def test_responses_are_parsed_and_cut(ask):
 
 
 def test_the_responses_helper_puts_the_stream_together(ask, documents):
-    calls, _ = ask(ANSWER, retriever=documents)
-    _, final = calls.helper(
-        "responses.stream", model="documents", input="How many llamas has the herd of Oruro?"
-    )
+    calls, engine = ask(ANSWER, retriever=documents)
+    parts = [
+        {"type": "input_text", "text": "How many llamas has the herd of Oruro?"}
+    ]  # as the AI SDK sends it
+    asked = [{"role": "user", "content": parts}]
+    _, final = calls.helper("responses.stream", model="documents", input=asked)
+    assert "How many llamas has the herd of Oruro?" in engine.requests[0].prompt
     part = final.output[0].content[0]
     assert part.text.startswith(ANSWER)
     assert [note.type for note in part.annotations] == ["url_citation"] * 2

@@ -81,7 +81,7 @@ const CHECKED = {
 };
 
 export function modelText(model) {
-  const price = model.input === null ? "" : ` · $${model.input} in, $${model.output} out per million tokens`;
+  const price = model.input === null ? "" : ` · $${model.input.toFixed(2)} in, $${model.output.toFixed(2)} out per million tokens`;
   return `${model.name}${price}${model.ends ? ` · ends ${dateOf(model.ends)}` : ""}`;
 }
 

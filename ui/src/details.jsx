@@ -64,7 +64,7 @@ function sentence(message) {
   const said = [];
   if (record && !record.no_answer) {
     const found = counts(record);
-    if (found.all) said.push(`${SIGNS.yes} ${found.yes} of ${counted(found.all, "statement")} supported`);
+    if (found.all) said.push(`${found.yes ? `${SIGNS.yes} ` : ""}${found.yes} of ${counted(found.all, "statement")} supported`);
     if (found.open) said.push(`${SIGNS.open} ${found.open} not decided`);
     if (found.no) said.push(`${SIGNS.no} ${found.no} not supported`);
     const sources = new Set(record.citations.map((citation) => citation.source)).size;

@@ -44,7 +44,7 @@ function Documents({ fits }) {
       {!state.documents.length && state.server?.uploads && state.index?.state !== "indexing" && (
         <p class="hint">No documents yet. Drop files here, or press Add.</p>
       )}
-      <ul class="list">
+      <ul class="list documents">
         {shown.slice(0, 300).map((one) => <Entry key={one.source} document={one} />)}
       </ul>
       {shown.length > 300 && <p class="hint">{counted(shown.length - 300, "more file")}: Find narrows the list.</p>}

@@ -168,7 +168,7 @@ def _add_item(messages: list[BaseMessage], item: Any) -> None:
         raise _bad("input", "each item of `input` must be an object")
     kind = item.get("type", "message")
     if kind == "message" and item.get("role"):
-        message = {"role": item["role"], "content": item.get("content") or ""}
+        message = {"role": item["role"], "content": _content(item.get("content"))}
         messages += _converted([message], "input", "a message of `input`")
     elif kind == "function_call":
         call = {
@@ -185,9 +185,22 @@ def _add_item(messages: list[BaseMessage], item: Any) -> None:
         else:
             messages.append(calls)
     elif kind == "function_call_output":
-        messages.append(ToolMessage(item.get("output") or "", tool_call_id=str(item.get("call_id"))))
+        messages.append(ToolMessage(_content(item.get("output")), tool_call_id=str(item.get("call_id"))))
     elif kind != "reasoning":  # another model's thoughts, which Llama has no place for
         raise _bad("input", f"items of the type {kind!r} are not known here")
+
+
+def _content(given: Any) -> Any:
+    """Responses' content, with texts as LangChain has them: a message's ``.text`` knows no other."""
+    if not isinstance(given, list):
+        return given or ""
+    keys = {"input_text": "text", "output_text": "text", "refusal": "refusal"}
+    return [
+        {"type": "text", "text": part.get(keys[part["type"]]) or ""}
+        if isinstance(part, Mapping) and part.get("type") in keys
+        else part
+        for part in given
+    ]
 
 
 def _options(body: Mapping[str, Any], max_tokens: Any, response_format: Any) -> dict[str, Any]:

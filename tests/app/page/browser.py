@@ -131,3 +131,15 @@ def marked(page):
     return re.sub(
         r"\s+", "", "".join(page.eval_on_selector_all(".source mark", "all => all.map(m => m.textContent)"))
     )
+
+
+def ink_under_the_mark(page):
+    """The share of dark pixels of a PDF's page under the mark: none where the mark lies beside the words."""
+    return page.evaluate(
+        """() => { const canvas = document.querySelector('.sheet canvas'), box = canvas.getBoundingClientRect();
+        const mark = document.querySelector('.source mark').getBoundingClientRect();
+        const [across, down] = [canvas.width / box.width, canvas.height / box.height];
+        const data = canvas.getContext('2d').getImageData((mark.x - box.x) * across, (mark.y - box.y) * down,
+            mark.width * across, mark.height * down).data;
+        let n = 0; for (let i = 0; i < data.length; i += 4) n += data[i] < 128; return n / (data.length / 4); }"""
+    )

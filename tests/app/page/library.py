@@ -16,6 +16,8 @@ FACTS = {  # a question that only this file answers, and the sentence that does
     "report.docx": ("Where do puffins nest?", "Puffins nest in burrows on grassy cliffs."),
     "deck.pptx": ("How fast does a gannet dive?", "A gannet dives at one hundred kilometres an hour."),
     "prices.xlsx": ("What does a harbour permit cost?", "harbour permit"),
+    "turned.pdf": ("How deep does a sperm whale hunt?", "A sperm whale hunts two kilometres deep."),
+    "low.pdf": ("How wide is an albatross?", "An albatross is three metres wide."),
 }
 RTL = "الفقمة حيوان بحري يعيش في المياه الباردة ويتغذى على الأسماك.\n\nטקסט בעברית עם `code` ומספר 42."
 PAGES = 400
@@ -122,6 +124,12 @@ def fill(folder, *, many=0, pages=0):
     for row in (("item", "price in pesos"), ("boat ride", 40), ("harbour permit", 912), ("ice cream", 3)):
         book.active.append(row)
     book.save(folder / "prices.xlsx")
+    for name, size, turn in (("turned.pdf", (600, 600), 90), ("low.pdf", (900, 70), 0)):
+        paper = Canvas(str(folder / name), pagesize=size)
+        paper.setPageRotation(turn)
+        paper.setFont("Helvetica", 18)
+        paper.drawString(60, 40, facts[name])
+        paper.save()
     picture = Image.new("RGBA", (800, 1000), "white")
     ImageDraw.Draw(picture).rectangle((100, 100, 700, 500), fill="#204080")
     picture.save(folder / "scan.pdf")  # of a picture with transparency Pillow makes JPEG 2000

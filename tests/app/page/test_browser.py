@@ -15,7 +15,17 @@ import pytest
 
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.local.engines.interface import EngineError
-from tests.app.page.browser import IN_A_BROWSER, KEY, LISTEN, ROOT, marked, opened, settled, until
+from tests.app.page.browser import (
+    IN_A_BROWSER,
+    KEY,
+    LISTEN,
+    ROOT,
+    ink_under_the_mark,
+    marked,
+    opened,
+    settled,
+    until,
+)
 
 pytestmark = IN_A_BROWSER
 QUESTION = "When does Llama 3.3 70B leave Bedrock?"
@@ -50,15 +60,7 @@ def test_the_mark_in_a_pdf_lies_on_the_very_words(open_page, folder, visit):
     citations = messages["messages"][1]["answer"]["citations"]
     quote = next(c["quote"] for c in citations if c["source"].endswith(".pdf"))
     assert text == re.sub(r"\s+", "", quote)
-    # The mark covers ink: pixels of the canvas under it are not all white.
-    dark = page.evaluate(
-        """() => { const canvas = document.querySelector('.sheet canvas'), box = canvas.getBoundingClientRect();
-        const mark = document.querySelector('.source mark').getBoundingClientRect(), by = canvas.width / box.width;
-        const data = canvas.getContext('2d').getImageData((mark.x - box.x) * by, (mark.y - box.y) * by,
-            mark.width * by, mark.height * by).data;
-        let n = 0; for (let i = 0; i < data.length; i += 4) n += data[i] < 128; return n / (data.length / 4); }"""
-    )
-    assert 0.03 < dark < 0.6
+    assert 0.03 < ink_under_the_mark(page) < 0.6
     page.click("text=As text")
     assert marked(page) == text
 

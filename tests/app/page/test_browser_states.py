@@ -8,7 +8,7 @@ from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.app import FolderIndex, create_app
 from llama_bedrock.local import Guardrail, LocalBedrock
 from tests.app.conftest import KEY, running
-from tests.app.page.browser import IN_A_BROWSER, marked, opened, settled, until
+from tests.app.page.browser import IN_A_BROWSER, ink_under_the_mark, marked, opened, settled, until
 from tests.app.page.library import BUSY, FACTS, LONG, PAGES, Scenes, fill
 
 pytestmark = IN_A_BROWSER
@@ -50,7 +50,7 @@ def begin(page):
 def test_marks_in_documents_of_each_kind(library, visit):
     seen = visit(library)
     page = seen.page
-    until(page, "document.querySelectorAll('.entry').length === 8")
+    until(page, "document.querySelectorAll('.entry').length === 10")
     lines = "all => all.map(m => m.closest('.line').querySelector('.number').textContent)"
     for name, (question, fact) in FACTS.items():
         begin(page)
@@ -58,6 +58,9 @@ def test_marks_in_documents_of_each_kind(library, visit):
         page.locator(f"button.mark[aria-label*='{name}']").first.click()
         page.wait_for_selector(f".source h2 >> text={name}")
         assert re.sub(r"\s+", "", fact) in marked(page)
+        if name.endswith(".pdf"):
+            assert 0.03 < ink_under_the_mark(page) < 0.6
+            continue
         as_read = page.locator(".source .body.reading").count()
         assert as_read == (name not in ("code.py", "prices.xlsx"))
         if name == "code.py":
@@ -175,18 +178,26 @@ def test_the_page_is_small_and_paints_at_once(library, visit):
     )
     assert sorted(name for name, _ in sizes) == ["page.css", "page.js"]
     assert sum(size for _, size in sizes) < 250_000
-    # A busy machine paints late however small the page is: the processor's time is measured, not the clock's,
-    # and held against a job that takes it 0.25 s.
-    page.goto("about:blank")
+    # A busy machine paints late however small the page is: the best of five visits counts, and is held against a
+    # known job, by the processor's time and by the clock.
     spent = work_of(page)
-    before = spent("TaskDuration")
-    page.goto(library)
-    until(page, "performance.getEntriesByName('first-contentful-paint').length")
-    took = spent("TaskDuration") - before
-    before = spent("TaskDuration")
-    page.evaluate(JOB)
-    a_job = spent("TaskDuration") - before
-    assert took < 1.2 * a_job
+    work, clock, job, wall = [], [], [], []
+    for _ in range(5):
+        page.goto("about:blank")
+        before = spent("TaskDuration")
+        page.goto(library)
+        until(page, "performance.getEntriesByName('first-contentful-paint').length")
+        work.append(spent("TaskDuration") - before)
+        clock.append(
+            page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000
+        )
+        before = spent("TaskDuration")
+        started = page.evaluate("performance.now()")
+        page.evaluate(JOB)
+        wall.append((page.evaluate("performance.now()") - started) / 1000)
+        job.append(spent("TaskDuration") - before)
+    assert min(work) < 1.2 * min(job)
+    assert min(clock) < max(0.3, 1.1 * min(wall))  # 0.3 s is the bar where the job takes 0.28
 
 
 def test_many_files_a_long_book_and_a_drop(open_page, tmp_path, visit):
@@ -195,8 +206,8 @@ def test_many_files_a_long_book_and_a_drop(open_page, tmp_path, visit):
     fill(folder, many=200, pages=PAGES)
     seen = visit(open_page(folder)[0], viewport={"width": 1360, "height": 850})
     page = seen.page
-    until(page, "document.querySelectorAll('.entry').length === 209")
-    page.wait_for_selector("text=/209 files/")
+    until(page, "document.querySelectorAll('.entry').length === 211")
+    page.wait_for_selector("text=/211 files/")
     seen.ask("When did the anchor chain of the Estrella break?")
     page.locator("button.mark[aria-label*='logbook.pdf']").first.click()
     assert "anchorchainoftheEstrella" in marked(page)

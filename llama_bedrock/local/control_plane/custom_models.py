@@ -9,11 +9,6 @@ from llama_bedrock.local.control_plane.plane import PlaneRequest
 MODEL = "custom-model"
 
 
-def get_custom_model(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``GetCustomModel``."""
-    return request.find(MODEL, request.params["modelIdentifier"]).data
-
-
 def list_custom_models(request: PlaneRequest) -> dict[str, Any]:
     """Serve ``ListCustomModels``."""
     if request.params.get("isOwned") is False:  # shared with the account by others: there are none

@@ -34,8 +34,6 @@ def get_inference_profile(request: PlaneRequest) -> dict[str, Any]:
 
 def create_inference_profile(request: PlaneRequest) -> dict[str, Any]:
     """Serve ``CreateInferenceProfile``."""
-    if (earlier := request.earlier(KIND)) is not None:
-        return earlier.data
     params = request.params
     source, name = params["modelSource"]["copyFrom"], params["inferenceProfileName"]
     if f":{_SYSTEM}/" in source:

@@ -39,8 +39,6 @@ _FINAL = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Exp
 
 def create_model_invocation_job(request: PlaneRequest) -> dict[str, Any]:
     """Serve ``CreateModelInvocationJob``."""
-    if (earlier := request.earlier(KIND)) is not None:
-        return earlier.data
     params, plane = request.params, request.plane
     request.check_role(params["roleArn"])
     _check_model(request)
@@ -65,16 +63,6 @@ def create_model_invocation_job(request: PlaneRequest) -> dict[str, Any]:
     record = request.create(KIND, params["jobName"], members, tags=params.get("tags", ()))
     plane.run(record)
     return record.data
-
-
-def get_model_invocation_job(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``GetModelInvocationJob``."""
-    return request.find(KIND, request.params["jobIdentifier"]).data
-
-
-def list_model_invocation_jobs(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``ListModelInvocationJobs``."""
-    return request.page(KIND, "invocationJobSummaries")
 
 
 def stop_model_invocation_job(request: PlaneRequest) -> None:

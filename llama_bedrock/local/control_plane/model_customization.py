@@ -37,8 +37,6 @@ _HYPERPARAMETERS: Mapping[str, tuple[float, float, str]] = {
 
 def create_model_customization_job(request: PlaneRequest) -> dict[str, Any]:
     """Serve ``CreateModelCustomizationJob``."""
-    if (earlier := request.earlier(JOB)) is not None:
-        return earlier.data
     params, plane = request.params, request.plane
     request.check_role(params["roleArn"])
     kind = params.get("customizationType", "FINE_TUNING")
@@ -73,16 +71,6 @@ def create_model_customization_job(request: PlaneRequest) -> dict[str, Any]:
     plane.store.save(record)
     plane.run(record)
     return record.data
-
-
-def get_model_customization_job(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``GetModelCustomizationJob``."""
-    return request.find(JOB, request.params["jobIdentifier"]).data
-
-
-def list_model_customization_jobs(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``ListModelCustomizationJobs``."""
-    return request.page(JOB, "modelCustomizationJobSummaries")
 
 
 def stop_model_customization_job(request: PlaneRequest) -> None:

@@ -16,8 +16,6 @@ _ARN = "customModelDeploymentArn"
 
 def create_custom_model_deployment(request: PlaneRequest) -> dict[str, Any]:
     """Serve ``CreateCustomModelDeployment``."""
-    if (earlier := request.earlier(KIND)) is not None:
-        return earlier.data
     params, name = request.params, request.params["modelDeploymentName"]
     _check_model(request)
     request.check_free(KIND, name)
@@ -32,16 +30,6 @@ def create_custom_model_deployment(request: PlaneRequest) -> dict[str, Any]:
     record = request.create(KIND, name, members, arn_member=_ARN, tags=params.get("tags", ()))
     request.plane.run(record)
     return record.data
-
-
-def get_custom_model_deployment(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``GetCustomModelDeployment``."""
-    return request.find(KIND, request.params["customModelDeploymentIdentifier"]).data
-
-
-def list_custom_model_deployments(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``ListCustomModelDeployments``."""
-    return request.page(KIND, "modelDeploymentSummaries")
 
 
 def update_custom_model_deployment(request: PlaneRequest) -> dict[str, Any]:

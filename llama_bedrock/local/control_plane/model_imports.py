@@ -41,8 +41,6 @@ _SMALL_MODEL_BYTES = 20 << 30  # Llama 3.1 8B takes 2 units, 70B takes 8 (user g
 
 def create_model_import_job(request: PlaneRequest) -> dict[str, Any]:
     """Serve ``CreateModelImportJob``."""
-    if (earlier := request.earlier(JOB)) is not None:
-        return earlier.data
     params, plane = request.params, request.plane
     request.check_role(params["roleArn"])
     request.check_free(JOB, params["jobName"])
@@ -61,26 +59,6 @@ def create_model_import_job(request: PlaneRequest) -> dict[str, Any]:
     plane.store.save(record)
     plane.run(record)
     return record.data
-
-
-def get_model_import_job(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``GetModelImportJob``."""
-    return request.find(JOB, request.params["jobIdentifier"]).data
-
-
-def list_model_import_jobs(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``ListModelImportJobs``."""
-    return request.page(JOB, "modelImportJobSummaries")
-
-
-def get_imported_model(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``GetImportedModel``."""
-    return request.find(MODEL, request.params["modelIdentifier"]).data
-
-
-def list_imported_models(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``ListImportedModels``."""
-    return request.page(MODEL, "modelSummaries")
 
 
 def delete_imported_model(request: PlaneRequest) -> None:
@@ -194,8 +172,6 @@ COPY = "model-copy-job"
 
 def create_model_copy_job(request: PlaneRequest) -> dict[str, Any]:
     """Serve ``CreateModelCopyJob``: called in the target's region, of a custom model."""
-    if (earlier := request.earlier(COPY)) is not None:
-        return earlier.data
     params, plane = request.params, request.plane
     source = plane.store.get(params["sourceModelArn"])
     if source is None or source.kind != "custom-model":
@@ -217,16 +193,6 @@ def create_model_copy_job(request: PlaneRequest) -> dict[str, Any]:
     record = request.create(COPY, name, members)
     plane.run(record)
     return record.data
-
-
-def get_model_copy_job(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``GetModelCopyJob``."""
-    return request.find(COPY, request.params["jobArn"]).data
-
-
-def list_model_copy_jobs(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``ListModelCopyJobs``."""
-    return request.page(COPY, "modelCopyJobSummaries")
 
 
 async def run_copy(plane: LocalPlane, job: Record) -> None:

@@ -22,6 +22,7 @@ from aiohttp import web
 from llama_bedrock.local.control_plane.account import Account
 from llama_bedrock.local.control_plane.invocation_log import InvocationLog
 from llama_bedrock.local.control_plane.job_errors import JobFailed, JobStopped
+from llama_bedrock.local.control_plane.plain_operations import made_before
 from llama_bedrock.local.control_plane.records import Record, Store, not_found, one_page
 from llama_bedrock.local.control_plane.wire import PlaneOperation, operations, read_request
 from llama_bedrock.local.faults import FaultTarget
@@ -372,7 +373,7 @@ async def _serve(operation: PlaneOperation, call: Call) -> web.StreamResponse:
     request = PlaneRequest(plane, operation, region, call.body)
     _check_allowed(request)
     assert operation.handler is not None
-    value = operation.handler(request)
+    value = made_before(request) or operation.handler(request)
     if inspect.isawaitable(value):
         value = await value
     status, content_type, body = operation.answer(value, call.request_id)

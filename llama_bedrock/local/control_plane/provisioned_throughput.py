@@ -19,8 +19,6 @@ _FREE_UNITS = "Model units no-commitment Provisioned Throughputs across base mod
 
 def create_provisioned_model_throughput(request: PlaneRequest) -> dict[str, Any]:
     """Serve ``CreateProvisionedModelThroughput``."""
-    if (earlier := request.earlier(KIND)) is not None:
-        return earlier.data
     params, name = request.params, request.params["provisionedModelName"]
     model_arn, base_arn = _model_of(request, params["modelId"])
     request.check_free(KIND, name)
@@ -40,16 +38,6 @@ def create_provisioned_model_throughput(request: PlaneRequest) -> dict[str, Any]
     record = request.create(KIND, name, members, arn_member=_ARN, tags=params.get("tags", ()))
     request.plane.run(record)
     return record.data
-
-
-def get_provisioned_model_throughput(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``GetProvisionedModelThroughput``."""
-    return request.find(KIND, request.params["provisionedModelId"]).data
-
-
-def list_provisioned_model_throughputs(request: PlaneRequest) -> dict[str, Any]:
-    """Serve ``ListProvisionedModelThroughputs``."""
-    return request.page(KIND, "provisionedModelSummaries")
 
 
 def update_provisioned_model_throughput(request: PlaneRequest) -> None:

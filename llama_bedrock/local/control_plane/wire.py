@@ -2,7 +2,7 @@
 
 Three protocols: ``bedrock`` is REST with JSON, ``service-quotas`` is JSON with the operation in a header,
 ``sts`` is a form with an answer in XML. An operation that the endpoint serves is a function with its name (as
-boto3 has it) in one of the modules of its service; nothing else is needed to add one.
+boto3 has it) in one of the modules of its service, or one of `plain_operations`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
+from llama_bedrock.local.control_plane.plain_operations import plain_handler
 from llama_bedrock.local.control_plane.shapes import check_input, read_text, write_value
 from llama_bedrock.local.runtime.frames import ServiceError
 
@@ -110,9 +111,8 @@ def operations() -> dict[str, list[PlaneOperation]]:
             handlers = [h for module in loaded if (h := getattr(module, xform_name(name), None)) is not None]
             parts = re.split(r"(\{[^}]+\})", one.http["requestUri"].partition("?")[0])
             path = "".join(f"(?P<{p[1:-1]}>[^/]*)" if p.startswith("{") else re.escape(p) for p in parts)
-            found[service].append(
-                PlaneOperation(service, name, one, re.compile(path), handlers[0] if handlers else None)
-            )
+            handler = handlers[0] if handlers else plain_handler(name)
+            found[service].append(PlaneOperation(service, name, one, re.compile(path), handler))
     return found
 
 

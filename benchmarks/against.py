@@ -1,12 +1,17 @@
-"""An earlier tree beside this one: `python benchmarks/against.py COMMIT [ROUNDS]`.
+"""An earlier tree beside this one: `python benchmarks/against.py COMMIT [--rounds 7] [--only WORD …]`.
 
-Each measurement runs in processes of its own, the two trees by turns, in this environment; the table shows
-the best of all rounds (default 5) and their ratio. Takes some minutes on a machine with nothing else to do.
+Each measurement runs in processes of its own, in this environment: CPU seconds, the least of all rounds, the
+trees by turns. What takes milliseconds runs many times in each process, so that some of them are undisturbed.
+This tree runs twice in each round: the column `itself` is the one series against the other, and says what a
+ratio is worth. With `--instructions` what is executed is counted (by valgrind, some thirty times slower),
+which is the same whatever else the machine does.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,30 +29,25 @@ with LocalBedrock(ScriptedEngine([["word "] * 4000], repeat=True)) as server:
     sys.stdin.read()
 """
 
-# Each prints one number. `sys.argv[1]` is the server's address, `sys.argv[2]` a folder with 10,000 files.
+# Each defines `measured`, and how many units it has of which size. `sys.argv[1]` is the server's address,
+# `sys.argv[2]` a folder with 10,000 files.
 MEASURES = {
-    "import, s": """
-import time
-began = time.perf_counter()
-from llama_bedrock import ChatLlamaBedrock
-print(time.perf_counter() - began)
+    "import, ms": """
+def measured():
+    from llama_bedrock import ChatLlamaBedrock
+units, size, times = 1, 1e3, 1
 """,
-    "stream, µs CPU per chunk": """
-import sys, time, warnings
-warnings.simplefilter("ignore")
+    "stream, µs per chunk": """
 from llama_bedrock import ChatLlamaBedrock
 llm = ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-west-2",
-                       endpoint_url=sys.argv[1], api_key="local", max_tokens=4096)
-def once():
-    return sum(1 for chunk in llm.stream("Hi") if chunk.text)
-once()
-began = time.process_time()
-chunks = sum(once() for _ in range(3))
-assert chunks == 12_000, chunks
-print((time.process_time() - began) / chunks * 1e6)
+                       endpoint_url=sys.argv[1], api_key="local", max_tokens=500)
+def measured():
+    chunks = sum(1 for chunk in llm.stream("Hi") if chunk.text)
+    assert chunks == 500, chunks
+measured()
+units, size, times = 500, 1e6, 60
 """,
-    "store query, ms": """
-import time
+    "store query, µs": """
 import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
@@ -55,22 +55,20 @@ from llama_bedrock.retrievers import FAISSStore
 vectors = np.random.default_rng(0).standard_normal((20_000, 384), dtype=np.float32)
 documents = [Document(str(n), metadata={"n": n}) for n in range(len(vectors))]
 store = FAISSStore.from_documents(documents, DeterministicFakeEmbedding(size=384), vectors=vectors)
-store.similarity_search_by_vector(vectors[0], k=10)
-began = time.perf_counter()
-for vector in vectors[:300]:
-    store.similarity_search_by_vector(vector, k=10)
-print((time.perf_counter() - began) / 300 * 1e3)
+def measured():
+    for vector in vectors[:200]:
+        store.similarity_search_by_vector(vector, k=10)
+measured()
+units, size, times = 200, 1e6, 20
 """,
     "index of 10,000 files, s": """
-import sys, time
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from llama_bedrock.retrievers import FAISSStore, index_folder
-began = time.perf_counter()
-report = index_folder(sys.argv[2], FAISSStore(DeterministicFakeEmbedding(size=16)))
-print(time.perf_counter() - began)
+def measured():
+    index_folder(sys.argv[2], FAISSStore(DeterministicFakeEmbedding(size=16)))
+units, size, times = 1, 1, 1
 """,
     "parser, ns per character": """
-import time
 try:
     from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
     from llama_bedrock.tools.spec import ToolSpec
@@ -83,23 +81,49 @@ texts = [
     "\\n".join(['{"name": "search", "parameters": {"query": "llamas", "tags": ["a", "b"]}}'] * 50),
 ]
 tools = [ToolSpec('search'), ToolSpec('get_weather'), ToolSpec('add')]
-def read(text):
-    parser = ToolCallParser(tools)
-    for at in range(0, len(text), 4):
-        parser.feed(text[at:at + 4])
-    parser.close("stop")
-for text in texts:
-    read(text)
-began = time.perf_counter()
-for _ in range(5):
+def measured():
     for text in texts:
-        read(text)
-print((time.perf_counter() - began) / 5 / sum(map(len, texts)) * 1e9)
+        parser = ToolCallParser(tools)
+        for at in range(0, len(text), 4):
+            parser.feed(text[at:at + 4])
+        parser.close("stop")
+measured()
+units, size, times = sum(map(len, texts)), 1e9, 50
 """,
 }
+BEFORE = """
+import gc, os, sys, time, warnings
+sys.path.insert(0, os.getcwd())
+warnings.simplefilter("ignore")
+"""
+CPU = """
+spent = []
+for _ in range(times):
+    gc.collect()
+    began = time.process_time()
+    measured()
+    spent.append(time.process_time() - began)
+print(min(spent) / units * size)
+"""
+VALGRIND = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
 
 
-def main(commit: str, rounds: int) -> None:
+def cpu(tree: Path, code: str, arguments: list[str]) -> float:
+    with process(tree, BEFORE + code + CPU, *arguments) as running:
+        return float(running.stdout.read())
+
+
+def instructions(tree: Path, code: str, arguments: list[str]) -> float:
+    """Thousands of instructions per unit: those of a process that does it once less one that does not."""
+    counts = []
+    for end in ("", "\nmeasured()"):
+        with process(tree, BEFORE + code + end + "\nprint(units)", *arguments, under=VALGRIND) as running:
+            out, err = running.communicate()
+            counts.append(int(re.search(r"I +refs: +([\d,]+)", err)[1].replace(",", "")))
+    return (counts[1] - counts[0]) / int(out) / 1e3
+
+
+def main(commit: str, rounds: int, only: list[str], count: bool) -> None:
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         before = work / "before"
@@ -108,38 +132,54 @@ def main(commit: str, rounds: int) -> None:
         )
         stack.callback(subprocess.run, ["git", "worktree", "remove", "--force", before], cwd=ROOT, check=True)
         files = work / "files"
-        for n in range(10_000):
-            place = files / f"{n // 100:02}" / f"{n:05}.md"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(f"# Note {n}\n\nHerd {n} of the valley {n % 97} has {n % 413} llamas.\n")
+        write_files(files)
         for tree in (before, ROOT):  # as pip does for an installed wheel
             folders = ["llama_bedrock", "agents", "retrievers"]
             subprocess.run([sys.executable, "-m", "compileall", "-q", *folders], cwd=tree, check=False)
         server = stack.enter_context(process(ROOT, SERVER, stdin=subprocess.PIPE))
-        address = server.stdout.readline().strip()
-        print(f"{'':28}{commit[:12]:>14}{'this tree':>14}{'ratio':>8}")
+        arguments = [server.stdout.readline().strip(), str(files)]
+        measure, what = (instructions, "1,000 instructions") if count else (cpu, f"CPU, least of {rounds}")
+        print(f"{what:28}{commit[:12]:>14}{'this tree':>14}{'ratio':>8}{'itself':>8}")
         for name, code in MEASURES.items():
-            taken: dict[Path, list[float]] = {before: [], ROOT: []}
-            for _ in range(rounds):
-                for tree, found in taken.items():
-                    with process(tree, code, address, str(files)) as running:
-                        found.append(float(running.stdout.read()))
-            old, new = (min(found) for found in taken.values())
-            print(f"{name:28}{old:14.3f}{new:14.3f}{new / old:8.2f}", flush=True)
+            if only and not any(word in name for word in only):
+                continue
+            series = [(before, []), (ROOT, []), (ROOT, [])]
+            for at in range(rounds):
+                for tree, found in series[at % 3 :] + series[: at % 3]:  # none is always behind the same one
+                    found.append(measure(tree, code, arguments))
+            old, new, again = (min(found) for _, found in series)
+            ratio, itself = min(new, again) / old, max(new, again) / min(new, again)
+            print(f"{name:28}{old:14.3f}{min(new, again):14.3f}{ratio:8.2f}{itself:8.2f}", flush=True)
         server.stdin.close()
 
 
-def process(tree: Path, code: str, *arguments: str, stdin: int | None = None):
+def write_files(folder: Path) -> None:
+    for n in range(10_000):
+        place = folder / f"{n // 100:02}" / f"{n:05}.md"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"# Note {n}\n\nHerd {n} of the valley {n % 97} has {n % 413} llamas.\n")
+
+
+def process(tree: Path, code: str, *arguments: str, stdin: int | None = None, under: tuple[str, ...] = ()):
     """A Python that imports this tree's packages before the installed ones."""
-    start = f"import sys; sys.path.insert(0, {str(tree)!r})\n{code}"
-    environment = {**os.environ, "PYTHONPATH": str(tree), "AWS_EC2_METADATA_DISABLED": "true"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tree),
+        "PYTHONHASHSEED": "0",  # else the sets of one process cost more than those of another
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     return subprocess.Popen(
-        [sys.executable, "-c", start, *arguments],
+        [*under, sys.executable, "-c", code, *arguments],
         env=environment, stdin=stdin, stdout=subprocess.PIPE, text=True, cwd=tree,
+        stderr=subprocess.PIPE if under else None,
     )  # fmt: skip
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
-    main(sys.argv[1], int(sys.argv[2]) if sys.argv[2:] else 5)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("commit")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", nargs="*", default=[], help="words of the measurements to make")
+    parser.add_argument("--instructions", action="store_true", help="count instructions, by valgrind")
+    given = parser.parse_args()
+    main(given.commit, given.rounds, given.only, given.instructions)

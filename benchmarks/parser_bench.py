@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llama_bedrock.tools.coercion import coerce_arguments
+from llama_bedrock.tools.coercion import coerce
 from llama_bedrock.tools.events import to_chunks, to_tool_calls
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 from llama_bedrock.tools.spec import ToolSpec, to_tool_specs
@@ -164,8 +164,7 @@ def outcome(case: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     specs = to_tool_specs(case["tools"] or []) or [ToolSpec(name) for name in names]
     parameters = {spec.name: spec.parameters for spec in specs}
     wanted = [
-        [call["name"], coerce_arguments(call["args"], parameters.get(call["name"], {}))]
-        for call in case["expected"]
+        [call["name"], coerce(call["args"], parameters.get(call["name"], {}))] for call in case["expected"]
     ]
     calls, _ = to_tool_calls(read([case["raw"]], specs, case.get("finish") or case.get("stop_reason")))
     return wanted, [[call["name"], call["args"]] for call in calls]

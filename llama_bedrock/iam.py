@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llama_bedrock.catalog import resolve_model
+from llama_bedrock.catalog.arn import parse_model_arn, partition_of
 
 ACTION_OF = {
     "Converse": "bedrock:InvokeModel",
@@ -232,14 +233,6 @@ FEATURES: Mapping[str, tuple[str, tuple[Grant, ...]]] = {
 }
 
 
-_HIDING_KINDS = (
-    "imported-model",
-    "custom-model-deployment",
-    "provisioned-model",
-    "application-inference-profile",
-)
-
-
 def action_of(operation: str) -> str:
     """The IAM action that an operation needs."""
     if operation == "PassRole":
@@ -258,13 +251,8 @@ def model_resources(model: str, region: str | None = None, account: str = "*") -
     Raises:
         ValueError: The model is unknown, or cannot be called from the region.
     """
-    if model.startswith("arn:"):
-        hidden = any(
-            f":{kind}/" in model
-            for kind in ("imported-model", "custom-model-deployment", "provisioned-model")
-        )
-        if hidden or "application-inference-profile" in model:
-            return [model]
+    if model.startswith("arn:") and parse_model_arn(model).hides_model:
+        return [model]
     resolved = resolve_model(model, region)
     info = resolved.info
     if info is None:
@@ -304,7 +292,7 @@ def policy(
     Raises:
         ValueError: A feature is unknown, or the model is.
     """
-    partition = "aws-us-gov" if region and region.startswith("us-gov-") else "aws"
+    partition = partition_of(region or "")
     models = (
         model_resources(model, region, account)
         if model

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from llama_bedrock.catalog import PROMPT_FORMATS, PromptFormat, resolve_model
 from llama_bedrock.catalog.arn import ModelArn, parse_model_arn
 from llama_bedrock.errors import BedrockNotFoundError
+from llama_bedrock.transport.connection import is_loopback
 from llama_bedrock.transport.steps import Request, Steps
 
 CONTROL_SERVICE = "bedrock"
@@ -36,8 +36,7 @@ def control_endpoint(runtime_url: str | None) -> str | None:
 
     AWS has one host for each of the two services, so another address gives none.
     """
-    on_this_machine = ("localhost", "127.0.0.1", "::1")
-    return runtime_url if runtime_url and urlsplit(runtime_url).hostname in on_this_machine else None
+    return runtime_url if is_loopback(runtime_url) else None
 
 
 def find_hosted_model(name_or_arn: str, prompt_format: PromptFormat | None = None) -> Steps[HostedModel]:

@@ -1,12 +1,6 @@
 """Structured output: a schema in, an object of it out, or an error that holds what the model wrote.
 
-Functions the chat model calls:
-
-- `build_structured_runnable(llm, schema, …)` is `ChatLlamaBedrock.with_structured_output`.
-- `read_response_format(value)`, `ResponseFormat.instructions(with_tools=…)`,
-  `ResponseFormat.prefill(with_tools=…)` and `JsonContent(form, prefix=…)` serve a call with
-  ``response_format=…``: the instructions go into the system message, the prefill begins the assistant's turn,
-  the text of the answer passes through `JsonContent`.
+How a single call is asked for JSON, and its answer read, stands in `tools.json_answer`.
 """
 
 from __future__ import annotations
@@ -15,7 +9,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.exceptions import OutputParserException
@@ -28,27 +22,10 @@ from typing_extensions import is_typeddict
 
 from llama_bedrock.choices import StructuredOutputMethod
 from llama_bedrock.tools.events import with_errors
-from llama_bedrock.tools.json_answer import (
-    JsonContent,
-    ResponseFormat,
-    clean_json,
-    read_response_format,
-    unwrap,
-)
+from llama_bedrock.tools.json_answer import ResponseFormat, clean_json, unwrap
 from llama_bedrock.tools.json_schema import resolve, strict_violations, types_of, violations
 from llama_bedrock.tools.parser.tool_call_parser import CUT_REASONS
 from llama_bedrock.tools.schema_of_types import typed_dict_schema
-
-__all__ = [
-    "JsonContent",
-    "OutputSchema",
-    "ResponseFormat",
-    "build_structured_runnable",
-    "read_response_format",
-]
-
-
-_METHODS = ("json_schema", "function_calling", "json_mode")
 
 
 def build_structured_runnable(
@@ -61,17 +38,8 @@ def build_structured_runnable(
     max_repairs: int = 1,
     **kwargs: Any,
 ) -> Runnable[LanguageModelInput, Any]:
-    """Make a model answer with objects.
-
-    Args:
-        llm: Chat model that honours ``response_format`` and `bind_tools` with a forced choice.
-        schema: Pydantic class (2 or 1), TypedDict, dataclass, JSON schema, or a tool definition of OpenAI.
-        method: ``"json_schema"`` and ``"json_mode"`` ask for an answer that is JSON, ``"function_calling"``
-            for a call with the object as arguments.
-        include_raw: Return ``{"raw": message, "parsed": object or None, "parsing_error": error or None}``.
-        strict: Nothing beside the schema is allowed.
-        max_repairs: How often the model is told what is wrong and asked again.
-        **kwargs: Settings of every call.
+    """Make a chat model that honours ``response_format``, and `bind_tools` with a forced choice, answer with
+    objects. The arguments are those of `LlamaChatModel.with_structured_output`.
 
     Returns:
         A runnable that gives objects of the schema, dicts for TypedDict and JSON schema; while streaming,
@@ -80,8 +48,9 @@ def build_structured_runnable(
     Raises:
         ValueError: The schema or the method is not known, or `max_repairs` is negative.
     """
-    if method not in _METHODS:
-        raise ValueError(f"method={method!r}: give one of {', '.join(_METHODS)}")
+    methods = get_args(StructuredOutputMethod)
+    if method not in methods:
+        raise ValueError(f"method={method!r}: give one of {', '.join(methods)}")
     if max_repairs < 0:
         raise ValueError(f"max_repairs={max_repairs}: give 0 or more")
     if schema is None:

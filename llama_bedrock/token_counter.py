@@ -12,16 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from llama_bedrock.tokens import estimate_tokens
 
 _LOWEST, _HIGHEST = 0.75, 1.35  # bounds of a correction: the estimate is not further off, texts aside
 _WEIGHT = 0.3  # of the newest count
-_SHORTEST, _LONGEST = (
-    400,
-    20_000,
-)  # characters of a prompt that tells something and is cheap
+_SHORTEST, _LONGEST = 400, 20_000  # characters of a prompt that tells something and is cheap
 _CONTROL_TOKEN = re.compile(r"<\|[a-z0-9_]{2,40}\|>")
 
 # The cuts of Meta's tokenizers: Llama 3's (128,000 entries), and Llama 4's (200,000), which is GPT-4o's.
@@ -36,13 +33,6 @@ _LLAMA4 = (
 )
 
 Encode = Callable[[str], list[int]]
-
-
-class Tokenizer(Protocol):
-    """What `tokenizers` and `tiktoken` have in common."""
-
-    def encode(self, text: str, /) -> Any:
-        """Return the ids, or an object that has them as ``ids``."""
 
 
 class ServiceCounts:
@@ -150,11 +140,11 @@ def _encoder_of_file(path: str) -> Encode:
 
 def _encoder_of_json(path: str, data: bytes) -> Encode:
     try:
-        from tokenizers import Tokenizer as Reader
+        from tokenizers import Tokenizer
     except ImportError as error:
         raise ImportError("tokenizer.json is read by tokenizers: pip install tokenizers") from error
     try:
         json.loads(data)
-        return encoder_of(Reader.from_str(data.decode()))
+        return encoder_of(Tokenizer.from_str(data.decode()))
     except Exception as error:
         raise ValueError(f"tokenizer={path!r} is no tokenizer.json: {error}") from error

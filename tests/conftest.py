@@ -1,12 +1,15 @@
 """Every test runs without AWS settings of the person who runs it; sockets reach loopback only."""
 
+import fcntl
 import gc
+import hashlib
 import itertools
 import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -14,9 +17,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _numbers = itertools.count()
 _ALL_SLOW = re.compile(r"^pytestmark = (IN_A_BROWSER|\[?\s*pytest\.mark\.slow)", re.M)
+# A machine that does other things too is slow, which says nothing about what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 # A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and press it on.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,6 +60,29 @@ def _no_aws_settings(monkeypatch, _no_such_file):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # Made by what uses it; `tmp_path` would make and remove a folder for each of thousands of tests.
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path(_no_such_file).with_name(f"cache-{next(_numbers)}")))
+
+
+@pytest.fixture(scope="session")
+def beside(tmp_path_factory):
+    """Installs packages into a folder beside this environment's; what is asked for twice is installed once."""
+
+    def install(*packages, options=()):
+        base = tmp_path_factory.getbasetemp()
+        shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # of all workers of this run
+        name = hashlib.sha256("\n".join([*packages, *options]).encode()).hexdigest()[:16]
+        folder, done = shared / f"beside-{name}", shared / f"beside-{name}.done"
+        with (shared / f"beside-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                command = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", *options]
+                command += ["--target", str(folder), *packages]
+                ended = subprocess.run(command, capture_output=True, text=True, check=False)
+                done.write_text(ended.stderr[-300:] if ended.returncode else "")
+        if error := done.read_text():
+            pytest.skip(f"{', '.join(packages)} cannot be installed: {error}")
+        return str(folder)
+
+    return install
 
 
 @pytest.fixture

@@ -46,30 +46,23 @@ def call_key(name: str | None, arguments: Any) -> str:
 
 def refuse_calls(calls: Sequence[ToolCall], text: str, marker: str) -> list[AnyMessage]:
     """A result for each call that says why it was not run; ``marker`` goes into the message's metadata."""
-    return [
-        ToolMessage(
-            text,
-            name=call["name"],
-            tool_call_id=call["id"] or "",
-            status="error",
-            response_metadata={"llama_bedrock": marker},
-        )
-        for call in calls
-    ]
+    return [_refusal(call, text, marker) for call in calls]
 
 
 def refuse_unreadable(calls: Sequence[InvalidToolCall]) -> list[AnyMessage]:
     """A result for each call that could not be read; it tells the model what was wrong."""
-    return [
-        ToolMessage(
-            f"Not run: {reason_of(call)}. Write the call again without that mistake, or answer without it.",
-            name=call["name"] or "unknown",
-            tool_call_id=call["id"] or "",
-            status="error",
-            response_metadata={"llama_bedrock": "unreadable"},
-        )
-        for call in calls
-    ]
+    advice = "Write the call again without that mistake, or answer without it."
+    return [_refusal(call, f"Not run: {reason_of(call)}. {advice}", "unreadable") for call in calls]
+
+
+def _refusal(call: ToolCall | InvalidToolCall, text: str, marker: str) -> ToolMessage:
+    return ToolMessage(
+        text,
+        name=call["name"] or "unknown",
+        tool_call_id=call["id"] or "",
+        status="error",
+        response_metadata={"llama_bedrock": marker},
+    )
 
 
 def reason_of(call: InvalidToolCall) -> str:

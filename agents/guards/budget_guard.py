@@ -114,19 +114,10 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
             return None
         return {"budget_spent": BudgetSpent(calls=0, tokens=0, usd=0.0, started=time.time())}
 
-    async def abefore_agent(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Start counting."""
-        return self.before_agent(state, runtime)
-
     @hook_config(can_jump_to=["end"])
     def before_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """End the run instead of a call beyond the budget."""
         return self._end_if_used_up(_spent(state), [])
-
-    @hook_config(can_jump_to=["end"])
-    async def abefore_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """End the run instead of a call beyond the budget."""
-        return self.before_model(state, runtime)
 
     @hook_config(can_jump_to=["end"])
     def after_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:
@@ -134,11 +125,6 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
         calls = pending_calls(state["messages"])
         refused = refuse_calls(calls, _NOT_RUN, "budget_guard.stopped")
         return self._end_if_used_up(_spent(state), refused) if calls else None
-
-    @hook_config(can_jump_to=["end"])
-    async def aafter_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """End the run instead of tools whose results could not be read any more."""
-        return self.after_model(state, runtime)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]

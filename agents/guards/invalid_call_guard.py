@@ -57,11 +57,6 @@ class InvalidCallGuard(AgentMiddleware[AgentState[Any], Any, Any]):
             return {"messages": [_ended(last)], "jump_to": "end"}
         return {"messages": refuse_unreadable(last.invalid_tool_calls), "jump_to": "model"}
 
-    @hook_config(can_jump_to=["model", "end"])
-    async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Look at the model's newest turn."""
-        return self.after_model(state, runtime)
-
 
 def _unreadable_turns(run: Sequence[AnyMessage]) -> int:
     """How many turns of the model in a row, up to now, held nothing but calls that cannot be read."""

@@ -95,11 +95,6 @@ class LoopGuard(AgentMiddleware[AgentState[Any], Any, Any]):
             return {"messages": refuse_calls(calls, _WARNING, _WARNED), "jump_to": "model"}
         return None
 
-    @hook_config(can_jump_to=["model", "end"])
-    async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Look at the model's newest turn."""
-        return self.after_model(state, runtime)
-
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:

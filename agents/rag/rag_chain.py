@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
-from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.documents import Document
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import LanguageModelInput
@@ -27,6 +26,7 @@ from llama_bedrock.agents.rag.rag_prompt import (
     stands_alone,
     stop_reason_of,
 )
+from llama_bedrock.grounding.answering import AnswersQuestions
 from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Verifier
@@ -113,96 +113,23 @@ def create_rag_chain(
     )
 
 
-class RagChain(Runnable[RagInput, RagAnswer]):
-    """The chain made by :func:`create_rag_chain`; its arguments are attributes."""
+@dataclass(kw_only=True, eq=False, repr=False)
+class RagChain(AnswersQuestions, Runnable[RagInput, RagAnswer]):
+    """The chain made by :func:`create_rag_chain`; its arguments are attributes.
 
-    def __init__(
-        self,
-        *,
-        model: Model,
-        retriever: Retriever,
-        instructions: str | None,
-        max_passage_tokens: int | None,
-        max_passages_per_document: int | None,
-        min_score: float | None,
-        condense_model: Model,
-        verifier: Verifier | None,
-        count_tokens: Callable[[str], int],
-        name: str,
-    ) -> None:
-        self.model = model
-        self.retriever = retriever
-        self.instructions = instructions
-        self.max_passage_tokens = max_passage_tokens
-        self.max_passages_per_document = max_passages_per_document
-        self.min_score = min_score
-        self.condense_model = condense_model
-        self.verifier = verifier
-        self.count_tokens = count_tokens
-        self.name = name
+    Keyword arguments of `invoke` and its siblings go to the model.
+    """
 
-    def invoke(self, input: RagInput, config: RunnableConfig | None = None, **kwargs: Any) -> RagAnswer:
-        """Answer a question; keyword arguments go to the model."""
-
-        def answer(
-            value: RagInput, run_manager: CallbackManagerForChainRun, config: RunnableConfig
-        ) -> RagAnswer:
-            total = RagAnswerChunk()
-            for chunk in self._answer(value, config, kwargs, streamed=False):
-                total = total + chunk
-            return total.to_answer()
-
-        return self._call_with_config(answer, input, config)
-
-    async def ainvoke(
-        self, input: RagInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> RagAnswer:
-        """Answer a question; keyword arguments go to the model."""
-
-        async def answer(
-            value: RagInput, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
-        ) -> RagAnswer:
-            total = RagAnswerChunk()
-            async for chunk in self._aanswer(value, config, kwargs, streamed=False):
-                total = total + chunk
-            return total.to_answer()
-
-        return await self._acall_with_config(answer, input, config)
-
-    def stream(
-        self, input: RagInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[RagAnswerChunk]:
-        """Answer a question piece by piece; keyword arguments go to the model."""
-
-        def answers(
-            values: Iterator[RagInput], run_manager: CallbackManagerForChainRun, config: RunnableConfig
-        ) -> Iterator[RagAnswer]:
-            for value in values:
-                yield from self._answer(value, config, kwargs, streamed=True)
-
-        chunks = self._transform_stream_with_config(iter([input]), answers, config)
-        yield from cast("Iterator[RagAnswerChunk]", chunks)
-
-    async def astream(
-        self, input: RagInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[RagAnswerChunk]:
-        """Answer a question piece by piece; keyword arguments go to the model."""
-
-        async def answers(
-            values: AsyncIterator[RagInput],
-            run_manager: AsyncCallbackManagerForChainRun,
-            config: RunnableConfig,
-        ) -> AsyncIterator[RagAnswer]:
-            async for value in values:
-                async for chunk in self._aanswer(value, config, kwargs, streamed=True):
-                    yield chunk
-
-        async def only() -> AsyncIterator[RagInput]:
-            yield input
-
-        chunks = self._atransform_stream_with_config(only(), answers, config)
-        async for chunk in cast("AsyncIterator[RagAnswerChunk]", chunks):
-            yield chunk
+    model: Model
+    retriever: Retriever
+    instructions: str | None
+    max_passage_tokens: int | None
+    max_passages_per_document: int | None
+    min_score: float | None
+    condense_model: Model
+    verifier: Verifier | None
+    count_tokens: Callable[[str], int]
+    name: str | None
 
     def _answer(
         self, value: RagInput, config: RunnableConfig, kwargs: dict[str, Any], *, streamed: bool
@@ -231,7 +158,7 @@ class RagChain(Runnable[RagInput, RagAnswer]):
 
     async def _aanswer(
         self, value: RagInput, config: RunnableConfig, kwargs: dict[str, Any], *, streamed: bool
-    ) -> AsyncIterator[RagAnswerChunk]:
+    ) -> AsyncGenerator[RagAnswerChunk, None]:
         run = _Run(self, value)
         if run.needs_rewrite:
             named = _named(config, "Condense question")

@@ -26,13 +26,10 @@ OPAQUE_KINDS = frozenset(
 _NAMING_KINDS = frozenset({"foundation-model", "inference-profile", "custom-model"})
 
 _REFUSED = {
-    "prompt-router": (
+    **dict.fromkeys(
+        ("prompt-router", "default-prompt-router"),
         "a prompt router chooses between models with different prompt formats, and Bedrock routes no Llama; "
-        "pass one of the models behind it"
-    ),
-    "default-prompt-router": (
-        "a prompt router chooses between models with different prompt formats, and Bedrock routes no Llama; "
-        "pass one of the models behind it"
+        "pass one of the models behind it",
     ),
     "prompt": (
         "it names a stored prompt of Prompt Management; "
@@ -70,7 +67,8 @@ class ModelArn:
         return re.sub(r":\d+k$", "", self.resource.split("/")[0])
 
 
-def _partition_of(region: str) -> str:
+def partition_of(region: str) -> str:
+    """The AWS partition of a region: ``aws``, ``aws-cn`` or ``aws-us-gov``."""
     if region.startswith("us-gov-"):
         return "aws-us-gov"
     return "aws-cn" if region.startswith("cn-") else "aws"
@@ -87,10 +85,8 @@ def parse_model_arn(text: str) -> ModelArn:
     if match is None:
         raise ValueError(f"{text!r} is not the ARN of a Bedrock model; expected {_EXPECTED}")
     partition, service, region, account, kind, resource = match.groups()
-    if partition in ("aws", "aws-us-gov", "aws-cn") and partition != _partition_of(region):
-        raise ValueError(
-            f"{text!r}: region {region} is in partition {_partition_of(region)}, not {partition}"
-        )
+    if partition in ("aws", "aws-us-gov", "aws-cn") and partition != partition_of(region):
+        raise ValueError(f"{text!r}: region {region} is in partition {partition_of(region)}, not {partition}")
     if kind in _REFUSED:
         raise ValueError(f"{text!r} cannot be used: {_REFUSED[kind]}")
     if (kind == "endpoint") != (service == "sagemaker") or kind not in OPAQUE_KINDS | _NAMING_KINDS:

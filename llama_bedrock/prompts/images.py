@@ -56,7 +56,7 @@ def read_image(data: str | bytes, where: str) -> ImagePart:
             URL that would have to be fetched.
     """
     raw = data if isinstance(data, bytes) else _decode(data, where)
-    mime_type = _sniff(raw)
+    mime_type = mime_type_of(raw)
     if mime_type is None:
         raise ValueError(f"{where}: the image is not a png, jpeg, gif or webp (judged by its first bytes)")
     try:
@@ -128,7 +128,8 @@ def _decode(text: str, where: str) -> bytes:
         raise ValueError(f"{where}: the image data is neither base64 nor a data URL") from None
 
 
-def _sniff(raw: bytes) -> str | None:
+def mime_type_of(raw: bytes) -> str | None:
+    """The type of a png, jpeg, gif or webp by its first bytes; None for any other file."""
     if raw.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if raw.startswith(b"\xff\xd8\xff"):

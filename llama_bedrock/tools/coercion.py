@@ -34,12 +34,6 @@ def coerce(value: Any, schema: Any, root: Mapping[str, Any] | None = None) -> An
     return _Coercion(value, root).coerce(value, schema)
 
 
-def coerce_arguments(args: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Coerce each argument of a call."""
-    coerced = coerce(dict(args), {**parameters, "type": "object"}, parameters)
-    return coerced if isinstance(coerced, dict) else dict(args)
-
-
 class _Coercion:
     """One value, brought to one schema."""
 

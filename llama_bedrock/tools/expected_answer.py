@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedAnswer:
-    """The expected of one answer.
+    """What one answer shall look like.
 
     Attributes:
         specs: Tools that may, or must, be called.
@@ -37,7 +37,7 @@ class ExpectedAnswer:
 
     @classmethod
     def take_from(cls, kwargs: dict[str, Any], dialect: Dialect) -> ExpectedAnswer:
-        """Take the keyword arguments that expected the answer out of those of a call.
+        """Take the keyword arguments that say it out of those of a call.
 
         Raises:
             ValueError: A tool, the tool choice or the response format is not usable.

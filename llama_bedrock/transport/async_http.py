@@ -156,10 +156,7 @@ class HttpExchange(Exchange):
     Args:
         pools: The connections.
         signing: Where to send and how to sign.
-        context: Which call it is, for errors.
-        settings: How long an answer may be.
-        timeout: The caller's deadlines.
-        ends_at: Monotonic time when the whole call must be over; None for no such deadline.
+        context: This and the rest as of any exchange.
     """
 
     def __init__(

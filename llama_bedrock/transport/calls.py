@@ -15,10 +15,10 @@ from llama_bedrock.transport import clients
 from llama_bedrock.transport.connection import TransportSettings
 from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.exchange import Exchange, Outgoing, Way
-from llama_bedrock.transport.json_operations import EventParser, JsonOperation
+from llama_bedrock.transport.json_operations import JsonOperation
 from llama_bedrock.transport.limiter import Slot
 from llama_bedrock.transport.request import InvokeRequest
-from llama_bedrock.transport.response import GenerationChunk, StreamParser, parse_body
+from llama_bedrock.transport.response import EventReader, GenerationChunk, StreamParser, parse_body
 from llama_bedrock.transport.retry import attempts
 
 Result = TypeVar("Result")
@@ -45,7 +45,7 @@ class AnswerStream:
 
     __slots__ = ("_exchange", "_parser", "_slot", "first")
 
-    def __init__(self, exchange: Exchange, parser: StreamParser | EventParser, slot: Slot) -> None:
+    def __init__(self, exchange: Exchange, parser: EventReader, slot: Slot) -> None:
         self.first: list[Any] = []
         self._exchange = exchange
         self._parser = parser

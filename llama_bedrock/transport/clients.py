@@ -24,6 +24,7 @@ from llama_bedrock.transport.connection import (
     without_password,
 )
 from llama_bedrock.transport.error_mapping import CallContext, check_json, json_object
+from llama_bedrock.transport.exchange import earlier
 from llama_bedrock.transport.retry import RetryPolicy
 from llama_bedrock.version import __version__
 
@@ -207,15 +208,11 @@ def _config(settings: TransportSettings) -> Any:
     return config.merge(
         Config(
             user_agent_extra=extra,
-            connect_timeout=_shorter(timeout.connect, timeout.total),
-            read_timeout=_shorter(timeout.first_token, timeout.total),
+            connect_timeout=earlier(timeout.connect, timeout.total),
+            read_timeout=earlier(timeout.first_token, timeout.total),
             retries={"total_max_attempts": 1, "mode": "standard"},  # retry.py retries
         )
     )
-
-
-def _shorter(*seconds: float | None) -> float | None:
-    return min((value for value in seconds if value is not None), default=None)
 
 
 def _session(settings: TransportSettings) -> Any:

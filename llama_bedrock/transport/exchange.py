@@ -112,5 +112,5 @@ class Way(ABC):
 
 
 def earlier(*moments: float | None) -> float | None:
-    """Return the earliest of some moments; None is never."""
+    """Return the earliest of some moments, or the shortest of some times; None is never."""
     return min((moment for moment in moments if moment is not None), default=None)

@@ -10,10 +10,9 @@ from uuid import uuid4
 
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport.error_mapping import CallContext, DamagedAnswerError, check_json
-from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder
+from llama_bedrock.transport.eventstream import Frame
 from llama_bedrock.transport.exchange import HttpForm, Outgoing
-
-_DAMAGE = (EventStreamDecodeError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+from llama_bedrock.transport.response import EventReader
 
 
 class JsonOperation:
@@ -109,65 +108,27 @@ class JsonOperation:
         return EventParser(self._model.output_shape.members[member], headers, context)
 
 
-class EventParser:
-    """Reads a stream of modelled events, each as a dict with one key; like `StreamParser` it never raises."""
+class EventParser(EventReader):
+    """Reads a stream of modelled events, each as a dict with one key."""
 
     def __init__(self, shape: Any, headers: Mapping[str, str], context: CallContext) -> None:
         from botocore.parsers import EventStreamJSONParser
 
-        self.failure: LlamaBedrockError | None = None
-        self.done = False
+        super().__init__(headers, context)
         self._shape = shape
-        self._headers = headers
-        self._context = context
-        self._decoder = EventStreamDecoder()
         self._parser = EventStreamJSONParser()
 
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """Take bytes, cut anywhere; return the events they complete."""
-        events: list[dict[str, Any]] = []
-        try:
-            for headers, payload in self._decoder.feed(data):
-                if headers.get(":message-type", "event") != "event":
-                    self.failure = self._context.from_frame(headers, payload, self._headers)
-                    return events
-                answer = {"status_code": 200, "headers": headers, "body": payload}
-                event = self._parser.parse(answer, self._shape)
-                if event:
-                    events.append(event)
-        except _DAMAGE as error:
-            self._damaged(error)
-        else:
-            if self._decoder.failure is not None:
-                self._damaged(self._decoder.failure)
-        return events
+    def _read(self, frames: list[Frame], found: list[Any]) -> None:
+        for headers, payload in frames:
+            if headers.get(":message-type", "event") != "event":
+                raise self._context.from_frame(headers, payload, self._headers)
+            answer = {"status_code": 200, "headers": headers, "body": payload}
+            event = self._parser.parse(answer, self._shape)
+            if event:
+                found.append(event)
 
-    def take(self, data: bytes) -> list[dict[str, Any]]:
-        """Take what was read, nothing at the end; return the events it completes.
-
-        Raises:
-            LlamaBedrockError: The answer failed, is damaged or is not complete. Events that came before the
-                fault in the same bytes are returned first; then the next call raises.
-        """
-        events = self.feed(data) if data else []
-        if not data:
-            self.close()
-            self.done = self.failure is None
-        if self.failure is not None and not events:
-            raise self.failure
-        return events
+    def _last(self) -> list[Any]:
+        return []
 
     def broken(self, error: LlamaBedrockError) -> LlamaBedrockError:
-        """Put the answer so far on an error that ended it: events leave no text."""
-        return error
-
-    def close(self) -> None:
-        """Tell the parser that the bytes have ended; `failure` is set when that was inside an event."""
-        try:
-            self._decoder.close()
-        except EventStreamDecodeError as error:
-            self._damaged(error)
-
-    def _damaged(self, error: Exception) -> None:
-        if self.failure is None:
-            self.failure = self._context.damaged(f"the stream is damaged: {error}", self._headers)
+        return error  # events leave no text

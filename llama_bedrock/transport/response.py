@@ -8,6 +8,7 @@ keys.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from typing import Any
 
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport.error_mapping import CallContext
-from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder
+from llama_bedrock.transport.eventstream import EventStreamDecodeError, EventStreamDecoder, Frame
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _ACTION = "amazon-bedrock-guardrailAction"
@@ -178,11 +179,11 @@ def parse_body(body: bytes, headers: Mapping[str, str], context: CallContext) ->
     return tally.closing_chunk(text, headers, _reported(headers, context))
 
 
-class StreamParser:
-    """Reads a streamed answer: `feed` bytes as they come, `close` at their end.
+class EventReader(ABC):
+    """Reads the event stream of an answer: `feed` bytes as they come, `close` at their end.
 
-    Neither raises: text that was decoded before a fault is handed out first. `take` is for callers that read
-    in a loop: it raises the fault once there is no more text to hand out.
+    Neither raises: what was decoded before a fault is handed out first. `take` is for callers that read in a
+    loop: it raises the fault once there is nothing more to hand out.
 
     Args:
         headers: The HTTP headers of the answer, their names in lower case.
@@ -195,6 +196,73 @@ class StreamParser:
         self._decoder = EventStreamDecoder()
         self._headers = headers
         self._context = context
+
+    @abstractmethod
+    def _read(self, frames: list[Frame], found: list[Any]) -> None:
+        """Add what frames hold to what was found; what it raises is the answer's failure."""
+
+    @abstractmethod
+    def _last(self) -> list[Any]:
+        """Return what comes at the end, or set `failure` where the answer is not complete."""
+
+    @abstractmethod
+    def broken(self, error: LlamaBedrockError) -> LlamaBedrockError:
+        """Put the answer so far on an error that ended it."""
+
+    def feed(self, data: bytes) -> list[Any]:
+        """Take bytes, cut anywhere; return what they complete."""
+        found: list[Any] = []
+        try:
+            self._read(self._decoder.feed(data), found)
+        except LlamaBedrockError as error:
+            self._fail(error)
+        except _DAMAGE as error:
+            self._damaged(error)
+        else:
+            if self._decoder.failure is not None:
+                self._damaged(self._decoder.failure)
+        return found
+
+    def close(self) -> list[Any]:
+        """Tell the reader that the bytes have ended; return what comes last.
+
+        `failure` is set when the answer is not complete.
+        """
+        try:
+            self._decoder.close()
+        except EventStreamDecodeError as error:
+            self._damaged(error)
+            return []
+        return self._last()
+
+    def take(self, data: bytes) -> list[Any]:
+        """Take what was read, nothing at the end; return what it completes.
+
+        Raises:
+            LlamaBedrockError: The answer failed, is damaged or is not complete. What came before the fault in
+                the same bytes is returned first, and the next call raises without a look at its data.
+        """
+        found: list[Any] = []
+        if self.failure is None:
+            found = self.feed(data) if data else self.close()
+            self.done = not data and self.failure is None
+        if self.failure is not None and not found:
+            raise self.failure
+        return found
+
+    def _damaged(self, error: Exception) -> None:
+        self._fail(self._context.damaged(f"the stream is damaged: {error}", self._headers))
+
+    def _fail(self, error: LlamaBedrockError) -> None:
+        if self.failure is None:
+            self.failure = self.broken(error)
+
+
+class StreamParser(EventReader):
+    """Reads the streamed answer of a model as `GenerationChunk`s; the last one has no text."""
+
+    def __init__(self, headers: Mapping[str, str], context: CallContext) -> None:
+        super().__init__(headers, context)
         self._reported = _reported(headers, context)
         self._tally = _Tally()
         self._texts: list[str] = []
@@ -205,66 +273,25 @@ class StreamParser:
         """The answer so far."""
         return "".join(self._texts)
 
-    def feed(self, data: bytes) -> list[GenerationChunk]:
-        """Take bytes, cut anywhere; return the pieces of text they complete."""
-        chunks: list[GenerationChunk] = []
+    def _read(self, frames: list[Frame], found: list[Any]) -> None:
         tally, texts = self._tally, self._texts
-        try:
-            for headers, payload in self._decoder.feed(data):
-                # Equal headers are one object, so the usual frame costs one comparison.
-                if headers is not self._chunk_headers and not self._is_chunk(headers, payload):
-                    continue
-                text = tally.add(_event(payload))
-                if text:
-                    texts.append(text)
-                    counts = tally.prompt_tokens, tally.output_tokens
-                    chunks.append(GenerationChunk(text, *counts, None, self._reported))
-        except LlamaBedrockError as error:
-            self._fail(error)
-        except _DAMAGE as error:
-            self._fail(self._context.damaged(f"the stream is damaged: {error}", self._headers))
-        else:
-            if self._decoder.failure is not None:
-                what = f"the stream is damaged: {self._decoder.failure}"
-                self._fail(self._context.damaged(what, self._headers))
-        return chunks
+        for headers, payload in frames:
+            # Equal headers are one object, so the usual frame costs one comparison.
+            if headers is not self._chunk_headers and not self._is_chunk(headers, payload):
+                continue
+            text = tally.add(_event(payload))
+            if text:
+                texts.append(text)
+                counts = tally.prompt_tokens, tally.output_tokens
+                found.append(GenerationChunk(text, *counts, None, self._reported))
 
-    def close(self) -> GenerationChunk | None:
-        """Tell the parser that the bytes have ended; return the last chunk, which has no text.
-
-        None is returned, and `failure` set, when the answer is not complete.
-        """
-        try:
-            self._decoder.close()
-        except EventStreamDecodeError as error:
-            self._fail(self._context.damaged(f"the stream is damaged: {error}", self._headers))
-            return None
-        if not self._tally.finished:
-            self._fail(self._context.damaged("the stream ended before its last chunk", self._headers))
-            return None
-        return self._tally.closing_chunk("", self._headers, self._reported)
-
-    def take(self, data: bytes) -> list[GenerationChunk]:
-        """Take what was read, nothing at the end; return the pieces it completes, at the end the last chunk.
-
-        Raises:
-            LlamaBedrockError: The answer failed, is damaged or is not complete. When text came before the
-                fault in the same bytes, the text is returned, and the next call raises without a look at its
-                data.
-        """
-        chunks: list[GenerationChunk] = []
-        if self.failure is None:
-            if data:
-                chunks = self.feed(data)
-            elif (last := self.close()) is not None:
-                self.done = True
-                return [last]
-        if self.failure is not None and not chunks:
-            raise self.failure
-        return chunks
+    def _last(self) -> list[Any]:
+        if self._tally.finished:
+            return [self._tally.closing_chunk("", self._headers, self._reported)]
+        self._fail(self._context.damaged("the stream ended before its last chunk", self._headers))
+        return []
 
     def broken(self, error: LlamaBedrockError) -> LlamaBedrockError:
-        """Put the answer so far on an error that ended it."""
         error.partial_text = self.text
         self._context.ended_by(error)
         if error.request_id is None:
@@ -279,10 +306,6 @@ class StreamParser:
             return False  # events of a later protocol, such as `initial-response`
         self._chunk_headers = headers
         return True
-
-    def _fail(self, error: LlamaBedrockError) -> None:
-        if self.failure is None:
-            self.failure = self.broken(error)
 
 
 def _header_metrics(headers: Mapping[str, str]) -> dict[str, Any] | None:

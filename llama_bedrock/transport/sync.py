@@ -98,9 +98,6 @@ class SyncTransport(Calls):
         """
         yield from _pieces(run(self._call_stream(service, operation, arguments)))
 
-    def close(self) -> None:
-        """Do nothing: the connections are shared with others of equal settings."""
-
     async def _way(self, service: str) -> Way:
         if service not in self._boto:
             client = clients.boto_client(self._settings, service)

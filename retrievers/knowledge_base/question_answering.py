@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Self, TypeAlias
 
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import AliasChoices, Field, model_validator
 
 from llama_bedrock.errors import BedrockValidationError
+from llama_bedrock.grounding.answering import AnswersQuestions
 from llama_bedrock.grounding.answers import RagAnswer, RagAnswerChunk
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.verify import arun_verifier, run_verifier
@@ -37,7 +38,7 @@ MAX_QUESTION_CHARS = 1000
 
 _MAX_TEMPLATE_CHARS = 4000
 _MAX_STOP = 4
-_STREAM = "retrieve_and_generate_stream"
+_WHOLE, _STREAM = "retrieve_and_generate", "retrieve_and_generate_stream"
 _CALL_OPTIONS = SEARCH_OPTIONS | {"session_id", "user_id"}
 
 _USE_THE_RETRIEVER = (
@@ -56,15 +57,19 @@ _REFUSALS = (
 )
 
 
-class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnswer]):
+class KnowledgeBaseQA(KnowledgeBaseConnection, AnswersQuestions, RunnableSerializable[Any, RagAnswer]):
     """Ask a Knowledge Base; Bedrock retrieves, and answers with a model.
 
         qa = KnowledgeBaseQA(knowledge_base_id="ABCDEFGHIJ", model="us.meta.llama3-3-70b-instruct-v1:0")
         answer = qa.invoke("What is the return policy?")
         qa.invoke({"question": "And for sale items?", "session_id": answer.session_id})
 
+    The input is the question, or ``{"question": …}`` with ``session_id`` to continue a conversation;
+    ``session_id``, ``user_id`` and the search options may also be keyword arguments of a call.
+
     The result is the `RagAnswer` of `create_rag_chain`; its documents are those that were cited, and the text
-    has no marks. `stream` gives chunks that add up to it.
+    has no marks. `stream` gives chunks that add up to it: text, then each citation with its documents, at the
+    end the session.
 
     AWS's model cards list Knowledge Bases as not supported for Llama. Where the service refuses, the error's
     hint says so: `KnowledgeBaseRetriever` with `create_rag_chain` does the same with every model.
@@ -129,101 +134,43 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, RunnableSerializable[Any, RagAnsw
         merge_search(self, {}, "vector").configuration("us-east-1")
         return self
 
-    def invoke(self, input: QAInput, config: RunnableConfig | None = None, **kwargs: Any) -> RagAnswer:
-        """Answer a question.
-
-        Args:
-            input: The question, or ``{"question": …}`` with ``session_id`` to continue a conversation.
-            config: LangChain's run configuration.
-            **kwargs: ``session_id``, ``user_id`` and the search options, for this call.
-        """
-
-        def answer(value: QAInput, run_manager: Any, config: RunnableConfig) -> RagAnswer:
-            call = self._call(value, kwargs)
-            with _advice():
-                arguments = self._arguments(call, self._region() if self._needs_region(call) else "")
-                response = self._sync_transport().call(RUNTIME_SERVICE, "retrieve_and_generate", **arguments)
-            reader = GeneratedAnswer(call.question, self.verifier)
-            chunks, later = reader.response(response), run_verifier(reader.parts, config)
-            return _total([*chunks, reader.finish(response.get("sessionId"), *later)])
-
-        return self._call_with_config(answer, input, config)
-
-    async def ainvoke(self, input: QAInput, config: RunnableConfig | None = None, **kwargs: Any) -> RagAnswer:
-        """Answer a question without blocking the event loop; see `invoke`."""
-
-        async def answer(value: QAInput, run_manager: Any, config: RunnableConfig) -> RagAnswer:
-            call = self._call(value, kwargs)
-            transport = self._async_transport()
-            with _advice():
-                arguments = self._arguments(
-                    call, await transport.region() if self._needs_region(call) else ""
-                )
-                response = await transport.call(RUNTIME_SERVICE, "retrieve_and_generate", **arguments)
-            reader = GeneratedAnswer(call.question, self.verifier)
-            chunks, later = reader.response(response), await arun_verifier(reader.parts, config)
-            return _total([*chunks, reader.finish(response.get("sessionId"), *later)])
-
-        return await self._acall_with_config(answer, input, config)
-
-    def stream(
-        self, input: QAInput, config: RunnableConfig | None = None, **kwargs: Any
+    def _answer(
+        self, value: QAInput, config: RunnableConfig, kwargs: dict[str, Any], *, streamed: bool
     ) -> Iterator[RagAnswerChunk]:
-        """Answer piece by piece: text, then each citation with its documents, at the end the session."""
-
-        def answers(
-            values: Iterator[QAInput], run_manager: Any, config: RunnableConfig
-        ) -> Iterator[RagAnswer]:
-            for value in values:
-                yield from self._events(self._call(value, kwargs), config)
-
-        chunks = self._transform_stream_with_config(iter([input]), answers, config)
-        yield from cast("Iterator[RagAnswerChunk]", chunks)
-
-    async def astream(
-        self, input: QAInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[RagAnswerChunk]:
-        """Answer piece by piece without blocking the event loop; see `stream`."""
-
-        async def answers(
-            values: AsyncIterator[QAInput],
-            run_manager: Any,
-            config: RunnableConfig,
-        ) -> AsyncIterator[RagAnswer]:
-            async for value in values:
-                async with aclosing(self._aevents(self._call(value, kwargs), config)) as events:
-                    async for chunk in events:
-                        yield chunk
-
-        async def only() -> AsyncIterator[QAInput]:
-            yield input
-
-        chunks = self._atransform_stream_with_config(only(), answers, config)
-        async for chunk in cast("AsyncIterator[RagAnswerChunk]", chunks):
-            yield chunk
-
-    def _events(self, call: _Question, config: RunnableConfig) -> Iterator[RagAnswerChunk]:
+        call, transport = self._call(value, kwargs), self._sync_transport()
         reader = GeneratedAnswer(call.question, self.verifier)
         with _advice():
             arguments = self._arguments(call, self._region() if self._needs_region(call) else "")
-            stream = self._sync_transport().call_stream(RUNTIME_SERVICE, _STREAM, **arguments)
-            with closing(stream) as events:
-                session_id = next(events).get("sessionId")
-                for event in events:
-                    if (chunk := reader.event(event)) is not None:
-                        yield chunk
+            if streamed:
+                with closing(transport.call_stream(RUNTIME_SERVICE, _STREAM, **arguments)) as events:
+                    session_id = next(events).get("sessionId")
+                    for event in events:
+                        if (chunk := reader.event(event)) is not None:
+                            yield chunk
+            else:
+                response = transport.call(RUNTIME_SERVICE, _WHOLE, **arguments)
+                session_id = response.get("sessionId")
+                yield from reader.response(response)
         yield reader.finish(session_id, *run_verifier(reader.parts, config))
 
-    async def _aevents(self, call: _Question, config: RunnableConfig) -> AsyncGenerator[RagAnswerChunk, None]:
+    async def _aanswer(
+        self, value: QAInput, config: RunnableConfig, kwargs: dict[str, Any], *, streamed: bool
+    ) -> AsyncGenerator[RagAnswerChunk, None]:
+        call, transport = self._call(value, kwargs), self._async_transport()
         reader = GeneratedAnswer(call.question, self.verifier)
-        transport = self._async_transport()
         with _advice():
             arguments = self._arguments(call, await transport.region() if self._needs_region(call) else "")
-            async with aclosing(transport.call_stream(RUNTIME_SERVICE, _STREAM, **arguments)) as events:
-                session_id = (await anext(events)).get("sessionId")
-                async for event in events:
-                    if (chunk := reader.event(event)) is not None:
-                        yield chunk
+            if streamed:
+                async with aclosing(transport.call_stream(RUNTIME_SERVICE, _STREAM, **arguments)) as events:
+                    session_id = (await anext(events)).get("sessionId")
+                    async for event in events:
+                        if (chunk := reader.event(event)) is not None:
+                            yield chunk
+            else:
+                response = await transport.call(RUNTIME_SERVICE, _WHOLE, **arguments)
+                session_id = response.get("sessionId")
+                for chunk in reader.response(response):
+                    yield chunk
         yield reader.finish(session_id, *await arun_verifier(reader.parts, config))
 
     def _call(self, value: QAInput, kwargs: Mapping[str, Any]) -> _Question:
@@ -335,10 +282,3 @@ def _model_arn(model: str, region: str) -> str:
     from llama_bedrock.catalog import resolve_model
 
     return resolve_model(model, region).model_id
-
-
-def _total(chunks: list[RagAnswerChunk]) -> RagAnswer:
-    total = RagAnswerChunk()
-    for chunk in chunks:
-        total = total + chunk
-    return total.to_answer()

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from llama_bedrock.catalog.arn import partition_of
+from llama_bedrock.prompts.images import mime_type_of
 from llama_bedrock.retrievers.filters import Filter, parse_filter
 
 SearchType = Literal["hybrid", "semantic"]
@@ -235,21 +237,8 @@ def retrieval_query(query: str, image: bytes | None = None) -> dict[str, Any]:
     return {"text": query}
 
 
-def partition_of(region: str) -> str:
-    """The AWS partition of a region: ``aws``, ``aws-cn`` or ``aws-us-gov``."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
-
-
 def _image_format(image: bytes) -> str:
-    """Known by the first bytes, not by a name."""
-    if image.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if image.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if image.startswith((b"GIF87a", b"GIF89a")):
-        return "gif"
-    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
-        return "webp"
-    raise ValueError("an image to search by is PNG, JPEG, GIF or WebP")
+    kind = mime_type_of(image)
+    if kind is None:
+        raise ValueError("an image to search by is PNG, JPEG, GIF or WebP")
+    return kind.removeprefix("image/")

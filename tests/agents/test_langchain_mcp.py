@@ -36,32 +36,12 @@ server.run()
 """
 
 
-@pytest.fixture(scope="module")
-def fastmcp(tmp_path_factory):
-    """A folder with langchain[mcp]: beside this environment's packages, whose mcp is of another version."""
-    folder = tmp_path_factory.mktemp("mcp")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-compile",
-        "--target",
-        str(folder),
-        "langchain[mcp]>=1.5",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"langchain[mcp] cannot be installed: {done.stderr[-300:]}")
-    return str(folder)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("way", ["langchain.mcp", "langchain-mcp-adapters"])
-def test_tools_are_called_from_sync_and_async_code(way, tmp_path, request):
-    path = request.getfixturevalue("fastmcp") if way == "langchain.mcp" else ""
+def test_tools_are_called_from_sync_and_async_code(way, tmp_path, beside):
+    # beside the packages of this environment, whose mcp is of another version
+    path = beside("langchain[mcp]>=1.5") if way == "langchain.mcp" else ""
     script = tmp_path / "farm.py"
     script.write_text(SERVER)
     done = subprocess.run(

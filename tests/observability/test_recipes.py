@@ -174,24 +174,9 @@ def test_langfuse(tmp_path):
     assert all("score" in span["langfuse.observation.output"] for span in found)
 
 
-@pytest.fixture(scope="module")
-def adot(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("adot")
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-compile",
-        "--no-deps",
-        "--target",
-        str(folder),
-    ]
-    done = subprocess.run([*install, *ADOT], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"ADOT cannot be installed: {done.stderr[-300:]}")
-    return folder
+@pytest.fixture
+def adot(beside):
+    return Path(beside(*ADOT, options=["--no-deps"]))
 
 
 def test_cloudwatch(tmp_path, adot):

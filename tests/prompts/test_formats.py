@@ -10,7 +10,7 @@ from llama_bedrock.local import LocalBedrock
 from llama_bedrock.prompts.formats import FORMATS, LlamaFormat
 from llama_bedrock.prompts.parse_back import ParsedTurn, parse_prompt
 from llama_bedrock.testing import ScriptedEngine
-from llama_bedrock.tools.parser.tool_call_parser import parse
+from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 from llama_bedrock.tools.spec import ToolSpec
 from llama_bedrock.usage import estimate_image_tokens
 
@@ -104,7 +104,8 @@ def test_its_prompts_are_read_back():
 def test_the_parser_of_calls_knows_its_tokens_whole_and_at_every_split():
     spec = ToolSpec("look", "", {"type": "object", "properties": {"at": {"type": "string"}}})
     text = "<|says|>\n\n<|do|>[look(at='<|over|>')]<|more|><|do|>[look(at='b')]<|done|><|over|><|do|>[look()]"
-    events = parse(text, [spec], stop_reason="stop")
+    parser = ToolCallParser([spec])
+    events = [*parser.feed(text), *parser.close("stop")]
     args = "".join(event.args for event in events)
     assert args == '{"at": "<|over|>"}{"at": "b"}'
 

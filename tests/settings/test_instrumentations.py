@@ -16,34 +16,13 @@ PACKAGES = {
 PROGRAM = Path(__file__).with_name("instrumented.py")
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A folder with the instrumentations: beside this environment's packages, not among them."""
-    folder = tmp_path_factory.mktemp("instrumentations")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-compile",
-        "--target",
-        str(folder),
-        "opentelemetry-sdk",
-    ]
-    done = subprocess.run([*command, *PACKAGES.values()], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"the instrumentations cannot be installed: {done.stderr[-300:]}")
-    return folder
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", PACKAGES)
-def test_every_kind_of_call_answers_under(name, installed):
+def test_every_kind_of_call_answers_under(name, beside):
     environment = {
         **os.environ,
-        "PYTHONPATH": str(installed),
+        "PYTHONPATH": beside("opentelemetry-sdk", *PACKAGES.values()),
         "DD_TRACE_ENABLED": "false",
         "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
     }

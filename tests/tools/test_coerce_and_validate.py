@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_bedrock.tools.coercion import coerce, coerce_arguments
+from llama_bedrock.tools.coercion import coerce
 from llama_bedrock.tools.json_schema import is_valid, violations
 from llama_bedrock.tools.parser.values import parse_literal
 
@@ -112,7 +112,7 @@ def test_text_keeps_the_number_as_it_was_written(written):
 
 def test_arguments_are_coerced_each_by_its_schema():
     parameters = {"type": "object", "properties": {"a": INTEGER, "p": {"$ref": "#/$defs/Point"}}, **ROOT}
-    assert coerce_arguments({"a": "1", "p": "{'x': '2'}", "other": "3"}, parameters) == {
+    assert coerce({"a": "1", "p": "{'x': '2'}", "other": "3"}, parameters) == {
         "a": 1,
         "p": {"x": 2},
         "other": "3",

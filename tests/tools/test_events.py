@@ -12,7 +12,13 @@ from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from parsing import TOOLS, read, tool
 
 from llama_bedrock.tools.events import ERRORS_KEY, to_chunk, to_chunks, to_tool_calls, with_errors
-from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser, parse
+from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
+
+
+def parse(text):
+    parser = ToolCallParser(TOOLS)
+    return [*parser.feed(text), *parser.close()]
+
 
 ANSWERS = [
     ("Just words.", "stop"),
@@ -77,14 +83,14 @@ def test_event_stream_of_langchain_is_valid(text, stop):
 
 
 def test_text_and_calls_never_share_a_chunk():
-    events = parse("One:\n[now()]\nand two:\n[now()]", TOOLS)
+    events = parse("One:\n[now()]\nand two:\n[now()]")
     chunks = to_chunks(events)
     assert len(chunks) > 3
     assert not any(chunk.content and chunk.tool_call_chunks for chunk in chunks)
 
 
 def test_one_chunk_holds_a_whole_answer():
-    chunk = to_chunk(parse("Look:\n[add(a=1, b=2)]", TOOLS))
+    chunk = to_chunk(parse("Look:\n[add(a=1, b=2)]"))
     assert chunk.content == "Look:"
     assert [call["args"] for call in chunk.tool_calls] == [{"a": 1, "b": 2}]
     assert to_chunk([]).content == ""
@@ -112,7 +118,7 @@ def test_strict_violations_are_invalid_though_their_arguments_were_streamed():
 
 
 def test_calls_without_a_message():
-    calls, invalid = to_tool_calls(parse("[now(), add(a=x)]", TOOLS))
+    calls, invalid = to_tool_calls(parse("[now(), add(a=x)]"))
     assert [call["name"] for call in calls] == ["now"]
     assert [call["name"] for call in invalid] == ["add"]
 

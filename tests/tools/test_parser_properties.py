@@ -119,7 +119,7 @@ def test_mutated_generations_for_a_fixed_time(shared_data):
     seed = int(os.environ.get("FUZZ_SEED", time.time_ns()))
     print(f"FUZZ_SEED={seed}")
     chance = random.Random(seed)
-    until = time.monotonic() + float(os.environ.get("FUZZ_SECONDS", "30"))
+    until = time.monotonic() + float(os.environ.get("FUZZ_SECONDS", "15"))
     generations = 0
     while time.monotonic() < until:
         check(chance, mutate(chance, seeds))

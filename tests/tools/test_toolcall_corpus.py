@@ -5,7 +5,7 @@ import json
 import pytest
 from parsing import read, tool
 
-from llama_bedrock.tools.coercion import coerce_arguments
+from llama_bedrock.tools.coercion import coerce
 from llama_bedrock.tools.spec import to_tool_specs
 
 
@@ -30,9 +30,7 @@ def expected_calls(case):
     return [
         (
             call["name"],
-            coerce_arguments(call["args"], specs[call["name"]].parameters)
-            if call["name"] in specs
-            else call["args"],
+            coerce(call["args"], specs[call["name"]].parameters) if call["name"] in specs else call["args"],
         )
         for call in case["expected"]
     ]

@@ -89,7 +89,7 @@ def run(data, *cuts):
         chunks += parser.feed(data[start:end])
         if parser.failure is not None:
             raise parser.failure
-    last = parser.close()
+    (last,) = parser.close() or (None,)
     if last is None:
         raise parser.failure
     return [*chunks, last]

@@ -108,8 +108,8 @@ def test_more_text_never_needs_much_less_and_the_estimate_is_stable(left, right)
 )
 def test_a_megabyte_is_estimated_in_a_blink(make):
     text = make(random.Random(4))
-    best = min(_timed(text) for _ in range(3))
-    assert best < 3  # CPU seconds; 0.08 on an idle machine, where a quadratic step took minutes
+    # CPU seconds; 0.08 on an idle machine, where a quadratic step took minutes
+    assert any(_timed(text) < 3 for _ in range(3))
 
 
 def _timed(text):

@@ -16,61 +16,21 @@ from llama_bedrock.local.runtime.state import EndpointState
 _MODEL = "/model/{resource}"
 _BASE = "/knowledgebases/{resource}"
 _SOURCE = f"{_BASE}/datasources/{{source}}"
+_DOCUMENTS = f"{_SOURCE}/documents"
+_GENERATE, _INGEST = "retrieve_and_generate", "ingest_operations"
 
 # Method, path, name in the API, module and function. These modules are imported by their first call: most
 # endpoints serve models only.
 _KNOWLEDGE_BASE_OPERATIONS = (
     ("POST", f"{_BASE}/retrieve", "Retrieve", "retrieve", "retrieve"),
-    (
-        "POST",
-        "/retrieveAndGenerate",
-        "RetrieveAndGenerate",
-        "retrieve_and_generate",
-        "retrieve_and_generate",
-    ),
-    (
-        "POST",
-        "/retrieveAndGenerateStream",
-        "RetrieveAndGenerateStream",
-        "retrieve_and_generate",
-        "retrieve_and_generate_stream",
-    ),
+    ("POST", "/retrieveAndGenerate", "RetrieveAndGenerate", _GENERATE, _GENERATE),
+    ("POST", "/retrieveAndGenerateStream", "RetrieveAndGenerateStream", _GENERATE, f"{_GENERATE}_stream"),
     ("POST", "/rerank", "Rerank", "rerank_operation", "rerank"),
-    (
-        "PUT",
-        f"{_SOURCE}/documents",
-        "IngestKnowledgeBaseDocuments",
-        "ingest_operations",
-        "ingest",
-    ),
-    (
-        "POST",
-        f"{_SOURCE}/documents/getDocuments",
-        "GetKnowledgeBaseDocuments",
-        "ingest_operations",
-        "get_documents",
-    ),
-    (
-        "POST",
-        f"{_SOURCE}/documents/deleteDocuments",
-        "DeleteKnowledgeBaseDocuments",
-        "ingest_operations",
-        "delete_documents",
-    ),
-    (
-        "PUT",
-        f"{_SOURCE}/ingestionjobs/",
-        "StartIngestionJob",
-        "ingest_operations",
-        "start_job",
-    ),
-    (
-        "GET",
-        f"{_SOURCE}/ingestionjobs/{{job}}",
-        "GetIngestionJob",
-        "ingest_operations",
-        "get_job",
-    ),
+    ("PUT", _DOCUMENTS, "IngestKnowledgeBaseDocuments", _INGEST, "ingest"),
+    ("POST", f"{_DOCUMENTS}/getDocuments", "GetKnowledgeBaseDocuments", _INGEST, "get_documents"),
+    ("POST", f"{_DOCUMENTS}/deleteDocuments", "DeleteKnowledgeBaseDocuments", _INGEST, "delete_documents"),
+    ("PUT", f"{_SOURCE}/ingestionjobs/", "StartIngestionJob", _INGEST, "start_job"),
+    ("GET", f"{_SOURCE}/ingestionjobs/{{job}}", "GetIngestionJob", _INGEST, "get_job"),
 )
 
 

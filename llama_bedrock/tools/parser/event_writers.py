@@ -31,6 +31,7 @@ class _OpenCall:
 
     name: str
     spec: ToolSpec | None
+    properties: Mapping[str, Any]
     index: int
     id: str
     announced: bool = False
@@ -64,6 +65,7 @@ class CallWriter:
         self, specs: Sequence[ToolSpec], out: list[Event], *, strict: bool, new_id: Callable[[], str]
     ) -> None:
         self.specs: Mapping[str, ToolSpec] = {spec.name: spec for spec in specs}
+        self._properties: dict[str, Mapping[str, Any]] = {}  # of the tools that were called
         self._spelled: dict[str, str | None] = {}
         for name in self.specs:
             key = _PUNCTUATION.sub("_", name)
@@ -154,7 +156,10 @@ class CallWriter:
     def start(self, name: str) -> None:
         known = self.resolve(name)
         spec = self.specs[known] if known is not None else None
-        self._call = _OpenCall(known or name, spec, self._next, self._new_id())
+        if spec is not None and spec.name not in self._properties:
+            self._properties[spec.name] = spec.properties
+        properties = self._properties[spec.name] if spec is not None else {}
+        self._call = _OpenCall(known or name, spec, properties, self._next, self._new_id())
         self._next += 1
 
     def argument(self, name: str, value: Any, *, once: bool = False) -> None:
@@ -177,7 +182,7 @@ class CallWriter:
         if once and name in call.args:
             raise Unreadable(f"{name} is given twice", orderly=True)
         if call.spec is not None:
-            schema = call.spec.properties.get(name, call.spec.parameters.get("additionalProperties"))
+            schema = call.properties.get(name, call.spec.parameters.get("additionalProperties"))
             value = _known_word(value, schema, call.spec.parameters)
             value = coerce(value, schema, call.spec.parameters)
         else:
@@ -197,7 +202,7 @@ class CallWriter:
             Unreadable: There is nothing to name them by.
         """
         call = self._open_call()
-        properties = _properties(call)
+        properties = call.properties
         if len(values) == 1 and isinstance(values[0], dict) and self._holds_all(values[0], call):
             for key, value in values[0].items():
                 self.argument(key, value)
@@ -215,12 +220,7 @@ class CallWriter:
     def expects(self, name: str) -> bool:
         """Tell whether a parameter of the call has this name and was not given."""
         call = self._call
-        return (
-            call is not None
-            and call.spec is not None
-            and name in call.spec.properties
-            and name not in call.args
-        )
+        return call is not None and name in call.properties and name not in call.args
 
     def end(self, *, beside: Iterable[str] = (), doubtful: bool = False) -> None:
         """End the call that is being read.
@@ -295,7 +295,7 @@ class CallWriter:
     def fits(self, args: Mapping[str, Any], known: str) -> bool:
         """Tell whether these can be the arguments of a known tool: no unknown name, and all it requires."""
         spec = self.specs[known]
-        return all(key in spec.properties for key in args) and all(key in args for key in spec.required)
+        return args.keys() <= spec.properties.keys() and all(key in args for key in spec.required)
 
     def _open_call(self) -> _OpenCall:
         if self._call is None:
@@ -312,7 +312,7 @@ class CallWriter:
 
     def _plausible(self, call: _OpenCall) -> bool:
         """Tell whether the arguments fit their schemas, and none is hidden in another."""
-        properties, parameters = _properties(call), call.spec.parameters if call.spec else {}
+        properties, parameters = call.properties, call.spec.parameters if call.spec else {}
         return not any(
             any(self.expects(key) for key in _inner_keys(value))
             or not is_valid(value, properties.get(name, True), parameters)
@@ -329,7 +329,7 @@ class CallWriter:
         return (
             isinstance(value, dict)
             and call.spec is not None
-            and name not in call.spec.properties
+            and name not in call.properties
             and not call.args
             and self.fits(value, call.name)
         )
@@ -337,7 +337,7 @@ class CallWriter:
     @staticmethod
     def _holds_all(value: dict[str, Any], call: _OpenCall) -> bool:
         """Tell whether an object is the arguments, or the first of them."""
-        properties = _properties(call)
+        properties = call.properties
         if not properties or any(key in properties for key in value):
             return True
         first = resolve(next(iter(properties.values())), call.spec.parameters if call.spec else {})
@@ -361,13 +361,9 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _properties(call: _OpenCall) -> Mapping[str, Any]:
-    return call.spec.properties if call.spec else {}
-
-
 def _argument_name(name: str, call: _OpenCall) -> str:
     """Return the parameter that is meant: Python cannot write ``from=`` or ``user-agent=``."""
-    properties = _properties(call)
+    properties = call.properties
     if name in properties or not properties:
         return name
     if name.endswith("_") and name[:-1] in properties:

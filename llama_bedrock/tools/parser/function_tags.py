@@ -30,12 +30,6 @@ def read_function(source: Source, writer: CallWriter) -> Reading[None]:
 
 
 def _read_function(source: Source, writer: CallWriter) -> Reading[None]:
-    """Read a call from behind ``<function`` to the end of its arguments.
-
-    Raises:
-        NotACall: No name follows.
-        Unreadable: The arguments cannot be read.
-    """
     yield from _skip_punctuation(source, _BEFORE_NAME)
     if (yield from source.starts_with("name=")):
         source.pos += 5

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llama_bedrock.tools.parser.json_calls import ARGUMENT_KEYS, NAME_KEYS
-from llama_bedrock.tools.parser.source import Reading, Source, Unreadable
+from llama_bedrock.tools.parser.source import Source, Unreadable, finish
 from llama_bedrock.tools.parser.values import MAX_DEPTH, read_value, reject_bare
 
 _BEFORE_KEY = re.compile(r"[\s,]*[\\>]{0,4}\s*")
@@ -145,7 +145,7 @@ class _Reader:
             return self.read_object(depth + 1)
         source = Source(self._text, ended=True)
         source.pos = self.pos
-        value = _finish(read_value(source, "dict", python=False, depth=depth + 1))
+        value = finish(read_value(source, "dict", python=False, depth=depth + 1))
         self.pos = source.pos
         self.forgiven |= source.forgiven
         return reject_bare(value)
@@ -161,12 +161,3 @@ class _Reader:
 
     def _char(self) -> str:
         return self._text[self.pos] if self.pos < len(self._text) else ""
-
-
-def _finish(reading: Reading[Any]) -> Any:
-    """Run a reader whose text has ended."""
-    try:
-        while True:
-            next(reading)
-    except StopIteration as done:
-        return done.value

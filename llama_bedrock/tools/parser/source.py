@@ -58,11 +58,12 @@ class Source:
 
     def push(self, text: str) -> None:
         """Add text that arrived."""
+        pos = self.pos
         if self._mark is not None:
-            self._parts.append(self.text[self._mark : self.pos])
+            self._parts.append(self.text[self._mark : pos])
             self._mark = 0
-        self._begin += self.pos
-        self.text = self.text[self.pos :] + text if self.pos < len(self.text) else text
+        self._begin += pos
+        self.text = self.text[pos:] + text if pos < len(self.text) else text
         self.pos = 0
 
     def prepend(self, text: str) -> None:
@@ -133,16 +134,16 @@ class Source:
 
     def peek(self) -> Reading[str]:
         """Return the next character, an empty text at the end."""
-        if self.pos >= len(self.text):
-            yield from self.fill(1)
-        return self.text[self.pos] if self.pos < len(self.text) else ""
+        if self.pos < len(self.text) or (yield from self.fill(1)):
+            return self.text[self.pos]
+        return ""
 
     def ahead(self, offset: int) -> Reading[str]:
         """Return the character `offset` places ahead, an empty text beyond the end."""
-        if self.pos + offset >= len(self.text):
-            yield from self.fill(offset + 1)
         at = self.pos + offset
-        return self.text[at] if at < len(self.text) else ""
+        if at < len(self.text):
+            return self.text[at]
+        return self.text[self.pos + offset] if (yield from self.fill(offset + 1)) else ""
 
     def solid(self, offset: int = 0, limit: int = 256) -> Reading[int]:
         """Return how far ahead, from `offset` on, the next character lies that is no white space.
@@ -168,6 +169,16 @@ class Source:
             options = tuple(option for option in options if option[offset] == char)
             offset += 1
         return False
+
+
+def finish(reading: Reading[T]) -> T:
+    """Run a reader whose text has ended."""
+    try:
+        while True:
+            next(reading)
+    except StopIteration as done:
+        result: T = done.value
+        return result
 
 
 def only_closers_follow(source: Source) -> Reading[bool]:

@@ -15,15 +15,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from llama_bedrock.tools.events import CallDelta, Event, InvalidCall, TextDelta
+from llama_bedrock.tools.events import Event, InvalidCall, TextDelta
 from llama_bedrock.tools.parser.call_finder import CallFinder
 from llama_bedrock.tools.parser.event_writers import CallWriter, TextWriter
 from llama_bedrock.tools.parser.source import Source
 
 if TYPE_CHECKING:
     from llama_bedrock.tools.spec import ToolChoice, ToolSpec
-
-__all__ = ["CallDelta", "Event", "InvalidCall", "TextDelta", "ToolCallParser", "parse"]
 
 CUT_REASONS = frozenset({"length", "max_tokens", "max_gen_len", "stop_sequence", "guardrail_intervened"})
 """Stop reasons by which the model did not end its answer itself: what is open is cut, not merely unclosed."""
@@ -131,19 +129,6 @@ class ToolCallParser:
         raw = words if words.startswith(self._prefix) else self._prefix + words
         error = "the answer was cut off before it held one" if cut else "the answer holds none"
         return InvalidCall(0, self._new_id(), None, raw, f"{self._asked} was asked for, and {error}")
-
-
-def parse(
-    text: str,
-    specs: Sequence[ToolSpec],
-    *,
-    prefix: str = "",
-    strict: bool = False,
-    stop_reason: str | None = None,
-) -> list[Event]:
-    """Read a whole answer."""
-    parser = ToolCallParser(specs, prefix=prefix, strict=strict)
-    return [*parser.feed(text), *parser.close(stop_reason)]
 
 
 def _new_id() -> str:

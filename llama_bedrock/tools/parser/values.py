@@ -14,6 +14,7 @@ from llama_bedrock.tools.parser.source import (
     Reading,
     Source,
     Unreadable,
+    finish,
     only_closers_follow,
     skip_space,
 )
@@ -325,13 +326,7 @@ def parse_literal(text: str) -> Any:
     """
     source = Source(f"{text}\n", ended=True)
     source.cut = True  # here nothing says that the writer was done, so no closer may be missing
-    reading = read_value(source, "list", python=True)
-    try:
-        while True:
-            next(reading)
-    except StopIteration as done:
-        value = reject_bare(done.value)
-    source.pos += len(source.text[source.pos :]) - len(source.text[source.pos :].lstrip())
-    if source.pos < len(source.text):
+    value = reject_bare(finish(read_value(source, "list", python=True)))
+    if source.text[source.pos :].strip():
         raise Unreadable("more follows the value")
     return value

@@ -63,6 +63,7 @@ def starts(scratch: Path, rounds: int = 5) -> list[Row]:
         "# Pump\n\nThe pump hums at 50 Hz. It is oiled once a year.\n", "utf-8"
     )
     environment = os.environ | {"XDG_CACHE_HOME": str(scratch / "cache")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have their bytecode
     command = [str(Path(sys.executable).parent / "llama-bedrock")]
     cases = {
         "--help": [*command, "--help"],

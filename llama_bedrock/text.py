@@ -96,7 +96,7 @@ def language_of(text: str) -> str:
 
 
 def _language_of_words(found: Sequence[str]) -> str:
-    telling = _telling()
+    telling = _tellers()
     # As they are written, not "AI" and "OS", which would be words of French and Portuguese.
     beginning = found[:_TELLING_WORDS]
     if len(found) < _SHORT:  # a question may begin with its only function word
@@ -104,25 +104,28 @@ def _language_of_words(found: Sequence[str]) -> str:
     known = [telling[word] for word in telling.keys() & set(beginning)]
     if not known:
         return "en"
-    scores = list(map(sum, zip(*known, strict=True)))
+    scores = [0.0] * len(_TOLD)
+    for holders in known:
+        for holder in holders:
+            scores[holder] += 1 / len(holders)
     best = scores.index(max(scores))  # English among equals
     # One word tells nothing: English has "per", "die" and "comment" too. In source code, two or three are
     # always some language's.
-    words_of_best = sum(weights[best] > 0 for weights in known)
+    words_of_best = sum(best in holders for holders in known)
     is_sure = words_of_best >= _FEWEST if len(found) < _SHORT else scores[best] >= _SURE
     return _TOLD[best] if is_sure else "en"
 
 
 @cache
-def _telling() -> dict[str, tuple[float, ...]]:
-    """Function words, each with its weight for every language that can be told."""
-    lists = [stop_words(language) for language in _TOLD]
-    weights = {}
-    for word in frozenset().union(*lists):
-        if len(word) > 1 and _MARKED_WORD.fullmatch(word):
-            holders = [word in words for words in lists]
-            weights[word] = tuple(holds / sum(holders) for holds in holders)
-    return weights
+def _tellers() -> dict[str, list[int]]:
+    """Function words, each with the places in `_TOLD` of the languages that have it."""
+    holders: dict[str, list[int]] = {}
+    for place, language in enumerate(_TOLD):
+        for word in stop_words(language):
+            holders.setdefault(word, []).append(place)
+    return {
+        word: places for word, places in holders.items() if len(word) > 1 and _MARKED_WORD.fullmatch(word)
+    }
 
 
 # ---------------------------------------------------------------------------------------- forms of a word
@@ -427,9 +430,20 @@ def _word_pattern(first: str, letter: str, run: str, flags: re.RegexFlag) -> re.
     )
 
 
-_WORD = _word_pattern(_FIRST_LETTER, _LETTER, f"(?-i:[{_UNSPACED}]+)", re.UNICODE)
-_WORD_IN_ASCII = _word_pattern("[a-z]", "[a-z]", "(?!)", re.ASCII)  # the same, in half the time
-_FORM_IN_ASCII = re.compile(re.sub(r"\?P<\w+>", "?:", _WORD_IN_ASCII.pattern), _WORD_IN_ASCII.flags)
+# Compiled when first used: this takes longer than importing the rest of the module.
+@cache
+def _word(ascii_only: bool) -> re.Pattern[str]:
+    if ascii_only:
+        return _word_pattern("[a-z]", "[a-z]", "(?!)", re.ASCII)  # the same, in half the time
+    return _word_pattern(_FIRST_LETTER, _LETTER, f"(?-i:[{_UNSPACED}]+)", re.UNICODE)
+
+
+@cache
+def _form_in_ascii() -> re.Pattern[str]:
+    word = _word(True)
+    return re.compile(re.sub(r"\?P<\w+>", "?:", word.pattern), word.flags)
+
+
 _ISO_DATE = re.compile(_DATE.removeprefix(r"\b"))
 # Signs that printed English has beside ASCII, and signs that cut words as they do: a text with no others is
 # read in half the time.
@@ -469,7 +483,7 @@ def forms(text: str, language: str) -> list[str]:
     """The forms of `words`, without their places, in a third of the time."""
     plain = _plain(text)
     if plain.isascii() and not _ISO_DATE.search(plain):
-        return list(map(_forms_of(language).__getitem__, _FORM_IN_ASCII.findall(plain)))
+        return list(map(_forms_of(language).__getitem__, _form_in_ascii().findall(plain)))
     return [word.form for word in words(text, language)]
 
 
@@ -521,7 +535,7 @@ def tells_something(language: str) -> Mapping[str, bool]:
 
 def _matches(text: str) -> Iterator[re.Match[str]]:
     text = _plain(text)
-    return (_WORD_IN_ASCII if text.isascii() else _WORD).finditer(text)
+    return _word(text.isascii()).finditer(text)
 
 
 def _read(matches: Iterable[re.Match[str]], language: str) -> list[Word]:

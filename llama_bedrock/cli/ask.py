@@ -48,7 +48,7 @@ def ask(
 
     asked = check_question(argument_or_stdin(question, "question"))
     options.check_verifier()
-    with options.open_backend(temperature=0.0, max_tokens=_ANSWER_TOKENS) as backend:
+    with options.open_backend(in_process=True, temperature=0.0, max_tokens=_ANSWER_TOKENS) as backend:
         problems: list[str] = []
         retriever = open_retriever(
             path,

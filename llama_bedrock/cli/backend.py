@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class ModelChoice:
         settings: Further arguments of `ChatLlamaBedrock`.
         engine: What answers on this machine, as `load_engine` takes it; None for the extractive one.
         suggests: Whether a Llama that runs on this machine is named where nothing was chosen.
+        in_process: Whether the extractive engine may answer without a server: only the model is called.
     """
 
     model: str | None = None
@@ -41,6 +43,7 @@ class ModelChoice:
     settings: tuple[tuple[str, Any], ...] = ()
     engine: str | None = None
     suggests: bool = False
+    in_process: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,8 @@ class Backend:
 def open_backend(choice: ModelChoice) -> Iterator[Backend]:
     """Make the model of a command callable while the block lasts.
 
-    Without credentials and without a choice, a local endpoint is started: the same requests, signed and over
-    a socket, answered by an engine that picks sentences instead of a Llama.
+    Without credentials and without a choice, an engine that picks sentences answers instead of a Llama: the
+    same requests, signed and over a socket to a local endpoint, or handed over in this process.
 
     Raises:
         ValueError: The model is unknown, or cannot be called from the region.
@@ -99,8 +102,6 @@ def open_backend(choice: ModelChoice) -> Iterator[Backend]:
 
 @contextmanager
 def _local_backend(choice: ModelChoice, *, asked_for: bool) -> Iterator[Backend]:
-    from llama_bedrock.local import LocalBedrock
-
     found = "" if asked_for else "no AWS credentials found: "
     way = "leave --local out" if asked_for else "run `aws configure` or set AWS_BEARER_TOKEN_BEDROCK"
     note = f"{found}the {LOCAL_ENGINE} answers, which is no Llama but picks sentences. To use Bedrock, {way}."
@@ -109,10 +110,16 @@ def _local_backend(choice: ModelChoice, *, asked_for: bool) -> Iterator[Backend]
         from llama_bedrock.cli.local_servers import noticed_server
 
         note += f"\n{other}" if (other := noticed_server()) else ""
-    with LocalBedrock() as server:
+    with ExitStack() as stack:
+        if choice.in_process:
+            at: Callable[[ModelChoice], ChatLlamaBedrock] = _in_process
+        else:
+            from llama_bedrock.local import LocalBedrock
+
+            at = partial(_at, stack.enter_context(LocalBedrock()))
 
         def connect(model: str | None) -> ChatLlamaBedrock:
-            return _at(server, _with_model(choice, model))
+            return at(_with_model(choice, model))
 
         yield Backend(connect(choice.model), is_local=True, name=LOCAL_ENGINE, note=note, connect=connect)
 
@@ -205,6 +212,16 @@ def _at(server: LocalBedrock, choice: ModelChoice) -> ChatLlamaBedrock:
         aws_secret_access_key="local",
         config=Config(proxies={}),  # a proxy would not find this machine's loopback
     )
+
+
+def _in_process(choice: ModelChoice) -> ChatLlamaBedrock:
+    """The chat model of a choice, answered by the extractive engine without a server."""
+    from llama_bedrock.local.engines import load_engine
+    from llama_bedrock.local.in_process import InProcessClient
+
+    region = choice.region or _callable_region(choice)
+    client = InProcessClient(load_engine("extractive"), region)
+    return _chat_model(choice, client=client, region_name=region, endpoint_url=client.meta.endpoint_url)
 
 
 def _with_model(choice: ModelChoice, model: str | None) -> ModelChoice:

@@ -71,7 +71,7 @@ def chat(
             "--system and --docs exclude each other: answers from documents have rules of their own"
         )
     options.check_verifier()
-    settings = {"max_tokens": max_tokens} | ({} if docs is None else {"temperature": 0.0})
+    settings: dict[str, Any] = {"max_tokens": max_tokens} | ({} if docs is None else {"temperature": 0.0})
     name = check_thread(thread or DEFAULT_THREAD)
     with ExitStack() as stack:
         loop = stack.enter_context(TurnLoop())

@@ -119,9 +119,13 @@ class AnswerOptions:
             raise ValueError("--verifier guardrail and --guardrail ID belong together: give both or neither")
 
     @contextmanager
-    def open_backend(self, **settings: Any) -> Iterator[Backend]:
+    def open_backend(self, *, in_process: bool = False, **settings: Any) -> Iterator[Backend]:
         """The model that was chosen, with these settings, while the block lasts; says who answers if it is no
         Llama.
+
+        Args:
+            in_process: Whether the model is all that the command calls, so that no server is needed.
+            settings: Arguments of `ChatLlamaBedrock`.
 
         Raises:
             ValueError: The model is unknown, or cannot be called from the region.
@@ -137,6 +141,7 @@ class AnswerOptions:
             tuple(settings.items()),
             engine=self.engine,
             suggests=True,
+            in_process=in_process and self.verifier != "guardrail",
         )
         with open_backend(choice) as backend:
             if backend.note:

@@ -10,7 +10,7 @@ from llama_bedrock.transport import clients
 from llama_bedrock.transport.async_http import AsyncWay, LoopPools
 from llama_bedrock.transport.calls import AnswerStream, Calls
 from llama_bedrock.transport.connection import TransportSettings
-from llama_bedrock.transport.exchange import Way
+from llama_bedrock.transport.exchange import OwnClient, Way
 from llama_bedrock.transport.limiter import FREE, Slot
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk
@@ -75,6 +75,8 @@ class AsyncTransport(Calls):
         return _pieces(lambda: self._call_stream(service, operation, arguments))
 
     async def _way(self, service: str) -> Way:
+        if isinstance(self._settings.client, OwnClient):
+            return self._settings.client.way(self._settings, self._timeout, in_loop=True)
         way = self._ways.get(service)
         if way is None:
             once = self._making.setdefault(service, OncePerLoop())

@@ -111,6 +111,23 @@ class Way(ABC):
         """Return an exchange for one attempt."""
 
 
+class OwnClient(ABC):
+    """What may be given as ``client=`` and needs no botocore: it says itself how its requests are sent."""
+
+    meta: Any
+    """``region_name`` and ``endpoint_url``, as a boto3 client has them."""
+
+    @abstractmethod
+    def way(self, settings: TransportSettings, timeout: Timeout, *, in_loop: bool) -> Way:
+        """Return how requests are sent.
+
+        Args:
+            settings: What holds the client.
+            timeout: The deadlines of a call.
+            in_loop: Whether an event loop runs the exchanges; without one they never wait for a loop.
+        """
+
+
 def earlier(*moments: float | None) -> float | None:
     """Return the earliest of some moments, or the shortest of some times; None is never."""
     return min((moment for moment in moments if moment is not None), default=None)

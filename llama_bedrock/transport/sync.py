@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.transport import clients
-from llama_bedrock.transport.boto_way import BotoWay
 from llama_bedrock.transport.calls import AnswerStream, Calls, run
-from llama_bedrock.transport.exchange import Way
+from llama_bedrock.transport.exchange import OwnClient, Way
 from llama_bedrock.transport.limiter import FREE, Slot
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk
-from llama_bedrock.transport.sync_http import DirectWay
+
+if TYPE_CHECKING:
+    from llama_bedrock.transport.boto_way import BotoWay
+    from llama_bedrock.transport.sync_http import DirectWay
 
 
 class SyncTransport(Calls):
@@ -99,6 +101,11 @@ class SyncTransport(Calls):
         yield from _pieces(run(self._call_stream(service, operation, arguments)))
 
     async def _way(self, service: str) -> Way:
+        if isinstance(self._settings.client, OwnClient):
+            return self._settings.client.way(self._settings, self._timeout, in_loop=False)
+        from llama_bedrock.transport.boto_way import BotoWay
+        from llama_bedrock.transport.sync_http import DirectWay
+
         if service not in self._boto:
             client = clients.boto_client(self._settings, service)
             self._boto[service] = BotoWay(client, self._settings, self._timeout)

@@ -17,8 +17,6 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from llama_bedrock.local.control_plane.account import Account
 from llama_bedrock.local.control_plane.invocation_log import InvocationLog
 from llama_bedrock.local.control_plane.job_errors import JobFailed, JobStopped
@@ -29,8 +27,10 @@ from llama_bedrock.local.faults import FaultTarget
 from llama_bedrock.local.runtime.frames import ServiceError, invalid
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from llama_bedrock.local.control_plane.storage import JobStorage
-    from llama_bedrock.local.runtime.dispatch import Call, Operation
+    from llama_bedrock.local.runtime.call import Call, Operation
     from llama_bedrock.local.runtime.state import EndpointState
 
 logger = logging.getLogger(__name__)

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
-from aiohttp import web
-
 from llama_bedrock.local.control_plane.plain_operations import plain_handler
 from llama_bedrock.local.control_plane.shapes import check_input, read_text, write_value
 from llama_bedrock.local.runtime.frames import ServiceError
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from llama_bedrock.local.control_plane.plane import PlaneRequest
 
 Answer = Mapping[str, Any] | None

@@ -15,16 +15,18 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from langchain_core.documents import Document
 
 from llama_bedrock.local.knowledge_base.ingestion_jobs import Ingested, Job, now
 from llama_bedrock.local.knowledge_base.retrieve import find_knowledge_base
 from llama_bedrock.local.knowledge_base.vector_store import LocalKnowledgeBase
-from llama_bedrock.local.runtime.dispatch import Call
+from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import ServiceError, constraint_error, invalid, shapes_checked
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
-from llama_bedrock.local.runtime.dispatch import Call
+from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import constraint_error, invalid, shapes_checked
 from llama_bedrock.text import analysed, query_terms
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _MAX_SOURCES = 1000
 _MAX_QUERY_CHARS = 32_000

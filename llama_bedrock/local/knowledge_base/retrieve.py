@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from llama_bedrock.local.knowledge_base.rerank_operation import relevance
 from llama_bedrock.local.knowledge_base.vector_store import (
     LocalKnowledgeBase,
@@ -20,12 +18,14 @@ from llama_bedrock.local.knowledge_base.vector_store import (
     as_knowledge_base,
     to_result,
 )
-from llama_bedrock.local.runtime.dispatch import Call
+from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import ServiceError, constraint_error, invalid, shapes_checked
 from llama_bedrock.local.runtime.state import EndpointState
 from llama_bedrock.local.runtime.word_guardrail import Guardrail
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from llama_bedrock.retrievers.filters import Filter
 
 _DEFAULT_RESULTS = 5

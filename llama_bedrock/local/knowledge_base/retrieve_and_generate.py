@@ -7,9 +7,8 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from langchain_core.documents import Document
 
 from llama_bedrock.agents.rag.packing import pack
@@ -27,7 +26,7 @@ from llama_bedrock.local.knowledge_base.retrieve import (
 )
 from llama_bedrock.local.knowledge_base.vector_store import to_result
 from llama_bedrock.local.runtime.body_validation import Member, check_body
-from llama_bedrock.local.runtime.dispatch import Call
+from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import (
     ServiceError,
     constraint_error,
@@ -45,6 +44,9 @@ from llama_bedrock.prompts.conversation import build_conversation
 from llama_bedrock.prompts.passages import NO_ANSWER, boundary_for, format_passages
 from llama_bedrock.prompts.render import render
 from llama_bedrock.usage import estimate_tokens
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 SESSION_HEADER = "x-amzn-bedrock-knowledge-base-session-id"
 UNABLE = "Sorry, I am unable to assist you with this request."

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from langchain_core.documents import Document
 
 from llama_bedrock.grounding.claims import Claim
 from llama_bedrock.grounding.words import WordVerifier
-from llama_bedrock.local.runtime.dispatch import Call
+from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import constraint_error, invalid, shapes_checked
 from llama_bedrock.local.runtime.word_guardrail import Guardrail
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _LIMITS = {"grounding_source": 100_000, "query": 1_000, "guard_content": 5_000}  # characters
 _UNIT = 1_000  # characters that are charged as one

@@ -12,13 +12,15 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-from aiohttp import web
 
 from llama_bedrock.browser_origins import foreign_name, is_foreign_page
 from llama_bedrock.local.control_plane.account import utc_now
 from llama_bedrock.local.runtime.frames import ServiceError
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _SIGNATURE = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,\s]+)/(?P<date>\d{8})/(?P<region>[^/,\s]+)/"

@@ -11,14 +11,13 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.runtime.body_validation import malformed
-from llama_bedrock.local.runtime.dispatch import Call
+from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import ServiceError, event_frame, invalid, shapes_checked
 from llama_bedrock.local.runtime.invoke_model import Invocation, admit, stream_invocation
 from llama_bedrock.local.runtime.json_bodies import parse_body
@@ -29,6 +28,9 @@ from llama_bedrock.tools.events import TextDelta, to_tool_calls
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 from llama_bedrock.tools.rendering import render_tools
 from llama_bedrock.tools.spec import ToolChoice, ToolSpec
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _MOST_STOPS = 4
 _IMAGE_FORMATS = ("png", "jpeg", "gif", "webp")

@@ -6,26 +6,24 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from xml.sax.saxutils import escape
 
 from aiohttp import web
 
 from llama_bedrock.local.faults import (
     ErrorResponse,
-    ExceptionFrame,
     Fault,
     FaultTarget,
     Hang,
     NotReady,
     Reset,
 )
-from llama_bedrock.local.runtime.authentication import Caller, check_origin
-from llama_bedrock.local.runtime.frames import ServiceError, constraint_error, error_response
-from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter, FaultyWriter, hang, reset
+from llama_bedrock.local.runtime.authentication import check_origin
+from llama_bedrock.local.runtime.call import Call, Operation
+from llama_bedrock.local.runtime.frames import ServiceError, constraint_error, error_members
+from llama_bedrock.local.runtime.response_writer import BodyEnded, hang, reset
 from llama_bedrock.local.runtime.state import EndpointState
 
 logger = logging.getLogger(__name__)
@@ -33,87 +31,6 @@ logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 25_000_000
 BODY_SECONDS = 60.0
 _SMALL_BODY = 1 << 20
-EVENT_STREAM = "application/vnd.amazon.eventstream"
-
-
-@dataclass(slots=True)
-class Call:
-    """One request on its way through an operation.
-
-    Attributes:
-        request: The HTTP request; None for a record of a batch job.
-        state: What the endpoint's requests share.
-        request_id: ``x-amzn-RequestId`` of the response.
-        caller: Who calls, from where.
-        body: The parsed JSON object.
-        resource: Model id or knowledge base id of the path.
-        operation: The operation's name in the API.
-        faults: What strikes this request.
-        started: When it arrived (`time.perf_counter`).
-    """
-
-    request: web.Request | None
-    state: EndpointState
-    request_id: str
-    caller: Caller
-    body: dict[str, Any]
-    resource: str
-    operation: str = ""
-    faults: Sequence[Fault] = ()
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def http(self) -> web.Request:
-        """The HTTP request, for what answers one."""
-        assert self.request is not None, "a record of a batch job is not answered over HTTP"
-        return self.request
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The options of the request."""
-        return {} if self.request is None else self.request.headers
-
-    def elapsed_ms(self) -> int:
-        """Milliseconds since the request arrived."""
-        return round((time.perf_counter() - self.started) * 1000)
-
-    async def respond(
-        self,
-        body: bytes,
-        headers: dict[str, str] | None = None,
-        *,
-        status: int = 200,
-        content_type: str = "application/json",
-    ) -> web.StreamResponse:
-        """Send a whole body."""
-        headers = {"x-amzn-RequestId": self.request_id, **(headers or {})}
-        if not self.faults:
-            return web.Response(status=status, body=body, content_type=content_type, headers=headers)
-        for fault in self.faults:
-            if isinstance(fault, ExceptionFrame):
-                raise fault.error()
-        response = web.StreamResponse(status=status, headers={**headers, "Content-Type": content_type})
-        response.content_length = len(body)
-        await response.prepare(self.http)
-        writer = FaultyWriter(self.http, response, self.faults, frames=False)
-        await writer.write(body)
-        await writer.finish()
-        return response
-
-    async def open_stream(
-        self, headers: dict[str, str] | None = None
-    ) -> tuple[web.StreamResponse, BodyWriter]:
-        """Send the headers of an event stream; the writer takes the frames."""
-        headers = {"x-amzn-RequestId": self.request_id, "Content-Type": EVENT_STREAM, **(headers or {})}
-        response = web.StreamResponse(headers=headers)
-        response.enable_chunked_encoding()
-        await response.prepare(self.http)
-        if not self.faults:
-            return response, BodyWriter(response)
-        return response, FaultyWriter(self.http, response, self.faults, frames=True)
-
-
-Operation = Callable[[Call], Awaitable[web.StreamResponse]]
 Decoder = Callable[[EndpointState, web.Request, bytes], Awaitable[tuple[FaultTarget, Operation]]]
 
 
@@ -156,7 +73,7 @@ def dispatcher(
             response = await _serve(state, decode, request, request_id)
         except ServiceError as error:
             stats.errors += 1
-            response = error_response(error, request_id, request)
+            response = _error_response(error, request_id, request)
         except BodyEnded as end:
             stats.errors += 1
             response = end.response or _Gone()
@@ -169,7 +86,7 @@ def dispatcher(
         except Exception:
             logger.exception("the local endpoint failed in %s %s", request.method, request.path)
             stats.errors += 1
-            response = error_response(ServiceError("InternalServerException"), request_id, request)
+            response = _error_response(ServiceError("InternalServerException"), request_id, request)
         finally:
             stats.active -= 1
         stats.completed += 1
@@ -231,6 +148,34 @@ async def _before_response(faults: Sequence[Fault], request: web.Request) -> Non
             raise fault.error()
         elif isinstance(fault, NotReady):
             raise ServiceError("ModelNotReadyException")
+
+
+def _error_response(error: ServiceError, request_id: str, request: web.BaseRequest) -> web.Response:
+    """The HTTP response of an error before the stream, in the protocol of the request."""
+    if "/sts/aws4_request" in request.headers.get("Authorization", ""):
+        return _query_error(error, request_id)
+    headers, members = error_members(error, request_id)
+    if "X-Amz-Target" in request.headers:
+        members["__type"] = error.code
+    body = json.dumps(members).encode()
+    return web.Response(status=error.status, body=body, content_type="application/json", headers=headers)
+
+
+# What the query protocol of STS calls the errors of authentication.
+_QUERY_CODES = {
+    "InvalidSignatureException": "SignatureDoesNotMatch",
+    "UnrecognizedClientException": "InvalidClientTokenId",
+}
+
+
+def _query_error(error: ServiceError, request_id: str) -> web.Response:
+    code = _QUERY_CODES.get(error.code, error.code.removesuffix("Exception"))
+    body = (
+        f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(error.message)}</Message>"
+        f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+    )
+    headers = {"x-amzn-RequestId": request_id, **error.headers}
+    return web.Response(status=error.status, text=body, content_type="text/xml", headers=headers)
 
 
 class _Gone(web.Response):

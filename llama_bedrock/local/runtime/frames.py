@@ -7,9 +7,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from xml.sax.saxutils import escape
-
-from aiohttp import web
 
 from llama_bedrock.transport.eventstream import encode_frame
 
@@ -58,6 +55,7 @@ DEFAULT_MESSAGES: Mapping[str, str] = {
     "ThrottlingException": "Too many requests, please wait before trying again.",
     "ValidationException": "The provided request is not valid",
 }
+
 
 _CORAL = "http://internal.amazon.com/coral/com.amazon.bedrock/"
 
@@ -115,37 +113,14 @@ def shapes_checked() -> Iterator[None]:
         ) from error
 
 
-def error_response(error: ServiceError, request_id: str, request: web.BaseRequest) -> web.Response:
-    """The HTTP response of an error before the stream, in the protocol of the request."""
-    if "/sts/aws4_request" in request.headers.get("Authorization", ""):
-        return _query_error(error, request_id)
+def error_members(error: ServiceError, request_id: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """Headers and members of the body of an error before the stream."""
     headers = {
         "x-amzn-RequestId": request_id,
         "x-amzn-ErrorType": f"{error.code}:{_CORAL}",
         **error.headers,
     }
-    members = {"message": error.message, **error.details}
-    if "X-Amz-Target" in request.headers:
-        members["__type"] = error.code
-    body = json.dumps(members).encode()
-    return web.Response(status=error.status, body=body, content_type="application/json", headers=headers)
-
-
-# What the query protocol of STS calls the errors of authentication.
-_QUERY_CODES = {
-    "InvalidSignatureException": "SignatureDoesNotMatch",
-    "UnrecognizedClientException": "InvalidClientTokenId",
-}
-
-
-def _query_error(error: ServiceError, request_id: str) -> web.Response:
-    code = _QUERY_CODES.get(error.code, error.code.removesuffix("Exception"))
-    body = (
-        f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(error.message)}</Message>"
-        f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
-    )
-    headers = {"x-amzn-RequestId": request_id, **error.headers}
-    return web.Response(status=error.status, text=body, content_type="text/xml", headers=headers)
+    return headers, {"message": error.message, **error.details}
 
 
 def event_frame(event_type: str, payload: Mapping[str, Any]) -> bytes:

@@ -7,15 +7,13 @@ import json
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.quotas import Reservation
 from llama_bedrock.local.runtime import titan_embeddings
-from llama_bedrock.local.runtime.dispatch import Call
+from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import (
     ServiceError,
     chunk_frame,
@@ -30,6 +28,9 @@ from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter
 from llama_bedrock.local.runtime.served_models import ModelTarget
 from llama_bedrock.local.runtime.word_guardrail import GuardrailCheck, find_guardrail
 from llama_bedrock.usage import estimate_tokens
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _LATENCY = "X-Amzn-Bedrock-PerformanceConfig-Latency"
 _SERVICE_TIER = "X-Amzn-Bedrock-Service-Tier"

@@ -6,11 +6,13 @@ import asyncio
 import socket
 import struct
 from collections.abc import Sequence
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from llama_bedrock.local.faults import ExceptionFrame, Fault, FlipByte, Hang, Reset, SlowChunks, Truncate
 from llama_bedrock.local.runtime.frames import error_frame, exception_frame
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _FOREVER = 10 * 365 * 24 * 3600.0
 

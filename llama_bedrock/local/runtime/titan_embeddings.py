@@ -10,14 +10,16 @@ import hashlib
 import json
 import math
 from collections import Counter
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from llama_bedrock.local.runtime.body_validation import Member, check_body, malformed
-from llama_bedrock.local.runtime.dispatch import Call
+from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import invalid
 from llama_bedrock.text import content_words, words
 from llama_bedrock.usage import estimate_tokens
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 LABEL = ("X-Local-Bedrock-Embedding", "hashed words, not Titan")
 _MODELS = {"amazon.titan-embed-text-v1": (1536,), "amazon.titan-embed-text-v2:0": (1024, 512, 256)}

@@ -22,11 +22,11 @@ from llama_bedrock.local.control_plane.plane import LocalPlane
 from llama_bedrock.local.control_plane.records import Store
 from llama_bedrock.local.engines.interface import Engine
 from llama_bedrock.local.runtime.authentication import Caller
-from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import ServiceError, error_members
 from llama_bedrock.local.runtime.invoke_model import invoke_model, invoke_model_stream
 from llama_bedrock.local.runtime.pace import Ticker
 from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter
+from llama_bedrock.local.runtime.served_call import Call
 from llama_bedrock.local.runtime.state import EndpointState
 from llama_bedrock.transport.connection import Timeout, TransportSettings
 from llama_bedrock.transport.error_mapping import CallContext

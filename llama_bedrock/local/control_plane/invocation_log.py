@@ -16,7 +16,7 @@ from llama_bedrock.local.control_plane.job_errors import JobFailed
 if TYPE_CHECKING:
     from llama_bedrock.local.control_plane.plane import LocalPlane
     from llama_bedrock.local.control_plane.storage import JobStorage
-    from llama_bedrock.local.runtime.call import Call
+    from llama_bedrock.local.runtime.served_call import Call
 
 logger = logging.getLogger(__name__)
 

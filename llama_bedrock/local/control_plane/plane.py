@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from llama_bedrock.local.control_plane.storage import JobStorage
-    from llama_bedrock.local.runtime.call import Call, Operation
+    from llama_bedrock.local.runtime.served_call import Call, Operation
     from llama_bedrock.local.runtime.state import EndpointState
 
 logger = logging.getLogger(__name__)

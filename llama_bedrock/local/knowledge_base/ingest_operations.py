@@ -22,8 +22,8 @@ from langchain_core.documents import Document
 from llama_bedrock.local.knowledge_base.ingestion_jobs import Ingested, Job, now
 from llama_bedrock.local.knowledge_base.retrieve import find_knowledge_base
 from llama_bedrock.local.knowledge_base.vector_store import LocalKnowledgeBase
-from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import ServiceError, constraint_error, invalid, shapes_checked
+from llama_bedrock.local.runtime.served_call import Call
 
 if TYPE_CHECKING:
     from aiohttp import web

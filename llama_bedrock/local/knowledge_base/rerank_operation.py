@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import constraint_error, invalid, shapes_checked
+from llama_bedrock.local.runtime.served_call import Call
 from llama_bedrock.text import analysed, query_terms
 
 if TYPE_CHECKING:

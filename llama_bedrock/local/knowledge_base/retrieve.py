@@ -18,8 +18,8 @@ from llama_bedrock.local.knowledge_base.vector_store import (
     as_knowledge_base,
     to_result,
 )
-from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import ServiceError, constraint_error, invalid, shapes_checked
+from llama_bedrock.local.runtime.served_call import Call
 from llama_bedrock.local.runtime.state import EndpointState
 from llama_bedrock.local.runtime.word_guardrail import Guardrail
 

@@ -26,7 +26,6 @@ from llama_bedrock.local.knowledge_base.retrieve import (
 )
 from llama_bedrock.local.knowledge_base.vector_store import to_result
 from llama_bedrock.local.runtime.body_validation import Member, check_body
-from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import (
     ServiceError,
     constraint_error,
@@ -38,6 +37,7 @@ from llama_bedrock.local.runtime.frames import (
 from llama_bedrock.local.runtime.generation import RunningGeneration
 from llama_bedrock.local.runtime.pace import Pace
 from llama_bedrock.local.runtime.response_writer import BodyEnded
+from llama_bedrock.local.runtime.served_call import Call
 from llama_bedrock.local.runtime.served_models import ModelTarget
 from llama_bedrock.local.runtime.word_guardrail import Guardrail
 from llama_bedrock.prompts.conversation import build_conversation

@@ -9,8 +9,8 @@ from langchain_core.documents import Document
 
 from llama_bedrock.grounding.claims import Claim
 from llama_bedrock.grounding.words import WordVerifier
-from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import constraint_error, invalid, shapes_checked
+from llama_bedrock.local.runtime.served_call import Call
 from llama_bedrock.local.runtime.word_guardrail import Guardrail
 
 if TYPE_CHECKING:

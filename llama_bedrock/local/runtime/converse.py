@@ -17,10 +17,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.runtime.body_validation import malformed
-from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import ServiceError, event_frame, invalid, shapes_checked
 from llama_bedrock.local.runtime.invoke_model import Invocation, admit, stream_invocation
 from llama_bedrock.local.runtime.json_bodies import parse_body
+from llama_bedrock.local.runtime.served_call import Call
 from llama_bedrock.local.runtime.served_models import ModelTarget
 from llama_bedrock.prompts.conversation import build_conversation
 from llama_bedrock.prompts.render import render

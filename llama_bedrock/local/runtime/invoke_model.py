@@ -13,7 +13,6 @@ from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.quotas import Reservation
 from llama_bedrock.local.runtime import titan_embeddings
-from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import (
     ServiceError,
     chunk_frame,
@@ -25,6 +24,7 @@ from llama_bedrock.local.runtime.generation import RunningGeneration
 from llama_bedrock.local.runtime.json_bodies import AnswerShape, ModelRequest, parse_body
 from llama_bedrock.local.runtime.pace import Pace
 from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter
+from llama_bedrock.local.runtime.served_call import Call
 from llama_bedrock.local.runtime.served_models import ModelTarget
 from llama_bedrock.local.runtime.word_guardrail import GuardrailCheck, find_guardrail
 from llama_bedrock.usage import estimate_tokens

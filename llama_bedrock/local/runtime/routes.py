@@ -8,10 +8,10 @@ from aiohttp import web
 
 from llama_bedrock.local.control_plane.plane import decode_request
 from llama_bedrock.local.runtime.body_validation import malformed_json
-from llama_bedrock.local.runtime.call import Call, Operation
 from llama_bedrock.local.runtime.dispatch import dispatcher, json_decoder
 from llama_bedrock.local.runtime.frames import ServiceError, invalid
 from llama_bedrock.local.runtime.invoke_model import invoke_model, invoke_model_stream
+from llama_bedrock.local.runtime.served_call import Call, Operation
 from llama_bedrock.local.runtime.state import EndpointState
 
 _MODEL = "/model/{resource}"

@@ -13,8 +13,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from llama_bedrock.local.runtime.body_validation import Member, check_body, malformed
-from llama_bedrock.local.runtime.call import Call
 from llama_bedrock.local.runtime.frames import invalid
+from llama_bedrock.local.runtime.served_call import Call
 from llama_bedrock.text import content_words, words
 from llama_bedrock.usage import estimate_tokens
 

@@ -14,7 +14,6 @@ from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, LLMResult
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 
 from llama_bedrock.choices import StructuredOutputMethod
 from llama_bedrock.usage import with_cost
@@ -122,7 +121,7 @@ class LlamaChatModel(BaseChatModel):
 
     def bind_tools(
         self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | Runnable[Any, Any]],
         *,
         tool_choice: str | bool | dict[str, Any] | None = None,
         strict: bool | None = None,

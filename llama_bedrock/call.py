@@ -209,4 +209,4 @@ def _request(
     )
     if options.guardrails is not None and (config := options.guardrails.body_config(suffix)):
         body["amazon-bedrock-guardrailConfig"] = config
-    return InvokeRequest(options.model.model_id, body, options.request_options)
+    return InvokeRequest(options.model.model_id, body, options.request_options, options.ends_by)

@@ -78,7 +78,7 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        for candidate in self._candidates(kwargs.get("model"), run_manager):
+        for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
                 chunk = self._sync_transport(call.region).invoke(call.request)
@@ -92,7 +92,7 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        for candidate in self._candidates(kwargs.get("model"), run_manager):
+        for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
                 chunk = await self._async_transport(call.region).invoke(call.request)
@@ -106,7 +106,7 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
         run_manager: CallbackManagerForLLMRun | None,
         kwargs: dict[str, Any],
     ) -> Iterator[ChatGenerationChunk]:
-        for candidate in self._candidates(kwargs.get("model"), run_manager):
+        for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
                 assembler = call.assembler
@@ -127,7 +127,7 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None,
         kwargs: dict[str, Any],
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for candidate in self._candidates(kwargs.get("model"), run_manager):
+        for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
                 assembler = call.assembler

@@ -145,7 +145,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     def _stream_of_model(
         self, prompt: str, stop: list[str] | None, run_manager: Any, kwargs: dict[str, Any]
     ) -> Iterator[GenerationChunk]:
-        for candidate in self._candidates(kwargs.get("model"), run_manager):
+        for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 with closing(self._sync_transport(call.region).stream(call.request)) as chunks:
@@ -161,7 +161,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     async def _astream_of_model(
         self, prompt: str, stop: list[str] | None, run_manager: Any, kwargs: dict[str, Any]
     ) -> AsyncIterator[GenerationChunk]:
-        for candidate in self._candidates(kwargs.get("model"), run_manager):
+        for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 async with aclosing(self._async_transport(call.region).stream(call.request)) as chunks:
@@ -192,7 +192,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     def _complete(
         self, prompt: str, stop: list[str] | None, run_manager: Any, kwargs: dict[str, Any]
     ) -> Generation:
-        for candidate in self._candidates(kwargs.get("model"), run_manager):
+        for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 chunk = self._sync_transport(call.region).invoke(call.request)
@@ -202,7 +202,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
     async def _acomplete(
         self, prompt: str, stop: list[str] | None, run_manager: Any, kwargs: dict[str, Any]
     ) -> Generation:
-        for candidate in self._candidates(kwargs.get("model"), run_manager):
+        for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 chunk = await self._async_transport(call.region).invoke(call.request)

@@ -38,6 +38,7 @@ class Candidate:
         is_last: No other is asked after it.
         tried: What the candidates before it came to: ``fallbacks``, ``retries``, ``throttles``.
         run_manager: LangChain's, of the run that the call is.
+        ends_by: Monotonic time by which the call must be over, whoever takes it; None for no such deadline.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class Candidate:
         is_last: bool = True,
         tried: Mapping[str, int] | None = None,
         run_manager: Any = None,
+        ends_by: float | None = None,
     ) -> None:
+        self.ends_by = ends_by
         self.model = model
         self.region = region
         self.committed = False
@@ -64,7 +67,8 @@ class Candidate:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if isinstance(error, _CAPACITY_OR_REGION) and not (self.committed or self._is_last):
+        is_over = self.ends_by is not None and time.monotonic() >= self.ends_by
+        if isinstance(error, _CAPACITY_OR_REGION) and not (self.committed or self._is_last or is_over):
             logger.warning("trying the next fallback after: %s", error, extra=described(error))
             self.tried = self._tried_with(error) | {"fallbacks": self.tried.get("fallbacks", 0) + 1}
             return True
@@ -105,7 +109,11 @@ class Candidate:
 
 
 def candidates(
-    model: str | None, models: Sequence[str], regions: Sequence[str], run_manager: Any = None
+    model: str | None,
+    models: Sequence[str],
+    regions: Sequence[str],
+    run_manager: Any = None,
+    ends_by: float | None = None,
 ) -> Iterator[Candidate]:
     """Yield who may take a call, in order: every region of a model before the next model.
 
@@ -114,7 +122,7 @@ def candidates(
     pairs = [(m, r) for m in (model, *models) for r in (None, *regions)]
     tried: Mapping[str, int] = {}
     for number, (name, region) in enumerate(pairs, 1):
-        candidate = Candidate(name, region, number == len(pairs), tried, run_manager)
+        candidate = Candidate(name, region, number == len(pairs), tried, run_manager, ends_by)
         yield candidate
         tried = candidate.tried
 

@@ -5,6 +5,7 @@ options of each call.
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -54,6 +55,8 @@ _SAMPLING = {"model", "temperature", "top_p", "max_tokens", "stop", "guardrails"
 _CALL_ALIASES = {"max_gen_len": "max_tokens", "model_id": "model", "stop_sequences": "stop"}
 # LangChain's own, which every model is given: the last two only name a schema in traces.
 _LANGCHAIN_ARGUMENTS = {"stream", "ls_structured_output_format", "structured_output_format"}
+CALL_ENDS_BY = "_ends_by"
+"""What `Spread` tells a target with a call: the monotonic time by which it must be over."""
 
 # Settings that change how a call is made, but not what is answered.
 _NO_PART_IN_THE_ANSWER = frozenset({
@@ -214,6 +217,7 @@ class CallOptions:
     guardrails: Guardrails | None
     special_tokens: SpecialTokens
     request_options: Mapping[RequestOption, str]
+    ends_by: float | None = None
 
 
 class BedrockLlama(BedrockConnection):
@@ -473,11 +477,12 @@ class BedrockLlama(BedrockConnection):
         self, candidate: Candidate, stop: Sequence[str] | None, overrides: Mapping[str, Any]
     ) -> CallOptions:
         """Merge the settings of one call: the model's own, the call's, and the candidate's."""
-        given = {key: value for key, value in overrides.items() if key not in _LANGCHAIN_ARGUMENTS}
+        given = {k: v for k, v in overrides.items() if k not in _LANGCHAIN_ARGUMENTS and k != CALL_ENDS_BY}
         if candidate.model is not None:
             given["model"] = candidate.model
             given.pop("model_id", None)
-        return self._call_options(stop, given, self._region(candidate))
+        options = self._call_options(stop, given, self._region(candidate))
+        return options if candidate.ends_by is None else replace(options, ends_by=candidate.ends_by)
 
     def _answer_settings(self) -> dict[str, Any]:
         """Return the settings that change what is answered, for caches and traces."""
@@ -508,11 +513,23 @@ class BedrockLlama(BedrockConnection):
             self._resolved[key] = resolve_model(model, region, prompt_format=own_format)
         return self._resolved[key]
 
-    def _candidates(self, model: str | None = None, run_manager: Any = None) -> Iterator[Candidate]:
-        """Yield who may take a call: the model itself, then each fallback."""
+    def _candidates(
+        self, given: Mapping[str, Any] | None = None, run_manager: Any = None
+    ) -> Iterator[Candidate]:
+        """Yield who may take a call: the model itself, then each fallback, all within its total time."""
         from llama_bedrock.fallbacks import candidates
 
-        return candidates(model, self.fallback_models, self.fallback_regions, run_manager)
+        given = given or {}
+        total = Timeout.of(self.timeout).total
+        # A queue before a limiter is of the caller's own making: there, each candidate has its own time.
+        ends_by = None if total is None or self.limiter is not None else time.monotonic() + total
+        return candidates(
+            given.get("model"),
+            self.fallback_models,
+            self.fallback_regions,
+            run_manager,
+            given.get(CALL_ENDS_BY, ends_by),
+        )
 
     def _region(self, candidate: Candidate) -> str:
         """Return the region a candidate is called in.

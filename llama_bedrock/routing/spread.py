@@ -26,6 +26,7 @@ from llama_bedrock.routing.routed_chat_model import (
     refuse_member,
     result_of,
 )
+from llama_bedrock.settings import CALL_ENDS_BY
 from llama_bedrock.transport.connection import Timeout
 from llama_bedrock.transport.retry import RetryPolicy, attempts
 from llama_bedrock.usage import ATTEMPTS_KEY
@@ -165,7 +166,8 @@ class Spread(RoutedChatModel):
             if turn is not None and turn.begin():
                 with turn:
                     target = self._once(turn.number)
-                    return route.told(target._generate(messages, stop, run_manager, **kwargs))
+                    given = {**kwargs, **route.told_target()}
+                    return route.told(target._generate(messages, stop, run_manager, **given))
 
     async def _agenerate(
         self,
@@ -182,7 +184,8 @@ class Spread(RoutedChatModel):
             if turn is not None and turn.begin():
                 with turn:
                     target = self._once(turn.number)
-                    return route.told(await target._agenerate(messages, stop, run_manager, **kwargs))
+                    given = {**kwargs, **route.told_target()}
+                    return route.told(await target._agenerate(messages, stop, run_manager, **given))
 
     def _stream_of_model(
         self,
@@ -198,7 +201,8 @@ class Spread(RoutedChatModel):
                 time.sleep(wait)
             if turn is not None and turn.begin():
                 with turn:
-                    answer = self._once(turn.number)._stream_of_model(messages, stop, run_manager, kwargs)
+                    given = {**kwargs, **route.told_target()}
+                    answer = self._once(turn.number)._stream_of_model(messages, stop, run_manager, given)
                     with closing(cast("Generator[ChatGenerationChunk]", answer)) as chunks:
                         for chunk in chunks:
                             if not turn.committed:
@@ -220,7 +224,8 @@ class Spread(RoutedChatModel):
                 await asyncio.sleep(wait)
             if turn is not None and turn.begin():
                 with turn:
-                    answer = self._once(turn.number)._astream_of_model(messages, stop, run_manager, kwargs)
+                    given = {**kwargs, **route.told_target()}
+                    answer = self._once(turn.number)._astream_of_model(messages, stop, run_manager, given)
                     async with aclosing(cast("AsyncGenerator[ChatGenerationChunk]", answer)) as chunks:
                         async for chunk in chunks:
                             if not turn.committed:
@@ -270,6 +275,11 @@ class _Route:
         if turn.wait:
             self._faulty.clear()
         return turn, turn.wait
+
+    def told_target(self) -> dict[str, Any]:
+        """What a target is told with the call: by when the whole of it must be over."""
+        ends_at = self._attempt.ends_at
+        return {} if ends_at is None else {CALL_ENDS_BY: ends_at}
 
     def told(self, result: ChatResult) -> ChatResult:
         """The result, which tells what was tried before."""

@@ -159,7 +159,7 @@ class Calls(ABC):
         context = CallContext(outgoing.operation, outgoing.model_id, way.region, way.endpoint_url)
         slot = await self._slot()
         # The caller's time begins here: a queue before the limiter is of the caller's own making.
-        series = attempts(way.policy, self._timeout.total)
+        series = attempts(way.policy, self._timeout.total, ends_by=outgoing.ends_by)
         attempt = next(series)
         while True:
             exchange = way.exchange(context, attempt.ends_at)

@@ -25,12 +25,16 @@ BotoForm: TypeAlias = tuple[str, Mapping[str, Any], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request in the two forms that it may be sent in; each is made when it is needed."""
+    """A request in the two forms that it may be sent in; each is made when it is needed.
+
+    `ends_by` is the monotonic time by which the call must be over, if it is part of another.
+    """
 
     operation: str
     model_id: str | None
     as_http: Callable[[], HttpForm]
     as_boto: Callable[[], BotoForm]
+    ends_by: float | None = None
 
 
 class Exchange(ABC):

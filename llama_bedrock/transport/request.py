@@ -53,6 +53,7 @@ class InvokeRequest:
         model_id: Model id, inference profile id or ARN.
         body: The model's own body; `build_body` makes it.
         options: What travels beside it, encoded.
+        ends_by: Monotonic time by which the call must be over; None for the transport's own deadlines alone.
 
     Raises:
         ValueError: The model id is empty.
@@ -61,6 +62,7 @@ class InvokeRequest:
     model_id: str
     body: Mapping[str, Any]
     options: Mapping[RequestOption, str] = field(default_factory=dict)
+    ends_by: float | None = None
 
     def __post_init__(self) -> None:
         if not self.model_id:
@@ -69,7 +71,8 @@ class InvokeRequest:
     def outgoing(self, stream: bool = False) -> Outgoing:
         """Return the request as it is sent."""
         operation = "InvokeModelWithResponseStream" if stream else "InvokeModel"
-        return Outgoing(operation, self.model_id, lambda: self.as_http(stream), lambda: self.as_boto(stream))
+        forms = (lambda: self.as_http(stream), lambda: self.as_boto(stream))
+        return Outgoing(operation, self.model_id, *forms, self.ends_by)
 
     def as_http(self, stream: bool = False) -> HttpForm:
         """Return the request as HTTP, without the headers of authentication.

@@ -69,6 +69,7 @@ def attempts(
     policy: RetryPolicy,
     total: float | None = None,
     *,
+    ends_by: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     fraction: Callable[[], float] | None = None,
 ) -> Generator[Attempt, LlamaBedrockError, None]:
@@ -78,11 +79,12 @@ def attempts(
     Args:
         policy: How often and how long.
         total: Seconds for the whole call. An error is raised at once when the wait would outlast them.
+        ends_by: Monotonic time by which it must be over besides, for a call that is part of another.
         clock: Monotonic seconds.
         fraction: A random number from 0 to 1: each wait is that part of its bound ("full jitter").
     """
-    started = clock()
-    ends_at = started + total if total is not None else None
+    bounds = [bound for bound in (ends_by, None if total is None else clock() + total) if bound is not None]
+    ends_at = min(bounds, default=None)
     state = _State(policy, clock, fraction or random.random)
     wait = 0.0
     number = 1

@@ -5,6 +5,8 @@ import copy
 import json
 import pickle
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -29,6 +31,7 @@ from llama_bedrock.errors import (
 )
 from llama_bedrock.local import Quotas
 from llama_bedrock.local.faults import ErrorResponse, Hang, Reset, Truncate
+from llama_bedrock.routing import lanes
 from llama_bedrock.unknown_arguments import UnknownArgumentError
 from tests.app.conftest import KEY, running
 from tests.routing.conftest import CALLS, LARGE, SMALL, llm_at
@@ -140,7 +143,8 @@ def test_all_targets_down_is_the_error_of_one_with_all_that_was_tried(two, call)
     assert (first.stats.requests, second.stats.requests) == (1, 1)
 
 
-def test_who_is_denied_everywhere_is_told_so_at_once(two, call):
+def test_who_is_denied_everywhere_is_told_so_at_once(two, call, monkeypatch):
+    monkeypatch.setattr(lanes, "_FIRST_OPEN", 60.0)  # a slow machine would be given a probe
     llm, first, second = two()
     first.faults = second.faults = [ErrorResponse("AccessDeniedException")]
     for _ in range(2):  # also while both are left out
@@ -193,6 +197,35 @@ def test_the_callers_time_bounds_the_whole_call(two):
     with pytest.raises(BedrockTimeoutError):
         llm.invoke("Hi")
     assert first.stats.requests + second.stats.requests == 1
+
+
+@pytest.mark.slow
+def test_the_callers_time_does_not_begin_anew_at_another_target_or_fallback(endpoint):
+    """All are throttled until most of the time is over, then silent."""
+
+    def models(way):
+        throttled = ErrorResponse("ThrottlingException", headers={"Retry-After": "2"})
+        for fallbacks in (False, True):
+            server, _ = endpoint()
+            server.faults = [throttled.first(2), Hang()]
+            settings = {"timeout": 3.0, "max_retries": 1}
+            if fallbacks:
+                yield way, server, llm_at(server, **settings, fallback_models=[SMALL])
+            else:
+                yield way, server, Spread([llm_at(server, **settings), llm_at(server, **settings)])
+
+    def asked(row):
+        way, server, llm = row
+        began = time.monotonic()
+        with pytest.raises(BedrockTimeoutError) as caught:
+            CALLS[way](llm, "Hi")
+        return caught.value.deadline, time.monotonic() - began, server.stats.requests
+
+    rows = [row for way in CALLS for row in models(way)]
+    with ThreadPoolExecutor(len(rows)) as pool:
+        for deadline, seconds, requests in pool.map(asked, rows):
+            assert (deadline, requests) == ("total", 3)
+            assert 2.9 < seconds < 4.7  # 5 and more if the third attempt had three seconds of its own
 
 
 def test_a_cancelled_call_leaves_nothing_behind(two):

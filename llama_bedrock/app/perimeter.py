@@ -14,8 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -78,7 +77,7 @@ class Perimeter:
             else:
                 await self.app(scope, self._limited(connection, receive), exchange.send)
         except Exception as error:  # noqa: BLE001 - the last place that can answer it
-            if isinstance(error, HTTPException) and error.status_code == CLIENT_GONE:
+            if isinstance(error, ClientDisconnect) or getattr(error, "status_code", None) == CLIENT_GONE:
                 exchange.status = CLIENT_GONE
                 return
             told = exchange.failed(error)

@@ -1,8 +1,9 @@
-"""A process of its own for measurements: `serve URL` is the application on a free port, `library URL COUNT` the
+"""A process of its own for measurements: `serve URL [BYTES]` is the application on a free port, `library URL COUNT` the
 model alone. Both tell on stdout; `serve` tells its CPU seconds and memory for each line on stdin."""
 
 import asyncio
 import json
+import socket
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ def model(url):
     )
 
 
-def serve(url):
+def serve(url, send_buffer=None):
     import psutil
 
     from llama_bedrock.app import create_app
@@ -39,6 +40,8 @@ def serve(url):
 
     app = create_app(model(url), key="a-key-for-tests", page=False)
     with listen("127.0.0.1", 0) as listening:
+        if send_buffer:  # the system would keep megabytes that slow clients do not read
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, int(send_buffer))
         threading.Thread(target=tell, daemon=True).start()
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         asyncio.run(AppServer(app, lambda: print(address, flush=True)).serve([listening]))
@@ -60,4 +63,4 @@ def library(url, count):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[2]) if sys.argv[1] == "serve" else library(sys.argv[2], int(sys.argv[3]))
+    serve(*sys.argv[2:]) if sys.argv[1] == "serve" else library(sys.argv[2], int(sys.argv[3]))

@@ -3,8 +3,11 @@
 `llama-bedrock api` runs in a process of its own against the local endpoint. So many clients stream answers,
 one after the other, each with something of its own in it. Some meet throttling that passes, throttling that
 stays, a connection that breaks in the middle or slow tokens; some read slowly. At half time a second process
-takes over, and the first is told to stop (SIGTERM) while its answers are under way. Printed, as JSON: what
-came of each kind, what was wrong (nothing may be), and memory and descriptors of the app, early and late.
+takes over, and the first is told to stop (SIGTERM) while its answers are under way. Then a tenth as many
+clients ask for answers that are longer than all buffers on the way, and read nothing. Printed, as JSON: what
+came of each kind, memory and descriptors of the app early and late, seconds of plain answers before and
+beside the clients that read nothing, and `wrong`: what was lost or not right and, from a minute on, what was
+not flat. Ends with 1 where anything was.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import json
 import os
 import re
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -34,6 +38,7 @@ from llama_bedrock.testing import ScriptedEngine
 MODEL = "meta.llama3-1-8b-instruct-v1:0"
 KEY = "a-key-for-load"
 WORDS = 60
+LONG = "word " + " " * 4000  # a piece of an answer that nobody reads
 # Kinds of calls by their place in a row of 20: which kinds there are, and how often.
 KINDS = ["plain"] * 12 + ["passing"] * 3 + ["slow"] * 2 + ["reader", "throttled", "broken"]
 ENDS_RIGHT = {"throttled": "429 rate_limit_exceeded", "broken": "error after some text"}
@@ -65,6 +70,8 @@ def faults() -> list:
 
 def answer(request) -> list[str]:
     """Words with the number of the question: who gets another's answer would see it."""
+    if "kind=silent<" in request.prompt:
+        return [LONG] * 2500
     number = re.findall(r"number=(\d+)", request.prompt)[-1]
     return [f"{number} "] * WORDS
 
@@ -160,6 +167,23 @@ class Load:
             with contextlib.suppress(psutil.Error):
                 self.sizes.append((time.monotonic() - began, *self.app.facts()))
 
+    async def silent(self, count: int, at: float) -> list[float]:
+        """Have clients read nothing; returns the median seconds of plain answers before and beside them."""
+        await asyncio.sleep(at)
+        host, port = self.app.address.removeprefix("http://").removesuffix("/v1").split(":")
+        body = json.dumps({"messages": [{"role": "user", "content": "kind=silent"}], "stream": True})
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEY}\r\n"
+        with contextlib.ExitStack() as stack:
+            for _ in range(count):
+                client = stack.enter_context(socket.socket())
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                await asyncio.to_thread(client.connect, (host, int(port)))
+                client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            before = len(self.seconds["plain"])
+            await asyncio.sleep(self.ends_at - time.monotonic())
+        parts = self.seconds["plain"][:before], self.seconds["plain"][before:]
+        return [round(statistics.median(part), 2) for part in parts if part]
+
     async def restart(self, endpoint_url: str, at: float) -> int:
         """Have another process take over, as load balancers do; returns the exit code of the first."""
         await asyncio.sleep(at)
@@ -178,28 +202,52 @@ async def run(endpoint_url: str, streams: int, seconds: float, restart: bool) ->
         headers = {"Authorization": f"Bearer {KEY}"}
         timeout = aiohttp.ClientTimeout(total=120)
         async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as http:
-            others = [asyncio.create_task(load.watch())]
+            settled = 0.6 if restart else 0.15  # of the time: from then on nothing should change
+            silent = load.silent(max(1, streams // 10), seconds * (settled - 0.05))
+            others = [asyncio.create_task(load.watch()), asyncio.create_task(silent)]
             if restart:
                 others.append(asyncio.create_task(load.restart(endpoint_url, seconds / 2)))
             await asyncio.gather(*[load.client(http) for _ in range(streams)])
-            codes = await asyncio.gather(*others)
+            results = await asyncio.gather(*others)
     finally:
         for app in {first, load.app}:
             app.process.kill()
             app.process.communicate()
-    half = [size for size in load.sizes if not restart or size[0] > seconds * 0.55]
-    early, late = half[: max(1, len(half) // 4)], half[-max(1, len(half) // 4) :]
+    sizes = [size for size in load.sizes if size[0] > seconds * settled]
+    early, late = sizes[: max(1, len(sizes) // 4)], sizes[-max(1, len(sizes) // 4) :]
+    rss = [round(statistics.mean(size[1] for size in part), 1) for part in (early, late)]
+    descriptors = [max(size[2] for size in part) for part in (early, late)]
+    exit_code = results[2] if restart else None
+    wrong = load.wrong[:20]
+    if exit_code:
+        wrong.append(f"the process that was told to stop ended with {exit_code}")
+    if seconds >= 60:
+        wrong += not_flat(rss, descriptors, results[1], streams)
     return {
         "streams": streams,
         "seconds": seconds,
         "answers": sum(load.outcomes.values()),
         "outcomes": dict(sorted(load.outcomes.items())),
-        "wrong": load.wrong[:20],
         "median_seconds": {kind: round(statistics.median(s), 2) for kind, s in sorted(load.seconds.items())},
-        "exit_code": codes[-1] if restart else None,
-        "rss_mb": [round(statistics.mean(size[1] for size in part), 1) for part in (early, late)],
-        "descriptors": [max(size[2] for size in part) for part in (early, late)],
+        "plain_seconds_before_and_beside_silent_clients": results[1],
+        "exit_code": exit_code,
+        "rss_mb": rss,
+        "descriptors": descriptors,
+        "wrong_in_all": len(load.wrong),
+        "wrong": wrong,
     }
+
+
+def not_flat(rss: list[float], descriptors: list[int], plain: list[float], streams: int) -> list[str]:
+    """What grew from the first to the last quarter of the settled time, or took longer beside them."""
+    found = []
+    if rss[1] > rss[0] * 1.15 + 10:
+        found.append(f"memory grew from {rss[0]} to {rss[1]} MB")
+    if descriptors[1] > descriptors[0] + streams / 10:
+        found.append(f"descriptors grew from {descriptors[0]} to {descriptors[1]}")
+    if plain[-1] > plain[0] * 1.5:
+        found.append(f"plain answers took {plain[0]} s, and {plain[-1]} s beside clients that read nothing")
+    return found
 
 
 def main() -> None:
@@ -213,6 +261,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     engine = ScriptedEngine([answer], repeat=True)
     engine.requests = Forgetful()
+    engine.limits_length = True  # not by max_tokens
     with LocalBedrock(
         engine, faults=faults(), first_token_delay=0.2, token_delay=options.token_delay
     ) as server:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llama_bedrock.retrievers.filters import Filter, parse_filter
     from llama_bedrock.retrievers.indexing.index_folder import IndexReport, index_folder
     from llama_bedrock.retrievers.indexing.migrate import migrate_to_qdrant
+    from llama_bedrock.retrievers.indexing.migrate_postgres import migrate_to_postgres
     from llama_bedrock.retrievers.knowledge_base.ingestor import KnowledgeBaseIngestor
     from llama_bedrock.retrievers.knowledge_base.question_answering import KnowledgeBaseQA
     from llama_bedrock.retrievers.knowledge_base.retriever import KnowledgeBaseRetriever
@@ -47,6 +48,7 @@ __all__ = [
     "default_embeddings",
     "index_folder",
     "load_documents",
+    "migrate_to_postgres",
     "migrate_to_qdrant",
     "parse_filter",
     "split_documents",
@@ -64,6 +66,7 @@ _HOMES = {
     ".filters": ["Filter", "parse_filter"],
     ".indexing.index_folder": ["IndexReport", "index_folder"],
     ".indexing.migrate": ["migrate_to_qdrant"],
+    ".indexing.migrate_postgres": ["migrate_to_postgres"],
     ".knowledge_base.ingestor": ["KnowledgeBaseIngestor"],
     ".knowledge_base.question_answering": ["KnowledgeBaseQA"],
     ".knowledge_base.retriever": ["KnowledgeBaseRetriever"],

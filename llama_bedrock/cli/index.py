@@ -97,10 +97,10 @@ def migrate(
         Path, typer.Argument(help="File or folder with the documents, or folder of a saved FAISSStore.")
     ],
     to: Annotated[
-        str, typer.Option("--to", help="URL of a Qdrant server, or folder for a local Qdrant.")
+        str, typer.Option("--to", help="URL of a Qdrant or PostgreSQL server, or folder for a local Qdrant.")
     ] = "http://localhost:6333",
     collection: Annotated[
-        str | None, typer.Option("--collection", "-c", help="Default: the name of the path.")
+        str | None, typer.Option("--collection", "-c", help="Or table. Default: the name of the path.")
     ] = None,
     api_key: Annotated[
         str | None, typer.Option("--api-key", envvar="QDRANT_API_KEY", help="Key of the server.")
@@ -109,13 +109,15 @@ def migrate(
     region: Region = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Copy the index of a file or folder to Qdrant, vectors included. Run again, it updates the copy."""
-    from llama_bedrock.cli.index_migrate import copy_to_qdrant, source_store
+    """Copy an index to Qdrant or pgvector, vectors included. Run again, it updates the copy."""
+    from llama_bedrock.cli.index_migrate import copy_store, source_store
     from llama_bedrock.cli.output import counted, note, print_json, write
+    from llama_bedrock.transport.connection import without_password
 
     store = source_store(path, embeddings=embeddings, region=region)
     name = collection or path.resolve().stem
-    copied = copy_to_qdrant(store, name, to, api_key)
+    copied = copy_store(store, name, to, api_key)
+    to = without_password(to)
     if as_json:
         print_json({"collection": name, "target": to, "passages": copied, "embeddings_in": str(store.folder)})
         return

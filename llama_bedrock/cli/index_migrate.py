@@ -1,4 +1,4 @@
-"""From an index of this program, or any saved FAISSStore, to Qdrant."""
+"""From an index of this program, or any saved FAISSStore, to Qdrant or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -42,14 +42,34 @@ def source_store(path: Path, *, embeddings: str, region: str | None) -> FAISSSto
     return index.store
 
 
-def copy_to_qdrant(store: FAISSStore, collection: str, target: str, api_key: str | None) -> int:
-    """Copy a store and count what is in the collection then.
+def copy_store(store: FAISSStore, name: str, target: str, api_key: str | None) -> int:
+    """Copy a store and count what is in the collection or table then.
 
     Raises:
-        ImportError: The extra ``qdrant`` is not installed.
-        ConnectionError: Qdrant cannot be reached, or does not do what it is asked.
-        ValueError: The collection holds other vectors.
+        ImportError: The extra ``qdrant`` or ``postgres`` is not installed.
+        ConnectionError: The server cannot be reached, or does not do what it is asked.
+        ValueError: The collection or table holds something else.
     """
+    is_postgres = target.startswith(("postgresql://", "postgres://", "postgresql+psycopg://"))
+    return _to_postgres(store, name, target) if is_postgres else _to_qdrant(store, name, target, api_key)
+
+
+def _to_postgres(store: FAISSStore, table: str, address: str) -> int:
+    from llama_bedrock.cli.kept_index import shown_progress
+    from llama_bedrock.retrievers.indexing.migrate_postgres import migrate_to_postgres
+    from llama_bedrock.transport.connection import without_password
+
+    psycopg = require("psycopg", "postgres")
+    with shown_progress() as tell:
+        try:
+            return migrate_to_postgres(
+                store, table, address, on_progress=lambda done: tell("Copying", done, len(store))
+            )
+        except psycopg.Error as error:
+            raise ConnectionError(f"PostgreSQL at {without_password(address)}: {error}") from error
+
+
+def _to_qdrant(store: FAISSStore, collection: str, target: str, api_key: str | None) -> int:
     from llama_bedrock.cli.kept_index import shown_progress
     from llama_bedrock.retrievers.indexing.migrate import migrate_to_qdrant
 

@@ -75,7 +75,7 @@ def migrate_to_qdrant(
     }[store.metric]
     _prepare(client, collection_name, models.VectorParams(size=store.dimension, distance=distance))
     copied = 0
-    for batch in _batches(store.documents(), batch_size):
+    for batch in batches(store.documents(), batch_size):
         client.upsert(collection_name, points=_points(store, batch, models), wait=True)
         copied += len(batch)
         if on_progress is not None:
@@ -133,7 +133,7 @@ def _prepare(client: QdrantClient, name: str, wanted: Any) -> None:
         )
 
 
-def _batches(documents: Iterator[Document], size: int) -> Iterator[list[Document]]:
+def batches(documents: Iterator[Document], size: int) -> Iterator[list[Document]]:
     while batch := list(islice(documents, size)):
         yield batch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from llama_bedrock.grounding.answers import (
     document_location,
     document_source,
 )
+from llama_bedrock.version import __version__
 
 NAME = "llama-bedrock"
 INSTRUCTIONS = """\
@@ -94,12 +96,16 @@ def create_mcp_server(state: AppState) -> Any:
     """
     require("mcp", "ui")
     try:
-        base = importlib.import_module("mcp.server.mcpserver").MCPServer
-        options: dict[str, Any] = {}
+        sdk = "mcp.server.mcpserver"
+        base = importlib.import_module(sdk).MCPServer
+        options: dict[str, Any] = {"version": __version__}
     except ImportError:
-        base = importlib.import_module("mcp.server.fastmcp").FastMCP
+        sdk = "mcp.server.fastmcp"
+        base = importlib.import_module(sdk).FastMCP
         options = _http_options()
     documents = _Documents(state)
+    tools = {"search_documents": _SEARCH, "ask_documents": _ASK}
+    tool_error = importlib.import_module(f"{sdk}.exceptions").ToolError
     contents = importlib.import_module("mcp.server.lowlevel.helper_types").ReadResourceContents
     types = importlib.import_module("mcp.types")
 
@@ -113,14 +119,22 @@ def create_mcp_server(state: AppState) -> Any:
         async def read_resource(self, uri: Any, context: Any = None) -> list[Any]:
             return [contents(content=await documents.text(str(uri)), mime_type="text/plain")]
 
+        async def call_tool(self, name: str, arguments: dict[str, Any], *context: Any) -> Any:
+            takes = inspect.signature(getattr(documents, name)).parameters if name in tools else arguments
+            if unknown := [each for each in arguments if each not in takes]:  # the SDK drops them in silence
+                raise tool_error(f"{name} takes no {', '.join(unknown)}: it takes {', '.join(takes)}")
+            return await super().call_tool(name, arguments, *context)
+
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     server = DocumentServer(NAME, instructions=INSTRUCTIONS, **options)
     root.handlers[:] = handlers
     root.setLevel(level)  # how a program logs is its own: the SDK sets it up anew
+    if "version" not in options:  # mcp 1 tells its own
+        server._mcp_server.version = __version__
     hints = types.ToolAnnotations.model_validate({"readOnlyHint": True, "openWorldHint": False})
-    for tool, text in ((documents.search_documents, _SEARCH), (documents.ask_documents, _ASK)):
-        server.tool(description=text, annotations=hints)(tool)
+    for name, text in tools.items():
+        server.tool(description=text, annotations=hints)(getattr(documents, name))
     return server
 
 

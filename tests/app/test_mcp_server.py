@@ -17,6 +17,7 @@ from llama_bedrock.app import AppState, FolderIndex, ModelDirectory
 from llama_bedrock.app import mcp_server as server_module
 from llama_bedrock.cli.kept_index import open_index
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever
+from llama_bedrock.version import __version__
 from tests.app.conftest import KEY
 
 mcp = pytest.importorskip("mcp")
@@ -66,6 +67,7 @@ def address(serve, folder):
 async def test_every_text_that_a_model_reads_is_pinned(address):
     async with over_http(address) as (session, hello):
         assert hello.instructions == TEXTS["instructions"]
+        assert hello.serverInfo.version == __version__
         tools = {tool.name: tool for tool in (await session.list_tools()).tools}
         assert {name: tool.description for name, tool in tools.items()} == {
             name: text for name, text in TEXTS.items() if name != "instructions"
@@ -109,6 +111,7 @@ async def test_what_is_not_there_is_an_error(address):
             ("search_documents", {"query": ""}),
             ("search_documents", {"query": "x", "k": 0}),
             ("search_documents", {}),
+            ("search_documents", {"query": "llamas", "limit": 3}),
             ("no_such_tool", {}),
         ):
             assert (await session.call_tool(name, arguments)).isError
@@ -165,7 +168,7 @@ def test_the_command_serves_it_on_stdin_and_stdout(folder, tmp_path, version, be
     program.write_text(CLIENT)
     done = subprocess.run(
         [sys.executable, str(program), sys.executable, str(folder)],
-        env={**os.environ, "PYTHONPATH": f"{packages}{os.pathsep}{Path(__file__).parents[2]}"},
+        env={**os.environ, "VERSION": __version__, "PYTHONPATH": f"{packages}{os.pathsep}{Path(__file__).parents[2]}"},
         capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert done.stdout.strip().endswith("all is well"), done.stderr[-3000:]
@@ -183,6 +186,8 @@ async def main():
     async with stdio_client(command) as (read, write), ClientSession(read, write) as session:
         hello = await session.initialize()
         assert "How to cite" in hello.instructions
+        assert os.environ["VERSION"] in str(hello), hello
+        assert "it takes query, k" in str(await session.call_tool("search_documents", {"query": "llamas", "limit": 3}))
         found = await session.call_tool("search_documents", {"query": "how many llamas"})
         assert "412 llamas" in str(found), found
         asked = await session.call_tool("ask_documents", {"question": "How many llamas has the herd of Oruro?"})

@@ -266,7 +266,7 @@ const REMEDIES = {
   connection_error: ["Bedrock cannot be reached.", "Check the network of the server, then ask again."],
   offline: ["The server does not answer.", "The question is kept. It is asked again when you press the button."],
   broken_off: ["The server went away in the middle.", "The question is kept. Ask again when it is back."],
-  key: ["The server was started again with another key.", "Open the address that it printed."],
+  key: ["The server does not take the key of this page.", "Open the address that it printed."],
 };
 const WAITS = new Set(["rate_limit_exceeded", "model_not_ready", "service_unavailable"]);
 const MOST_TRIES = 4;
@@ -309,7 +309,7 @@ function Failed({ failed }) {
 function Trouble() {
   if (!state.trouble) return null;
   const text = state.trouble === "key"
-    ? "The server was started again with another key. Open the address that it printed."
+    ? "The server does not take the key of this page. Open the address that it printed."
     : "The server does not answer. What you write is kept; the page comes back by itself when it does.";
   return <p class="trouble" role="status">▲ {text}</p>;
 }

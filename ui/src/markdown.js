@@ -29,19 +29,23 @@ const END = 0xf8000;
 const MARKERS = /[\u{f0000}-\u{ffffd}]/gu;
 const LINE_START = /^[ \t]*(?:(?:#{1,6}|[-*+]|\d{1,9}[.)]|>)[ \t]+|\|[ \t]*|(?:```|~~~)[^\n]*\n)*/;
 
+const ROW_END = /^[ \t]*\|.*?([ \t]*\|[ \t]*)$/;
+
 export const begin = (n) => String.fromCodePoint(BEGIN + n);
 export const end = (n) => String.fromCodePoint(END + n);
 
 // The text with a marker at both ends of each place; a marker does not stand before what makes a line a
-// heading or an item. Places are [start, end] in UTF-16 units; they may nest or follow one another.
+// heading, an item or a row, nor after the end of a row, where it would be one cell more. Places are [start, end] in UTF-16 units; they may nest or follow one another.
 export function withMarkers(text, places) {
   const safe = plain(text).replace(MARKERS, (found) => "\ufffd".repeat(found.length));
   const inserts = [];
   places.forEach(([from, to], n) => {
     let start = from;
     if (start === 0 || safe[start - 1] === "\n") start += LINE_START.exec(safe.slice(start, to))[0].length;
-    inserts.push([Math.min(start, to), 1, begin(n), n]);
-    inserts.push([to, 0, end(n), -n]);
+    const line = safe.slice(safe.lastIndexOf("\n", to - 1) + 1, to);
+    const stop = Math.max(start, to - (ROW_END.exec(line)?.[1].length ?? 0));
+    inserts.push([Math.min(start, stop), 1, begin(n), n]);
+    inserts.push([stop, 0, end(n), -n]);
   });
   inserts.sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[3] - b[3]);
   let done = 0;

@@ -28,7 +28,7 @@ function Page() {
     document.title = state.thread ? `${state.thread} · Documents` : "Documents";
   }, [state.thread]);
   return (
-    <div class={`panes view-${state.view}${state.source ? " with-source" : ""}`} onDragOver={over} onDragLeave={left} onDrop={dropped}>
+    <div class={`panes view-${state.view}${state.source ? " with-source" : ""}`} onDragOver={over} onDragLeave={left} onDrop={dropped} onPaste={pasted}>
       <a class="skip" href="#question" onClick={toQuestion}>Skip to the question</a>
       <Sidebar />
       <Chat />
@@ -104,6 +104,13 @@ function dropped(event) {
   event.preventDefault();
   event.currentTarget.classList.remove("dropping");
   if (state.server?.uploads) addFiles([...event.dataTransfer.files]);
+}
+
+function pasted(event) {
+  const { files, types } = event.clipboardData;
+  if (!files.length || types.includes("text/plain")) return; // a table is copied as text and as its picture
+  event.preventDefault();
+  if (state.server?.uploads) addFiles([...files]);
 }
 
 function pressed(event) {

@@ -359,7 +359,8 @@ def test_documents_of_strangers_run_nothing(open_page, tmp_path, visit):
         (folder / name).write_text(text)
     answer = (
         "Zebra <script>window.ran = 10</script> [1] <img src=x onerror='window.ran = 11'> [2] "
-        "![p](http://evil.example/a.png) [x](javascript:window.ran=12) [3]\n\n| a | b |\n|--:|:-:|\n| 1 | 2 |\n"
+        "![p](http://evil.example/a.png) [x](javascript:window.ran=12) [3]\n\n| what zebras are like here | how many of them |\n|--:|:-:|\n"
+        "| their herds are large [2] | nine thousand zebras |\n"
     )
     seen = visit(open_page(folder, [answer])[0])
     page = seen.page
@@ -374,6 +375,7 @@ def test_documents_of_strangers_run_nothing(open_page, tmp_path, visit):
         if page.locator("text=As text").count():
             page.click("text=As text")
             page.wait_for_selector(".source .line")
+    assert page.locator(".answer td .part").count()  # a verdict in a table leaves it one
     for link in page.locator(".answer a, .source a[href^=javascript]").all():
         assert link.get_attribute("href") is None
     assert page.evaluate("window.ran") is None

@@ -234,6 +234,12 @@ def test_many_files_a_long_book_and_a_drop(open_page, tmp_path, visit):
     assert page.evaluate("window.wasShown")
     page.wait_for_selector(".entry >> text=sextant.md")
     assert (folder / "sextant.md").exists()
+    paste = """() => { const data = new DataTransfer();
+      data.items.add(new File(['\\x89PNG'], 'image.png', { type: 'image/png' }));
+      document.querySelector('#question').dispatchEvent(
+        new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })); }"""
+    page.evaluate(paste)
+    page.wait_for_selector(".problems >> text=/image.png: .*need OCR/")
 
 
 def test_a_tool_asks_and_its_server_is_shown(open_page, visit):

@@ -20,7 +20,7 @@ from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile
 
-_READERS = 3
+_READERS = 4
 """Raised when readers or the splitter make other text of the same files: indexes are then made anew."""
 
 

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.documents import Document
@@ -23,6 +24,12 @@ _MOST_UNMAPPED = 0.3
 # Names that fonts give their glyphs where nothing says which letters they are: /g12, /uni0A03, (cid:7).
 _GLYPH_NAMES = re.compile(r"/[A-Za-z]{1,4}\d{1,5}\b|/uni[0-9A-Fa-f]{4}|/[A-Za-z]\d+_\d+|\(cid:\d+\)")
 _UNMAPPED = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]|[\U000f0000-\U0010ffff]")
+# Encodings of Asian fonts whose codes pypdf can read: Unicode, GBK, Big5, Shift-JIS.
+_ENCODINGS_OF_LETTERS = ("/Uni", "/GB", "/ETen", "/90ms")
+# Of one stream of objects, unpacked: pypdf reads all at once, a megabyte in about a second. Programs that
+# write PDF put some hundreds of objects into one.
+_MOST_OBJECT_BYTES = 5_000_000
+_NO_TABLE = b"\nstartxref\n0\n%%EOF\n"
 _LINE_END = re.compile(r"([^\W\d_]{1,60})[-\u2010\u00ad]\n[ \t]{0,20}([^\W\d_]{1,60})")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _SPACED = re.compile(r"(?:[^\W\d_] ){4,}[^\W\d_](?= |$)")
@@ -39,14 +46,20 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
     """One document per page that holds text: what is printed, what was filled into forms, and comments."""
     pypdf = require("pypdf", "local")
     try:
-        reader = pypdf.PdfReader(io.BytesIO(content.data))
+        reader = _opened(pypdf, content)
         if reader.is_encrypted and not reader.decrypt(""):
             raise ValueError("encrypted; save it without its password")
         page_count = len(reader.pages)
     except pypdf.errors.DependencyError as error:
         raise ValueError("encrypted with AES: pip install cryptography, or save it unencrypted") from error
-    except pypdf.errors.PyPdfError as error:
-        raise ValueError(f"not a readable PDF ({error})") from error
+    except NotImplementedError as error:
+        raise ValueError("encrypted for some readers; save it without encryption") from error
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file raises whatever pypdf runs into
+        content.budget.check_time()
+        name = "" if isinstance(error, pypdf.errors.PyPdfError) else f"{type(error).__name__}: "
+        raise ValueError(f"not a readable PDF ({name}{error})") from error
     title = _pdf_title(reader)
     _report_beside_pages(reader, content)
     found = False
@@ -56,7 +69,7 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
         content.budget.check_time()
         try:
             page = reader.pages[number - 1]
-            printed = _printed(page)
+            printed, without_letters = _printed(page)
             filled_in = _filled_in(page)
             text = f"{printed.strip()}\n\n{filled_in}".strip() if filled_in else printed
         except (ReadLimitError, MemoryError):
@@ -68,7 +81,7 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
             content.report(f"page {number} cannot be read ({type(error).__name__}: {error})")
             continue
         content.budget.allow(_PACE)
-        if is_unmapped(text):
+        if is_unmapped(text) or without_letters > _MOST_UNMAPPED * sum(map(len, printed.split())):
             unread.append(number)
         elif text.strip():
             found = True
@@ -81,6 +94,33 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
         content.report(f"{_pages(pictures)}: images without text, which need OCR first")
     if not found and not unread:
         raise ValueError(f"no text in its {page_count} pages (scanned images need OCR first)")
+
+
+def _opened(pypdf: Any, content: FileContent) -> Any:
+    """Pypdf's reader, which keeps to the file's time also where it reads no page: a megabyte may hold a
+    hundred thousand objects. What lacks its table of objects is searched for them.
+    """
+
+    class TimedReader(pypdf.PdfReader):  # type: ignore[misc]
+        def cache_indirect_object(self, *args: Any, **options: Any) -> Any:
+            content.budget.check_time()
+            return super().cache_indirect_object(*args, **options)
+
+        def _get_object_from_stream(self, indirect_reference: Any) -> Any:
+            number = self.xref_objStm[indirect_reference.idnum][0]
+            stream = pypdf.generic.IndirectObject(number, 0, self).get_object()
+            if hasattr(stream, "get_data") and len(stream.get_data()) > _MOST_OBJECT_BYTES:
+                raise ReadLimitError(
+                    f"it holds {len(stream.get_data()) / 1e6:.0f} MB of objects in one stream"
+                )
+            return super()._get_object_from_stream(indirect_reference)
+
+    try:
+        return TimedReader(io.BytesIO(content.data))
+    except pypdf.errors.PdfReadError:
+        with suppress(pypdf.errors.PyPdfError):
+            return TimedReader(io.BytesIO(content.data + _NO_TABLE))
+        raise
 
 
 def _report_beside_pages(reader: Any, content: FileContent) -> None:
@@ -110,19 +150,38 @@ def _pdf_title(reader: Any) -> str | None:
     return title.strip() if isinstance(title, str) else None
 
 
-def _printed(page: Any) -> str:
-    """The text of a page's content, mended."""
+def _printed(page: Any) -> tuple[str, int]:
+    """The text of a page's content, mended; and how many of its letters are in fonts that do not say which
+    they are.
+    """
+    unknown = 0
+
+    def count(text: str, matrix: Any, text_matrix: Any, font: Any, size: Any) -> None:
+        nonlocal unknown
+        if font is not None and _is_without_letters(font):
+            unknown += sum(map(len, text.split()))
+
     deadline = time.thread_time() + _SECONDS_PER_PAGE
 
     def check(*_: Any) -> None:
         if time.thread_time() > deadline:
             raise _TooSlowError
 
-    text = page.extract_text(visitor_operand_before=check)
+    text = page.extract_text(visitor_operand_before=check, visitor_text=count)
     # Inside forms, pypdf passes over exceptions; the page ends all the same, with what came before.
     if time.thread_time() > deadline:
         raise _TooSlowError
-    return mended(text)
+    return mended(text), unknown
+
+
+def _is_without_letters(font: Any) -> bool:
+    """True for a font whose codes are numbers of glyphs, with nothing that tells their letters; pypdf takes
+    the numbers for those of letters.
+    """
+    if font.get("/Subtype") != "/Type0" or "/ToUnicode" in font:
+        return False
+    encoding = font.get("/Encoding")
+    return isinstance(encoding, str) and not encoding.startswith(_ENCODINGS_OF_LETTERS)
 
 
 def mended(text: str) -> str:
@@ -202,8 +261,11 @@ def _value(value: Any, shown: Mapping[str, str]) -> str:
 
 def _string(value: Any) -> str:
     value = value.get_object() if hasattr(value, "get_object") else value
+    value = value.get_data() if hasattr(value, "get_data") else value  # long texts may be streams
     if isinstance(value, bytes):
-        value = value.decode("latin-1")
+        value = value.decode(
+            "utf-16" if value.startswith((b"\xfe\xff", b"\xff\xfe")) else "latin-1", "replace"
+        )
     return value.replace("\r\n", "\n").replace("\r", "\n").strip() if isinstance(value, str) else ""
 
 

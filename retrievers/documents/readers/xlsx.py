@@ -22,6 +22,8 @@ from llama_bedrock.retrievers.documents.readers.table_rows import Row, row_recor
 
 _MARGIN = re.compile(rb"<(?:\w{1,20}:)?(?:odd|even|first)(?:Header|Footer)(?:\s[^<>]{0,80})?>([^<]+)<")
 _MARGIN_CODE = re.compile(r'&(?:"[^"]*"|K[\dA-Fa-f]{6}|K\d\d[+-]\d{3}|\d{1,3}|[LCRPNDTZFAGBIUESXYOH])')
+_STYLES = "xl/styles.xml"
+_MANY_STYLES = 500_000  # bytes
 _WITHOUT_RESULT = (b"</f></c>", b"</f><v/></c>", b"</f><v></v></c>", b"</f><v /></c>")
 
 
@@ -41,6 +43,7 @@ def _documents(content: FileContent) -> Iterator[Document]:
     file = parts.office_file()
     book = _opened(openpyxl, file)
     found = False
+    _report_sheets_of_no_name(book, parts.archive, content)
     try:
         for document in _sheets(book, content):
             found = True
@@ -57,23 +60,34 @@ def _documents(content: FileContent) -> Iterator[Document]:
 
 
 def _opened(openpyxl: Any, file: io.BytesIO) -> Any:
-    """The workbook; of its styles only the formats of numbers, if openpyxl refuses them."""
+    """The workbook; of its styles only the formats of numbers, if openpyxl refuses them, or they are many:
+    it takes 4 s per MB of them, and they grow with every sheet copied from another workbook.
+    """
     options = {"read_only": True, "data_only": True, "keep_links": False}
-    refused = (zipfile.BadZipFile, KeyError, TypeError, AttributeError, SyntaxError, OSError)
+    refused = (zipfile.BadZipFile, KeyError, TypeError, AttributeError, SyntaxError, OSError, ValueError)
+    if _styles_size(file) > _MANY_STYLES:
+        with suppress(*refused):
+            return openpyxl.load_workbook(_with_plain_styles(file), **options)
     try:
         return openpyxl.load_workbook(file, **options)
     except refused as error:
-        with suppress(*refused, ValueError):
+        with suppress(*refused):
             return openpyxl.load_workbook(_with_plain_styles(file), **options)
         raise ValueError(f"not a readable XLSX ({error})") from error
+
+
+def _styles_size(file: io.BytesIO) -> int:
+    with zipfile.ZipFile(file) as archive:
+        return next((entry.file_size for entry in archive.infolist() if entry.filename == _STYLES), 0)
 
 
 def _with_plain_styles(file: io.BytesIO) -> io.BytesIO:
     lean = io.BytesIO()
     with zipfile.ZipFile(file) as archive, zipfile.ZipFile(lean, "w") as copy:
-        for name in archive.namelist():
-            data = archive.read(name)
-            copy.writestr(name, _plain_styles(data) if name == "xl/styles.xml" else data)
+        for name in dict.fromkeys(archive.namelist()):
+            if not name.startswith("docProps/"):  # author and dates, which may be refused as well
+                data = archive.read(name)
+                copy.writestr(name, _plain_styles(data) if name == _STYLES else data)
     return lean
 
 
@@ -120,6 +134,18 @@ def _sheets(book: Any, content: FileContent) -> Iterator[Document]:
         content.report(
             f"{len(again):,} sheets are others once more ({', '.join(again[:3])} …); each is read once"
         )
+
+
+def _report_sheets_of_no_name(book: Any, archive: zipfile.ZipFile, content: FileContent) -> None:
+    """Sheets that the workbook does not list, or lists without saying which part they are."""
+    known = {getattr(sheet, "_worksheet_path", "").lstrip("/") for sheet in book.worksheets}
+    others = [
+        name
+        for name in dict.fromkeys(archive.namelist())
+        if name.startswith("xl/worksheets/") and name.endswith(".xml") and name not in known
+    ]
+    if others:
+        content.report(f"the workbook does not list {', '.join(others[:5])}: left out")
 
 
 def _rows(sheet: Any) -> Iterator[Row]:

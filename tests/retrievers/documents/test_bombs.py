@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import zipfile
+import zlib
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 
@@ -173,6 +174,34 @@ def pdf_form_in_form():
     return out.getvalue()
 
 
+def pdf_object_stream():
+    """Ten million objects in one stream, which packed takes 50 KB."""
+    number = 10_000_000
+    head, body = b"-1 0 " * number, b"<</A 1>>"
+    packed = zlib.compress(head + body)
+    out = io.BytesIO(b"%PDF-1.5\n")
+    out.seek(0, io.SEEK_END)
+    places = {}
+    for key, text in (
+        (1, b"<</Type/Catalog/Pages 10 0 R>>"),
+        (
+            2,
+            b"<</Type/ObjStm/N %d/First %d/Filter/FlateDecode/Length %d>>stream\n%b\nendstream"
+            % (number, len(head), len(packed), packed),
+        ),
+    ):
+        places[key] = out.tell()
+        out.write(b"%d 0 obj\n%b\nendobj\n" % (key, text))
+    places[3] = out.tell()
+    rows = [(1, places[1], 0), (1, places[2], 0), (1, places[3], 0), *((2, 2, n) for n in range(1000))]
+    table = b"".join(bytes([kind]) + a.to_bytes(4, "big") + b.to_bytes(3, "big") for kind, a, b in rows)
+    out.write(
+        b"3 0 obj\n<</Type/XRef/W[1 4 3]/Index[1 3 10 1000]/Size 1010/Root 1 0 R/Length %d>>stream\n%b\n"
+        b"endstream\nendobj\nstartxref\n%d\n%%%%EOF\n" % (len(table), table, places[3])
+    )
+    return out.getvalue()
+
+
 def repeated_cells():
     from odf import table
     from odf.opendocument import OpenDocumentSpreadsheet
@@ -216,6 +245,7 @@ BOMBS = {
     "tags.html": lambda: b"<b>x</b>" * 3_000_000,
     "nested.eml": nested_messages,
     "groups.rtf": lambda: b"{\\rtf1 " + b"{\\b x}" * 2_000_000 + b"}",
+    "objects.pdf": pdf_object_stream,
     "parts.docx": lambda: with_parts(saved(docx.Document()), **{f"p{n}": "" for n in range(21_000)}),
 }
 HEAVY = {
@@ -246,6 +276,7 @@ REASONS = {
     "parts.docx": "parts",
     "media.docx": "GB are left out",
     "far.xlsx": "takes too long",
+    "objects.pdf": "50 MB of objects",
     "repeated.ods": "its text takes more than",
 }
 

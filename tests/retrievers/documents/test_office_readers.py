@@ -342,12 +342,32 @@ def test_names_of_columns_that_are_empty_are_read(tmp_path):
     [
         (b"</styleSheet>", b'<cellStyles><cellStyle xfId="0"/></cellStyles></styleSheet>'),
         (b"<cellXfs", b"<cellXfs mistyped='1'"),
+        (b'<color theme="1"', b'<color rgb="FED+"'),
+        (b"<fonts", b"<!--" + b" " * 600_000 + b"--><fonts"),
     ],
 )
 def test_damaged_styles_hide_no_cell(tmp_path, old, new):
     workbook = book(Herd=[["name", "born"], ["Ana", datetime.date(2024, 1, 1)]])
     data = rewritten(saved(workbook), lambda name, part: part.replace(old, new) if "styles" in name else part)
     assert contents(load(tmp_path, "a.xlsx", data)) == ["name: Ana\nborn: 2024-01-01"]
+
+
+def test_damaged_properties_hide_no_cell(tmp_path):
+    data = rewritten(
+        saved(book(Herd=[["name"], ["Ana"]])),
+        lambda name, part: part.replace(b"T", b"?") if name == "docProps/core.xml" else part,
+    )
+    assert contents(load(tmp_path, "a.xlsx", data)) == ["name: Ana"]
+
+
+def test_sheets_that_the_workbook_does_not_name_are_reported(tmp_path):
+    data = rewritten(
+        saved(book(Herd=[["name"], ["Ana"]], Lost=[["name"], ["Bo"]])),
+        lambda name, part: part.replace(b'r:id="rId2"', b'r:id=""') if name == "xl/workbook.xml" else part,
+    )
+    problems = []
+    assert contents(load(tmp_path, "a.xlsx", data, on_error=problems.append)) == ["name: Ana"]
+    assert [p.reason for p in problems] == ["the workbook does not list xl/worksheets/sheet2.xml: left out"]
 
 
 def test_what_openpyxl_does_not_know_is_no_line_on_the_terminal(tmp_path, recwarn):

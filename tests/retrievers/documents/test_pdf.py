@@ -6,7 +6,9 @@ import logging
 import pytest
 from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import FreeText
-from pypdf.generic import ArrayObject, DictionaryObject, NameObject, TextStringObject
+from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, TextStringObject
+from reportlab.pdfbase.cidfonts import CIDFont, UnicodeCIDFont
+from reportlab.pdfbase.pdfmetrics import registerFont
 from reportlab.pdfgen.canvas import Canvas
 
 from llama_bedrock.retrievers import load_documents
@@ -164,3 +166,52 @@ def test_a_value_that_a_field_has_from_its_parent_is_read(tmp_path):
     writer.write(out)
     [document] = load(tmp_path, out.getvalue())
     assert document.page_content.endswith("name: Ana")
+
+
+@pytest.mark.parametrize(
+    ("font", "readable"),
+    [(UnicodeCIDFont("HeiseiMin-W3"), True), (CIDFont("HeiseiMin-W3", "EUC-H"), False)],
+    ids=["codes of letters", "codes of a font's own"],
+)
+def test_codes_that_are_no_letters_are_not_taken_for_such(tmp_path, font, readable):
+    """Fonts of Japanese PDFs mostly say by number which glyph they show, and not which letter it is."""
+    registerFont(font)
+
+    def draw(canvas, text):
+        canvas.setFont(font.fontName, 12)
+        canvas.drawString(72, 720, text)
+
+    problems = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.getLogger("pypdf"), "propagate", False)
+        data = printed("日本語" if readable else "\u00c6\u00fc\u00cb\u00dc\u00b8\u00ec", draw=draw)
+        (tmp_path / "b.txt").write_text("There is another.")
+        (tmp_path / "a.pdf").write_bytes(data)
+        documents = load_documents(tmp_path, on_error=problems.append)
+    texts = [d.page_content.strip() for d in documents]
+    assert texts == (["日本語", "There is another."] if readable else ["There is another."])
+    assert [p.reason for p in problems] == (
+        [] if readable else ["page 1: the fonts do not say which letters they show; OCR the file first"]
+    )
+
+
+def test_a_file_without_its_table_of_objects_is_read(tmp_path):
+    """As a download that was cut off leaves it."""
+    data = printed("First page.", "Second page.")
+    [first, second] = load(tmp_path, data[: data.rindex(b"startxref")])
+    assert [first.page_content.strip(), second.page_content.strip()] == ["First page.", "Second page."]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_long_value_of_a_field_may_be_a_stream(tmp_path, encoding):
+    def form(canvas, text):
+        canvas.acroForm.textfield(name="story", value="short", x=72, y=600)
+
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(printed("", draw=form))))
+    stream = DecodedStreamObject()
+    stream.set_data("Once there was a llama.".encode(encoding))
+    writer.pages[0]["/Annots"][0].get_object()[NameObject("/V")] = writer._add_object(stream)
+    out = io.BytesIO()
+    writer.write(out)
+    [document] = load(tmp_path, out.getvalue())
+    assert "Once there was a llama." in document.page_content

@@ -144,6 +144,8 @@ def _make_client(settings: TransportSettings, service: str) -> Any:
         )
     except Exception as error:
         mapped = CallContext(f"creating the {service} client", region=region).from_exception(error)
+        if mapped is None and type(error) is ValueError:  # botocore's shows the whole endpoint
+            raise ValueError(without_password(str(error))) from None
         if mapped is None:
             raise
         raise mapped from error

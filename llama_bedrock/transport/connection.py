@@ -145,8 +145,8 @@ class TransportSettings:
 
 
 def without_password(url: str) -> str:
-    """Return a URL without the password in it, for whatever is shown, logged or raised."""
-    return re.sub(r"(?<=://)[^/?#@]*@", "***@", url) if "@" in url else url
+    """Return a URL without the password and the query in it, for whatever is shown, logged or raised."""
+    return re.sub(r"(?<=://)[^/?#@]*@|(?<=\?)\S+", lambda part: "***@" if part[0][-1] == "@" else "***", url)
 
 
 def is_loopback(url: str | None) -> bool:

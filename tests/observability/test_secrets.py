@@ -107,3 +107,28 @@ def test_secrets_stay_where_they_are(kind, credentials, spans, caplog, capfd, mo
     ]
     for secret in SECRETS:
         assert not [text for text in texts if secret in text], secret
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://ada:{}@127.0.0.1:1",
+        "http://{}@127.0.0.1:1",
+        "http://127.0.0.1:1/?api_key={}",
+        "http://127.0.0.1:1?a=b@c&token={}",
+        "htp://ada:{}@",
+    ],
+)
+def test_what_is_secret_in_an_endpoint_is_not_told(address, way, caplog):
+    caplog.set_level(logging.DEBUG)
+    address = address.format(PASSWORD)
+    llm = ChatLlamaBedrock(
+        model=MODEL, region_name="us-east-2", endpoint_url=address, max_retries=0, **BEARER
+    )
+    with pytest.raises((LlamaBedrockError, ValueError)) as caught:
+        llm.invoke("Who?") if way == "invoke" else asyncio.run(llm.ainvoke("Who?"))
+    told = [repr(llm), str(llm._identifying_params), str(caught.value), repr(caught.value.__dict__)]
+    told += [str(record.__dict__) for record in caplog.records if record.name.startswith(OURS)]
+    told.append(pickle.dumps(caught.value).decode("latin-1"))
+    assert not [text for text in told if PASSWORD in text or BEARER["api_key"] in text]

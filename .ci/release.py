@@ -22,6 +22,8 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = "local,agents,ui"
+TESTED_WITH = "local,aws,agents,mcp,ui,vision,qdrant,test"
 TOOLS = ("build>=1.2", "twine>=6.1", "cyclonedx-bom>=7.0")
 IN_SDIST = [
     *(
@@ -33,7 +35,15 @@ IN_SDIST = [
         "Makefile",
         "README.md",
     ),
-    *("SECURITY.md", "pyproject.toml", ".ci/run", "docs/index.md", "examples/demo.py", "tests/conftest.py"),
+    *(
+        "SECURITY.md",
+        "pyproject.toml",
+        "setup.py",
+        ".ci/run",
+        "docs/index.md",
+        "examples/demo.py",
+        "tests/conftest.py",
+    ),
     *("ui/package-lock.json", "llama_bedrock/app/static/licences.txt"),
 ]
 NEVER = re.compile(r"(^|/)(__pycache__|node_modules|\.venv[^/]*|\.git|\.DS_Store)(/|$)|\.py[co]$")
@@ -119,37 +129,26 @@ def build(python: Path, into: Path, epoch: int) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(into.iterdir())}
 
 
-def check_tests_collect(sdist: Path, work: Path) -> None:
-    """The tests of the unpacked sdist are found, with its own package and the tools of this environment."""
+def check_tests_collect(sdist: Path, pip: tuple[str | Path, ...], python: Path, work: Path) -> None:
+    """The tests of the unpacked sdist are found by an environment that has its own package and ``[test]``."""
     with tarfile.open(sdist) as packed:
         packed.extractall(work, filter="data")
     [folder] = [path for path in work.iterdir() if path.name.startswith("llama_bedrock-")]
-    environment = work / "collecting"
-    venv.create(environment, with_pip=False)
-    [site] = environment.glob("lib/python*/site-packages")
-    tools = [path for path in sys.path if path.endswith("site-packages")]
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, folder)
-    (site / "tools.pth").write_text(
-        "\n".join(tools)
-    )  # a .pth file in there is not followed: no editable install
-    command = [
-        environment / "bin/python",
-        "-P",  # else the folder itself is imported, where agents/ and retrievers/ are not in their package
-        "-m",
-        "pytest",
-        "--collect-only",
-        "-q",
-        "-n",
-        "0",
-        "-m",
-        "slow or not slow",
-    ]
-    found = re.search(
-        r"(\d+) tests collected", run(*command, "-o", "addopts=--import-mode=importlib", cwd=folder)
-    )
+    run(*pip, f"{folder}[{TESTED_WITH}]")
+    # -P: else the folder itself is imported, where agents/ and retrievers/ are not in their package.
+    command = (python, "-P", "-m", "pytest", "--collect-only", "-q", "-m", "slow or not slow")
+    found = re.search(r"(\d+) tests collected", run(*command, cwd=folder))
     if not found or int(found[1]) < 1000:
         sys.exit("the tests of the sdist are not found")
     say(f"{found[1]} tests are collected from the unpacked sdist")
+
+
+def write_bill(python: Path, cyclonedx: Path, bill: Path) -> None:
+    """The SBOM of an environment."""
+    made_from = ("environment", python, "--pyproject", ROOT / "pyproject.toml")
+    options = ("--output-reproducible", "--output-format", "JSON", "--output-file", bill)
+    run(cyclonedx, *made_from, *options)
+    say(f"SBOM of [{SHIPPED}]: {len(json.loads(bill.read_text())['components'])} components")
 
 
 def main() -> None:
@@ -173,18 +172,14 @@ def main() -> None:
         check_contents(built)
         [wheel], [sdist] = built.glob("*.whl"), built.glob("*.tar.gz")
         for python in dict.fromkeys((oldest, newest)):
-            for package in (wheel, sdist):
-                run(ROOT / ".ci/smoke", package, env={**os.environ, "PYTHON": python})
-                say(f"{package.name} installed and used with {run(python, '--version').strip()}")
-        check_tests_collect(sdist, work)
-        venv.create(work / "whole", with_pip=True)
-        run(work / "whole/bin/python", "-m", "pip", "install", "--quiet", f"{wheel}[local,agents,ui]")
-        run(work / "whole/bin/python", "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
-        bill = built / f"llama_bedrock-{version}.cdx.json"
-        options = ("--output-reproducible", "--output-format", "JSON", "--output-file", bill)
-        made_from = (work / "whole/bin/python", "--pyproject", ROOT / "pyproject.toml")
-        run(work / "tools/bin/cyclonedx-py", "environment", *made_from, *options)
-        say(f"SBOM of [local,agents,ui]: {len(json.loads(bill.read_text())['components'])} components")
+            run(ROOT / ".ci/smoke", wheel, sdist, env={**os.environ, "PYTHON": python})
+            say(f"wheel and sdist installed and used with {run(python, '--version').strip()}")
+        venv.create(work / "env", with_pip=False)
+        python = work / "env/bin/python"
+        pip = (tools, "-m", "pip", "--python", python, "install", "--quiet")
+        run(*pip, f"{wheel}[{SHIPPED}]")
+        write_bill(python, tools.with_name("cyclonedx-py"), built / f"llama_bedrock-{version}.cdx.json")
+        check_tests_collect(sdist, pip, python, work)
         shutil.rmtree(ROOT / "dist", ignore_errors=True)
         shutil.copytree(built, ROOT / "dist")
     for name in sorted(path.name for path in (ROOT / "dist").iterdir()):

@@ -37,8 +37,21 @@ def check_local() -> None:
     assert callable(llama_bedrock.agents.create_rag_chain)
 
 
+def check_package_page() -> None:
+    """What a package index shows: no link and no picture that needs a place beside it."""
+    from markdown_it import MarkdownIt
+
+    page = MarkdownIt("commonmark").parse(importlib.metadata.metadata("llama-bedrock").get_payload())
+    parts = [part for block in page for part in block.children or []]
+    leads_to = [str(part.attrs.get("href", part.attrs.get("src", "https:"))) for part in parts]
+    relative = [address for address in leads_to if not address.startswith("https:")]
+    assert len(page) > 50, "the wheel has no description"
+    assert not relative, f"the description links to {relative}"
+
+
 files = importlib.metadata.files("llama-bedrock") or []
 tops = {f.parts[0] for f in files if not f.parts[0].endswith(".dist-info") and f.parts[0] != ".."}
 assert tops == {"llama_bedrock"}, f"the wheel installs {sorted(tops)}"
+check_package_page()
 {"core": check_core, "local": check_local}[sys.argv[1]]()
 print(f"smoke {sys.argv[1]}: ok")

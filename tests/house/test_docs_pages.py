@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -43,9 +44,9 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 _LINK = re.compile(r"(?<!\\)\[([^\]]*)\]\(([^)\s]+)[^)]*\)")
 
 
-def builder():
-    """The script behind `make docs`."""
-    spec = importlib.util.spec_from_file_location("build_docs", ROOT / ".ci" / "build_docs.py")
+def script(name):
+    """A script that is no module of the package."""
+    spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / name)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -96,7 +97,7 @@ def documented():
 
 
 def test_each_page_is_in_the_navigation_once():
-    listed = [page for pages in builder().nav().values() for _, page in pages]
+    listed = [page for pages in script(".ci/build_docs.py").nav().values() for _, page in pages]
     orphans = {name_of(page) for page in PAGES} - set(listed)
     assert not orphans, (
         f"add to `nav` in mkdocs.yml, below the section its readers look in: {sorted(orphans)}"
@@ -129,7 +130,7 @@ def test_links_lead_to_pages_and_anchors_that_exist():
 
 
 def test_each_page_begins_with_what_it_answers():
-    summary_of = builder().summary_of
+    summary_of = script(".ci/build_docs.py").summary_of
     without = [name_of(page) for page in PAGES if not summary_of(page.read_text("utf-8"))]
     assert not without, f"begin with a sentence, before code and tables: {without}"
 
@@ -254,7 +255,7 @@ def test_a_broken_site_is_told(tmp_path):
         '@import "https://cdn.example/f.css"; p {src: url(//cdn.example/f.woff2)}'
     )
     (tmp_path / "s.js").write_text('load("https://unpkg.com/x")')
-    found = builder().problems_of(tmp_path)
+    found = script(".ci/build_docs.py").problems_of(tmp_path)
     assert [problem.split(": ", 1)[1] for problem in found if problem.startswith("index.html")] == [
         "a/b.html#y: b.html has no such anchor",
         "c.html leads nowhere",
@@ -262,3 +263,16 @@ def test_a_broken_site_is_told(tmp_path):
     assert sum("loads" in problem and "cdn.example" in problem for problem in found) == 7
     assert "a/b.html: ../none.png leads nowhere" in found
     assert any("unpkg" in problem for problem in found)
+
+
+def test_a_package_page_has_no_link_that_needs_a_place():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    code = "```python\ncalls[name](event)\n```\n"
+    page = script("setup.py").package_page(readme + code)
+    parts = [part for block in MarkdownIt("commonmark").parse(page) for part in block.children or []]
+    addresses = [part.attrs.get("href", part.attrs.get("src")) for part in parts]
+    assert [address for address in addresses if address and not address.startswith("https://")] == []
+    assert "https://github.com/langchain-ai/langchain-aws" in addresses
+    assert code in page
+    assert _FENCE.findall(page) == _FENCE.findall(readme + code)
+    assert "benchmarks (`docs/benchmarks.md`)" in page

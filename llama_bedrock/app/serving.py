@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -33,9 +34,9 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise OSError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
-        ) from error
+        # asyncio and socket add the address to the system's own words.
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or error
+        raise OSError(f"cannot listen on {host}:{port}: {why}; choose another --port") from error
 
 
 class AppServer(uvicorn.Server):

@@ -178,7 +178,7 @@ def _middleware(plan: _Plan, tools: list[BaseTool]) -> list[AgentMiddleware[Any,
             raise ValueError(f"--allow {name}: there is no such tool; there are {', '.join(names) or 'none'}")
     asked = [t.name for t in tools if not (plan.yes or is_read_only(t) or t.name in plan.allowed)]
     if unasked := [name for name in names if name not in asked]:
-        note(f"run without asking: {', '.join(unasked)}")
+        note(f"Run without asking: {', '.join(unasked)}")
     budget = [] if plan.max_usd is None else [BudgetGuard(max_usd=plan.max_usd)]
     return [*budget, *approval_middleware(asked)]
 

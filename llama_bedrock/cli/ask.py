@@ -167,7 +167,7 @@ def _show_sources(cited: dict[int, list[Citation]]) -> None:
     from rich.style import Style
     from rich.text import Text
 
-    from llama_bedrock.cli.output import has_links, stdout
+    from llama_bedrock.cli.output import has_links, say, stdout
     from llama_bedrock.grounding.source_list import file_link, shortened, verdict_note
 
     console = stdout()
@@ -176,14 +176,16 @@ def _show_sources(cited: dict[int, list[Citation]]) -> None:
     for number, citations in cited.items():
         first = citations[0]
         link = file_link(first) if links else None
-        line = Text.assemble((f"[{number}] ", "bold"), (first.location, Style(link=link)))
+        head, line = Text(f"[{number}] ", "bold"), Text(first.location, Style(link=link))
         if console.is_terminal:
             sign, verdict, style = _VERDICTS[first.supported]
             reason = f": {first.reason}" if first.supported is False and first.reason else ""
-            line.append(f" {sign} {verdict}{reason}", style=style)
+            judged = Text(f"{sign} {verdict}{reason}", style=style)
+            fits = head.cell_len + line.cell_len + 1 + judged.cell_len <= console.width
+            line.append(" " if fits else "\n").append_text(judged)
         elif verdict := verdict_note(first):
             line.append(verdict)
-        console.print(line, soft_wrap=not console.is_terminal, highlight=False)
+        say(head, line)
         for quote in dict.fromkeys(citation.quote for citation in citations if citation.quote):
             text = Text(f"“{shortened(quote)}”", style="dim")
             if console.is_terminal:

@@ -247,7 +247,7 @@ def clock(url: str) -> CheckResult | None:
         return None
     off = (datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds()
     if abs(off) < _MOST_SKEW:
-        return CheckResult("clock", "ok", f"within {abs(off):.0f} s of AWS's")
+        return CheckResult("clock", "ok", f"within {max(1, abs(off)):.0f} s of AWS's")
     way = "fast" if off > 0 else "slow"
     return CheckResult(
         "clock", "broken", f"{abs(off) / 60:.0f} minutes {way}: AWS refuses such signatures; set it by NTP"

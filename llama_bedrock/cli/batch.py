@@ -52,7 +52,9 @@ def run(
     prompt_format: PromptFormat = None,
     region: Region = None,
     max_tokens: MaxTokens = 1024,
-    temperature: Annotated[float | None, typer.Option("--temperature", min=0, max=1)] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", min=0, max=1, help="Higher: more varied answers.")
+    ] = None,
     max_usd: Annotated[
         float | None, typer.Option("--max-usd", min=0, help="Stop before this many US dollars are spent.")
     ] = None,
@@ -69,7 +71,7 @@ def run(
     from dataclasses import asdict
 
     from llama_bedrock.cli.backend import ModelChoice, open_backend
-    from llama_bedrock.cli.output import counted, note, print_json, write
+    from llama_bedrock.cli.output import counted, note, print_json, usd, write
     from llama_bedrock.control import abatch_file
 
     output = output or file.with_name(f"{file.name}.answers.jsonl")
@@ -96,11 +98,13 @@ def run(
         print_json({**asdict(done), "output": None if done.stopped else str(output)})
     elif done.stopped is None:
         failed = f", {done.failed:,} failed" if done.failed else ""
-        cost = f", ${done.usd:.4f}" if done.usd else ""
+        cost = f", {usd(done.usd)}" if done.usd else ""
         write(f"{counted(done.answered, 'answer')}{failed}{cost}: {output}\n")
+        if done.failed:
+            note(f'{output} says why, in "error"; --retry-failed asks again.')
     else:
         note(
-            f"stopped by --max-usd after {counted(done.answered, 'answer')} (${done.usd or 0:.4f}); "
+            f"stopped by --max-usd after {counted(done.answered, 'answer')} ({usd(done.usd or 0)}); "
             "run it again with more to go on"
         )
     if done.failed or done.stopped:
@@ -126,7 +130,7 @@ def estimate(
     """Tell the tokens of a file of prompts, what they cost live and as a batch job, and how long it takes."""
     from llama_bedrock import ChatLlamaBedrock
     from llama_bedrock.cli.backend import DEFAULT_MODEL
-    from llama_bedrock.cli.output import print_json, write
+    from llama_bedrock.cli.output import counted, print_json, usd, write
 
     llm = ChatLlamaBedrock(model=model or DEFAULT_MODEL, region_name=region, prompt_format=prompt_format)
     told = _estimated(llm, file, field, max_tokens)
@@ -136,12 +140,12 @@ def estimate(
     if as_json:
         print_json({**told, "most_live_minutes": minutes})
         return
-    write(f"{told['records']:,} records ({told['unreadable']:,} cannot be read), ")
+    write(f"{counted(told['records'], 'record')} ({told['unreadable']:,} cannot be read), ")
     write(f"{told['input_tokens']:,} input tokens (estimated)\n")
     write(f"at most {told['most_output_tokens']:,} output tokens (--max-tokens {max_tokens:,} for each)\n")
     for name in ("live", "batch"):
         least, most = told[f"{name}_least_usd"], told[f"{name}_most_usd"]
-        shown = "no price in the catalogue" if least is None else f"${least:,.4f} to ${most:,.4f}"
+        shown = "no price in the catalogue" if least is None else f"{usd(least)} to {usd(most)}"
         write(f"{name:>5}: {shown}\n")
     if minutes is not None:
         write(f"live, by the quotas: at most {minutes:,.0f} minutes\n")
@@ -187,7 +191,9 @@ def submit(
     prompt_format: PromptFormat = None,
     region: Region = None,
     max_tokens: MaxTokens = 1024,
-    temperature: Annotated[float | None, typer.Option("--temperature", min=0, max=1)] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", min=0, max=1, help="Higher: more varied answers.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the batch. Default: of the time.")
     ] = None,
@@ -313,7 +319,7 @@ def _write(found: Iterator[BatchResult], output: Path | None) -> None:
 @contextmanager
 def _shown_progress() -> Iterator[Callable[[BatchProgress], None]]:
     """Show how far a run is, in a terminal; elsewhere nothing, for the figures come at the end."""
-    from llama_bedrock.cli.output import stderr
+    from llama_bedrock.cli.output import stderr, usd
 
     console = stderr()
     if not console.is_terminal:
@@ -322,7 +328,7 @@ def _shown_progress() -> Iterator[Callable[[BatchProgress], None]]:
     with console.status("reading the file") as status:
 
         def show(progress: BatchProgress) -> None:
-            cost = "" if progress.usd is None else f", ${progress.usd:.4f}"
+            cost = "" if progress.usd is None else f", {usd(progress.usd)}"
             failed = f", {progress.failed:,} failed" if progress.failed else ""
             status.update(f"{progress.answered:,} answered{failed}, {progress.rate:.0f} a second{cost}")
 

@@ -35,9 +35,9 @@ class CheckResult:
         """The result as JSON-able values."""
         return asdict(self)
 
-    def line(self) -> Text:
-        """The result for a terminal."""
+    def head(self) -> Text:
+        """What was checked and how it is, for a terminal."""
         from rich.text import Text
 
         mark, style = _MARKS[self.state]
-        return Text.assemble((mark, style), f" {self.name:<12} ", (" ".join(self.found.split()), ""))
+        return Text.assemble((mark, style), f" {self.name:<12} ")

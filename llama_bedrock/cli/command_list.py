@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any
+from shutil import get_terminal_size
+from typing import Any, get_type_hints
 
 import typer
 from typer.main import get_command
@@ -58,10 +59,16 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
     "batch submit": (
         "batch submit prompts.jsonl --s3 s3://bucket/batch --role-arn arn:aws:iam::123456789012:role/batch",
     ),
-    "batch status": ("batch status arn:aws:bedrock:us-west-2:123456789012:model-invocation-job/abc",),
-    "batch results": ("batch results arn:aws:bedrock:us-west-2:123456789012:model-invocation-job/abc",),
-    "batch retry": ("batch retry arn:aws:bedrock:us-west-2:123456789012:model-invocation-job/abc",),
-    "batch cancel": ("batch cancel arn:aws:bedrock:us-west-2:123456789012:model-invocation-job/abc",),
+    "batch status": (
+        "batch status arn:aws:bedrock:us-west-2:123456789012:model-invocation-job/abc123def456",
+    ),
+    "batch results": (
+        "batch results arn:aws:bedrock:us-west-2:123456789012:model-invocation-job/abc123def456",
+    ),
+    "batch retry": ("batch retry arn:aws:bedrock:us-west-2:123456789012:model-invocation-job/abc123def456",),
+    "batch cancel": (
+        "batch cancel arn:aws:bedrock:us-west-2:123456789012:model-invocation-job/abc123def456",
+    ),
     "eval": (
         "eval dataset --local --limit 20",
         "eval dataset --rows outcomes.jsonl --html report.html --verifier llama",
@@ -84,9 +91,15 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "import-model": ("import-model my-llama --check",),
     "train": ("train examples.jsonl --base meta.llama3-1-8b-instruct-v1:0 --check",),
-    "deploy": ("deploy arn:aws:bedrock:us-west-2:123456789012:custom-model/abc --name support",),
+    "deploy": (
+        "deploy arn:aws:bedrock:us-west-2:123456789012:custom-model/meta.llama3-1-8b-instruct-v1:0:128k/"
+        "abc123def456 --name support",
+    ),
     "migrate-plan": ("migrate-plan .", "migrate-plan infrastructure --json"),
 }
+
+# A type as it is written → what its values are called under --help.
+_WORDS = {"Path": "PATH", "str": "TEXT", "float": "NUMBER", "int": "NUMBER"}
 
 
 def load_command(name: str) -> Any:
@@ -102,6 +115,8 @@ def load_command(name: str) -> Any:
         app.command(name)(found)
     add_examples(app, "" if app is not found else f"{name} ")
     command = get_command(app)
+    for one in (command, *getattr(command, "commands", {}).values()):
+        _name_values(one)
     command.name = name
     command.short_help = line
     if app is found:
@@ -122,6 +137,31 @@ def add_examples(app: typer.Typer, before: str = "") -> None:
         command.short_help = re.split(r"[:;.](?:\s|\Z)", said, maxsplit=1)[0]
 
 
+def _name_values(command: Any) -> None:
+    """Call the values of options and arguments what people call them, not by their types in Python."""
+    hints = get_type_hints(command.callback) if command.callback else {}
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            parameter.metavar = parameter.metavar or parameter.name.upper()
+            parameter.display_type_rich = lambda ctx: None  # newer typers put the type beside the name
+        elif parameter.metavar is None and not parameter.is_flag:
+            hint = str(hints.get(parameter.name, ""))
+            parameter.metavar = next((word for kind, word in _WORDS.items() if kind in hint), None)
+
+
 def _epilog(name: str) -> str:
+    """The examples, one a line; in a narrow terminal broken as a shell takes it."""
     lines = [line if " | " in line else f"llama-bedrock {line}" for line in _EXAMPLES[name]]
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    width = get_terminal_size().columns - 2  # what `--help` indents by
+    broken = (" \\\n      ".join(_pieces(line, width - 8)) for line in lines)
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in broken)
+
+
+def _pieces(line: str, width: int) -> list[str]:
+    """A command in pieces of a width, broken between its words; one that is quoted stays whole."""
+    pieces = [""]
+    for word in re.findall(r'(?:"[^"]*"|\S)+', line):
+        if pieces[-1] and len(pieces[-1]) + 1 + len(word) > width:
+            pieces.append("")
+        pieces[-1] += f" {word}" if pieces[-1] else word
+    return pieces

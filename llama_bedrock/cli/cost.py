@@ -91,7 +91,7 @@ def _prompts(file: Path) -> Iterator[tuple[int, Any]]:
         try:
             yield number, json.loads(line)
         except ValueError as error:
-            raise ValueError(f"{file}, line {number}: no JSON: {error}") from error
+            raise ValueError(f"{file}, line {number}: no JSON: {line[:40]}") from error
 
 
 def _tokens(llm: ChatLlamaBedrock, prompt: Any) -> tuple[int, int]:
@@ -117,22 +117,17 @@ def _tokens(llm: ChatLlamaBedrock, prompt: Any) -> tuple[int, int]:
 
 
 def _print(told: dict[str, Any]) -> None:
-    from llama_bedrock.cli.output import counted, note, stdout
+    from llama_bedrock.cli.output import counted, note, say, usd
 
-    console = stdout()
     most = "at most " if told["output_is_a_limit"] else ""
-    console.print(
-        f"{counted(told['prompts'], 'prompt')} for {told['model']}: "
-        f"about {told['input_tokens']:,} tokens in, {most}{told['output_tokens']:,} out",
-        highlight=False,
-        soft_wrap=True,
-    )
+    tokens = f"about {told['input_tokens']:,} tokens in, {most}{told['output_tokens']:,} out"
+    say("", f"{counted(told['prompts'], 'prompt')} for {told['model']}: {tokens}")
     for name, label in (("on_demand", "on demand"), ("batch", "batch job")):
         if name not in told:
             continue
         costs = told[name]
-        parts = f"${costs['input_cost']:.4f} in, {most}${costs['output_cost']:.4f} out"
-        console.print(f"{label}: {most}${costs['total_cost']:.4f} ({parts})", highlight=False, soft_wrap=True)
+        parts = f"{usd(costs['input_cost'])} in, {most}{usd(costs['output_cost'])} out"
+        say(f"{label}: ", f"{most}{usd(costs['total_cost'])} ({parts})")
     if "on_demand" not in told:
         note(
             "The catalogue has no price for this model and region. Imported models cost units and minutes: "

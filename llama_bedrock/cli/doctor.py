@@ -21,7 +21,7 @@ def doctor(
     ] = None,
     prompt_format: PromptFormat = None,
     call: Annotated[
-        bool, typer.Option("--call/--no-call", help="Call the model once, for one token. Default: yes.")
+        bool, typer.Option("--call/--no-call", help="Call the model once, for one token.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -30,14 +30,13 @@ def doctor(
     Ends with 1 if something is broken. No credentials are no fault: the local engine needs none.
     """
     from llama_bedrock.cli.checks import run_checks
-    from llama_bedrock.cli.output import print_json, stdout
+    from llama_bedrock.cli.output import print_json, say
 
     results = run_checks(model, region, prompt_format, call=call)
     if as_json:
         print_json([result.to_dict() for result in results])
     else:
-        console = stdout()
         for result in results:
-            console.print(result.line(), highlight=False, soft_wrap=not console.is_terminal)
+            say(result.head(), " ".join(result.found.split()))
     if any(result.state == "broken" for result in results):
         raise typer.Exit(1)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 
-from llama_bedrock.cli.output import printable
+from llama_bedrock.cli.output import note
 
 SERVICE_FAILURE = 1
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 _LONGEST_LINE = 2000
+# How botocore begins the text of an error, which the library keeps for code that reads it.
+_BOTOCORE = re.compile(r"^An error occurred \((\w+)\) when calling the (\w+) operation(?: \([^)]*\))?: ")
 
 
 def exit_code(error: BaseException) -> int:
@@ -42,7 +45,7 @@ def report(error: BaseException, *, debug: bool) -> int:
         traceback.print_exception(error, file=sys.stderr)
     line = one_line(error)
     if line:  # the error of a call without arguments has shown the help instead
-        print(f"llama-bedrock: {printable(line)}", file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
+        note(f"llama-bedrock: {line}", style="none")
     return exit_code(error)
 
 
@@ -54,7 +57,7 @@ def one_line(error: BaseException) -> str:
     if callable(format_message):
         text = str(format_message())
         if type(error).__name__ in ("NoSuchOption", "UsageError") and text:
-            text = f"{text.rstrip('.')}; --help shows what there is"
+            text = f"{text if text.endswith('?') else text.rstrip('.') + ';'} --help shows what there is"
     elif errors := _validation_errors(error):
         text = "; ".join(errors)
     elif isinstance(error, OSError) and error.strerror and error.filename is not None:
@@ -67,6 +70,7 @@ def one_line(error: BaseException) -> str:
         and not isinstance(error, OSError)
     ):
         text = f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+    text = _BOTOCORE.sub(r"\2: \1: ", text).replace("region_name=…", "--region")
     line = " ".join(text.replace("\nHint: ", " - ").split())
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
 

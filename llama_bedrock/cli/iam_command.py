@@ -24,11 +24,11 @@ def iam(
     role: Annotated[str, typer.Option("--role", help="Role that Bedrock assumes for jobs.")] = "YOUR-ROLE",
 ) -> None:
     """Print the IAM policy that features need, as JSON; without a feature, list them."""
-    from llama_bedrock.cli.output import print_json, stdout
+    from llama_bedrock.cli.output import print_json, say
     from llama_bedrock.iam import FEATURES, policy
 
     if features:
         print_json(policy(features, model=model, region=region, account=account, bucket=bucket, role=role))
         return
     for name, (what, _) in FEATURES.items():
-        stdout().print(f"{name:<22} {what}", highlight=False, soft_wrap=True)
+        say(f"{name:<22} ", what)

@@ -59,16 +59,16 @@ def _fields(value: Any) -> dict[str, Any]:
 def _report(found: ModelFiles, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from llama_bedrock.cli.output import note, print_json, write
+    from llama_bedrock.cli.output import note, print_json, say
 
     if as_json:
         print_json({**asdict(found), "ok": found.ok})
     else:
         for finding in found.findings:
-            write(f"{finding}\n")
+            say(f"{finding.level}: ", str(finding).removeprefix(f"{finding.level}: "))
         kind = f"{found.architecture or 'no architecture'}, prompt format {found.prompt_format or 'unknown'}"
-        size = f"{found.dtype or 'no weights'}, {found.weight_bytes / 1e9:,.2f} GB"
-        write(f"{found.where}: {kind}, {size}\n")
+        size = f"{found.dtype}, {found.weight_bytes / 1e9:,.2f} GB" if found.dtype else "no weights"
+        say("", f"{found.where}: {kind}, {size}")
     if not found.ok:
         note("Bedrock would refuse it")
         raise typer.Exit(2)

@@ -39,28 +39,28 @@ def migrate_plan(
     if not plan.uses:
         note(f"no Llama of Bedrock is named in {counted(plan.files, 'file')}")
         return
-    _print(plan)
+    _print(plan, path)
     note(
         "The last Llama leaves Bedrock on 2027-03-30; imported ones stay, billed by model units and minutes."
     )
 
 
-def _print(plan: MigrationPlan) -> None:
+def _print(plan: MigrationPlan, path: Path) -> None:
     from llama_bedrock.cli.tables import Column, print_table
 
     columns = (
-        Column("Where"),
-        Column("Id", rank=1),
-        Column("State", rank=4),
-        Column("End of life", rank=3),
+        Column("Where", cut="start"),
+        Column("Id"),
+        Column("State", rank=3),
+        Column("End of life", rank=1),
         Column("Until then", rank=2),
-        Column("For good", rank=6, cut=True),
+        Column("For good", rank=6, cut="end"),
         Column("USD", rank=5, right=True),
         Column("then", rank=5, right=True),
     )
     rows = [
         (
-            f"{use.file}:{use.line}",
+            f"{_below(path, use.file)}:{use.line}",
             use.found,
             str(use.status),
             str(use.end_of_life or "-"),
@@ -72,6 +72,13 @@ def _print(plan: MigrationPlan) -> None:
         for use in plan.uses
     ]
     print_table(columns, rows, whole="--json has them")
+
+
+def _below(folder: Path, file: str) -> str:
+    """The name of a file as it is below the folder that was searched, itself a name or none."""
+    return (
+        str(Path(file).relative_to(folder)) if Path(file).is_relative_to(folder) and folder.is_dir() else file
+    )
 
 
 def _usd(value: float | None) -> str:

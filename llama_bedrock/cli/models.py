@@ -167,7 +167,7 @@ def _print_table(chosen: list[ModelInfo], region: str | None) -> None:
         Column("Price", rank=2, right=True),
         Column("Input", rank=5),
         Column("End of life", rank=1),
-        Column("Regions", rank=6, cut=True),
+        Column("Regions", rank=6, cut="end"),
     )
     rows = [
         (
@@ -239,7 +239,7 @@ def _print_live(region: str | None, as_json: bool, as_csv: bool) -> None:
         return
     ranks = (3, 0, 6, 2, 5, 4, 1)
     columns = [
-        Column(header, rank, right=header in ("Context", "Price"), cut=header == "Name")
+        Column(header, rank, right=header in ("Context", "Price"), cut="end" if header == "Name" else "")
         for header, rank in zip(headers, ranks, strict=True)
     ]
     print_table(columns, rows)
@@ -281,9 +281,18 @@ def _print_facts(info: ModelInfo) -> None:
 
 
 def _plain(value: Any) -> str:
+    """A fact in words; one with parts takes a line for each."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+        if not any(isinstance(item, (dict, list, tuple)) for item in value.values()):
+            return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+        return "\n".join(
+            f"{key}: {line}" for key, item in value.items() for line in _plain(item).splitlines()
+        )
     if isinstance(value, (list, tuple)):
         texts = [str(item) for item in value]
         return (" " if any(text.endswith(".") for text in texts) else ", ").join(texts)
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return str(value)

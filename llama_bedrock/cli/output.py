@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 _PIPE_WIDTH = 240  # columns of a table that nobody looks at in a terminal: nothing is cut
 
@@ -52,18 +53,40 @@ def stderr() -> Console:
     return _console(stderr=True)
 
 
-def note(text: str, *, breaks: bool = True) -> None:
+def note(text: str, *, breaks: bool = True, style: str = "dim") -> None:
     """One line to the user that is no result.
 
     Args:
         text: The line.
         breaks: Break it between words where the terminal ends; False for what is to be seen as it is.
+        style: As rich names it.
     """
     line = printable(text)
     if sys.stderr.isatty():
-        stderr().print(line, style="dim", markup=False, highlight=False, soft_wrap=not breaks)
+        stderr().print(line, style=style, markup=False, highlight=False, soft_wrap=not breaks)
     else:
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
+
+
+def say(head: str | Text, text: str | Text) -> None:
+    """A line of a result: whole in a pipe; in a terminal broken between words, below the end of its head."""
+    from rich.table import Table
+
+    console = stdout()
+    if not console.is_terminal:
+        console.print(head, text, sep="", markup=False, highlight=False, soft_wrap=True)
+        return
+    line = Table.grid()
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(_as_text(head), _as_text(text))
+    console.print(line)
+
+
+def _as_text(text: str | Text) -> Text:
+    from rich.text import Text
+
+    return Text(text) if isinstance(text, str) else text
 
 
 def printable(text: str) -> str:
@@ -74,6 +97,11 @@ def printable(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun: ``1 file``, ``2,000 files``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def usd(value: float) -> str:
+    """A sum of money: ``$0.0125``, or that it is under the last of these digits."""
+    return "under $0.0001" if 0 < value < 0.00005 else f"${value:,.4f}"
 
 
 def note_part(text: str) -> None:

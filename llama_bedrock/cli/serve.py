@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import signal
@@ -215,9 +216,9 @@ def _start(
     try:
         return server.start()
     except OSError as error:
-        raise OSError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
-        ) from error
+        # asyncio and socket add the address to the system's own words.
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or error
+        raise OSError(f"cannot listen on {host}:{port}: {why}; choose another --port") from error
 
 
 def _announce(server: LocalBedrock, key: str | None, *, with_knowledge_base: bool) -> None:

@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from llama_bedrock.cli.output import note, stdout, write
 
@@ -23,13 +23,14 @@ class Column:
         header: Its name.
         rank: 0 for what is always shown; of the others the highest goes first where the table is too wide.
         right: Numbers, which stand under one another.
-        cut: A text that may be cut, at a comma or a space, before its column goes.
+        cut: Where a text may be cut before its column goes: at its ``"end"``, or at its ``"start"``, for
+            paths.
     """
 
     header: str
     rank: int = 0
     right: bool = False
-    cut: bool = False
+    cut: Literal["", "start", "end"] = ""
 
 
 def print_table(
@@ -60,7 +61,7 @@ def print_table(
     for number, row in enumerate([[column.header for column in columns], *rows]):
         cells = []
         for place, size in shown.items():
-            cell = row[place] if cell_len(row[place]) <= size else _cut(row[place], size)
+            cell = row[place] if cell_len(row[place]) <= size else _cut(row[place], size, columns[place].cut)
             missing = " " * (size - cell_len(cell))
             cells.append(missing + cell if columns[place].right else cell + missing)
         style = "bold" if number == 0 else "dim" if number <= len(dim) and dim[number - 1] else ""
@@ -75,6 +76,8 @@ def _fitting(columns: Sequence[Column], sizes: Sequence[int], width: int | None)
     shown = dict(enumerate(sizes))
     while width is not None and (over := sum(shown.values()) + _GAP * (len(shown) - 1) - width) > 0:
         last = max(shown, key=lambda place: columns[place].rank)
+        if columns[last].rank == 0:
+            last = next((place for place in shown if columns[place].cut), last)
         if columns[last].cut and shown[last] - over >= _LEAST:
             shown[last] -= over
         elif columns[last].rank:
@@ -84,10 +87,14 @@ def _fitting(columns: Sequence[Column], sizes: Sequence[int], width: int | None)
     return shown
 
 
-def _cut(text: str, size: int) -> str:
-    """The beginning of a text up to a space, with a sign that more follows; `size` in columns."""
-    from rich.cells import set_cell_size
+def _cut(text: str, size: int, where: str) -> str:
+    """A text cut to `size` columns, with a sign where; at its end it is cut at a space."""
+    from rich.cells import cell_len, set_cell_size
 
+    if where == "start":
+        while cell_len(text) > size - 1:
+            text = text[1:]
+        return f"…{text}"
     return set_cell_size(text, size - 2).rsplit(" ", 1)[0].rstrip(" ,;") + " …"
 
 

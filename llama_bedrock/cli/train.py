@@ -43,7 +43,7 @@ def train(
     questions = tests.read_text(encoding="utf-8").splitlines() if tests else []
     checked = examples.check(base, test_questions=questions)
     if check or not checked.ok:
-        _report(checked, write_to, as_json)
+        _report(checked, write_to, as_json, tested=bool(questions))
         return
     if name is None or role_arn is None or output is None:
         raise ValueError(
@@ -70,10 +70,10 @@ def train(
         note(f"training loss {model.training_loss}; `llama-bedrock deploy` makes it callable")
 
 
-def _report(checked: CheckedTrainingData, write_to: Path | None, as_json: bool) -> None:
+def _report(checked: CheckedTrainingData, write_to: Path | None, as_json: bool, tested: bool) -> None:
     from dataclasses import asdict
 
-    from llama_bedrock.cli.output import note, print_json, write
+    from llama_bedrock.cli.output import counted, note, print_json, say
 
     if as_json:
         findings = [asdict(finding) for finding in checked.findings]
@@ -81,10 +81,14 @@ def _report(checked: CheckedTrainingData, write_to: Path | None, as_json: bool) 
         print_json({"ok": checked.ok, **counts, "findings": findings})
     else:
         for finding in checked.findings:
-            write(f"{finding}\n")
-        write(f"{len(checked.examples):,} examples, about {checked.tokens:,} tokens\n")
+            say(f"{finding.level}: ", str(finding).removeprefix(f"{finding.level}: "))
+        say("", f"{counted(len(checked.examples), 'example')}, about {counted(checked.tokens, 'token')}")
     if not checked.ok:
-        note("Bedrock would refuse them, or the test would be spoilt")
+        note(
+            "Bedrock would refuse them."
+            if not tested
+            else "Bedrock would refuse them, or the test would be spoilt."
+        )
         raise typer.Exit(2)
     if write_to is not None:
         checked.write(write_to)

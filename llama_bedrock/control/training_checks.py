@@ -39,11 +39,13 @@ def check_examples(
     findings: list[Finding] = []
     closed = lifecycle_message_for(base)
     if closed is not None:
-        findings.append(Finding("warning", base.model_id, closed))
+        findings.append(Finding("warning", "the base model", closed))
     if not MIN_RECORDS <= len(examples) <= MAX_RECORDS:
         what = f"there are {len(examples):,} examples; Bedrock takes {MIN_RECORDS} to {MAX_RECORDS:,}"
         findings.append(
-            Finding("error", "all", what, "add some" if len(examples) < MIN_RECORDS else "leave some out")
+            Finding(
+                "error", "the data", what, "add some" if len(examples) < MIN_RECORDS else "leave some out"
+            )
         )
     for example in examples:
         findings += _of_one(example, base, prompts_only=prompts_only)

@@ -172,7 +172,7 @@ class TestApproval:
         llama("Fine.")
         options = ["--tools", MAIL, "--tools", "farm_tools:herd_size", "--allow", "send_mail"]
         result = run("agent", "How are you?", *options)
-        listed = [line for line in result.stderr.splitlines() if line.startswith("run without asking")]
+        listed = [line for line in result.stderr.splitlines() if line.startswith("Run without asking")]
         assert len(listed) == 1
         assert "send_mail" in listed[0]
 

@@ -188,4 +188,6 @@ def _innermost(error: BaseException) -> str:
     """What went wrong: the first error of a group, whose own message tells only how many there are."""
     while inner := getattr(error, "exceptions", None):
         error = inner[0]
+    if isinstance(error, FileNotFoundError):
+        return f"there is no program {error.filename}"
     return str(error) or type(error).__name__

@@ -23,7 +23,7 @@ _COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)  # a path such as /et
 _HELP = """\
 /help         this list
 /model [ID]   show the model, or go on with another one
-/save FILE    write the conversation as Markdown, or as JSON where the name ends in .json
+/save FILE    write the conversation: Markdown, or JSON (.json)
 /clear        forget the conversation
 /exit         leave (also Ctrl-D)
 Ctrl-C stops an answer."""

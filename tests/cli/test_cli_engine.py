@@ -125,7 +125,7 @@ def test_the_raw_prompt_goes_through_and_the_servers_usage_is_believed(serve, pu
     ((path, body),) = server.requests
     assert path == ("/api/generate" if kind == "Ollama" else "/v1/completions")
     assert body["model"] == "meta-llama/Llama-3.1-8B-Instruct"
-    assert body["prompt"].startswith("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n")
+    assert body["prompt"].startswith("<|start_header_id|>system<|end_header_id|>\n\n")
     assert result.stderr.splitlines()[0].startswith(
         "Indexed"
     )  # nothing about Bedrock, lifecycle or credentials
@@ -141,7 +141,7 @@ def test_a_server_that_knows_no_stream_options_is_asked_without(serve, pump):
 
 @pytest.mark.parametrize(
     ("model", "begins"),
-    [("llama4:scout", "<|begin_of_text|><|header_start|>"), ("llama-2-13b-chat.Q4_K_M.gguf", "<s>[INST]")],
+    [("llama4:scout", "<|header_start|>"), ("llama-2-13b-chat.Q4_K_M.gguf", "[INST]")],
 )
 def test_the_prompt_is_that_of_the_llama_that_the_model_is(serve, model, begins, monkeypatch):
     server = serve(models=["other", model])
@@ -156,7 +156,7 @@ def test_what_does_not_say_which_llama_it_is_is_told(serve):
     assert "'my-finetune' does not say which Llama it is" in result.stderr
     result = run("chat", "--engine", f"openai:{server.url}", "--format", "llama4", stdin="Hi\n")
     assert "does not say" not in result.stderr
-    assert server.requests[-1][1]["prompt"].startswith("<|begin_of_text|><|header_start|>")
+    assert server.requests[-1][1]["prompt"].startswith("<|header_start|>")
 
 
 def test_a_model_that_repeats_its_prompt_shows_no_markup_of_ours(serve, pump):

@@ -1,8 +1,8 @@
 """A real model behind the local endpoint: Ollama, or any server with OpenAI's ``/v1/completions``.
 
-vLLM, llama.cpp's server and LM Studio have that. The raw Llama prompt goes through unchanged, so a Llama
-that runs on this machine stands in for the one on Bedrock, with the same prompt bytes. For that, Ollama is
-asked on its own wire; see `completions`.
+vLLM, llama.cpp's server and LM Studio have that. The raw Llama prompt goes through, so a Llama that runs on
+this machine stands in for the one on Bedrock, with the same prompt tokens. For that, Ollama is asked on its
+own wire; see `completions`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 _ALL_END_TOKENS = sorted({token for generation in FORMATS.values() for token in generation.end_tokens})
+_ALL_BEGINS = sorted({generation.begin for generation in FORMATS.values()})
 _LONGEST_LINE = 1 << 20
 _USAGE_SECONDS = 2.0  # how long an answer that is whole is kept open for its usage
 
@@ -110,6 +112,7 @@ class OpenAIEngine:
         self, session: aiohttp.ClientSession, wire: Wire, request: EngineRequest
     ) -> AsyncGenerator[str, None]:
         stops = format_of(request.prompt_format).end_tokens if request.prompt_format else _ALL_END_TOKENS
+        request = replace(request, prompt=_without_begin(request.prompt))
         body = {**wire.body(request, self._model or request.model_id, stops), **self._extra_body}
         url = f"{self.base_url}/completions" if wire is OPENAI else self._root + wire.path
         if not self._tells_usage:
@@ -125,6 +128,15 @@ class OpenAIEngine:
         self._tells_usage = False  # a server that is older than this option
         async for piece in self._ask(session, wire, request):
             yield piece
+
+
+def _without_begin(prompt: str) -> str:
+    """A prompt without the token that it begins with: these servers put it before every prompt themselves.
+
+    (llama.cpp, and with it Ollama and LM Studio, and vLLM by its default ``add_special_tokens``.)
+    """
+    begin = next((token for token in _ALL_BEGINS if prompt.startswith(token)), "")
+    return prompt.removeprefix(begin)
 
 
 async def _answer(response: aiohttp.ClientResponse, wire: Wire) -> AsyncGenerator[str, None]:

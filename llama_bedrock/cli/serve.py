@@ -217,7 +217,7 @@ def _start(
         return server.start()
     except OSError as error:
         # asyncio and socket add the address to the system's own words.
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
         raise OSError(f"cannot listen on {host}:{port}: {why}; choose another --port") from error
 
 

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -163,4 +164,8 @@ def _console(*, stderr: bool) -> Console:
                 yield Segment(text if control else printable(text), style, control)
 
     stream = sys.stderr if stderr else sys.stdout
-    return PrintableConsole(stderr=stderr, width=None if stream.isatty() else _PIPE_WIDTH)
+    width = None if stream.isatty() else _PIPE_WIDTH
+    height = None
+    if width is None and os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
+        width, height = get_terminal_size()  # rich takes any of these for 80 columns wide
+    return PrintableConsole(stderr=stderr, width=width, height=height)

@@ -136,7 +136,7 @@ def check_tests_collect(sdist: Path, pip: tuple[str | Path, ...], python: Path, 
     [folder] = [path for path in work.iterdir() if path.name.startswith("llama_bedrock-")]
     run(*pip, f"{folder}[{TESTED_WITH}]")
     # -P: else the folder itself is imported, where agents/ and retrievers/ are not in their package.
-    command = (python, "-P", "-m", "pytest", "--collect-only", "-q", "-m", "slow or not slow")
+    command = (python, "-P", "-m", "pytest", "--collect-only", "-m", "slow or not slow")
     found = re.search(r"(\d+) tests collected", run(*command, cwd=folder))
     if not found or int(found[1]) < 1000:
         sys.exit("the tests of the sdist are not found")

@@ -69,7 +69,7 @@ class SQLiteCache(BaseCache):
         self._max_bytes = max_mb * 1e6
         self._max_age = max_age
         self._lock = threading.Lock()
-        self._writes = 0
+        self._writes = self._written = 0
         self._process = -1
         self._connection: sqlite3.Connection | None = None
         with self._lock:
@@ -131,7 +131,7 @@ class SQLiteCache(BaseCache):
 
     def get(self, key: bytes) -> bytes | None:
         """Return what is kept under a key, unless it is too old."""
-        now = int(time.time())
+        now = time.time()  # with its fraction: what is kept in one second has an order too
 
         def read(connection: sqlite3.Connection) -> bytes | None:
             row = connection.execute("SELECT value, made, used FROM kept WHERE key = ?", (key,)).fetchone()
@@ -145,7 +145,7 @@ class SQLiteCache(BaseCache):
 
     def put(self, values: dict[bytes, bytes]) -> None:
         """Keep values under keys, in one transaction."""
-        now = int(time.time())
+        now = time.time()  # with its fraction: what is kept in one second has an order too
         rows = [(key, value, now, now) for key, value in values.items()]
 
         def write(connection: sqlite3.Connection) -> None:
@@ -153,13 +153,15 @@ class SQLiteCache(BaseCache):
             with connection:
                 connection.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)", rows)
                 self._writes += len(rows)
-                if self._writes >= _LOOK_EVERY:
-                    self._writes = 0
+                self._written += sum(map(len, values.values()))
+                # A small file is looked at more often: 64 answers may be as much as it is to hold.
+                if self._writes >= _LOOK_EVERY or self._written > self._max_bytes * (1 - _FULL) / 2:
+                    self._writes = self._written = 0
                     self._shrink(connection, now)
 
         self._run(write)
 
-    def _shrink(self, connection: sqlite3.Connection, now: int) -> None:
+    def _shrink(self, connection: sqlite3.Connection, now: float) -> None:
         if self._max_age is not None:
             connection.execute("DELETE FROM kept WHERE made <= ?", (now - self._max_age,))
         pages, free, page = (
@@ -169,7 +171,8 @@ class SQLiteCache(BaseCache):
         size = (pages - free) * page
         if size <= self._max_bytes:
             return
-        excess = size - self._max_bytes * _FULL
+        (held,) = connection.execute("SELECT total(length(value) + length(key)) FROM kept").fetchone()
+        excess = (size - self._max_bytes * _FULL) * held / size  # of an answer's pages it fills a part
         kept = connection.execute("SELECT key, length(value) FROM kept ORDER BY used, made")
         gone = []
         for key, length in kept:

@@ -3,15 +3,14 @@
 Each measurement runs in processes of its own, in this environment: CPU seconds, the least of all rounds, the
 trees by turns. What takes milliseconds runs many times in each process, so that some of them are undisturbed.
 This tree runs twice in each round: the column `itself` is the one series against the other, and says what a
-ratio is worth. With `--instructions` what is executed is counted (by valgrind, some thirty times slower),
-which is the same whatever else the machine does.
+ratio is worth. On a machine that does other things too, `--steps` counts Python's instructions in place of
+time: those are the same in each run, but leave out what libraries do in C.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -105,25 +104,22 @@ for _ in range(times):
     spent.append(time.process_time() - began)
 print(min(spent) / units * size)
 """
-VALGRIND = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+STEPS = """
+steps = 0
+def trace(frame, event, argument):
+    global steps
+    frame.f_trace_lines, frame.f_trace_opcodes = False, True
+    steps += event == "opcode"
+    return trace
+sys.settrace(trace)
+measured()
+sys.settrace(None)
+print(steps / units)
+"""
 
 
-def cpu(tree: Path, code: str, arguments: list[str]) -> float:
-    with process(tree, BEFORE + code + CPU, *arguments) as running:
-        return float(running.stdout.read())
-
-
-def instructions(tree: Path, code: str, arguments: list[str]) -> float:
-    """Thousands of instructions per unit: those of a process that does it once less one that does not."""
-    counts = []
-    for end in ("", "\nmeasured()"):
-        with process(tree, BEFORE + code + end + "\nprint(units)", *arguments, under=VALGRIND) as running:
-            out, err = running.communicate()
-            counts.append(int(re.search(r"I +refs: +([\d,]+)", err)[1].replace(",", "")))
-    return (counts[1] - counts[0]) / int(out) / 1e3
-
-
-def main(commit: str, rounds: int, only: list[str], count: bool) -> None:
+def main(commit: str, rounds: int, only: list[str], steps: bool) -> None:
+    chosen = {n: code for n, code in MEASURES.items() if not only or any(word in n for word in only)}
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         before = work / "before"
@@ -132,21 +128,21 @@ def main(commit: str, rounds: int, only: list[str], count: bool) -> None:
         )
         stack.callback(subprocess.run, ["git", "worktree", "remove", "--force", before], cwd=ROOT, check=True)
         files = work / "files"
-        write_files(files)
+        if any(name.startswith("index") for name in chosen):
+            write_files(files)
         for tree in (before, ROOT):  # as pip does for an installed wheel
             folders = ["llama_bedrock", "agents", "retrievers"]
             subprocess.run([sys.executable, "-m", "compileall", "-q", *folders], cwd=tree, check=False)
         server = stack.enter_context(process(ROOT, SERVER, stdin=subprocess.PIPE))
         arguments = [server.stdout.readline().strip(), str(files)]
-        measure, what = (instructions, "1,000 instructions") if count else (cpu, f"CPU, least of {rounds}")
+        end, what = (STEPS, "steps of Python") if steps else (CPU, f"CPU, least of {rounds}")
         print(f"{what:28}{commit[:12]:>14}{'this tree':>14}{'ratio':>8}{'itself':>8}")
-        for name, code in MEASURES.items():
-            if only and not any(word in name for word in only):
-                continue
+        for name, code in chosen.items():
             series = [(before, []), (ROOT, []), (ROOT, [])]
             for at in range(rounds):
                 for tree, found in series[at % 3 :] + series[: at % 3]:  # none is always behind the same one
-                    found.append(measure(tree, code, arguments))
+                    with process(tree, BEFORE + code + end, *arguments) as running:
+                        found.append(float(running.stdout.read()))
             old, new, again = (min(found) for _, found in series)
             ratio, itself = min(new, again) / old, max(new, again) / min(new, again)
             print(f"{name:28}{old:14.3f}{min(new, again):14.3f}{ratio:8.2f}{itself:8.2f}", flush=True)
@@ -160,7 +156,7 @@ def write_files(folder: Path) -> None:
         place.write_text(f"# Note {n}\n\nHerd {n} of the valley {n % 97} has {n % 413} llamas.\n")
 
 
-def process(tree: Path, code: str, *arguments: str, stdin: int | None = None, under: tuple[str, ...] = ()):
+def process(tree: Path, code: str, *arguments: str, stdin: int | None = None):
     """A Python that imports this tree's packages before the installed ones."""
     environment = {
         **os.environ,
@@ -169,9 +165,8 @@ def process(tree: Path, code: str, *arguments: str, stdin: int | None = None, un
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     return subprocess.Popen(
-        [*under, sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", code, *arguments],
         env=environment, stdin=stdin, stdout=subprocess.PIPE, text=True, cwd=tree,
-        stderr=subprocess.PIPE if under else None,
     )  # fmt: skip
 
 
@@ -180,6 +175,6 @@ if __name__ == "__main__":
     parser.add_argument("commit")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="*", default=[], help="words of the measurements to make")
-    parser.add_argument("--instructions", action="store_true", help="count instructions, by valgrind")
+    parser.add_argument("--steps", action="store_true", help="count instructions of Python")
     given = parser.parse_args()
-    main(given.commit, given.rounds, given.only, given.instructions)
+    main(given.commit, given.rounds, given.only, given.steps)

@@ -80,17 +80,15 @@ def format_passages(passages: Iterable[Passage], boundary: str) -> str:
 
 
 def boundary_for(passages: Sequence[Passage]) -> str:
-    """A delimiter that no document can know, and that occurs in none.
+    """A delimiter that no document can know.
 
     It is a hash of the passages with a secret of this process: the same passages give the same prompt, so
     that LangChain's cache can answer, and nobody who writes a document can compute it.
     """
     digest = hashlib.blake2b(key=_SECRET, digest_size=8)
-    texts = [f"{passage.number}\0{passage.source}\0{passage.title}\0{passage.text}" for passage in passages]
-    for text in texts:
+    for passage in passages:
+        text = f"{passage.number}\0{passage.source}\0{passage.title}\0{passage.text}"
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    while any(digest.hexdigest() in text for text in texts):
-        digest.update(b"again")
     return digest.hexdigest()
 
 

@@ -123,7 +123,11 @@ def has_type(value: Any, name: str) -> bool:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Compare as JSON does: 1 equals 1.0, but not True."""
+    """Compare as JSON does: 1 equals 1.0, but not True, also within lists and objects."""
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
@@ -302,8 +306,14 @@ def _check_count(
 
 
 def _key(value: Any) -> str:
-    """Write a value so that equal ones are written equally."""
-    return json.dumps(value, sort_keys=True, default=str)
+    """Write a value so that those that `same` calls equal are written equally."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_key, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(sorted(f'{json.dumps(key)}:{_key(entry)}' for key, entry in value.items()))}}}"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, default=str)
 
 
 def _join(path: str, key: str) -> str:

@@ -144,6 +144,32 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [{"uniqueItems": True}, {"enum": [1, None]}, {"const": True}, {"const": [1]}, {"enum": [{"a": True}]}],
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        1,
+        1.0,
+        True,
+        [1, 1.0],
+        [1, True],
+        [{"a": 1}, {"a": 1.0}],
+        [1],
+        [1.0],
+        [True],
+        [1, 1],
+        {"a": 1},
+        {"a": True},
+        {"b": True},
+    ],
+)
+def test_numbers_are_no_truth_values_wherever_they_stand(value, schema):
+    assert is_valid(value, schema, schema) == jsonschema.Draft202012Validator(schema).is_valid(value)
+
+
 @settings(max_examples=600, deadline=None)
 @given(VALUES, SCHEMAS)
 def test_validation_agrees_with_jsonschema(value, schema):

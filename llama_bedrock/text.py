@@ -18,7 +18,7 @@ import threading
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
@@ -464,7 +464,8 @@ class Word(NamedTuple):
     @property
     def is_number(self) -> bool:
         """Whether the word is a number, in digits or spelled out."""
-        return self[0].lstrip("-")[:1].isdecimal()
+        first = self[0][:1]
+        return first.isdecimal() or (first == "-" and self[0][1:2].isdecimal())
 
 
 def words(text: str, language: str | None = None) -> list[Word]:
@@ -481,20 +482,32 @@ def words(text: str, language: str | None = None) -> list[Word]:
 
 def forms(text: str, language: str) -> list[str]:
     """The forms of `words`, without their places, in a third of the time."""
-    plain = _plain(text)
-    if plain.isascii() and not _ISO_DATE.search(plain):
-        return list(map(_forms_of(language).__getitem__, _form_in_ascii().findall(plain)))
-    return [word.form for word in words(text, language)]
+    return forms_by_span(text, [(0, len(text))], language)[0]
 
 
 def forms_by_span(text: str, spans: Sequence[tuple[int, int]], language: str) -> list[list[str]]:
     """The forms of the words that begin in each span of a text, such as its `sentences`."""
     if all(before[1] < after[0] for before, after in pairwise(spans)):
-        return [forms(text[start:end], language) for start, end in spans]
+        plain = _plain(text)
+        if plain.isascii() and not _ISO_DATE.search(plain):
+            form, find = _forms_of(language).__getitem__, _form_in_ascii().findall
+            return [list(map(form, find(plain, start, end))) for start, end in spans]
     found = words(text, language)  # spans without a gap may be cut inside a word
     starts = [word.start for word in found]
     bounds = [(bisect_left(starts, start), bisect_left(starts, end)) for start, end in spans]
     return [[word.form for word in found[first:last]] for first, last in bounds]
+
+
+_SHORT, _TELLING = 400, 4_000  # characters of a text that tell its language badly, or wholly
+
+
+def language_of_texts(texts: Sequence[str]) -> str:
+    """The language of the longest, or of all where that is short: one sentence alone tells it badly."""
+    longest = max(texts, key=len, default="")
+    return _language_of((longest if len(longest) > _SHORT else "\n".join(texts))[:_TELLING])
+
+
+_language_of = lru_cache(maxsize=256)(language_of)
 
 
 def content_words(text: str, language: str | None = None) -> list[Word]:

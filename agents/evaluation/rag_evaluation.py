@@ -25,7 +25,7 @@ from llama_bedrock.agents.rag.rag_chain import Model, Retriever, create_rag_chai
 from llama_bedrock.agents.rag.rag_prompt import unwrap
 from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk, document_source
 from llama_bedrock.grounding.claims import Verifier
-from llama_bedrock.grounding.quotes import overlap
+from llama_bedrock.grounding.quotes import read
 from llama_bedrock.grounding.verify import NoVerifier
 from llama_bedrock.grounding.words import WordVerifier
 from llama_bedrock.text import content_words, sentences
@@ -313,7 +313,8 @@ def _holds(document: Document, reference: str) -> bool:
     """Whether a document holds a reference answer: it has half of the words of half of its statements."""
     parts = [reference[start:end] for start, end in sentences(reference)]
     statements = [part for part in parts if content_words(part)]
-    held = sum(overlap(statement, document) >= _HELD for statement in statements)
+    found = (passage.look_for(said) for s in statements for said, (passage,) in [read(s, "", [document])])
+    held = sum(place.share >= _HELD for place in found)
     return bool(statements) and 2 * held >= len(statements)
 
 

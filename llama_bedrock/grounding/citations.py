@@ -12,10 +12,9 @@ from langchain_core.documents import Document
 from llama_bedrock.grounding.answers import Citation
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.marks import Mark, MarkReader
-from llama_bedrock.grounding.quotes import language_of_texts
 from llama_bedrock.grounding.verdicts import CitedParts
 from llama_bedrock.prompts.passages import NO_ANSWER, EchoFilter
-from llama_bedrock.text import content_words, has_content_words
+from llama_bedrock.text import content_words, has_content_words, language_of_texts
 
 _BOUNDARY = re.compile(r"[.!?…]{1,40}[\"”’')*_\]]{0,8}(?=\s)|[。！？]{1,40}|\n")
 _LONGEST_BOUNDARY = 49

@@ -29,33 +29,34 @@ _UNIT = {
 }
 _AFTER = re.compile(r"[\s\u00a0-]?(%|€|£|\$|¢|°[CF]\b|[^\W\d_]+)")
 _BEFORE = re.compile(r"(US\$|\$|€|£|¥)\s?$")
-_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d])")
+_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:(?: | ?, )\d{3})+(?![\d])")  # also as tokenizers part 1 , 250
+# Before a number: what makes it part of a name, as in COVID-19; that it counts passages; that it is rounded.
+_VAGUE = re.compile(
+    r"(?:[^\W\d_]-?|\b(?:(?:passage|document|source)s?(?: id)?|(?:more|less|fewer|greater|older|younger) than"
+    r"|over|under|above|below|about|around|nearly|almost|roughly|some|approximately|at (?:least|most)|up to"
+    r"|mehr als|etwa|rund|über|unter|fast|plus de|environ|más de|unos|casi) [$€£]? ?)$",
+    re.IGNORECASE,
+)
+_VERSION = re.compile(r"\b[A-Z]\w+ \d{1,2}\.\d+$")  # Llama 3.3
 _DIGITS = re.compile(r"\d+")
 _PLAIN = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 class Quantity(NamedTuple):
-    """A number with what it measures.
+    """A number with what it measures."""
 
-    Attributes:
-        written: As it stands in the text, with its unit.
-        form: The number alone, as `words` spells it.
-        means: All that it can be found as: ``1.250`` is 1.25, and 1250 where a dot parts the thousands; a
-            minute is 60 seconds, and a 1 without a unit.
-        holds: As what others find it.
-    """
-
-    written: str
-    form: str
-    means: frozenset[Hashable]
-    holds: frozenset[Hashable]
+    written: str  # as it stands in the text, with its unit
+    form: str  # the number alone, as `words` spells it
+    kind: str  # what its unit measures, "year" or "number"
+    means: frozenset[Hashable]  # what it is found as: ``1.250`` is 1.25 and 1250, a minute is 60 seconds
+    holds: frozenset[Hashable]  # what others find it as; with its kinds
 
 
 def quantities(text: str, found: Sequence[Word]) -> list[Quantity]:
     """The numbers of a text, with their units; ``found`` are its words, or the numbers that are meant."""
-    found = [word for word in found if word.is_number and not _is_in_an_id(text, word)]
+    found = [word for word in found if word.is_number]
     grouped = {
-        group.start() + digits.start(): group[0].replace(" ", "")
+        group.start() + digits.start(): re.sub("[ ,]", "", group[0])
         for group in (_GROUPED.finditer(text) if found else ())
         for digits in _DIGITS.finditer(group[0])
     }
@@ -70,19 +71,21 @@ def _quantity(text: str, word: Word, grouped: str | None) -> Quantity:
     unit = _UNIT.get(name.lower())
     # A version: 3.10 is not 3.1.
     forms = [written if unit is None and re.fullmatch(r"\d+\.\d*0", written) else word.form]
-    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+", written):
-        forms.append(written.replace(".", ""))
-    if grouped:
-        forms.append(grouped)
+    forms += [written.replace(".", "")] if re.fullmatch(r"\d{1,3}(?:\.\d{3})+", written) else []
+    forms += [grouped] if grouped else []
+    plain = "year" if re.fullmatch(r"(?:1[5-9]|20)\d\d", forms[0]) else "number"
+    bare = [(None, form) for form in forms]
     if unit is None:
-        return Quantity(written, forms[0], frozenset(forms), frozenset([*forms, *((None, f) for f in forms)]))
-    measures = {(unit[0], f"{float(form) * unit[1]:.9g}") for form in forms if _PLAIN.fullmatch(form)}
+        means = frozenset([*forms, written[2:]] if plain == "year" else forms)  # 15 Jul 19
+        return Quantity(written, forms[0], plain, means, frozenset([*forms, *bare, plain]))
+    measures = [(unit[0], f"{float(form) * unit[1]:.9g}") for form in forms if _PLAIN.fullmatch(form)]
     shown = f"{name}{written}" if currency else text[word.start : after.end()] if after else written
-    bare = ((None, form) for form in forms)
-    return Quantity(shown, forms[0], frozenset([*measures, *bare]), frozenset([*measures, *forms]))
+    holds = frozenset([*measures, *forms, unit[0], plain])
+    return Quantity(shown, forms[0], unit[0], frozenset([*measures, *bare]), holds)
 
 
-def _is_in_an_id(text: str, word: Word) -> bool:
-    """Whether a number stands between letters without a space, as in an id or a hash."""
-    before, after = text[max(0, word.start - 1) : word.start], text[word.end : word.end + 2]
-    return before.isascii() and before.isalpha() and len(after) == 2 and after.isalnum()
+def is_vague(text: str, word: Word) -> bool:
+    """Whether a number is rounded or part of a name, so that another in its place says little."""
+    named = _VERSION.search(text, max(0, word.start - 24), word.end)
+    before = named or _VAGUE.search(text, max(0, word.start - 24), word.start)
+    return before is not None or text[word.end : word.end + 3].lstrip()[:2] in ("'s", "’s")

@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 from langchain_core.documents import Document
 
-from llama_bedrock.grounding.quantities import quantities
-from llama_bedrock.text import forms, forms_by_span, language_of, sentences, tells_something, words
+from llama_bedrock.grounding.quantities import is_vague, quantities
+from llama_bedrock.text import forms, forms_by_span, language_of_texts, sentences, tells_something, words
 
 _COPIED = 0.8  # more of a statement's words than this, one sentence has in the same order, in runs of two
 _SKIPPED = 8  # words of that sentence between the runs
 _NEIGHBOURS = 3  # sentences that make a quote
+_BESIDE = 0.4  # share of the content words beside which a number that was exchanged is missed
 _LEAST_QUOTED = 0.25  # share of the content words below which nothing is quoted
 _LONG = 20_000  # characters of a passage, of which few are kept as they were read
-_SHORT, _TELLING = 400, 4_000  # characters of a text that tell its language badly, or wholly
 _CODE = re.compile(r"`+([^`\n]+)`+")
 _IDENTIFIER = re.compile(
     r"(?<![\w-])--[a-z][\w-]{1,80}|\b[A-Za-z][A-Za-z0-9]{0,80}_\w{1,80}|\b[a-z]{1,80}[A-Z]\w{0,80}"
@@ -29,11 +29,11 @@ _IDENTIFIER = re.compile(
 _LIKE_CODE = re.compile(r"[`_]|--|\(\)|://|[a-z][A-Z]")  # without one, nothing is code
 _QUOTATION = re.compile(r"[“\"«]([^“”\"«»\n]{12,400})[”\"»]")
 _ENUMERATOR = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)])\s+")
-# What speaks of the passage and not of its subject: "According to the document, …", "The page says that …".
+# What speaks of the passage and not of its subject: "The page says that …"; the number of a list's next item.
 _ATTRIBUTION = re.compile(
     r"^(?:according to (?:the |this |these )?(?:\w{1,20} )?\w{1,20},? "
     r"|(?:(?:the|this) )?(?:passage|document|source|page|text|context)?s? ?"
-    r"(?:says?|states?|mentions?),? (?:that )?)",
+    r"(?:says?|states?|mentions?),? (?:that )?)|(?<=:)\s*\d{1,2}\.$",
     re.IGNORECASE,
 )
 # One such word turns a copied sentence into its opposite. Nothing else is concluded from them.
@@ -43,6 +43,10 @@ _DENIES = re.compile(
     r"|n['’]t\b"  # of lower case: IGNORECASE takes twice the time
 )
 _NUMBER = re.compile(r"(?<![^ -])\d")
+_NAMES = (
+    "one first second third fourth fifth sixth seventh eighth ninth tenth"  # what else spells 1, 1, 2, 3 …
+)
+_ORDINALS = dict(zip(_NAMES.split(), map(str, [1, *range(1, 11)]), strict=True))
 _CLAUSE = re.compile(r"[,;:.!?–—()]|\b(?:but|while|aber|mais|pero|ma|mas)\b")
 
 
@@ -53,8 +57,9 @@ class Found(NamedTuple):
     share: float = 0.0  # of its content words, in that place
     near: frozenset[str] = frozenset()  # its content words in that place, by form
     anywhere: frozenset[str] = frozenset()  # its content words in the whole passage
-    missing: frozenset[str] = frozenset()  # its numbers and code that stand nowhere, as written
-    unnamed: frozenset[str] = frozenset()  # names and quotations of which that is so
+    missing: frozenset[str] = frozenset()  # its numbers, code and quotations that stand nowhere
+    unnamed: frozenset[str] = frozenset()  # names of which that is so
+    clashing: frozenset[str] = frozenset()  # of those numbers, the ones that another of their kind stands for
     whole: bool = False  # it stands there word for word
     follows: bool = False  # one sentence says all of it in nearly the same words
     denied: bool = False  # one of the two denies what the other says
@@ -72,12 +77,15 @@ class Statement:
         content = [w for w in found if tells[text[w.start : w.end]] and not (numbers and w.is_number)]
         self.content = frozenset(word.form for word in content)
         self.told = frozenset(number.form for number in numbers)
+        vague = [word for word in numbers if is_vague(text, word)]
+        firm = quantities(text, [word for word in numbers if word not in vague])
         # A number in one word may be the claim's own count, as in "two ways": nobody misses it.
-        self.numbers = [number for number in quantities(text, numbers) if not number.written.isalpha()]
+        self.numbers = [number for number in firm if not number.written.isalpha()]
         self.units = self.content.union(number.form for number in self.numbers)
         upper = [word for word in content if word.start and text[word.start].isupper()]
         begins = {start for start, _ in sentences(text)} if upper else ()
-        self.names = {word.form: text[word.start : word.end] for word in upper if word.start not in begins}
+        vague += [word for word in upper if word.start not in begins]
+        self.names = {word.form: text[word.start : word.end] for word in vague}
         self.code = list[str]()
         if _LIKE_CODE.search(text):
             self.code += [match[1].strip() for match in _CODE.finditer(text)]
@@ -88,13 +96,7 @@ class Statement:
 
 
 class ReadPassage:
-    """A document, read once for all the statements that are looked for in it.
-
-    Args:
-        text: The text.
-        context: Title, heading and source, which count as said in every sentence.
-        language: ISO 639-1 code, by which words are stemmed.
-    """
+    """A document, read once for all that is looked for in it; its context counts as in every sentence."""
 
     def __init__(self, text: str, context: str = "", language: str = "en") -> None:
         self.text = text
@@ -110,7 +112,8 @@ class ReadPassage:
         told = [self.text[start:end] for start, end in self.sentences]
         told = [text for text, said in zip(told, self._said, strict=True) if _NUMBER.search(" ".join(said))]
         found = (quantities(text, words(text, self._language)) for text in [*told, self._beside])
-        return frozenset().union(*(number.holds for number in chain.from_iterable(found)))
+        held = frozenset[object]().union(*(number.holds for number in chain.from_iterable(found)))
+        return held.union(_ORDINALS[form] for form in self._all & _ORDINALS.keys())
 
     @cached_property
     def _joined(self) -> str:
@@ -133,11 +136,12 @@ class ReadPassage:
         if not self.sentences or not statement.forms:
             return Found()
         content = statement.content
-        missing = {n.written for n in statement.numbers if n.means.isdisjoint(self._numbers)}
+        absent = [number for number in statement.numbers if number.means.isdisjoint(self._numbers)]
+        missing = {number.written for number in absent}
         exact = self.find(statement.forms) if content and not missing else None
         missing |= {c for c in statement.code if _squeezed(c).removesuffix("()") not in self._squeezed}
+        missing |= {quoted for quoted, said in statement.quotations.items() if self.find(said) is None}
         unnamed = {name for form, name in statement.names.items() if form not in self._all}
-        unnamed |= {quoted for quoted, said in statement.quotations.items() if self.find(said) is None}
         lacks = frozenset(missing), frozenset(unnamed)
         if exact is not None:
             firsts = [0, *accumulate(map(len, self._said[:-1]))]  # number of each sentence's first word
@@ -150,7 +154,9 @@ class ReadPassage:
             return Found(span, 1.0, content, content, *lacks, whole=not clash, denied=denied or clash)
         place, near = self._best_place(statement.units)
         share = len(near & content) / len(content) if content else 0.0
-        held = share, near & content, self._all & content, *lacks
+        rivals = (number for number in absent if number.kind in self._numbers)
+        clashing = (n.written for n in rivals if share >= _BESIDE or n.kind not in ("year", "number"))
+        held = share, near & content, self._all & content, *lacks, frozenset(clashing)
         if place is None:
             return Found(None, *held)
         span = self.sentences[place[0]][0], self.sentences[place[1]][1]
@@ -205,21 +211,6 @@ def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statemen
         context = " | ".join(str(metadata.get(key) or "") for key in ("title", "heading", "source"))
         passages.append((_read_last if len(text) < _LONG else _long_read_last)(text, context, language))
     return Statement(claim, lead, language), passages
-
-
-def language_of_texts(texts: Sequence[str]) -> str:
-    """The language of the longest, or of all where that is short: one sentence alone tells it badly."""
-    longest = max(texts, key=len, default="")
-    return _language_of((longest if len(longest) > _SHORT else "\n".join(texts))[:_TELLING])
-
-
-_language_of = lru_cache(maxsize=256)(language_of)
-
-
-def overlap(statement: str, document: Document) -> float:
-    """Share of a statement's content words in the three neighbouring sentences that hold most of them."""
-    wanted, passages = read(statement, "", [document])
-    return passages[0].look_for(wanted).share
 
 
 def _denies(text: str) -> bool:

@@ -96,14 +96,14 @@ CASES = {
                 1,
                 "Llama 3.3 has 405 billion parameters [1]",
                 "Llama 3.3 is a text model. It has 70 billion parameters.",
-                None,
+                False,
             )
         ],
     ),
-    "the wrong document": ("It calls tools [2].", [(2, "It calls tools [2]", "", False)]),
+    "the wrong document": ("It calls tools [2].", [(2, "It calls tools [2]", "", None)]),
     "an invented fact": (
         "It was trained on a farm in Peru by shepherds [1].",
-        [(1, "It was trained on a farm in Peru by shepherds [1]", "", False)],
+        [(1, "It was trained on a farm in Peru by shepherds [1]", "", None)],
     ),
     "a true quotation": (
         'The page says "its context window is 128,000 tokens" [1].',

@@ -401,7 +401,7 @@ TOGETHER = {
     ),
     "a part from neither": (
         "Penguins live on ice floes in Antarctica, and their chicks hatch in the southern winter.",
-        [False, False],
+        [None, None],
     ),
     "all from the first": (
         "It has 70 billion parameters and was released on December 6, 2024.",

@@ -217,7 +217,7 @@ def test_a_cascade_asks_the_second_only_what_the_first_left_open(call):
     claims = [
         Claim("Llamas eat hay and grass.", [FARM]),
         Claim("Happy llamas hum.", [FARM]),
-        Claim("Penguins swim across frozen Antarctic seas.", [FARM]),
+        Claim("The farm has 40 llamas.", [Document("The farm has 30 llamas.")]),
     ]
     found = call(Cascade(WordVerifier(), RunnableLambda(judge)), claims)
     assert [(v.supported, v.by) for v in found] == [(True, "words"), (True, "judge"), (False, "words")]
@@ -294,16 +294,16 @@ AGREED = {
     "copied": (GUIDE, ["It does not read images."], {True}),
     "copied without its negation": (GUIDE, ["It does read images."], {None}),
     "in other words": (GUIDE, ["Images are not read by the endpoint."], {None}),
-    "another number": (GUIDE, ["The endpoint keeps 7,000 records."], {None}),
-    "another number in words": (GUIDE, ["The endpoint keeps one thousand records."], {None}),
+    "another number": (GUIDE, ["The endpoint keeps 7,000 records."], {False}),
+    "another number in words": (GUIDE, ["The endpoint keeps one thousand records."], {False}),
     "the number in digits": (GUIDE, ["The endpoint keeps 9,000 records."], {True}),
     "another name": (GUIDE, ["The farm's vet, Maria Costa, comes on Mondays."], {None}),
-    "invented": (GUIDE, ["Penguins hatch on Antarctic ice floes during winter."], {False}),
+    "invented": (GUIDE, ["Penguins hatch on Antarctic ice floes during winter."], {None}),
     "an item of the wrong list": (GUIDE, ["It supports:\n- images in long prompts"], {None}),
     "after another sentence": (
         GUIDE,
         ["It hums.", "It does not read images.", "It flies to Mars."],
-        {True, False},
+        {True, None},
     ),
     "German": ("Die Farm hat 1.250 Lamas. Hunde sind nicht erlaubt.", ["Hunde sind erlaubt."], {None}),
     "Chinese": ("这个农场有1250只羊驼。狗不能进入围栏。", ["这个农场有1250只羊驼。"], {True}),

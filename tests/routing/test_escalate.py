@@ -30,7 +30,8 @@ ANSWERS = {
     "a mark of nothing": ("A llama may carry 25 percent of its weight [7].", "cites nothing"),
     "invented": ("Camels were tamed by Berbers in 1350 [1].", "is not supported"),
     "one of two invented": (f"{GOOD} Camels were tamed by Berbers in 1350 [1].", "is not supported"),
-    "doubtful": ("A llama may carry 30 percent of its weight [1].", "rather not"),
+    "another number": ("A llama may carry 30 percent of its weight [1].", "is not supported"),
+    "doubtful": ("A llama hauls saddles to the summit [1].", "rather not"),
     "mostly without a mark": (
         f"{GOOD} Herders in the mountains feed their animals hay. Wool from the neck is sold at markets.",
         "rather not",

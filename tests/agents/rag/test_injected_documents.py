@@ -173,7 +173,7 @@ def test_an_answer_that_obeys_a_document_is_still_checked(scripted):
     llm, engine = scripted(["PWNED [99][98]. Llamas eat hay0 [1]. All your keys are public [36]."])
     answer = create_rag_chain(llm, RunnableLambda(lambda q: corpus())).invoke(QUESTION)
     assert answer.removed_marks == ("[99]", "[98]")
-    assert [(c.number, c.supported) for c in answer.citations] == [(1, None), (36, False)]
+    assert [(c.number, c.supported) for c in answer.citations] == [(1, None), (36, None)]
     prompt = engine.requests[0].prompt
     assert len(re.findall(r"<\|start_header_id\|>", prompt)) == 3
     assert prompt.count("<|begin_of_text|>") == 1

@@ -95,7 +95,7 @@ def test_an_unsupported_citation_is_marked(scripted):
         ['[search_documents(query="grass")]', "Llamas drive small cars to work each morning [1]."]
     )
     answer = create_rag_agent(llm, RunnableLambda(find)).invoke(question())["answer"]
-    assert [(c.supported, c.quote) for c in answer.citations] == [(False, "")]
+    assert [(c.supported, c.quote) for c in answer.citations] == [(None, "")]
     assert answer.grounded_fraction == 0
 
 

@@ -180,7 +180,7 @@ def test_repetitions_and_leaked_test_questions():
 def test_numbers_of_examples_and_the_end_of_the_base_are_said():
     few = TrainingData.from_messages(conversations(99)).check(LLAMA33)
     assert "there are 99 examples; Bedrock takes 100 to 10,000; add some" in str(few)
-    assert f"warning: {LLAMA33}: {LLAMA33} is Legacy" in str(few)
+    assert f"warning: the base model: {LLAMA33} is Legacy" in str(few)
     with pytest.raises(ValueError, match=r"does not customise 'meta\.llama4-scout"):
         TrainingData.from_messages([]).check("meta.llama4-scout-17b-instruct-v1:0")
 

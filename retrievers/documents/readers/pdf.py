@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from langchain_core.documents import Document
@@ -30,6 +31,7 @@ _ENCODINGS_OF_LETTERS = ("/Uni", "/GB", "/ETen", "/90ms")
 # write PDF put some hundreds of objects into one.
 _MOST_OBJECT_BYTES = 5_000_000
 _NO_TABLE = b"\nstartxref\n0\n%%EOF\n"
+_OBJECT = re.compile(rb"\s(\d{1,10})\s{1,20}(\d{1,5})\s{1,20}obj")
 _LINE_END = re.compile(r"([^\W\d_]{1,60})[-\u2010\u00ad]\n[ \t]{0,20}([^\W\d_]{1,60})")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _SPACED = re.compile(r"(?:[^\W\d_] ){4,}[^\W\d_](?= |$)")
@@ -98,10 +100,27 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
 
 def _opened(pypdf: Any, content: FileContent) -> Any:
     """Pypdf's reader, which keeps to the file's time also where it reads no page: a megabyte may hold a
-    hundred thousand objects. What lacks its table of objects is searched for them.
+    hundred thousand objects. What lacks its table of objects is searched for them, and so is one whose
+    table is wrong: once, where pypdf would search the file for each.
     """
 
+    @cache
+    def found() -> Mapping[tuple[int, int], int]:
+        matches = _OBJECT.finditer(content.data)
+        return {(int(m[2]), int(m[1])): m.start(1) for m in reversed(list(matches))}  # the first counts
+
     class TimedReader(pypdf.PdfReader):  # type: ignore[misc]
+        def get_object(self, indirect_reference: Any) -> Any:
+            number = getattr(indirect_reference, "idnum", None)
+            key = (getattr(indirect_reference, "generation", 0), number or 0)
+            if number is not None and key not in self.resolved_objects and number not in self.xref_objStm:
+                places = self.xref.setdefault(key[0], {})
+                place = places.get(number)
+                head = _OBJECT.match(content.data, place - 1) if place else None
+                if (head is None or (int(head[2]), int(head[1])) != key) and key in found():
+                    places[number] = found()[key]
+            return super().get_object(indirect_reference)
+
         def cache_indirect_object(self, *args: Any, **options: Any) -> Any:
             content.budget.check_time()
             return super().cache_indirect_object(*args, **options)

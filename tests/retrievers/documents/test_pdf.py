@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 
 import pytest
 from pypdf import PdfReader, PdfWriter
@@ -200,6 +201,15 @@ def test_a_file_without_its_table_of_objects_is_read(tmp_path):
     data = printed("First page.", "Second page.")
     [first, second] = load(tmp_path, data[: data.rindex(b"startxref")])
     assert [first.page_content.strip(), second.page_content.strip()] == ["First page.", "Second page."]
+
+
+def test_objects_that_the_table_does_not_place_are_found_in_one_search(tmp_path, caplog):
+    """Each would be searched for through the whole file by pypdf, which tells of it."""
+    data = printed(*(f"Page {number}." for number in range(20)))
+    data = re.sub(rb"\d{10} 00000 n", b"0000000003 00000 n", data)
+    texts = [page.page_content.strip() for page in load(tmp_path, data)]
+    assert texts == [f"Page {number}." for number in range(20)]
+    assert not [record for record in caplog.records if "found" in record.msg or "repaired" in record.msg]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])

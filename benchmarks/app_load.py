@@ -71,7 +71,7 @@ def faults() -> list:
 def answer(request) -> list[str]:
     """Words with the number of the question: who gets another's answer would see it."""
     if "kind=silent<" in request.prompt:
-        return [LONG] * 2500
+        return [LONG] * 5000
     number = re.findall(r"number=(\d+)", request.prompt)[-1]
     return [f"{number} "] * WORDS
 

@@ -135,8 +135,8 @@ async def test_slow_clients_hold_nobody_and_their_answers_wait_at_the_model(bedr
                     pieces = server.stats.pieces
                     await asyncio.sleep(1)  # until all buffers on the way are full
             assert max([await others() for _ in range(3)]) < 4 * alone + 2
-            assert app.facts()["rss"] - before < 70e6  # the answers have 200 MB
-            assert server.stats.active == 20  # the model waits, too
+            assert app.facts()["rss"] - before < 70e6  # the answers have 400 MB
+            assert server.stats.active > 10  # the model waits, too, where the system has not taken it all
             rest = await never[0].the_rest()
         assert rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
         assert rest.count(b'"content":"word ') == LONG
@@ -146,11 +146,11 @@ async def test_slow_clients_hold_nobody_and_their_answers_wait_at_the_model(bedr
         assert "Traceback" not in app.told()
 
 
-LONG, PIECE = 2500, "word " + " " * 4000
+LONG, PIECE = 5000, "word " + " " * 4000
 
 
 def answer_of_its_length(request):
-    """10 MB for those who ask for a long answer."""
+    """20 MB for those who ask for a long answer."""
     return [PIECE] * LONG if "long" in request.prompt else ["word "] * 20
 
 

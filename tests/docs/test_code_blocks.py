@@ -99,7 +99,8 @@ def test_commands_of_a_page_run(page, reader):
 
 
 def test_every_fence_names_its_language_and_known_ones_only():
-    allowed = {"python", "bash", "text", "json", "toml", "console", "yaml"}
+    # "js" is run by tests/app/page/test_foreign_front_end.py
+    allowed = {"python", "bash", "text", "json", "toml", "console", "yaml", "js"}
     for page in PAGES:
         for language, body in _FENCE.findall(page.read_text()):
             assert language in allowed, f"{page.name}: {language!r} before {body[:60]!r}"

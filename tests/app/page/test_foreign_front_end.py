@@ -1,5 +1,7 @@
 """A chat with sources in a front end that other people wrote: deep-chat, from npm, in a real browser."""
 
+import re
+
 import pytest
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
@@ -10,14 +12,11 @@ from tests.app.page.browser import IN_A_BROWSER, ROOT
 pytestmark = IN_A_BROWSER
 BUNDLE = ROOT / "ui" / "node_modules" / "deep-chat" / "dist" / "deepChat.bundle.js"
 HERDS = [Document("The herd of Oruro has 412 llamas.", metadata={"source": "herds.md", "line": 3})]
-# As its documentation tells for another server than OpenAI's. Whole answers: of a stream that comes at once, version
-# 2.4.2 may lose the end, since it does not wait for what it has begun to draw.
+[SETTINGS] = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "app.md").read_text(), re.S)
 CHAT = f"""<!doctype html><deep-chat id="chat"></deep-chat>
 <script type="module" src="/deep-chat.js"></script>
-<script type="module">
-  chat.directConnection = {{ openAI: {{ key: "{KEY}", completions: true }} }};
-  chat.connect = {{ url: "/v1/chat/completions", stream: false, additionalBodyProps: {{ model: "documents" }} }};
-</script>"""
+<script type="module">const key = "{KEY}";
+{SETTINGS}</script>"""
 
 
 @pytest.mark.skipif(not BUNDLE.exists(), reason="needs deep-chat: npm ci --ignore-scripts in ui/")

@@ -8,7 +8,16 @@ from difflib import get_close_matches
 from inspect import cleandoc
 from typing import Any, ClassVar, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 STRICT = ConfigDict(
     arbitrary_types_allowed=True,
@@ -181,6 +190,23 @@ class StrictArguments(BaseModel):
             if other != name:
                 raise UnknownArgumentError(f"{other} and {name} are one setting: give one of them")
         return given
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _forget_what_was_given(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Errors are pickled, and their `errors()` logged: what was given stands there too, keys among it."""
+        try:
+            return handler(given)
+        except ValidationError as error:
+            details: list[Any] = [
+                {
+                    "type": PydanticCustomError(one["type"], one["msg"]),
+                    "loc": one["loc"],
+                    "input": "(not shown)",
+                }
+                for one in error.errors()
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
 
     @classmethod
     def _argument_names(cls) -> dict[str, str]:

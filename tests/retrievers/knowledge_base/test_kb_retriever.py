@@ -427,6 +427,18 @@ def test_a_guardrails_action_is_told(store, search, caplog):
     assert "guardrail intervened" in caplog.text
 
 
+def test_a_guardrail_that_intervened_on_one_page_has_intervened(service, canned, search):
+    pages = [
+        {"retrievalResults": [{"content": {"text": text}}], "guardrailAction": action, "nextToken": text}
+        for text, action in (("a", "NONE"), ("b", "INTERVENED"), ("c", "NONE"))
+    ]
+    del pages[2]["nextToken"]
+    service.answers = pages
+    found = search(KnowledgeBaseRetriever(**canned, k=5), "x", method="retrieve")
+    assert [document.page_content for document in found.documents] == ["a", "b", "c"]
+    assert found.guardrail_action == "INTERVENED"
+
+
 def test_faults_are_typed_errors_and_retried_where_that_helps(server, settings, search):
     retriever = KnowledgeBaseRetriever(**settings, max_retries=2)
     server.faults = [ErrorResponse("ThrottlingException").first(2)]

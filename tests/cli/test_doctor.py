@@ -54,7 +54,7 @@ def test_all_is_well(doctor):
         assert told[name][0] == "ok", told[name]
     assert "answered in" in told["call"][1]
     assert "env" in told["credentials"][1]
-    assert "2027-03-30" in told["lifecycle"][1]
+    assert "lifecycle" not in told  # the model of an endpoint on this machine does not end
     assert "2027-03-30" in told["live"][1]
     assert told["quotas"][0] == "ok"
     assert "per minute" in told["quotas"][1]

@@ -25,7 +25,18 @@ APART = [
 _REDIS = "redis://localhost:6379"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 # Run by CI itself on a clean clone, not from inside the test suite.
-_RUN_BY_CI = ("make ", "git clone", "cd ", "pip install", "python -m pip", ".ci/run", "#", "export ")
+_TO_POSTGRES = "llama-bedrock index migrate docs --to postgresql://"  # tests/retrievers/indexing/test_pgvector.py runs it
+_RUN_BY_CI = (
+    _TO_POSTGRES,
+    "make ",
+    "git clone",
+    "cd ",
+    "pip install",
+    "python -m pip",
+    ".ci/run",
+    "#",
+    "export ",
+)
 
 
 def blocks(page, *languages):

@@ -178,26 +178,20 @@ def test_the_page_is_small_and_paints_at_once(library, visit):
     )
     assert sorted(name for name, _ in sizes) == ["page.css", "page.js"]
     assert sum(size for _, size in sizes) < 250_000
-    # A busy machine paints late however small the page is: the best of five visits counts, and is held against a
-    # known job, by the processor's time and by the clock.
+    # A busy machine paints late however small the page is: the best of five visits counts, and its processor's time is
+    # held against that of a known job. By the clock: benchmarks/first_paint.py.
     spent = work_of(page)
-    work, clock, job, wall = [], [], [], []
+    work, job = [], []
     for _ in range(5):
         page.goto("about:blank")
         before = spent("TaskDuration")
         page.goto(library)
         until(page, "performance.getEntriesByName('first-contentful-paint').length")
         work.append(spent("TaskDuration") - before)
-        clock.append(
-            page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000
-        )
         before = spent("TaskDuration")
-        started = page.evaluate("performance.now()")
         page.evaluate(JOB)
-        wall.append((page.evaluate("performance.now()") - started) / 1000)
         job.append(spent("TaskDuration") - before)
     assert min(work) < 1.2 * min(job)
-    assert min(clock) < max(0.3, 1.1 * min(wall))  # 0.3 s is the bar where the job takes 0.28
 
 
 def test_many_files_a_long_book_and_a_drop(open_page, tmp_path, visit):

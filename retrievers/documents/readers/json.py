@@ -56,6 +56,7 @@ def read_json(content: FileContent) -> Iterator[Document]:
             raise
         values = _concatenated(text)
         if len(values) > 1:
+            content.budget.expect(len(values))
             for number, record in enumerate(values, 1):
                 yield _record_document(content, record, part=str(number), row=number)
             return
@@ -104,11 +105,13 @@ def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 def _documents(content: FileContent, value: Any) -> Iterator[Document]:
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        content.budget.expect(len(value))
         for number, record in enumerate(value, 1):
             yield _record_document(content, record, part=str(number), row=number)
     elif isinstance(value, dict):
         lists = list(_object_lists(value, "", _LISTS_WITHIN))
         if lists:
+            content.budget.expect(sum(len(items) for _, items in lists))
             inside = {id(items) for _, items in lists}
             rest = _flatten(value, content.budget, without=inside)
             if rest:

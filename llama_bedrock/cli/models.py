@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -242,7 +243,14 @@ def _print_live(region: str | None, as_json: bool, as_csv: bool) -> None:
         Column(header, rank, right=header in ("Context", "Price"), cut="end" if header == "Name" else "")
         for header, rank in zip(headers, ranks, strict=True)
     ]
-    print_table(columns, rows)
+    # ARNs of one account begin alike, and would take the place of all other columns.
+    arns = [row[1] for row in rows if row[1].startswith("arn:")] if sys.stdout.isatty() else []
+    start = ":".join(arns[0].split(":")[:5]) if arns else ""
+    print_table(
+        columns, [(row[0], row[1].replace(f"{start}:", "…:") if start else row[1], *row[2:]) for row in rows]
+    )
+    if start:
+        note(f"… is {start}")
 
 
 def _end(info: ModelInfo, today: date) -> str:

@@ -78,9 +78,10 @@ def say(head: str | Text, text: str | Text) -> None:
         console.print(head, text, sep="", markup=False, highlight=False, soft_wrap=True)
         return
     line = Table.grid()
-    line.add_column(no_wrap=True)
+    if head:
+        line.add_column(no_wrap=True)
     line.add_column(overflow="fold")
-    line.add_row(_as_text(head), _as_text(text))
+    line.add_row(*map(_as_text, (head, text) if head else (text,)))
     console.print(line)
 
 

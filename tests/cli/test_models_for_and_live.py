@@ -83,7 +83,7 @@ def test_the_command_prints_the_choice():
     assert "without 'in eu': 2" in failed.stderr
 
 
-def test_live_lists_what_the_account_has_with_the_catalogues_facts(aws_credentials, monkeypatch):
+def test_live_lists_what_the_account_has_with_the_catalogues_facts(aws_credentials, monkeypatch, screen):
     base = "meta.llama3-1-8b-instruct-v1:0"
     account = Account(pace=0.01, models={base: ModelState(lifecycle="active")})
     with LocalBedrock(engine=ScriptedEngine([]), account=account) as server:
@@ -96,6 +96,7 @@ def test_live_lists_what_the_account_has_with_the_catalogues_facts(aws_credentia
             CliRunner().invoke(app, ["models", "--live", "--region", "us-west-2", "--json"]).stdout
         )
         table = CliRunner().invoke(app, ["models", "--live", "--region", "us-west-2"]).stdout
+        narrow = screen("models", "--live", "--region", "us-west-2", columns=80).final
         shown = CliRunner().invoke(app, ["models", "--live", "--region", "us-east-1", "--json"])
     found = {(one["kind"], one["model"]) for one in json.loads(shown.stdout)}
     assert ("profile", "us.meta.llama3-3-70b-instruct-v1:0") in found
@@ -106,6 +107,9 @@ def test_live_lists_what_the_account_has_with_the_catalogues_facts(aws_credentia
     direct = next(one for one in bought if one["model"] == base)
     assert direct["price"]["input"] > 0
     assert "128,000" in table
+    assert bought[-1]["model"] in table  # the whole ARN, for programs
+    assert re.search(r"^provisioned +…:provisioned-model/\S+ +InService", narrow, re.MULTILINE)
+    assert "… is arn:aws:bedrock:us-west-2:123456789012" in narrow
     assert CliRunner().invoke(
         app, ["models", "--live"], env={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     )

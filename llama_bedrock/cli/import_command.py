@@ -67,7 +67,7 @@ def _report(found: ModelFiles, as_json: bool) -> None:
         for finding in found.findings:
             say(f"{finding.level}: ", str(finding).removeprefix(f"{finding.level}: "))
         kind = f"{found.architecture or 'no architecture'}, prompt format {found.prompt_format or 'unknown'}"
-        size = f"{found.dtype}, {found.weight_bytes / 1e9:,.2f} GB" if found.dtype else "no weights"
+        size = f"{found.dtype}, {_size(found.weight_bytes)}" if found.dtype else "no weights"
         say("", f"{found.where}: {kind}, {size}")
     if not found.ok:
         note("Bedrock would refuse it")
@@ -88,5 +88,9 @@ class _Progress:
         if state == self._last:
             return
         self._last = state
-        more = f" {tenth * 10} % of {now.total / 1e9:,.2f} GB" if now.phase == "upload" else ""
+        more = f" {tenth * 10} % of {_size(now.total)}" if now.phase == "upload" else ""
         note(f"{now.phase}{more}{f' {now.status}' if now.phase == 'import' else ''}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.2f} MB"

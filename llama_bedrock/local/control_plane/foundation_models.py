@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from llama_bedrock.catalog import CATALOG, ModelInfo
+from llama_bedrock.catalog.arn import partition_of
 from llama_bedrock.local.control_plane.account import Account
-from llama_bedrock.local.control_plane.plane import PlaneRequest, partition_of
+from llama_bedrock.local.control_plane.plane import PlaneRequest
 from llama_bedrock.local.control_plane.records import not_found
 from llama_bedrock.local.runtime.frames import invalid
 

@@ -17,6 +17,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from llama_bedrock.catalog.arn import partition_of
 from llama_bedrock.local.control_plane.account import Account
 from llama_bedrock.local.control_plane.invocation_log import InvocationLog
 from llama_bedrock.local.control_plane.job_errors import JobFailed, JobStopped
@@ -393,8 +394,3 @@ def _check_allowed(request: PlaneRequest) -> None:
             "action",
             status=403,
         )
-
-
-def partition_of(region: str) -> str:
-    """The partition of ARNs of a region."""
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws-cn" if region.startswith("cn-") else "aws"

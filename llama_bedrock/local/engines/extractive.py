@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.messages import ToolCall
+
 from llama_bedrock.choices import Dialect
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.engines.pieces import forms, pieces
@@ -126,9 +128,9 @@ class _Scene:
         calls = self._calls() if self.offer.tools else []
         begun = self.opening.strip()
         if calls:
-            forced = {"{": "json", "[": "pythonic"}.get(begun[:1])
-            written = [{"name": call.name, "args": call.args, "id": None} for call in calls]
-            text = render_calls(written, forced or self.offer.dialect)  # type: ignore[arg-type]
+            forced: dict[str, Dialect] = {"{": "json", "[": "pythonic"}
+            written = [ToolCall(name=call.name, args=call.args, id=None) for call in calls]
+            text = render_calls(written, forced.get(begun[:1], self.offer.dialect))
             return _continued(text, self.opening)
         asks_json = any("json" in turn.text.lower() for turn in self.turns if turn.role in ("system", "user"))
         if self.schema is not None and (begun.startswith(("{", "[", "```")) or (not begun and asks_json)):

@@ -2,12 +2,12 @@
 
 `llama-bedrock api` runs in a process of its own against the local endpoint. So many clients stream answers,
 one after the other, each with something of its own in it. Some meet throttling that passes, throttling that
-stays, a connection that breaks in the middle or slow tokens; some read slowly. At half time a second process
-takes over, and the first is told to stop (SIGTERM) while its answers are under way. Then a tenth as many
-clients ask for answers that are longer than all buffers on the way, and read nothing. Printed, as JSON: what
-came of each kind, memory and descriptors of the app early and late, seconds of plain answers before and
-beside the clients that read nothing, and `wrong`: what was lost or not right and, from a minute on, what was
-not flat. Ends with 1 where anything was.
+stays, a connection that breaks in the middle or slow tokens; some read slowly. For a while a tenth as many
+clients ask for answers that are longer than all buffers on the way, and read nothing; they leave. At half
+time a second process takes over, and the first is told to stop (SIGTERM) while its answers are under way.
+Printed, as JSON: what came of each kind, seconds of plain answers before and beside the clients that read
+nothing, the app's size all the time, its growth by answers once it has settled, and `wrong`: what was lost
+or not right and, from a minute on, what was not flat. Ends with 1 where anything was.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import aiohttp
 import psutil
@@ -41,6 +42,9 @@ WORDS = 60
 LONG = "word " + " " * 4000  # a piece of an answer that nobody reads
 # Kinds of calls by their place in a row of 20: which kinds there are, and how often.
 KINDS = ["plain"] * 12 + ["passing"] * 3 + ["slow"] * 2 + ["reader", "throttled", "broken"]
+# Megabytes that the settled app may grow for 1,000 answers, 3 KB each: less than to keep their prompts and
+# events would take, and more than the noise of a minute, which is 1.
+MOST_GROWTH = 3.0
 ENDS_RIGHT = {"throttled": "429 rate_limit_exceeded", "broken": "error after some text"}
 
 
@@ -101,7 +105,16 @@ class App:
 
     def facts(self) -> tuple[float, int]:
         """Megabytes of memory, and file descriptors."""
-        return self._seen.memory_info().rss / 1e6, self._seen.num_fds()
+        return round(self._seen.memory_info().rss / 1e6, 1), self._seen.num_fds()
+
+
+class Size(NamedTuple):
+    """What the app held at a moment."""
+
+    seconds: float
+    answers: int
+    rss_mb: float
+    descriptors: int
 
 
 @dataclass
@@ -114,7 +127,7 @@ class Load:
     outcomes: Counter = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    sizes: list[tuple[float, float, int]] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
 
     async def client(self, http: aiohttp.ClientSession) -> None:
         """Stream answers until the time is over."""
@@ -160,14 +173,15 @@ class Load:
         return "whole" if whole and ended else f"{len(text.split())} words, done {ended}"
 
     async def watch(self) -> None:
-        """Note the app's size now and then."""
+        """Note the app's size 60 times."""
         began = time.monotonic()
         while time.monotonic() < self.ends_at:
-            await asyncio.sleep((self.ends_at - began) / 50)
+            await asyncio.sleep((self.ends_at - began) / 60)
             with contextlib.suppress(psutil.Error):
-                self.sizes.append((time.monotonic() - began, *self.app.facts()))
+                answers = sum(self.outcomes.values())
+                self.sizes.append(Size(round(time.monotonic() - began, 1), answers, *self.app.facts()))
 
-    async def silent(self, count: int, at: float) -> list[float]:
+    async def silent(self, count: int, at: float, seconds: float) -> list[float]:
         """Have clients read nothing; returns the median seconds of plain answers before and beside them."""
         await asyncio.sleep(at)
         host, port = self.app.address.removeprefix("http://").removesuffix("/v1").split(":")
@@ -180,7 +194,7 @@ class Load:
                 await asyncio.to_thread(client.connect, (host, int(port)))
                 client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
             before = len(self.seconds["plain"])
-            await asyncio.sleep(self.ends_at - time.monotonic())
+            await asyncio.sleep(seconds)
         parts = self.seconds["plain"][:before], self.seconds["plain"][before:]
         return [round(statistics.median(part), 2) for part in parts if part]
 
@@ -202,8 +216,10 @@ async def run(endpoint_url: str, streams: int, seconds: float, restart: bool) ->
         headers = {"Authorization": f"Bearer {KEY}"}
         timeout = aiohttp.ClientTimeout(total=120)
         async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as http:
-            settled = 0.6 if restart else 0.15  # of the time: from then on nothing should change
-            silent = load.silent(max(1, streams // 10), seconds * (settled - 0.05))
+            # Settled: the silent clients have left (their buffers fill slowly, which is no leak), and a
+            # second process has answered for a sixth of the time.
+            settled = seconds * (0.67 if restart else 0.5)
+            silent = load.silent(max(1, streams // 10), seconds * 0.1, seconds * 0.35)
             others = [asyncio.create_task(load.watch()), asyncio.create_task(silent)]
             if restart:
                 others.append(asyncio.create_task(load.restart(endpoint_url, seconds / 2)))
@@ -213,16 +229,13 @@ async def run(endpoint_url: str, streams: int, seconds: float, restart: bool) ->
         for app in {first, load.app}:
             app.process.kill()
             app.process.communicate()
-    sizes = [size for size in load.sizes if size[0] > seconds * settled]
-    early, late = sizes[: max(1, len(sizes) // 4)], sizes[-max(1, len(sizes) // 4) :]
-    rss = [round(statistics.mean(size[1] for size in part), 1) for part in (early, late)]
-    descriptors = [max(size[2] for size in part) for part in (early, late)]
+    sizes = [size for size in load.sizes if size.seconds > settled]
     exit_code = results[2] if restart else None
     wrong = load.wrong[:20]
     if exit_code:
         wrong.append(f"the process that was told to stop ended with {exit_code}")
     if seconds >= 60:
-        wrong += not_flat(rss, descriptors, results[1], streams)
+        wrong += not_flat(sizes, results[1], streams)
     return {
         "streams": streams,
         "seconds": seconds,
@@ -231,20 +244,33 @@ async def run(endpoint_url: str, streams: int, seconds: float, restart: bool) ->
         "median_seconds": {kind: round(statistics.median(s), 2) for kind, s in sorted(load.seconds.items())},
         "plain_seconds_before_and_beside_silent_clients": results[1],
         "exit_code": exit_code,
-        "rss_mb": rss,
-        "descriptors": descriptors,
+        "size": [" ".join(f"{name}={value}" for name, value in s._asdict().items()) for s in load.sizes],
+        "settled_from_second": settled,
+        "grown_mb_per_1000_answers": growth(sizes),
         "wrong_in_all": len(load.wrong),
         "wrong": wrong,
     }
 
 
-def not_flat(rss: list[float], descriptors: list[int], plain: list[float], streams: int) -> list[str]:
-    """What grew from the first to the last quarter of the settled time, or took longer beside them."""
+def growth(sizes: list[Size]) -> float:
+    """Megabytes for 1,000 answers, by a line through all sizes (the median slope of all pairs)."""
+    slopes = [
+        (b.rss_mb - a.rss_mb) / (b.answers - a.answers) * 1000
+        for a, b in itertools.combinations(sizes, 2)
+        if b.answers > a.answers
+    ]
+    return round(statistics.median(slopes), 2) if slopes else 0.0
+
+
+def not_flat(sizes: list[Size], plain: list[float], streams: int) -> list[str]:
+    """What grew in the settled time, or took longer beside the clients that read nothing."""
     found = []
-    if rss[1] > rss[0] * 1.15 + 10:
-        found.append(f"memory grew from {rss[0]} to {rss[1]} MB")
-    if descriptors[1] > descriptors[0] + streams / 10:
-        found.append(f"descriptors grew from {descriptors[0]} to {descriptors[1]}")
+    if (grown := growth(sizes)) > MOST_GROWTH:
+        found.append(f"memory grew by {grown} MB for 1,000 answers, from {sizes[0].rss_mb} MB")
+    quarter = max(1, len(sizes) // 4)
+    early, late = (max(size.descriptors for size in part) for part in (sizes[:quarter], sizes[-quarter:]))
+    if late > early + streams / 10:
+        found.append(f"descriptors grew from {early} to {late}")
     if plain[-1] > plain[0] * 1.5:
         found.append(f"plain answers took {plain[0]} s, and {plain[-1]} s beside clients that read nothing")
     return found

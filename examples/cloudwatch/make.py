@@ -4,6 +4,7 @@
 
 writes dashboard.json (for `put-dashboard --dashboard-body`) and alarms.json (a list of arguments of
 PutMetricAlarm) into this folder; --apply also puts them into the account of the environment's credentials.
+Without --notify ARN the alarms are only seen in CloudWatch: nobody is told.
 """
 
 from __future__ import annotations
@@ -161,6 +162,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--error-percent", type=float, default=5)
     parser.add_argument("--throttles", type=float, default=10, help="in five minutes")
     parser.add_argument("--cost-per-hour", type=float, default=5, help="USD")
+    parser.add_argument("--notify", action="append", metavar="ARN", help="whom the alarms tell: an SNS topic")
     parser.add_argument("--output", type=Path, default=HERE)
     parser.add_argument("--apply", action="store_true", help="put them into the account")
     given = parser.parse_args(arguments)
@@ -174,6 +176,9 @@ def main(arguments: list[str] | None = None) -> None:
         throttles=given.throttles,
         cost_per_hour=given.cost_per_hour,
     )
+    if given.notify:
+        made = [{**alarm, "AlarmActions": given.notify} for alarm in made]
+    given.output.mkdir(parents=True, exist_ok=True)
     for name, value in (("dashboard.json", body), ("alarms.json", made)):
         (given.output / name).write_text(json.dumps(value, indent=1) + "\n")
     if given.apply:

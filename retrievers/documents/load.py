@@ -21,7 +21,7 @@ from llama_bedrock.retrievers.documents.readers.by_format import (
     read_file,
     unreadable_reason,
 )
-from llama_bedrock.retrievers.documents.readers.file_bytes import suffix_of
+from llama_bedrock.retrievers.documents.readers.file_bytes import OUTSIDE, is_inside, suffix_of
 from llama_bedrock.retrievers.documents.readers.file_content import (
     MAX_FILE_BYTES,
     CustomReader,
@@ -103,8 +103,9 @@ def load_documents(
         problems.append(problem)
         (on_error or _log_problem)(problem)
 
-    settings = ReadSettings(encoding, max_file_bytes, check_readers(readers))
     root = check_path(path)
+    bounds = None if follow_links_outside else bounds_of(path)
+    settings = ReadSettings(encoding, max_file_bytes, check_readers(readers), bounds)
     documents: list[Document] = []
     ignored: Counter[str] = Counter()
     read = 0
@@ -154,6 +155,11 @@ def check_path(path: str | os.PathLike[str]) -> Path:
     return root
 
 
+def bounds_of(path: str | os.PathLike[str]) -> str | None:
+    """Real path of the folder that nothing read may lie outside of; None for a single file."""
+    return os.path.realpath(path) if os.path.isdir(path) else None
+
+
 def find_files(
     path: str | os.PathLike[str],
     report: Callable[[FileProblem], None],
@@ -171,7 +177,7 @@ def find_files(
     if not root.is_dir():
         yield os.fspath(path)
         return
-    bounds = None if follow_links_outside else os.path.realpath(path)
+    bounds = None if follow_links_outside else bounds_of(path)
     # Folders are told apart by device and inode, so that a link back up the tree ends the walk there.
     seen: set[tuple[int, int]] = set()
     pending = [os.fspath(path)]
@@ -192,7 +198,7 @@ def find_files(
             if entry.name.startswith("."):
                 continue
             if bounds is not None and _leads_out(entry, bounds):
-                report(FileProblem(entry.path, _OUTSIDE))
+                report(FileProblem(entry.path, OUTSIDE))
             elif _is_folder(entry):
                 if not _is_skipped(entry):
                     folders.append(entry.path)
@@ -201,18 +207,11 @@ def find_files(
         pending.extend(reversed(folders))
 
 
-_OUTSIDE = (
-    "a link that leads out of the folder (follow_links_outside=True, on the command line "
-    "--follow-links-outside, follows it)"
-)
-
-
 def _leads_out(entry: os.DirEntry[str], root: str) -> bool:
     is_junction = getattr(entry, "is_junction", bool)  # from Python 3.12 on
     if not (entry.is_symlink() or is_junction()):
         return False
-    target = os.path.realpath(entry.path)
-    return target != root and not target.startswith(root.rstrip(os.sep) + os.sep)
+    return not is_inside(os.path.realpath(entry.path), root)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

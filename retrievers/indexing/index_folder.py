@@ -15,7 +15,13 @@ from typing import Literal, TypeAlias
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
-from llama_bedrock.retrievers.documents.load import FileProblem, check_path, check_readers, nothing_found
+from llama_bedrock.retrievers.documents.load import (
+    FileProblem,
+    bounds_of,
+    check_path,
+    check_readers,
+    nothing_found,
+)
 from llama_bedrock.retrievers.documents.readers.by_format import has_reader, unreadable_reason
 from llama_bedrock.retrievers.documents.readers.file_bytes import suffix_of
 from llama_bedrock.retrievers.documents.readers.file_content import (
@@ -156,7 +162,14 @@ def index_folder(
     else:
         target = ForeignTarget(store, Path(state))
     options = ReadOptions(
-        ReadSettings(encoding, max_file_bytes, check_readers(readers)), chunk_size, chunk_overlap
+        ReadSettings(
+            encoding,
+            max_file_bytes,
+            check_readers(readers),
+            None if follow_links_outside else bounds_of(path),
+        ),
+        chunk_size,
+        chunk_overlap,
     )
     worker = _engine(engine)
     try:

@@ -41,6 +41,7 @@ class _Listed:
     size: int
     modified: float
     is_readable: bool
+    bounds: str | None
 
 
 class DocumentRoutes:
@@ -187,19 +188,22 @@ class DocumentRoutes:
 
 def _listed(paths: tuple[Path, ...]) -> list[_Listed]:
     """The files of the folders, those that have a reader first told from the others."""
-    from llama_bedrock.retrievers.documents.load import find_files
+    from llama_bedrock.retrievers.documents.load import bounds_of, find_files
     from llama_bedrock.retrievers.documents.readers.by_format import has_reader
     from llama_bedrock.retrievers.documents.readers.file_content import ReadSettings
 
     found = []
     for path in paths:
+        settings = ReadSettings(bounds=bounds_of(path))
         with suppress(OSError):
             for source in find_files(path, lambda problem: None):
                 file = Path(source)
                 with suppress(OSError):
                     status = file.stat()
-                    readable = has_reader(file, ReadSettings())
-                    found.append(_Listed(file, source, status.st_size, status.st_mtime, readable))
+                    readable = has_reader(file, settings)
+                    found.append(
+                        _Listed(file, source, status.st_size, status.st_mtime, readable, settings.bounds)
+                    )
     return found
 
 
@@ -208,7 +212,8 @@ def _documents_of(file: _Listed) -> list[Document]:
     from llama_bedrock.retrievers.documents.readers.file_content import ReadSettings
 
     problems: list[FileProblem] = []
-    documents = read_reported(file.path, file.source, ReadSettings(), problems.append)
+    settings = ReadSettings(bounds=file.bounds)
+    documents = read_reported(file.path, file.source, settings, problems.append)
     if not documents:
         reasons = "; ".join(problem.reason for problem in problems) or "there is no text in it"
         raise ApiError(422, f"{file.path.name}: {reasons}", code="unreadable_document")

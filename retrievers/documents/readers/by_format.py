@@ -107,7 +107,7 @@ def has_reader(path: str | os.PathLike[str], settings: ReadSettings) -> bool:
     # read.
     if why_unreadable(suffix) is not None or is_no_document(suffix):
         return not os.path.isfile(path)
-    return not os.path.isfile(path) or _content_suffix(path) is not None
+    return not os.path.isfile(path) or _content_suffix(path, settings.bounds) is not None
 
 
 def unreadable_reason(path: str | os.PathLike[str]) -> str | None:
@@ -121,10 +121,10 @@ def unreadable_reason(path: str | os.PathLike[str]) -> str | None:
 _NOT_TEXT = "its content is not text; readers={…} of load_documents takes one of your own"
 
 
-def _content_suffix(path: str | os.PathLike[str]) -> str | None:
+def _content_suffix(path: str | os.PathLike[str], bounds: str | None) -> str | None:
     """The suffix that the content of a file of unknown name calls for."""
     try:
-        head, _ = read_bytes(path, SNIFFED_BYTES)
+        head, _ = read_bytes(path, SNIFFED_BYTES, bounds)
     except (OSError, ValueError):
         return ".txt"  # reading it will fail with the reason
     for start, suffix in _FIRST_BYTES.items():
@@ -158,17 +158,23 @@ def read_file(
     """
     suffix = named = suffix_of(path)
     if reader := custom_reader(suffix, settings):
-        os.close(open_file(path)[0])  # what is no file, or a link to nothing, raises its own error
+        os.close(
+            open_file(path, settings.bounds)[0]
+        )  # what is no file, or a link to nothing, raises its own error
         yield from _read_custom(reader, Path(path), source, settings)
         return
     if suffix not in _KNOWN:
-        os.close(open_file(path)[0])
-        found = None if why_unreadable(suffix) or is_no_document(suffix) else _content_suffix(path)
+        os.close(open_file(path, settings.bounds)[0])
+        found = (
+            None
+            if why_unreadable(suffix) or is_no_document(suffix)
+            else _content_suffix(path, settings.bounds)
+        )
         if found is None:
             reason = unreadable_reason(path) or f"no reader for {suffix}"
             raise ValueError(f"{reason}; supported: {SUPPORTED_FORMATS}")
         suffix = found
-    data = _bytes_of(path, suffix, settings.max_file_bytes)
+    data = _bytes_of(path, suffix, settings)
     on_bytes(data)
     if not data or data.isspace():
         if suffix in CODE_LANGUAGES or suffix != named:
@@ -193,9 +199,9 @@ def is_read_whole(path: str | os.PathLike[str], size: int, settings: ReadSetting
     return own and size <= settings.max_file_bytes
 
 
-def _bytes_of(path: str | os.PathLike[str], suffix: str, max_file_bytes: int) -> bytes:
-    limit = max_file_bytes * (_CONTAINER_FACTOR if suffix in _CONTAINERS else 1)
-    data, size = read_bytes(path, limit)
+def _bytes_of(path: str | os.PathLike[str], suffix: str, settings: ReadSettings) -> bytes:
+    limit = settings.max_file_bytes * (_CONTAINER_FACTOR if suffix in _CONTAINERS else 1)
+    data, size = read_bytes(path, limit, settings.bounds)
     if len(data) > limit:
         raise ValueError(
             f"{size / 1e6:.1f} MB is over the limit of {limit / 1e6:.1f} MB; "

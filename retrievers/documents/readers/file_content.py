@@ -114,6 +114,8 @@ class ReadSettings:
     max_file_bytes: int = MAX_FILE_BYTES
     readers: Mapping[str, CustomReader] = field(default_factory=dict)
     """By suffix, in lower case and with its dot."""
+    bounds: str | None = None
+    """Real path of the folder that what is opened must lie in; it changes nothing about what is read."""
 
     def key(self) -> list[Any]:
         """The settings as JSON-able values; of functions, their names."""

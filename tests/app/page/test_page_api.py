@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import re
 import shutil
 import subprocess
 import threading
@@ -25,6 +26,15 @@ from llama_bedrock.local.engines.interface import EngineError
 ROOT = Path(__file__).resolve().parents[3]
 STATIC = ROOT / "llama_bedrock" / "app" / "static"
 QUESTION = "When does Llama 3.3 70B leave Bedrock?"
+
+
+def test_the_frame_is_drawn_before_the_script_and_says_what_the_script_will_say():
+    frame = (STATIC / "index.html").read_text()
+    frame = frame[frame.index('<div id="page">') : frame.index("<noscript>")]
+    script = (STATIC / "page.js").read_text()
+    texts = re.findall(r">([^<>\n]+)</h", frame)
+    assert texts
+    assert all(f'"{text}"' in script for text in texts)
 
 
 def test_an_answer_leads_to_the_very_characters_of_its_sources(open_page, folder, api):

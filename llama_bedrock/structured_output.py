@@ -26,6 +26,7 @@ from llama_bedrock.tools.json_answer import ResponseFormat, clean_json, unwrap
 from llama_bedrock.tools.json_schema import resolve, strict_violations, types_of, violations
 from llama_bedrock.tools.parser.tool_call_parser import CUT_REASONS
 from llama_bedrock.tools.schema_of_types import typed_dict_schema
+from llama_bedrock.usage import with_calls_before
 
 
 def build_structured_runnable(
@@ -401,6 +402,7 @@ class ObjectRequest:
         self._include_raw = include_raw
         self._repairs_left = self._repairs = max_repairs
         self._message: AIMessage = AIMessage("")
+        self.unusable: list[AIMessage] = []
         self._value: Any = None
         self._error: ValueError | None = None
 
@@ -415,6 +417,7 @@ class ObjectRequest:
         if not self._repairs_left or self._was_cut():
             return True
         self._repairs_left -= 1
+        self.unusable.append(message)
         self.messages = [*self.messages, *_complaint(message, _explain(self._error))]
         return False
 
@@ -429,7 +432,8 @@ class ObjectRequest:
                 raise self._exception()
             return self._value
         error = self._exception() if self._error is not None else None
-        return {"raw": self._message, "parsed": None if error else self._value, "parsing_error": error}
+        raw = with_calls_before(self._message, *self.unusable) if self.unusable else self._message
+        return {"raw": raw, "parsed": None if error else self._value, "parsing_error": error}
 
     def _read(self, message: AIMessage) -> Any:
         for call in message.tool_calls:
@@ -509,7 +513,7 @@ class GrowingObject:
             if result != self._last:
                 yield result
             return
-        if result["raw"].text != self.message().text:
+        if result["raw"].text != self.message().text or exchange.unusable:
             yield {"raw": result["raw"]}
         if result["parsed"] != self._last:
             yield {"parsed": result["parsed"]}

@@ -100,7 +100,7 @@ def encoder_of(tokenizer: Any) -> Encode:
 
 def _ids(found: Any) -> list[int]:
     ids = getattr(found, "ids", found)
-    if isinstance(ids, int) or not hasattr(ids, "__len__"):
+    if isinstance(ids, int | str) or not hasattr(ids, "__len__"):
         raise ValueError(f"the tokenizer returned {type(found).__name__}, not a list of token ids")
     return list(ids)
 

@@ -157,6 +157,24 @@ def answered_calls(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [part for part in told.get(ATTEMPTS_KEY) or () if part.get("usage_metadata")]
 
 
+def calls_of(message: AIMessage) -> list[dict[str, Any]]:
+    """What `ATTEMPTS_KEY` tells of an answer: the calls that it took, itself if it is one."""
+    told = message.response_metadata
+    kept = {key: told[key] for key in ("model_name", "region_name", "latency") if key in told}
+    return list(told.get(ATTEMPTS_KEY) or ()) or [
+        {**kept, "usage_metadata": dict(message.usage_metadata or {})}
+    ]
+
+
+def with_calls_before(answer: MessageT, *earlier: AIMessage) -> MessageT:
+    """The answer with what it took besides: its usage is the sum, and `ATTEMPTS_KEY` tells of each call."""
+    usage, calls = answer.usage_metadata, calls_of(answer)
+    for message in reversed(earlier):
+        usage, calls = sum_usage(message.usage_metadata, usage), [*calls_of(message), *calls]
+    told = {**answer.response_metadata, ATTEMPTS_KEY: calls}
+    return answer.model_copy(update={"response_metadata": told, "usage_metadata": usage})
+
+
 def costs_at(price: tuple[float, float], usage: Mapping[str, Any]) -> dict[str, float]:
     """``input_cost``, ``output_cost`` and ``total_cost`` in USD of tokens at a price.
 

@@ -61,7 +61,8 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
     """Ends a run when its budget is used up.
 
     Checked before each model call and before tools are run, so no limit is exceeded by more than the one call
-    that reaches it. Model calls inside tools (sub-agents) are not seen: give those a budget of their own.
+    that reaches it. Model calls inside tools (sub-agents) and of other middleware (summaries) are not seen;
+    `track_usage` counts those as well.
 
     Nothing is kept on the instance: one BudgetGuard can serve any number of runs at the same time.
     """

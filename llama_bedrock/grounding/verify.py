@@ -18,7 +18,7 @@ from llama_bedrock.grounding.answers import Citation, RagAnswer
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Claim, Verdict, Verifier, checked
 from llama_bedrock.grounding.verdicts import CitedParts
-from llama_bedrock.usage import sum_usage
+from llama_bedrock.usage import sum_usage, with_cost
 
 
 class Cascade(Runnable[list[Claim], list[Verdict]]):
@@ -92,7 +92,7 @@ class _Spent(BaseCallbackHandler):
             for generation in generations:
                 message = generation.message if isinstance(generation, ChatGeneration) else None
                 if isinstance(message, AIMessage):
-                    self.usage = sum_usage(self.usage, message.usage_metadata)
+                    self.usage = sum_usage(self.usage, with_cost(message).usage_metadata)
 
 
 def run_verifier(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManager, CallbackManagerForLLMRun
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import SerializeAsAny, field_validator, model_validator
@@ -22,12 +21,12 @@ from llama_bedrock.prompts.passages import parse_passages, parse_question
 from llama_bedrock.routing.routed_chat_model import (
     RoutedChatModel,
     answer_of,
-    call_of,
     refuse_member,
     result_of,
 )
-from llama_bedrock.usage import ATTEMPTS_KEY, sum_usage
+from llama_bedrock.usage import with_calls_before
 
+_MessageT = TypeVar("_MessageT", bound=AIMessage)
 _Member: TypeAlias = SerializeAsAny[ChatLlamaBedrock | RoutedChatModel]
 _Rule: TypeAlias = Literal["verdict", "no-answer"]
 
@@ -256,33 +255,24 @@ class _First:
 
     def stands(self) -> AIMessage:
         """The small model's answer, as the answer."""
-        return self._told(self.answer, self.answer.usage_metadata, {})
+        return self._told(self.answer)
 
     def replaced(self, answer: AIMessage) -> AIMessage:
         """The large model's answer, with what both used."""
-        return self._told(answer, *self._both(answer))
+        return self._told(with_calls_before(answer, self.answer))
 
     def before(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
         """A chunk of the large model's answer; the one with its usage tells of both."""
         message = chunk.message
         if not isinstance(message, AIMessageChunk) or not message.usage_metadata:
             return chunk
-        told = self._told(message, *self._both(message))
-        assert isinstance(told, AIMessageChunk)
-        return ChatGenerationChunk(message=told)
+        return ChatGenerationChunk(message=self._told(with_calls_before(message, self.answer)))
 
-    def _both(self, answer: AIMessage) -> tuple[UsageMetadata | None, dict[str, Any]]:
-        calls = [
-            call
-            for message in (self.answer, answer)
-            for call in message.response_metadata.get(ATTEMPTS_KEY) or [call_of(message)]
-        ]
-        usage = sum_usage(self.answer.usage_metadata, answer.usage_metadata)
-        return usage, {"escalation_reason": self.reason, ATTEMPTS_KEY: calls}
-
-    def _told(self, answer: AIMessage, usage: UsageMetadata | None, more: dict[str, Any]) -> AIMessage:
-        told = {**answer.response_metadata, "escalated": self.reason is not None, **more}
-        return answer.model_copy(update={"response_metadata": told, "usage_metadata": usage})
+    def _told(self, answer: _MessageT) -> _MessageT:
+        told = {**answer.response_metadata, "escalated": self.reason is not None}
+        if self.reason is not None:
+            told["escalation_reason"] = self.reason
+        return answer.model_copy(update={"response_metadata": told})
 
 
 def _within(run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None) -> RunnableConfig:

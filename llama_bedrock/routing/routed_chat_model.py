@@ -168,13 +168,6 @@ def refuse_member(owner: str, name: str, member: Any, kinds: tuple[type[LlamaCha
             raise ValueError(f"{name} of {owner} has {setting}=…: give it to {owner}, which makes the calls")
 
 
-def call_of(message: AIMessage) -> dict[str, Any]:
-    """What `ATTEMPTS_KEY` tells of a call that was answered."""
-    told = message.response_metadata
-    kept = {key: told[key] for key in ("model_name", "region_name", "latency") if key in told}
-    return {**kept, "usage_metadata": dict(message.usage_metadata or {})}
-
-
 def answer_of(result: ChatResult) -> AIMessage:
     """The message of a result."""
     message = result.generations[0].message

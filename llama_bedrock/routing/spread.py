@@ -22,14 +22,13 @@ from llama_bedrock.routing.lanes import Lanes, LaneTurn, TargetHealth
 from llama_bedrock.routing.routed_chat_model import (
     RoutedChatModel,
     answer_of,
-    call_of,
     refuse_member,
     result_of,
 )
 from llama_bedrock.settings import CALL_ENDS_BY
 from llama_bedrock.transport.connection import Timeout
 from llama_bedrock.transport.retry import RetryPolicy, attempts
-from llama_bedrock.usage import ATTEMPTS_KEY
+from llama_bedrock.usage import ATTEMPTS_KEY, calls_of
 
 MessageT = TypeVar("MessageT", bound=AIMessage)
 
@@ -294,7 +293,7 @@ class _Route:
         return ChatGenerationChunk(message=self._with_attempts(message))
 
     def _with_attempts(self, message: MessageT) -> MessageT:
-        told = {**message.response_metadata, ATTEMPTS_KEY: [*self._failed, call_of(message)]}
+        told = {**message.response_metadata, ATTEMPTS_KEY: [*self._failed, *calls_of(message)]}
         return message.model_copy(update={"response_metadata": told})
 
     def _take_error(self) -> None:

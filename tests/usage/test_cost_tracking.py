@@ -11,13 +11,16 @@ from uuid import uuid4
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import get_usage_metadata_callback
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 
-from llama_bedrock import ChatLlamaBedrock, ImportedModelCost, LlamaBedrock, track_usage
+from llama_bedrock import ChatLlamaBedrock, Escalate, ImportedModelCost, LlamaBedrock, track_usage
+from llama_bedrock.agents import create_rag_chain
+from llama_bedrock.grounding import LlamaJudge, NoVerifier, verify_answer
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
-from llama_bedrock.tracking import UsageTotals, _Call
+from llama_bedrock.tracking import UsageTotals, UsageTracker, _Call
 from llama_bedrock.usage import with_cost
 
 MODEL = "us.meta.llama3-3-70b-instruct-v1:0"
@@ -89,6 +92,71 @@ def test_without_a_price_there_is_no_cost_rather_than_zero(make, mode):
     with track_usage(prices={IMPORTED: (1.0, 2.0)}) as ours:
         MODES[mode](llm)
     assert ours.total_cost == pytest.approx((usage["input_tokens"] + 2 * usage["output_tokens"]) / 1e6)
+
+
+BAD_OBJECT, OBJECT = '{"name": "llama"}', '{"name": "llama", "legs": 4}'
+CITED, SMALL = "A llama has four legs [1].", "us.meta.llama3-1-8b-instruct-v1:0"
+LEGS = {
+    "title": "Animal",
+    "description": "One.",
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "legs": {"type": "integer"}},
+    "required": ["name", "legs"],
+}
+
+
+def an_object(make):
+    return make().with_structured_output(LEGS, include_raw=True, max_repairs=2)
+
+
+def streamed_object(make):
+    return [part["raw"] for part in an_object(make).stream("hi") if "raw" in part][-1]
+
+
+def cited(make, llm=None, question="How many legs has a llama?", **settings):
+    found = RunnableLambda(lambda _: [Document("A llama has four legs.", metadata={"source": "farm"})])
+    return create_rag_chain(llm or make(), found, **settings).invoke(question)
+
+
+FOLLOW_UP = {"question": "And it?", "chat_history": [("user", "What is a llama?"), ("ai", "An animal.")]}
+SEVERAL_CALLS = {
+    "a repair": ([BAD_OBJECT, OBJECT], lambda make: an_object(make).invoke("hi")["raw"]),
+    "two, async": (
+        [BAD_OBJECT, "", OBJECT],
+        lambda make: asyncio.run(an_object(make).ainvoke("hi"))["raw"],
+    ),
+    "in vain": ([BAD_OBJECT] * 3, lambda make: an_object(make).invoke("hi")["raw"]),
+    "a streamed repair": ([BAD_OBJECT, OBJECT], streamed_object),
+    "a judge": ([CITED, " yes"], lambda make: cited(make, verifier=LlamaJudge(make(model=SMALL)))),
+    "a judge asked later": (
+        [CITED, " yes"],
+        lambda make: verify_answer(cited(make, verifier=NoVerifier()), verifier=LlamaJudge(make())),
+    ),
+    "a follow-up": (["How many legs has a llama?", CITED], lambda make: cited(make, question=FOLLOW_UP)),
+    "an escalation": (
+        ["", CITED],
+        lambda make: cited(make, Escalate(make(model=SMALL), make(), when="no-answer")),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SEVERAL_CALLS)
+def test_what_took_several_calls_tells_the_cost_of_all(aws_credentials, case):
+    answers, ask = SEVERAL_CALLS[case]
+    with LocalBedrock(engine=ScriptedEngine(answers)) as server, track_usage() as tracked:
+
+        def make(model=MODEL):
+            return ChatLlamaBedrock(model=model, region_name="us-east-1", endpoint_url=server.endpoint_url)
+
+        answer = ask(make)
+    usage = getattr(answer, "usage_metadata", None) or answer.usage
+    assert tracked.calls == len(answers)
+    assert (usage["input_tokens"], usage["total_tokens"]) == (tracked.input_tokens, tracked.total_tokens)
+    assert usage["total_cost"] == pytest.approx(tracked.total_cost)
+    if isinstance(answer, AIMessage):
+        again = UsageTracker()
+        again.add(answer)
+        assert (again.calls, again.total_cost) == (tracked.calls, pytest.approx(tracked.total_cost))
 
 
 def test_optimized_latency_has_other_prices_which_are_not_guessed():

@@ -82,7 +82,7 @@ class SQLiteCache(BaseCache):
         value = self.get(_key("answer", prompt, llm_string))
         try:
             return None if value is None else [_generation(kept) for kept in json.loads(value)]
-        except (ValueError, KeyError, TypeError) as error:  # another version's, or damaged
+        except (ValueError, KeyError, TypeError, RecursionError) as error:  # another version's, or damaged
             logger.warning(
                 "an answer in the cache %s cannot be read, the model is asked: %s", self.path, error
             )

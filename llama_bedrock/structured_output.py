@@ -450,7 +450,7 @@ class ObjectRequest:
         stop_reason = message.response_metadata.get("stop_reason")
         try:
             value = json.loads(clean_json(text, form, stop_reason=stop_reason))
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             raise ValueError("the answer holds no complete JSON") from None
         return self._output.convert(value)
 
@@ -522,7 +522,7 @@ class GrowingObject:
     def _partial(self) -> Any:
         try:
             return self._output.convert(json.loads(self._json.completed()), partial=True)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 

@@ -46,7 +46,7 @@ class OutcomeLog:
         whole, _, cut = self.path.read_bytes().rpartition(b"\n")
         try:
             head, *rows = [json.loads(line) for line in whole.splitlines()]
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(f"{self.path} holds no outcomes of an evaluation; name another file") from None
         if head != json.loads(json.dumps(self._head)):
             kept = head.get("settings") if isinstance(head, dict) else None

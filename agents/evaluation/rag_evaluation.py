@@ -346,7 +346,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict) or "_id" not in row or "text" not in row:
             raise ValueError(f"{path}, line {number}: an object with _id and text is needed")

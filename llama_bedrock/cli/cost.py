@@ -90,7 +90,7 @@ def _prompts(file: Path) -> Iterator[tuple[int, Any]]:
             continue
         try:
             yield number, json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{file}, line {number}: no JSON: {line[:40]}") from error
 
 

@@ -163,7 +163,7 @@ class _Work:
 
     def remembered(self) -> dict[str, Any]:
         """The options of the last run, which hold until others are given."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             about = json.loads((self.folder / _ABOUT).read_text(encoding="utf-8"))
             return {name: about[name] for name, kind in _REMEMBERED.items() if type(about.get(name)) is kind}
         return {}

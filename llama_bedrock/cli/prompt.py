@@ -121,7 +121,7 @@ def _read_tools(path: Path | None) -> list[Any] | None:
         return None
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if isinstance(value, dict):
         value = value.get("tools", [value])

@@ -173,7 +173,7 @@ def _scripted(path: Path) -> Engine:
 
     try:
         answers = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(answers, list) or not answers or not all(isinstance(text, str) for text in answers):
         raise ValueError(f"{path} holds no list of texts")

@@ -122,7 +122,7 @@ class BatchManifest:
                 raise ValueError("its version is not known")
             parts = [InputPart(**part) for part in held.pop("parts")]
             return cls(**{**held, "root": root}, parts=parts)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{root}/{MANIFEST} is no manifest of a batch: {error}") from error
 
     def read_ids(self, s3: S3Calls) -> list[str] | None:

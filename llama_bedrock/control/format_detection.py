@@ -118,7 +118,7 @@ def _template(folder: ModelFolder, tokenizer: Mapping[str, Any]) -> tuple[str, s
                     _default(json.loads(text).get("chat_template")) or "" if name.endswith("json") else text,
                 )
             )
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             findings.append(
                 Finding(
                     "error",

@@ -188,7 +188,7 @@ def _json(folder: ModelFolder, name: str, findings: list[Finding]) -> dict[str, 
         return None
     try:
         read = json.loads(folder.read(name))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         findings.append(Finding("error", name, f"it is no JSON ({error})", "download it again"))
         return None
     except OSError as error:

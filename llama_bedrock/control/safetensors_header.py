@@ -67,7 +67,7 @@ def read_header(read: Callable[[int, int], bytes], size: int) -> dict[str, Tenso
     text = first[8:end] if end <= len(first) else first[8:] + read(len(first), end)
     try:
         entries = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise HeaderError("its header is no JSON: the file is damaged, download it again") from None
     if not isinstance(entries, dict):
         raise HeaderError("its header is no JSON object: the file is damaged, download it again")

@@ -108,7 +108,7 @@ def _index(folder: ModelFolder, findings: list[Finding]) -> tuple[dict[str, str]
     try:
         index = json.loads(folder.read(INDEX))["weight_map"]
         return {str(k): str(v) for k, v in index.items()}, set(map(str, index.values()))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         findings.append(Finding("error", INDEX, "it has no weight_map", "save the model again"))
         return {}, set()
 

@@ -369,7 +369,7 @@ def read_call(block: Mapping[str, Any], where: str) -> ToolCall:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments = None
     if not isinstance(name, str) or not name or not isinstance(arguments, Mapping):
         raise ValueError(

@@ -79,6 +79,7 @@ def test_expected_answers_and_no_price(cost):
     [
         ("", "no prompts"),
         ("{bad", "line 1: no JSON"),
+        ('{"a": ' + "[" * 200_000, "line 1: no JSON"),
         ("[1]", "line 1"),
         ('{"other": 1}', "none of messages"),
     ],

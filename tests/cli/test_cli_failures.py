@@ -221,7 +221,11 @@ def test_mistakes_in_the_options_are_one_line(args, words, tmp_path, monkeypatch
 
 def test_a_tools_file_that_is_no_list_of_tools(tmp_path):
     path = tmp_path / "tools.json"
-    for content, words in (("{", "is not JSON"), ("[]", "no list of tools"), ('"f"', "no list of tools")):
+    for content, words in (
+        ("[" * 200_000, "is not JSON"),
+        ("[]", "no list of tools"),
+        ('"f"', "no list of tools"),
+    ):
         path.write_text(content)
         assert words in failure("prompt", "hi", "--tools", path)
 

@@ -1,14 +1,20 @@
+import inspect
 import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llama_bedrock import text as module
 from llama_bedrock.text import (
+    analysed,
     content_words,
     folded,
     forms_by_span,
+    has_content_words,
+    is_lone_character,
     language_of,
+    language_of_texts,
     query_terms,
     sentences,
     stem,
@@ -128,7 +134,28 @@ READERS = {
     "query_terms": lambda text: query_terms(text, ["en", "de"]),
     "folded": folded,
     "stem": stem,
+    "analysed": analysed,
+    "forms": lambda text: only_forms(text, "en"),
+    "forms_by_span": lambda text: forms_by_span(text, list(sentences(text)), "en"),
+    "forms_by_span, beside each other": lambda text: forms_by_span(
+        text, [(0, len(text) // 2), (len(text) // 2, len(text))], "en"
+    ),
+    "has_content_words": lambda text: has_content_words(text, "en", 1_000_000),
+    "is_lone_character": is_lone_character,
+    "language_of_texts": lambda text: language_of_texts([text] * 3),
+    "language_of_texts, many": lambda text: language_of_texts(text.split(" ")),
 }
+OF_A_LANGUAGE = {"stop_words", "tells_something"}  # take the name of a language, no text
+
+
+def test_every_public_text_function_has_its_growth_measured():
+    public = {
+        name
+        for name, function in inspect.getmembers(module, inspect.isroutine)
+        if not name.startswith("_") and getattr(function, "__module__", "") == module.__name__
+    }
+    assert public - OF_A_LANGUAGE == {name.partition(",")[0] for name in READERS}
+    assert public >= OF_A_LANGUAGE
 
 
 @pytest.mark.slow

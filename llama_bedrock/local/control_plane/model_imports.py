@@ -128,7 +128,7 @@ def _read_model(storage: JobStorage, uri: str) -> dict[str, Any]:
 def _read_json(storage: JobStorage, uri: str) -> Mapping[str, Any]:
     try:
         found = json.loads(storage.read(uri))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise JobFailed(f"{uri} is not a JSON object.")
@@ -151,7 +151,7 @@ def _check_shard(storage: JobStorage, uri: str, size: int) -> None:
         if 8 + length + ends != size:
             raise JobFailed(f"{uri} has {size} bytes, its header says {8 + length + ends}.")
         types = sorted({entry["dtype"] for entry in tensors} - _DTYPES)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise JobFailed(f"{uri} is not a safetensors file.") from None
     if types:
         raise JobFailed(f"{uri} has weights of type {', '.join(types)}; FP32, FP16 and BF16 are supported.")

@@ -192,7 +192,7 @@ def cut_page(
             if read["list"] != digest:
                 raise ValueError
             start = [name(item) for item in items].index(read["after"]) + 1
-        except (ValueError, KeyError, TypeError, binascii.Error):
+        except (ValueError, KeyError, TypeError, binascii.Error, RecursionError):
             raise invalid("The provided nextToken is invalid.") from None
     page = items[start : start + limit]
     if start + limit >= len(items):

@@ -118,7 +118,7 @@ def parse_event(data: str) -> Mapping[str, Any]:
     """
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, Mapping):
         raise broken(f"it sent no JSON object: {data[:200]!r}")
@@ -129,7 +129,7 @@ def refusal(status: int, body: str, url: str) -> EngineError:
     """The Bedrock error for an HTTP status of the server, with its words."""
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     message = _message(parsed) if isinstance(parsed, Mapping) else body.strip()[:300]
     text = f"The completion server at {url} answered {status}: {message or 'no message'}"

@@ -392,7 +392,7 @@ def _check_request_metadata(metadata: str) -> None:
         )
     try:
         pairs = json.loads(metadata)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise invalid("The request metadata is not valid JSON.") from None
     if not isinstance(pairs, dict) or not all(isinstance(value, str) for value in pairs.values()):
         raise invalid("The request metadata must be a JSON object of strings.")

@@ -158,18 +158,14 @@ def read_file(
     """
     suffix = named = suffix_of(path)
     if reader := custom_reader(suffix, settings):
-        os.close(
-            open_file(path, settings.bounds)[0]
-        )  # what is no file, or a link to nothing, raises its own error
+        # What is no file, or a link to nothing, raises its own error.
+        os.close(open_file(path, settings.bounds)[0])
         yield from _read_custom(reader, Path(path), source, settings)
         return
     if suffix not in _KNOWN:
         os.close(open_file(path, settings.bounds)[0])
-        found = (
-            None
-            if why_unreadable(suffix) or is_no_document(suffix)
-            else _content_suffix(path, settings.bounds)
-        )
+        left_out = why_unreadable(suffix) or is_no_document(suffix)
+        found = None if left_out else _content_suffix(path, settings.bounds)
         if found is None:
             reason = unreadable_reason(path) or f"no reader for {suffix}"
             raise ValueError(f"{reason}; supported: {SUPPORTED_FORMATS}")

@@ -76,13 +76,14 @@ def _parsed(text: str) -> Any:
     if sum(data.count(mark) * size for mark, size in _MEMORY) > _MAX_MEMORY:
         raise ReadLimitError("its values would take more than 600 MB of memory; split the file")
     try:
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # Python makes no number of more than 4,300 digits; as text it can be found
+            return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _LONG else digits)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    except json.JSONDecodeError:
-        raise
-    except ValueError:  # Python makes no number of more than 4,300 digits; as text it can be found
-        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _LONG else digits)
 
 
 def _concatenated(text: str) -> list[Any]:

@@ -150,6 +150,7 @@ def test_plots_of_odd_values():
     [
         ("corpus.jsonl", None, "corpus.jsonl: No such file"),
         ("corpus.jsonl", "{", "corpus.jsonl, line 1: not JSON"),
+        ("corpus.jsonl", "[" * 200_000, "corpus.jsonl, line 1: not JSON"),
         ("queries.jsonl", '{"_id": 1}', "queries.jsonl, line 1: an object with _id and text"),
         ("qrels.tsv", "query-id\tcorpus-id\tscore\na\tb", "qrels.tsv, line 2: query, document and gain"),
     ],

@@ -97,6 +97,7 @@ def test_an_imported_model_wakes_and_answers(plane, model_files, s3):
         ({"config.json": None}, "config.json"),
         ({"config.json": {"architectures": ["BertModel"]}}, "BertModel is not supported"),
         ({"config.json": b"{"}, "not a JSON object"),
+        ({"config.json": b"[" * 200_000}, "not a JSON object"),
         ({"tokenizer.json": None}, "tokenizer.json or tokenizer.model"),
         ({"model.safetensors": None, "pytorch_model.bin": b"x"}, "weights in other formats"),
         ({"model.safetensors": b"x" * 50}, "not a safetensors file"),

@@ -65,7 +65,7 @@ def build(
         shown_progress,
         tell_about,
     )
-    from llama_bedrock.cli.output import counted, print_json, write
+    from llama_bedrock.cli.output import print_json, write
     from llama_bedrock.transport.connection import endpoint_override
 
     is_local = embeddings == "auto" and find_credentials() is None
@@ -87,8 +87,7 @@ def build(
         print_json(index_facts(index))
     else:
         state = "ready" if index.built else f"updated ({index.changes})" if index.changes else "up to date"
-        size = f"{counted(index.files, 'file')}, {counted(len(index.store), 'passage')}"
-        write(f"{path}: {state}, {size}\n")
+        write(f"{path}: {state}, {index.size}\n")
 
 
 @app.command("migrate")

@@ -63,7 +63,21 @@ class OpenIndex:
 
     @property
     def files(self) -> int:
-        return sum(report.added + report.changed + report.unchanged for report in self.reports)
+        """Files of which something is in the index."""
+        known = sum(report.added + report.changed + report.unchanged for report in self.reports)
+        return known - self.unread
+
+    @property
+    def unread(self) -> int:
+        """Files of a format that can be read, of which nothing could be."""
+        return sum(report.unread for report in self.reports)
+
+    @property
+    def size(self) -> str:
+        """What it holds, for people: ``"3 files, 12 passages"``."""
+        from llama_bedrock.cli.output import counted
+
+        return f"{counted(self.files, 'file')}, {counted(len(self.store), 'passage')}"
 
     @property
     def changes(self) -> str:
@@ -357,11 +371,10 @@ def shown_progress() -> Iterator[Progress]:
 
 def tell_about(index: OpenIndex) -> None:
     """Say what was made or changed, and what could not be read: once by name, later by number."""
-    from llama_bedrock.cli.output import counted, note
+    from llama_bedrock.cli.output import note
 
     if index.built:
-        size = f"{counted(index.files, 'file')}, {counted(len(index.store), 'passage')}"
-        note(f"Indexed {size}, in {index.seconds:.1f} s.")
+        note(f"Indexed {index.size}, in {index.seconds:.1f} s.")
     elif index.changes:
         note(f"Updated the index ({index.changes}) in {index.seconds:.1f} s.")
     elif index.problems:
@@ -381,6 +394,7 @@ def index_facts(index: OpenIndex) -> dict[str, Any]:
     return {
         "folder": str(index.folder),
         "files": index.files,
+        "unread": index.unread,
         "passages": len(index.store),
         "built": index.built,
         **{name: sum(getattr(report, name) for report in index.reports) for name in counts},

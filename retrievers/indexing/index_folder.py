@@ -63,6 +63,7 @@ class IndexReport:
         removed: Files that are gone.
         unchanged: Files that are as they were.
         unreadable: Files, and parts of files, that could not be read.
+        unread: Of the added, changed and unchanged files, those of which nothing could be read.
         chunks: Chunks of the folder that are in the store now.
         embedded: Texts that were embedded for it.
         duplicates: Chunks left out because another file of the folder has the same text.
@@ -75,6 +76,7 @@ class IndexReport:
     removed: int
     unchanged: int
     unreadable: tuple[FileProblem, ...]
+    unread: int
     chunks: int
     embedded: int
     duplicates: int
@@ -367,6 +369,7 @@ class _Run:
             removed=len(changes.removed),
             unchanged=len(after.files) - new - changed,
             unreadable=tuple(self.problems),
+            unread=sum(file.problem is not None for file in after.files.values()),
             chunks=sum(len(file.chunks) for file in after.files.values()),
             embedded=self.embedded,
             duplicates=sum(len(file.duplicates) for file in after.files.values()),

@@ -78,7 +78,7 @@ def test_a_damaged_file_among_good_ones_is_named_and_skipped(tmp_path):
     assert result.exit_code == 0
     assert "skipped" in result.stderr
     assert "broken.pdf" in result.stderr
-    assert "ready, 2 files, 1 passage\n" in result.stdout
+    assert "ready, 1 file, 1 passage\n" in result.stdout
 
 
 def test_a_text_file_of_50_megabytes(tmp_path):

@@ -60,10 +60,10 @@ def run(*args):
 def test_a_file_over_the_limit_names_the_option_that_raises_it_and_the_limit_is_remembered(folder):
     (folder / "big.txt").write_text("Alpacas are smaller than llamas. " * 100)
     limited = run("index", folder, "--max-file-mb", "0.002")
-    assert "ready, 2 files, 1 passage" in limited.stdout
-    assert "over the limit of 0.0 MB" in limited.stderr
+    assert "ready, 1 file, 1 passage" in limited.stdout
+    assert "big.txt: 0.0033 MB is over the limit of 0.002 MB" in limited.stderr
     assert "--max-file-mb" in limited.stderr
-    assert "up to date, 2 files, 1 passage" in run("index", folder).stdout
+    assert "up to date, 1 file, 1 passage" in run("index", folder).stdout
     raised = run("index", folder, "--max-file-mb", "1")
     assert "over the limit" not in raised.stderr
     assert "updated (1 changed)" in raised.stdout
@@ -130,3 +130,14 @@ def test_a_first_run_that_cannot_begin_leaves_nothing(folder, paid):
     with pytest.raises(KeyboardInterrupt):
         kept_index.open_index(folder, embeddings="titan")
     assert indexes() == []
+
+
+def test_files_of_which_nothing_could_be_read_are_not_counted_as_indexed(folder):
+    (folder / "empty.pdf").write_bytes(b"")
+    (folder / "torn.docx").write_bytes(b"PK\x03\x04 and no more")
+    made = run("index", folder)
+    assert made.stderr.startswith("Indexed 1 file, 1 passage, in ")
+    assert {"empty.pdf", "torn.docx"} <= {Path(word.rstrip(":")).name for word in made.stderr.split()}
+    assert made.stdout == f"{folder}: ready, 1 file, 1 passage\n"
+    facts = json.loads(run("index", folder, "--json").stdout)
+    assert (facts["files"], facts["unread"], len(facts["problems"])) == (1, 2, 2)

@@ -200,7 +200,7 @@ def _bytes_of(path: str | os.PathLike[str], suffix: str, settings: ReadSettings)
     data, size = read_bytes(path, limit, settings.bounds)
     if len(data) > limit:
         raise ValueError(
-            f"{size / 1e6:.1f} MB is over the limit of {limit / 1e6:.1f} MB; "
+            f"{_megabytes(size)} MB is over the limit of {_megabytes(limit)} MB; "
             "split the file, or raise max_file_bytes (on the command line: index --max-file-mb)"
         )
     return data
@@ -239,3 +239,7 @@ def reader_of(suffix: str) -> Reader:
 def is_readable(suffix: str) -> bool:
     """True if files with this suffix have a reader of ours."""
     return suffix in _KNOWN
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f}" if size >= 1_000_000 else f"{size / 1e6:.2g}"

@@ -135,6 +135,7 @@ def test_an_unreadable_file_is_named_every_time_and_read_again_when_it_changes(d
 
     def problems_of(store):
         report = index_folder(docs, store, readers={".xyz": reader}, on_error=lambda problem: None)
+        assert report.unread == len(report.unreadable)
         return [problem.reason for problem in report.unreadable]
 
     (docs / "bad.xyz").write_bytes(b"1")

@@ -17,7 +17,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 # Bedrock takes the first that is there: "Handling Custom Chat Templates and Tokenizers" of its user guide.
 TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 
-_LLAMA2_VOCABULARY = 32_000
+_LLAMA2_VOCABULARY, _LLAMA3_VOCABULARY = 32_000, 128_000
 # Marks of other families' prompts, for naming them.
 _OTHERS = {
     "<|im_start|>": "ChatML",
@@ -90,12 +90,13 @@ def _generation(config: Mapping[str, Any], where: str) -> PromptFormat | None:
         return "llama3.2"
     if kind != "llama":
         return None
-    if config.get("vocab_size") == _LLAMA2_VOCABULARY:
-        return "llama2"
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
     scaled = isinstance(rope, Mapping) and (rope.get("rope_type") or rope.get("type")) == "llama3"
     names = f"{config.get('_name_or_path') or ''} {where}"
     named = re.search(r"(?i)llama-?(3[.-][123])(?![0-9])", names)
+    words = config.get("vocab_size")
+    if isinstance(words, int) and not scaled and _LLAMA2_VOCABULARY <= words < _LLAMA3_VOCABULARY:
+        return "llama2"  # with words of its own, where there are more
     if named is not None:
         return f"llama{named[1].replace('-', '.')}"
     if not scaled:

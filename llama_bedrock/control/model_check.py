@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from llama_bedrock.control.format_detection import (
     detect_format,
 )
 from llama_bedrock.control.model_folder import ModelFolder, open_folder
-from llama_bedrock.control.weights_check import INDEX, check_weights, main_type
+from llama_bedrock.control.safetensors_header import LFS_POINTER
+from llama_bedrock.control.weights_check import INDEX, check_weights, main_type, no_whole_model
 from llama_bedrock.prompts.formats import PromptFormat
 
 MAX_TEXT_BYTES = 200_000_000_000
@@ -44,6 +45,7 @@ _TOKENIZERS = frozenset(
     for end in ("", "Fast")
 )
 _DTYPES = ("float32", "float16", "bfloat16")
+_QUANTISED = ("quantization_config", "compression_config", "quantization")  # the last is MLX's
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model")
 _SIDE_FILES = frozenset({
     "config.json", "generation_config.json", TOKENIZER_CONFIG, *TEMPLATE_FILES, *_TOKENIZER_FILES,
@@ -129,9 +131,9 @@ async def acheck_model_files(source: str | Path, **connection: Any) -> ModelFile
 def check_folder(folder: ModelFolder) -> ModelFiles:
     """Check the files of a model where they lie."""
     findings = [Finding("error", name, why, "download it again") for name, why in folder.unreadable.items()]
-    if not folder.sizes and not findings:
-        findings.append(Finding("error", folder.where, "there are no files", "give the folder of the model"))
-        return ModelFiles(folder.where, tuple(findings))
+    if not findings and (elsewhere := _no_model(folder)):
+        return ModelFiles(folder.where, tuple(elsewhere), left_out=tuple(folder.sizes))
+    findings += _pointers(folder)
     config = _json(folder, "config.json", findings) or {}
     tokenizer = _json(folder, TOKENIZER_CONFIG, findings)
     architecture = _architecture(config, findings)
@@ -149,7 +151,7 @@ def check_folder(folder: ModelFolder) -> ModelFiles:
     order = {"error": 0, "warning": 1, "note": 2}
     return ModelFiles(
         where=folder.where,
-        findings=tuple(sorted(dict.fromkeys(findings), key=lambda finding: order[finding.level])),
+        findings=tuple(sorted(_joined(findings), key=lambda finding: order[finding.level])),
         prompt_format=detected.prompt_format,
         template=detected.template,
         architecture=architecture,
@@ -160,6 +162,46 @@ def check_folder(folder: ModelFolder) -> ModelFiles:
         upload=upload,
         left_out=tuple(name for name in folder.sizes if name not in upload),
     )
+
+
+def _no_model(folder: ModelFolder) -> list[Finding]:
+    """What a folder without a configuration holds in place of a model."""
+    if "config.json" in folder.sizes:
+        return []
+    if found := no_whole_model(folder):
+        return found
+    if below := folder.models_below():
+        names = " and ".join(below[:3]) + (f" and {len(below) - 3} more" if below[3:] else "")
+        what = f"it is no model itself, but {names} in it {'are' if below[1:] else 'is'}"
+        return [Finding("error", folder.where, what, "give that folder")]
+    if not folder.sizes:
+        return [Finding("error", folder.where, "there are no files", "give the folder of the model")]
+    return []
+
+
+def _pointers(folder: ModelFolder) -> list[Finding]:
+    """Files beside the weights that Git LFS has not downloaded; they are as good as missing."""
+    found = []
+    for name, size in list(folder.sizes.items()):
+        if name in _SIDE_FILES and size < 1_024 and folder.read(name, 0, 64).startswith(LFS_POINTER):
+            found.append(
+                Finding("error", name, "it is a Git LFS pointer, not the file", "run `git lfs pull`")
+            )
+            folder.unreadable[name] = found[-1].what
+            del folder.sizes[name]
+    return found
+
+
+def _joined(findings: list[Finding]) -> list[Finding]:
+    """The findings, each once; one for all of many files of which the same is to be said."""
+    alike: dict[Finding, list[Finding]] = {}
+    for finding in dict.fromkeys(findings):
+        alike.setdefault(replace(finding, where=""), []).append(finding)
+    return [
+        replace(first, where=f"{first.where} and {len(rest)} more files") if rest[1:] else finding
+        for first, *rest in alike.values()
+        for finding in ([first] if rest[1:] else [first, *rest])
+    ]
 
 
 def _count(shape: tuple[int, ...]) -> int:
@@ -264,14 +306,14 @@ def _check_config(config: Mapping[str, Any], findings: list[Finding]) -> None:
                 "error", "config.json", f"the weights' type is {dtype}", f"Bedrock takes {', '.join(_DTYPES)}"
             )
         )
-    quantised = config.get("quantization_config") or config.get("compression_config")
+    quantised = next(filter(None, map(config.get, _QUANTISED)), None)
     if quantised:
         method = quantised.get("quant_method") if isinstance(quantised, Mapping) else None
         findings.append(
             Finding(
                 "error",
                 "config.json",
-                f"the weights are quantised ({method or 'quantization_config'})",
+                f"the weights are quantised ({method or 'by a method without a name'})",
                 "import the weights from before, or dequantise and save them",
             )
         )
@@ -303,7 +345,18 @@ def _check_tokenizer(
     tokenizer: Mapping[str, Any] | None,
     findings: list[Finding],
 ) -> None:
-    if not any(name in folder.sizes for name in _TOKENIZER_FILES):
+    kind = (tokenizer or {}).get("tokenizer_class")
+    there = [name for name in _TOKENIZER_FILES if name in folder.sizes or name in folder.unreadable]
+    if there == ["tokenizer.model"] and kind == "PreTrainedTokenizerFast":
+        findings.append(
+            Finding(
+                "error",
+                "tokenizer.json",
+                f"it is missing, and {kind} reads no tokenizer.model",
+                "convert it with transformers (`TikTokenConverter`), or download the model's tokenizer.json",
+            )
+        )
+    if not there:
         findings.append(
             Finding(
                 "error",
@@ -312,7 +365,6 @@ def _check_tokenizer(
                 "save it with `tokenizer.save_pretrained(…)`",
             )
         )
-    kind = (tokenizer or {}).get("tokenizer_class")
     if kind is not None and kind not in _TOKENIZERS:
         findings.append(
             Finding(

@@ -60,6 +60,10 @@ class ModelFolder(ABC):
     def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
         """The bytes of a file from `start` up to `end`, which is not in it; None for its end."""
 
+    @abstractmethod
+    def models_below(self) -> list[str]:
+        """Folders in this one, up to three deep, that hold a `config.json`."""
+
 
 class LocalFolder(ModelFolder):
     """A folder of this machine; links are followed, as the cache of the Hugging Face hub is made of them.
@@ -90,6 +94,10 @@ class LocalFolder(ModelFolder):
             file.seek(start)
             return file.read() if end is None else file.read(end - start)
 
+    def models_below(self) -> list[str]:
+        found = [path for depth in ("*/", "*/*/", "*/*/*/") for path in self.path.glob(f"{depth}config.json")]
+        return sorted(str(path.parent.relative_to(self.path)) for path in found)
+
 
 class S3Folder(ModelFolder):
     """A prefix of a bucket.
@@ -108,8 +116,11 @@ class S3Folder(ModelFolder):
         self._s3 = s3
         self.modified: dict[str, Any] = {}
         sizes: dict[str, int] = {}
+        self._below: list[str] = []
         for item in list_objects(s3, self.bucket, self.prefix):
             name = item["Key"][len(self.prefix) :].lstrip("/")
+            if name.endswith("/config.json") and name.count("/") <= 3:
+                self._below.append(name.removesuffix("/config.json"))
             if name and "/" not in name:
                 sizes[name] = item["Size"]
                 self.modified[name] = item["LastModified"]
@@ -123,6 +134,9 @@ class S3Folder(ModelFolder):
             {} if not start and end is None else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         )
         return read_object(self._s3, self.bucket, key, **within)
+
+    def models_below(self) -> list[str]:
+        return sorted(self._below)
 
 
 def list_objects(s3: S3Calls, bucket: str, prefix: str) -> list[dict[str, Any]]:

@@ -22,6 +22,8 @@ _BYTES = {
 }
 _MAX_HEADER = 100_000_000  # the limit of the safetensors library
 _FIRST_READ = 65_536
+LFS_POINTER = b"version https://git-lfs"
+"""Begin of the file that Git LFS leaves where the real one was not downloaded."""
 
 
 class HeaderError(ValueError):
@@ -54,8 +56,8 @@ def read_header(read: Callable[[int, int], bytes], size: int) -> dict[str, Tenso
         HeaderError: The file is damaged, cut, or something else.
     """
     first = read(0, min(size, _FIRST_READ))
-    if first.startswith(b"version https://git-lfs"):
-        raise HeaderError("it is a Git LFS pointer, not the weights: run `git lfs pull`")
+    if first.startswith(LFS_POINTER):
+        raise HeaderError("it is a Git LFS pointer, not the file: run `git lfs pull`")
     if size < 8:
         raise HeaderError(f"it has {size} bytes and no header: download it again")
     length = int.from_bytes(first[:8], "little")

@@ -9,16 +9,23 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from llama_bedrock.control.findings import Finding
+from llama_bedrock.control.findings import Finding, Level, errors_of
 from llama_bedrock.control.model_folder import ModelFolder
 from llama_bedrock.control.safetensors_header import HeaderError, Tensor, read_header
 
 INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.safetensors")
+_ADAPTER = "adapter_config.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 # Element types that a Llama is imported in; others are those of quantised weights.
 _TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _SAVE = "save the model with `save_pretrained(…, safe_serialization=True)` of transformers"
+_NO_HEAD = Finding(
+    "error",
+    "config.json",
+    "the weights have no lm_head.weight, and tie_word_embeddings is not true",
+    f"set it where the model ties them (as Llama 3.2 1B and 3B do), else this is no whole Llama: {_SAVE}",
+)
 
 
 def check_weights(folder: ModelFolder, config: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[Finding]]:
@@ -27,7 +34,7 @@ def check_weights(folder: ModelFolder, config: Mapping[str, Any]) -> tuple[dict[
     Returns:
         All tensors by name, and what was found.
     """
-    findings = _foreign_weights(folder)
+    findings = [*no_whole_model(folder), *_pickles(folder)]
     shards = [
         name for name in folder.sizes if name.endswith(".safetensors") and not name.startswith("adapter")
     ]
@@ -37,7 +44,7 @@ def check_weights(folder: ModelFolder, config: Mapping[str, Any]) -> tuple[dict[
         findings.append(
             Finding("error", name, "this shard of the weights is missing", "download or save the model again")
         )
-    if not shards and not missing:
+    if not shards and not missing and not errors_of(findings):
         findings.append(Finding("error", folder.where, "there are no .safetensors files", _SAVE))
     tensors: dict[str, Tensor] = {}
     places: dict[str, str] = {}
@@ -62,19 +69,13 @@ def check_weights(folder: ModelFolder, config: Mapping[str, Any]) -> tuple[dict[
     return tensors, findings
 
 
-def _foreign_weights(folder: ModelFolder) -> list[Finding]:
-    """Weights in other formats, which Bedrock does not read."""
+def no_whole_model(folder: ModelFolder) -> list[Finding]:
+    """What a folder holds in place of a model that Bedrock reads, or beside one."""
     findings = []
-    names = list(folder.sizes)
-    has_weights = any(name.endswith(".safetensors") for name in names)
+    names = folder.sizes
+    whole = "config.json" in names and any(name.endswith(".safetensors") for name in names)
     for name in names:
-        if name.endswith(_PICKLES) and name != "training_args.bin":
-            what = "it is a pickle, which can run code; Bedrock reads safetensors"
-            if has_weights:
-                findings.append(Finding("warning", name, what, "it is left out of the upload"))
-            else:
-                findings.append(Finding("error", name, what, _SAVE))
-        elif name.endswith((".gguf", ".ggml")):
+        if name.endswith((".gguf", ".ggml")):
             findings.append(
                 Finding(
                     "error", name, "it is a quantised GGUF file", "import the original weights as safetensors"
@@ -89,16 +90,37 @@ def _foreign_weights(folder: ModelFolder) -> list[Finding]:
                 "convert them with convert_llama_weights_to_hf.py of transformers",
             )
         )
-    if "adapter_config.json" in names:
+    if _ADAPTER in names:
         findings.append(
             Finding(
-                "error" if "config.json" not in names or not has_weights else "warning",
-                "adapter_config.json",
+                "warning" if whole else "error",
+                _ADAPTER,
                 "a LoRA adapter is no whole model",
-                "merge it into its base with `merge_and_unload()` of peft, and save that",
+                f"merge it into its base{_base(folder)} with `merge_and_unload()` of peft, and save that",
             )
         )
     return findings
+
+
+def _base(folder: ModelFolder) -> str:
+    try:
+        return f" ({json.loads(folder.read(_ADAPTER))['base_model_name_or_path']})"
+    except (ValueError, KeyError, TypeError, OSError):
+        return ""
+
+
+def _pickles(folder: ModelFolder) -> list[Finding]:
+    """Weights as pickles, which Bedrock does not read; those of Meta's own files are to be converted."""
+    what = "it is a pickle, which can run code; Bedrock reads safetensors"
+    has_weights = any(name.endswith(".safetensors") for name in folder.sizes)
+    found: tuple[Level, str] = (
+        ("warning", "it is left out of the upload") if has_weights else ("error", _SAVE)
+    )
+    return [
+        Finding(found[0], name, what, found[1])
+        for name in folder.sizes
+        if name.endswith(_PICKLES) and name != "training_args.bin" and "params.json" not in folder.sizes
+    ]
 
 
 def _index(folder: ModelFolder, findings: list[Finding]) -> tuple[dict[str, str], set[str]]:
@@ -169,10 +191,14 @@ def _against_config(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) ->
                 "config and weights are of different models",
             )
         )
+    llama = str(config.get("model_type", "")) in ("llama", "mllama")
+    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings", False))
+    if llama and not tied and not any(name.endswith("lm_head.weight") for name in tensors):
+        findings.append(_NO_HEAD)
     embeddings = next((t for n, t in tensors.items() if n.endswith("embed_tokens.weight")), None)
     wanted = (text.get("vocab_size"), text.get("hidden_size"))
     if embeddings is None:
-        if str(config.get("model_type", "")) in ("llama", "mllama"):
+        if llama:
             findings.append(
                 Finding(
                     "error",

@@ -88,6 +88,8 @@ def test_files_in_s3_are_checked_by_their_headers_alone(client, bucket, tiny_lla
     s3.delete_object(Bucket=bucket[5:], Key=f"m/{shards[0].name}")
     broken = run("check_model_files", f"{bucket}/m/", **reach)
     assert f"{shards[0].name}: this shard of the weights is missing" in str(broken)
+    above = run("check_model_files", bucket, **reach)
+    assert "it is no model itself, but m in it is; give that folder" in str(above)
     with pytest.raises(BedrockNotFoundError, match="bucket does not exist"):
         run("check_model_files", "s3://no-such-bucket-at-all/m", **reach)
 

@@ -233,6 +233,14 @@ FEATURES: Mapping[str, tuple[str, tuple[Grant, ...]]] = {
 }
 
 
+# Bedrock calls SageMaker in the caller's name: AWS's managed policy AmazonBedrockMarketplaceAccess.
+_MARKETPLACE = {
+    "Effect": "Allow",
+    "Action": ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"],
+    "Condition": {"StringEquals": {"aws:CalledViaLast": "bedrock.amazonaws.com"}},
+}
+
+
 def action_of(operation: str) -> str:
     """The IAM action that an operation needs."""
     if operation == "PassRole":
@@ -251,8 +259,17 @@ def model_resources(model: str, region: str | None = None, account: str = "*") -
     Raises:
         ValueError: The model is unknown, or cannot be called from the region.
     """
-    if model.startswith("arn:") and parse_model_arn(model).hides_model:
-        return [model]
+    if model.startswith("arn:"):
+        arn = parse_model_arn(model)
+        if region not in (None, arn.region):
+            raise ValueError(f"{model!r} is in {arn.region}, not in {region}")
+        region, account = arn.region, arn.account or account
+        if arn.kind == "application-inference-profile":
+            # It hides its model; a call needs the rights of what it stands for as well.
+            return [model, *_any_llama(partition_of(region), account)]
+        if arn.hides_model or arn.kind == "custom-model":
+            return [model]
+        model = arn.named_model
     resolved = resolve_model(model, region)
     info = resolved.info
     if info is None:
@@ -260,14 +277,26 @@ def model_resources(model: str, region: str | None = None, account: str = "*") -
     arns = set()
     if resolved.model_id == info.model_id or region is None:
         places = [region] if region in info.direct_regions else info.direct_regions
-        arns |= {f"arn:aws:bedrock:{place}::foundation-model/{info.model_id}" for place in places}
+        arns |= {_foundation_model(place, info.model_id) for place in places}
     for geo, sources in info.profiles.items():
         named = resolved.model_id == f"{geo}.{info.model_id}"
         chosen = list(sources) if region is None else [region] if named and region in sources else []
         for source in chosen:
-            arns.add(f"arn:aws:bedrock:{source}:{account}:inference-profile/{geo}.{info.model_id}")
-            arns |= {f"arn:aws:bedrock:{to}::foundation-model/{info.model_id}" for to in sources[source]}
+            profile = f"inference-profile/{geo}.{info.model_id}"
+            arns.add(f"arn:{partition_of(source)}:bedrock:{source}:{account}:{profile}")
+            arns |= {_foundation_model(to, info.model_id) for to in sources[source]}
     return sorted(arns)
+
+
+def _foundation_model(region: str, model_id: str) -> str:
+    return f"arn:{partition_of(region)}:bedrock:{region}::foundation-model/{model_id}"
+
+
+def _any_llama(partition: str, account: str) -> list[str]:
+    return [
+        f"arn:{partition}:bedrock:*::foundation-model/meta.*",
+        f"arn:{partition}:bedrock:*:{account}:inference-profile/*.meta.*",
+    ]
 
 
 def policy(
@@ -292,13 +321,14 @@ def policy(
     Raises:
         ValueError: A feature is unknown, or the model is.
     """
-    partition = partition_of(region or "")
+    named = parse_model_arn(model) if model and model.startswith("arn:") else None
+    partition = partition_of(named.region if named else region or "")
     models = (
         model_resources(model, region, account)
         if model
         else [
-            "arn:aws:bedrock:*::foundation-model/meta.*",
-            f"arn:aws:bedrock:*:{account}:inference-profile/*.meta.*",
+            *_any_llama(partition, account),
+            f"arn:{partition}:bedrock:*:{account}:application-inference-profile/*",
         ]
     )
     by_resources: dict[tuple[str, ...], set[str]] = {}
@@ -326,6 +356,8 @@ def policy(
         if actions == {"iam:PassRole"}:
             statement["Condition"] = {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
         statements.append(statement)
+    if named and named.kind == "endpoint" and any(named.text in s["Resource"] for s in statements):
+        statements.append(_MARKETPLACE | {"Resource": [named.text]})
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -44,6 +44,7 @@ class ModelArn:
 
     Attributes:
         text: The ARN as given.
+        account: AWS account id; None for a foundation model.
         kind: Resource type, such as ``"imported-model"``; ``"endpoint"`` for a SageMaker endpoint.
         resource: What follows the type, such as a model id or an opaque id.
     """
@@ -51,6 +52,7 @@ class ModelArn:
     text: str
     partition: str
     region: str
+    account: str | None
     kind: str
     resource: str
 
@@ -98,4 +100,4 @@ def parse_model_arn(text: str) -> ModelArn:
     if (account is None) != (kind == "foundation-model"):
         wanted = "no account id" if kind == "foundation-model" else "a 12-digit account id"
         raise ValueError(f"{text!r}: the ARN of a {kind} has {wanted}")
-    return ModelArn(text=text, partition=partition, region=region, kind=kind, resource=resource)
+    return ModelArn(text, partition, region, account, kind, resource)

@@ -115,6 +115,59 @@ def test_a_call_through_a_profile_may_reach_every_region_it_routes_to():
     assert policy(["chat"], model=imported)["Statement"][0]["Resource"] == [imported]
 
 
+@pytest.mark.parametrize(
+    ("arn", "resources"),
+    [
+        (
+            "arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.meta.llama3-1-8b-instruct-v1:0",
+            [
+                "arn:aws:bedrock:us-east-1::foundation-model/meta.llama3-1-8b-instruct-v1:0",
+                "arn:aws:bedrock:us-east-2::foundation-model/meta.llama3-1-8b-instruct-v1:0",
+                "arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.meta.llama3-1-8b-instruct-v1:0",
+                "arn:aws:bedrock:us-west-2::foundation-model/meta.llama3-1-8b-instruct-v1:0",
+            ],
+        ),
+        (
+            "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/meta.llama3-8b-instruct-v1:0",
+            ["arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/meta.llama3-8b-instruct-v1:0"],
+        ),
+        (  # what it stands for has to be allowed, too, and it does not say what that is
+            "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc",
+            [
+                "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc",
+                "arn:aws:bedrock:*::foundation-model/meta.*",
+                "arn:aws:bedrock:*:123456789012:inference-profile/*.meta.*",
+            ],
+        ),
+        (
+            "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:imported-model/abcdefghijkl",
+            ["arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:imported-model/abcdefghijkl"],
+        ),
+    ],
+)
+def test_an_arn_gives_its_region_account_and_partition(arn, resources):
+    assert model_resources(arn) == resources
+    (statement,) = policy(["chat"], model=arn)["Statement"]
+    assert statement["Resource"] == resources
+    partition = arn.split(":")[1]
+    assert all(
+        resource.split(":")[1] == partition
+        for statement in policy(["chat", "import", "batch"], model=arn)["Statement"]
+        for resource in statement["Resource"]
+        if resource != "*"
+    )
+    with pytest.raises(ValueError, match="not in eu-west-1"):
+        policy(["chat"], model=arn, region="eu-west-1")
+
+
+def test_a_marketplace_endpoint_needs_sagemaker_too():
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/llama"
+    called, invoked = policy(["chat"], model=arn)["Statement"]
+    assert called["Resource"] == invoked["Resource"] == [arn]
+    assert invoked["Action"] == ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
+    assert len(policy(["doctor"], model=arn)["Statement"]) == len(policy(["doctor"])["Statement"])
+
+
 def test_iam_prints_a_policy_and_lists_features():
     shown = CliRunner().invoke(
         app, ["iam", "import", "chat", "--bucket", "models", "--account", "1", "--role", "r"]

@@ -22,7 +22,7 @@ from llama_bedrock.app.app_state import AppLimits, AppState, state_of
 from llama_bedrock.app.event_stream import CLIENT_GONE
 from llama_bedrock.app.folder_index import FolderIndex
 from llama_bedrock.app.http_errors import ApiError
-from llama_bedrock.app.mcp_server import create_mcp_server, mcp_routes
+from llama_bedrock.app.mcp_server import McpOverHttp, create_mcp_server
 from llama_bedrock.app.model_directory import ModelDirectory
 from llama_bedrock.app.openai_api.openai_routes import openai_routes
 from llama_bedrock.app.perimeter import Perimeter
@@ -97,15 +97,16 @@ def create_app(
         key=_key(key) if require_key else None,
         allow_hosts=frozenset(name.lower() for name in allow_hosts),
     )
-    server = create_mcp_server(state) if state.retriever is not None and find_spec("mcp") else None
+    has_mcp = state.retriever is not None and find_spec("mcp") is not None
+    mcp = McpOverHttp(create_mcp_server(state)) if has_mcp else None
     app = Starlette(
-        routes=[*_routes(), *(mcp_routes(server) if server else ()), *(_page_routes(state) if page else ())],
+        routes=[*_routes(mcp), *(_page_routes(state) if page else ())],
         middleware=[Middleware(Perimeter, state=state)],
         exception_handlers={HTTPException: _http_error},
         lifespan=_lifespan,
     )
     app.state.llama = state
-    app.state.mcp = server
+    app.state.mcp = mcp
     return app
 
 
@@ -118,8 +119,10 @@ def _key(given: str | None) -> str:
     return key
 
 
-def _routes() -> list[BaseRoute]:
-    return [Route("/healthz", _healthy), Route("/readyz", _ready), *openai_routes()]
+def _routes(mcp: McpOverHttp | None) -> list[BaseRoute]:
+    # GET would open a stream on which a server without sessions never says anything.
+    over_http = [Route("/mcp", mcp, methods=["POST"])] if mcp is not None else []
+    return [Route("/healthz", _healthy), Route("/readyz", _ready), *openai_routes(), *over_http]
 
 
 def _page_routes(state: AppState) -> list[BaseRoute]:
@@ -137,7 +140,7 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     state.stopping = asyncio.Event()
     async with AsyncExitStack() as stack:
         if app.state.mcp is not None:
-            await stack.enter_async_context(app.state.mcp.session_manager.run())
+            await stack.enter_async_context(app.state.mcp.run())
         indexing = asyncio.create_task(state.documents.refresh()) if state.documents else None
         try:
             yield

@@ -6,12 +6,18 @@ import asyncio
 import importlib
 import inspect
 import logging
-from collections.abc import Callable
+import time
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from langchain_core.documents import Document
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
 from llama_bedrock._extras import require
 from llama_bedrock.app.app_state import AppState
@@ -19,6 +25,7 @@ from llama_bedrock.app.http_errors import ApiError
 from llama_bedrock.grounding.answers import (
     Citation,
     RagAnswer,
+    RagAnswerChunk,
     document_location,
     document_source,
 )
@@ -45,6 +52,9 @@ Answer a question from the user's documents. Returns the answer with marks such 
 the quote that backs it, its place, and whether it was found to support the statement (true, false, or null \
 where that was not decided)."""
 _SCHEME = "document://index/"
+_PAGE = 100  # resources in one answer to resources/list
+_INVALID_PARAMS = -32602  # of JSON-RPC: what MCP wants for a cursor that is none
+_PROGRESS_SECONDS = 0.2
 
 
 class FoundPassage(BaseModel):
@@ -102,7 +112,7 @@ def create_mcp_server(state: AppState) -> Any:
     except ImportError:
         sdk = "mcp.server.fastmcp"
         base = importlib.import_module(sdk).FastMCP
-        options = _http_options()
+        options = {}
     documents = _Documents(state)
     tools = {"search_documents": _SEARCH, "ask_documents": _ASK}
     tool_error = importlib.import_module(f"{sdk}.exceptions").ToolError
@@ -111,10 +121,15 @@ def create_mcp_server(state: AppState) -> Any:
 
     class DocumentServer(base):  # type: ignore[misc, valid-type]  # one of two, which differ by version
         async def list_resources(self) -> list[Any]:
-            return [
-                types.Resource.model_validate({"uri": uri, "name": source, "mimeType": "text/plain"})
-                for uri, source in (await documents.by_uri()).items()
-            ]
+            return _resources(types, await documents.by_uri())
+
+        async def _handle_list_resources(self, _: Any, params: Any) -> Any:  # called so by mcp 2
+            page, following = _page(await documents.by_uri(), params.cursor if params else None)
+            found = {"resources": _resources(types, page), "nextCursor": following}
+            return types.ListResourcesResult.model_validate(found)
+
+        async def _listed(self, request: Any) -> Any:  # and so by mcp 1
+            return types.ServerResult(await self._handle_list_resources(None, request.params))
 
         async def read_resource(self, uri: Any, context: Any = None) -> list[Any]:
             return [contents(content=await documents.text(str(uri)), mime_type="text/plain")]
@@ -123,35 +138,133 @@ def create_mcp_server(state: AppState) -> Any:
             takes = inspect.signature(getattr(documents, name)).parameters if name in tools else arguments
             if unknown := [each for each in arguments if each not in takes]:  # the SDK drops them in silence
                 raise tool_error(f"{name} takes no {', '.join(unknown)}: it takes {', '.join(takes)}")
-            return await super().call_tool(name, arguments, *context)
+            token = _progress.set(_progress_of(context[0] if context else self.get_context()))
+            try:
+                return await super().call_tool(name, arguments, *context)
+            finally:
+                _progress.reset(token)
 
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    server = DocumentServer(NAME, instructions=INSTRUCTIONS, **options)
-    root.handlers[:] = handlers
-    root.setLevel(level)  # how a program logs is its own: the SDK sets it up anew
+    with _logging_as_it_is():
+        server = DocumentServer(NAME, instructions=INSTRUCTIONS, **options)
     if "version" not in options:  # mcp 1 tells its own
         server._mcp_server.version = __version__
+        server._mcp_server.request_handlers[types.ListResourcesRequest] = server._listed
     hints = types.ToolAnnotations.model_validate({"readOnlyHint": True, "openWorldHint": False})
     for name, text in tools.items():
         server.tool(description=text, annotations=hints)(getattr(documents, name))
     return server
 
 
-def mcp_routes(server: Any) -> list[Any]:
-    """The routes of streamable HTTP, ``/mcp``; `server.session_manager` must run while they are used."""
-    is_second = not hasattr(server, "settings") or not hasattr(server.settings, "stateless_http")
-    return list(server.streamable_http_app(**(_http_options() if is_second else {})).routes)
+@contextmanager
+def _logging_as_it_is() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)  # how a program logs is its own: the SDK sets it up anew
 
 
-def _http_options() -> dict[str, Any]:
-    # Without sessions a restart of the server is nothing to its clients. Who may call is checked before.
-    security = importlib.import_module("mcp.server.transport_security").TransportSecuritySettings
-    return {
-        "stateless_http": True,
-        "json_response": True,
-        "transport_security": security(enable_dns_rebinding_protection=False),
-    }
+class McpOverHttp:
+    """A server over streamable HTTP, an ASGI application. Who may call is checked before.
+
+    It has no sessions: a restart is nothing to its clients. A client that takes a stream of events gets one,
+    in which progress is told; others get plain JSON.
+
+    Args:
+        server: Made by `create_mcp_server`.
+    """
+
+    def __init__(self, server: Any) -> None:
+        manager = importlib.import_module("mcp.server.streamable_http_manager").StreamableHTTPSessionManager
+        security = importlib.import_module("mcp.server.transport_security").TransportSecuritySettings(
+            enable_dns_rebinding_protection=False
+        )
+        lowlevel = server._mcp_server if hasattr(server, "_mcp_server") else server._lowlevel_server
+        self._as_events, self._as_json = (
+            manager(app=lowlevel, json_response=is_json, stateless=True, security_settings=security)
+            for is_json in (False, True)
+        )
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Must last while the application is called."""
+        async with self._as_events.run(), self._as_json.run():
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "text/event-stream" in Headers(scope=scope).get("accept", ""):
+            await self._as_events.handle_request(scope, receive, send)
+            return
+        accept = (b"accept", b"application/json")  # the SDK refuses `*/*`, which takes JSON as well
+        others = [header for header in scope["headers"] if header[0] != accept[0]]
+        await self._as_json.handle_request({**scope, "headers": [*others, accept]}, receive, send)
+
+
+class _Progress:
+    """Tells a client how far its call is: each step, and five times a second within one.
+
+    Args:
+        report: Of the SDK: takes what must grow, the most it can be, and words.
+    """
+
+    def __init__(self, report: Callable[[float, float | None, str], Awaitable[None]]) -> None:
+        self._report = report
+        self._told = 0
+        self._step = ""
+        self._at = 0.0
+
+    async def __call__(self, step: str, how_far: str = "") -> None:
+        now = time.monotonic()
+        if step == self._step and now - self._at < _PROGRESS_SECONDS:
+            return
+        self._step, self._at = step, now
+        self._told += 1  # no share of a whole: how long the next step takes, nobody knows
+        await self._report(self._told, None, f"{step}: {how_far}" if how_far else step)
+
+
+_progress: ContextVar[_Progress | None] = ContextVar("progress", default=None)
+"""Of the call that is being answered; None where the client did not ask to be told."""
+
+
+def _progress_of(context: Any) -> _Progress | None:
+    meta = getattr(context._request_context, "meta", None)  # None where no client called
+    token = meta.get("progress_token") if isinstance(meta, dict) else getattr(meta, "progressToken", None)
+    return None if token is None else _Progress(context.report_progress)
+
+
+def _resources(types: Any, sources: dict[str, str]) -> list[Any]:
+    return [
+        types.Resource.model_validate({"uri": uri, "name": source, "mimeType": "text/plain"})
+        for uri, source in sources.items()
+    ]
+
+
+def _page(sources: dict[str, str], cursor: str | None) -> tuple[dict[str, str], str | None]:
+    """Sources by URI after a cursor, and the cursor of what follows.
+
+    A cursor is the last URI of the page before: documents that come or go meanwhile move no others.
+
+    Raises:
+        Exception: The SDK's, for a cursor that is none.
+    """
+    start = 0
+    if cursor is not None:
+        if not cursor.startswith(_SCHEME):
+            raise _invalid_params(f"{cursor!r} is no cursor of this server: list from the beginning")
+        start = bisect_right(list(sources), cursor)
+    page = dict(list(sources.items())[start : start + _PAGE])
+    return page, list(page)[-1] if start + _PAGE < len(sources) else None
+
+
+def _invalid_params(message: str) -> Exception:
+    exceptions = importlib.import_module("mcp.shared.exceptions")
+    if hasattr(exceptions, "MCPError"):  # mcp 2
+        error: Exception = exceptions.MCPError(_INVALID_PARAMS, message)
+    else:
+        error = exceptions.McpError(
+            importlib.import_module("mcp.types").ErrorData(code=_INVALID_PARAMS, message=message)
+        )
+    return error
 
 
 class _Documents:
@@ -168,6 +281,7 @@ class _Documents:
     ) -> SearchResult:
         retriever: Any = self._state.retriever
         if self._state.documents is not None:
+            await self._indexed()
             retriever = await self._state.documents.searched()
         if retriever is None:
             raise ValueError("this server has no documents")
@@ -182,7 +296,8 @@ class _Documents:
         question: Annotated[str, Field(min_length=1, max_length=20_000, description="The question")],
     ) -> AnswerFromDocuments:
         try:
-            answer = await self._state.rag_chain().ainvoke(question)
+            await self._indexed()
+            answer = await _answer(self._state.rag_chain(), question)
         except ApiError as error:
             raise ValueError(error.message) from error
         uris = await self._uris()
@@ -194,6 +309,25 @@ class _Documents:
             model=self._state.models.default,
         )
 
+    async def _indexed(self) -> None:
+        """Wait until there is an index, and tell how far it is."""
+        documents, tell = self._state.documents, _progress.get()
+        if documents is None or tell is None:
+            return
+        ready = asyncio.ensure_future(documents.searched())
+        try:
+            while not ready.done():
+                status = documents.status
+                how_far = f"{status.step} {status.done} of {status.total}" if status.total else ""
+                await tell("Indexing the documents", how_far)
+                changed = asyncio.ensure_future(documents.changed(status.version))
+                try:
+                    await asyncio.wait((ready, changed), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
+        finally:
+            ready.cancel()
+
     async def by_uri(self) -> dict[str, str]:
         """Source of each document by its URI, in order; empty for retrievers that cannot list theirs."""
         if self._state.documents is not None:
@@ -203,8 +337,9 @@ class _Documents:
             return {}
         version = (id(store), getattr(store, "generation", None), len(store))
         if self._listed is None or self._listed[0] != version:
-            sources = await asyncio.to_thread(lambda: sorted({document_source(d) for d in store.documents()}))
-            self._listed = version, {_SCHEME + quote(source.lstrip("/")): source for source in sources}
+            sources = await asyncio.to_thread(lambda: {document_source(d) for d in store.documents()})
+            by_uri = {_SCHEME + quote(source.lstrip("/")): source for source in sources}
+            self._listed = version, dict(sorted(by_uri.items()))
         return self._listed[1]
 
     async def text(self, uri: str) -> str:
@@ -235,6 +370,23 @@ class _Documents:
 
     async def _uris(self) -> Callable[[str], str | None]:
         return {source: uri for uri, source in (await self.by_uri()).items()}.get
+
+
+async def _answer(chain: Any, question: str) -> RagAnswer:
+    tell = _progress.get()
+    if tell is None:
+        answer: RagAnswer = await chain.ainvoke(question)
+        return answer
+    await tell("Searching the documents")
+    whole: RagAnswerChunk | None = None
+    async for chunk in chain.astream(question):
+        whole = chunk if whole is None else whole + chunk
+        if whole.text:
+            await tell("Writing the answer", f"{len(whole.text)} characters")
+        elif whole.documents:
+            await tell(f"Reading {len(whole.documents)} passages")
+    assert whole is not None
+    return whole.to_answer()
 
 
 def _headed(part: Document) -> str:

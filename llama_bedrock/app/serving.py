@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -59,6 +61,8 @@ class AppServer(uvicorn.Server):
                 timeout_graceful_shutdown=STREAM_SECONDS,
             )
         )
+        with suppress(ImportError, AttributeError):  # it would cut the MCP server's streams off at once
+            import_module("sse_starlette.sse").AppStatus.disable_automatic_graceful_drain()
         self._app = app
         self._ready = ready
 

@@ -3,8 +3,11 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -120,6 +123,110 @@ async def test_what_is_not_there_is_an_error(address):
                 await session.read_resource(uri)
 
 
+async def test_progress_is_told_to_who_asks_for_it(serve, folder):
+    go_on = threading.Event()
+
+    def indexed(progress):
+        progress("read", 1, 2)
+        assert go_on.wait(60)
+        return open_index(folder, progress=progress)
+
+    address, _ = serve([ANSWER, ANSWER], retriever=FolderIndex([folder], indexed))
+    told = []
+
+    async def tell(progress, total, message):
+        told.append((progress, total, message))
+        if message == "Indexing the documents: read 1 of 2":
+            go_on.set()
+
+    question = {"question": "How many llamas has the herd of Oruro?"}
+    async with over_http(address) as (session, _):
+        asked = await session.call_tool("ask_documents", question, progress_callback=tell)
+        plain = await session.call_tool("ask_documents", question)
+    assert asked.structuredContent == plain.structuredContent
+    assert asked.structuredContent["text"] == ANSWER
+    steps = [message.partition(":")[0] for _, _, message in told]
+    assert list(dict.fromkeys(steps)) == [
+        "Indexing the documents", "Searching the documents", "Reading 2 passages", "Writing the answer",
+    ]  # fmt: skip
+    assert [progress for progress, _, _ in told] == sorted({progress for progress, _, _ in told})
+
+
+async def test_many_documents_are_listed_in_pages(serve):
+    from langchain_core.documents import Document
+    from langchain_core.embeddings import DeterministicFakeEmbedding
+    from mcp.types import PaginatedRequestParams
+
+    names = [f"Zapiski č. {n} & 50 %/{n % 7}.md" for n in range(250)]
+    texts = [Document(f"Llama {name}", metadata={"source": name}) for name in names]
+    store = FAISSStore.from_documents(texts, DeterministicFakeEmbedding(size=4))
+    address, _ = serve([], retriever=HybridRetriever(store=store))
+    async with over_http(address) as (session, _):
+        pages, cursor = [], None
+        while cursor or not pages:
+            page = await session.list_resources(params=PaginatedRequestParams(cursor=cursor))
+            pages.append([resource.name for resource in page.resources])
+            cursor = page.nextCursor
+            if len(pages) == 1:  # no page shifts by it
+                gone = [one.id for one in store.documents() if one.metadata["source"] == pages[0][0]]
+                store.delete(gone)
+        assert [len(page) for page in pages] == [100, 100, 50]
+        assert sorted(name for page in pages for name in page) == sorted(names)
+        with pytest.raises(mcp.McpError, match="is no cursor of this server") as refused:
+            await session.list_resources(params=PaginatedRequestParams(cursor="200"))
+        assert refused.value.error.code == -32602
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/event-stream"])
+def test_who_takes_no_stream_gets_plain_json(address, browse, accept):
+    client = browse(address)
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    answer = client.post("/mcp", json=ping, headers={"Accept": accept})
+    kind = "text/event-stream" if "stream" in accept else "application/json"
+    assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, kind)
+    assert "search_documents" in answer.text
+    assert client.get("/mcp", headers={"Accept": accept}).status_code == 405
+
+
+@pytest.mark.slow
+async def test_an_answer_goes_on_to_its_end_when_the_server_is_told_to_stop(folder, scripted):
+    """In a process of its own, as a signal wants it; the SDK's streams would end at once."""
+
+    def write(request):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1.5)  # they would by now
+        return ANSWER
+
+    llm, _ = scripted([write])
+    command = [sys.executable, "-c", SERVED, str(folder), llm.endpoint_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: ASYNC220 - short
+        address = process.stdout.readline().strip()
+        async with over_http(address) as (session, _):
+            await session.list_tools()  # with which the client checks the answer
+            asked = await session.call_tool("ask_documents", {"question": "How many llamas has the herd?"})
+    assert asked.structuredContent["text"] == ANSWER
+    assert process.returncode == -signal.SIGTERM  # uvicorn ends as it was told, once all is sent
+
+
+SERVED = """
+import asyncio, sys, warnings
+from pathlib import Path
+from llama_bedrock import ChatLlamaBedrock
+from llama_bedrock.app import FolderIndex, create_app
+from llama_bedrock.app.serving import AppServer, listen
+from llama_bedrock.cli.kept_index import open_index
+from tests.app.conftest import KEY
+
+warnings.simplefilter("ignore")
+folder = Path(sys.argv[1])
+model = ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-west-2", endpoint_url=sys.argv[2], api_key="k")
+app = create_app(model, retriever=FolderIndex([folder], lambda tell: open_index(folder, progress=tell)), key=KEY, page=False)
+with listen("127.0.0.1", 0) as listening:
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    asyncio.run(AppServer(app, lambda: print(address, flush=True)).serve([listening]))
+"""
+
+
 async def test_other_retrievers_are_searched_too(serve):
     from langchain_core.documents import Document
 
@@ -164,6 +271,8 @@ async def test_our_own_agents_use_it(address):
 def test_the_command_serves_it_on_stdin_and_stdout(folder, tmp_path, version, beside):
     """In a process of its own, with the SDK that is installed and with the other major version."""
     packages = tmp_path if version == "installed" else beside("langchain[mcp]>=1.5")  # which brings mcp 2
+    for n in range(105):  # and two: more than a page of resources
+        (folder / f"barn {n}.md").write_text(f"Barn {n} is empty.")
     program = tmp_path / "client.py"
     program.write_text(CLIENT)
     done = subprocess.run(
@@ -178,6 +287,12 @@ CLIENT = """
 import asyncio, os, sys
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.types import PaginatedRequestParams
+
+told = []
+
+async def tell(progress, total, message):
+    told.append(progress)
 
 async def main():
     python, folder = sys.argv[1:]
@@ -190,11 +305,17 @@ async def main():
         assert "it takes query, k" in str(await session.call_tool("search_documents", {"query": "llamas", "limit": 3}))
         found = await session.call_tool("search_documents", {"query": "how many llamas"})
         assert "412 llamas" in str(found), found
-        asked = await session.call_tool("ask_documents", {"question": "How many llamas has the herd of Oruro?"})
+        asked = await session.call_tool(
+            "ask_documents", {"question": "How many llamas has the herd of Oruro?"}, progress_callback=tell
+        )
         assert "412 llamas" in str(asked), asked
+        assert told[0] == 1 and told == sorted(set(told)) and len(told) > 2, told
         assert not getattr(asked, "isError", False) and not getattr(asked, "is_error", False)
         resources = (await session.list_resources()).resources
-        assert len(resources) == 2
+        assert len(resources) == 100
+        rest = await session.list_resources(params=PaginatedRequestParams(cursor=str(resources[-1].uri)))
+        assert len(rest.resources) == 7
+        resources = [one for one in rest.resources if "herd" in str(one.uri)]
         assert "Every llama eats" in str(await session.read_resource(resources[0].uri))
     print("all is well")
 

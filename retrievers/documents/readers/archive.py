@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import lzma
 import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.documents.readers.file_content import (
@@ -16,6 +18,8 @@ from llama_bedrock.retrievers.documents.readers.file_content import (
     FileContent,
     ReadLimitError,
 )
+
+_Opened = TypeVar("_Opened")
 
 _MAX_UNPACKED = 4 * MAX_FILE_BYTES
 _MAX_MEDIA = 1 << 30
@@ -32,6 +36,12 @@ _XML_ENCODING = re.compile(rb"""^<\?xml[^>]{0,200}?encoding\s{0,9}=\s{0,9}["']([
 _HOLDS_TEXT = re.compile(
     r"/(?:word/(?:header|footer|footnotes|endnotes|comments)|ppt/(?:slides|notesSlides)/|xl/(?:worksheets/|sharedStrings))"
 )
+# What a damaged part of an archive raises when it is unpacked, by its method of compression.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
+# What the libraries for Office's files raise over a damaged one.
+REFUSALS = (zipfile.BadZipFile, KeyError, TypeError, AttributeError, SyntaxError, OSError, ValueError)
+# Without these, nothing is known of what an Office file holds; all or nearly all text stands in the last two.
+_NEEDED = frozenset({"[Content_Types].xml", "_rels/.rels", "xl/sharedStrings.xml", "content.xml"})
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([A-Za-z]{1,40})/([A-Za-z]{1,40})")
 _STRICT_NAMES = {b"extendedProperties": b"extended-properties", b"customProperties": b"custom-properties"}
 
@@ -58,6 +68,10 @@ def open_archive(content: FileContent, kind: str) -> zipfile.ZipFile:
     return archive
 
 
+class DamagedPartError(ValueError):
+    """A part of an archive cannot be unpacked, or is no XML."""
+
+
 class Parts:
     """The XML parts of an archive: their sizes are counted, and DTDs refused.
 
@@ -71,6 +85,7 @@ class Parts:
         self.archive = open_archive(content, kind)
         self._kind, self._content, self._as_trees = kind, content, as_trees
         self._unpacked = self._nodes = 0
+        self._left_out: dict[str, str] = {}
         entries = self.archive.infolist()
         media = sum(entry.file_size for entry in entries if not _is_text_name(entry.filename))
         if media > _MAX_MEDIA:
@@ -80,8 +95,8 @@ class Parts:
             raise ReadLimitError(f"its text unpacks to {text / 1e6:.0f} MB, over the limit")
 
     def names(self) -> list[str]:
-        """Names of the parts, in the order of the archive."""
-        return self.archive.namelist()
+        """Names of the parts, in the order of the archive, without those that were left out."""
+        return list(self.archive.NameToInfo)  # of equal names the last counts, as everywhere
 
     def has(self, name: str) -> bool:
         """True if there is such a part."""
@@ -91,7 +106,8 @@ class Parts:
         """The bytes of a part.
 
         Raises:
-            ValueError: There is no such part, or it is damaged.
+            DamagedPartError: It cannot be unpacked.
+            ValueError: There is no such part.
             ReadLimitError: The parts read so far unpack to more than they may.
         """
         self._content.budget.check_time()
@@ -101,8 +117,34 @@ class Parts:
             if self._unpacked > _MAX_UNPACKED:
                 raise ReadLimitError(f"its text unpacks to {self._unpacked / 1e6:.0f} MB, over the limit")
             return self.archive.read(name)
-        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except KeyError as error:
             raise ValueError(f"not a readable {self._kind} ({error})") from error
+        except _DAMAGE as error:
+            raise DamagedPartError(f"its part {name} is damaged ({error or type(error).__name__})") from error
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Read the archive as if it had no such part, and report that.
+
+        Raises:
+            ValueError: Nothing can be read without it.
+        """
+        if name in _NEEDED:
+            raise ValueError(f"not a readable {self._kind} ({reason})")
+        self._left_out[name] = reason
+        del self.archive.NameToInfo[name]
+        self._content.report(f"{reason}: left out")
+
+    def tree_if_sound(self, name: str) -> Any | None:
+        """The root of an XML part; None if there is none, or a damaged one, which is reported.
+
+        Raises:
+            ReadLimitError: It holds more than it may.
+        """
+        try:
+            return self.tree(name) if self.has(name) else None
+        except DamagedPartError as error:
+            self.leave_out(name, str(error))
+            return None
 
     def report_embedded(self) -> None:
         """Tell of files that an Office file holds as they are; workbooks of charts are read as charts."""
@@ -134,24 +176,64 @@ class Parts:
         return data
 
     def tree(self, name: str) -> Any:
-        """The root of an XML part, as lxml's element."""
-        return parse_xml(self.xml(name), self._kind)
+        """The root of an XML part, as lxml's element.
+
+        Raises:
+            DamagedPartError: It cannot be unpacked, or is no XML.
+            ValueError: It is missing, or holds a DTD.
+        """
+        return self._parsed(name, self.xml(name))
+
+    def _parsed(self, name: str, data: bytes) -> Any:
+        try:
+            return parse_xml(data, self._kind)
+        except ValueError as error:
+            raise DamagedPartError(f"its part {name} is damaged ({error.__cause__ or error})") from error
+
+    def opened(self, open_file: Callable[[io.BytesIO], _Opened]) -> _Opened:
+        """What a library for Office's files makes of it; of a file that it refuses, without the parts that
+        are no XML.
+
+        Raises:
+            ValueError: It refuses that, too.
+        """
+        try:
+            return open_file(self.office_file())
+        except ReadLimitError:
+            raise
+        except REFUSALS as error:
+            refusal: Exception = error
+        self._unpacked = self._nodes = 0
+        for name in self.names():
+            # A library that takes no tree of a part reads it as far as it is sound.
+            if name.endswith((".xml", ".rels")) and (self._as_trees or not _HOLDS_TEXT.match(f"/{name}")):
+                self.tree_if_sound(name)
+        if self._left_out:
+            self._unpacked = self._nodes = 0
+            with suppress(*REFUSALS):
+                return open_file(self.office_file())
+        reason = "; ".join(self._left_out.values()) or re.sub(
+            r"file '<_io\.BytesIO[^>]*>'", "it", str(refusal)
+        )
+        raise ValueError(f"not a readable {self._kind} ({reason})") from refusal
 
     def office_file(self) -> io.BytesIO:
         """The archive with its text alone, in the form that the libraries for Office's files take.
 
         They would unpack every image, refuse templates and files with macros, and not know the namespaces
-        that "Strict Open XML" files have.
+        that "Strict Open XML" files have. Damaged parts are left out.
         """
         lean = io.BytesIO()
+        # What relates the parts comes last, when it is known which are damaged.
+        entries = sorted(self.archive.NameToInfo.values(), key=lambda entry: entry.filename.endswith(".rels"))
         with zipfile.ZipFile(lean, "w") as archive:
-            for entry in self._unique_entries():
-                archive.writestr(entry.filename, self._office_part(entry))
+            for entry in entries:
+                try:
+                    archive.writestr(entry.filename, self._office_part(entry))
+                except DamagedPartError as error:
+                    self.leave_out(entry.filename, str(error))
         lean.seek(0)
         return lean
-
-    def _unique_entries(self) -> Iterator[zipfile.ZipInfo]:
-        return iter(self.archive.NameToInfo.values())  # of equal names the last counts, as everywhere
 
     def _office_part(self, entry: zipfile.ZipInfo) -> bytes:
         # A web page inserted as it is (altChunk) is no XML, and has a DOCTYPE that is no bomb.
@@ -167,7 +249,7 @@ class Parts:
 
     def _sound_relations(self, name: str, data: bytes) -> bytes:
         """Relations without those to parts that are not there, for which the libraries give the file up."""
-        root = parse_xml(data, self._kind)
+        root = self._parsed(name, data)
         folder = posixpath.dirname(posixpath.dirname(name))
         missing = []
         for relation in root:
@@ -177,8 +259,9 @@ class Parts:
             if relation.get("TargetMode") != "External" and not self.has(target.lstrip("/")):
                 missing.append((relation, target))
         for relation, target in missing:
-            root.remove(relation)
-            if _HOLDS_TEXT.match(target):
+            if not target.startswith("/xl/worksheets/"):  # openpyxl passes over these itself
+                root.remove(relation)
+            if _HOLDS_TEXT.match(target) and target.lstrip("/") not in self._left_out:
                 self._content.report(f"its part {target} is missing")
         return require("lxml.etree", "local").tostring(root) if missing else data
 
@@ -186,8 +269,8 @@ class Parts:
         try:
             with self.archive.open(entry) as part:
                 head = part.read(64)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
-            return False
+        except (*_DAMAGE, ValueError):
+            return _is_text_name(entry.filename)  # reading it whole will tell
         return head.lstrip(b"\xef\xbb\xbf\xfe\xff \t\r\n\0").startswith(b"<")
 
 

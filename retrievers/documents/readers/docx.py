@@ -6,8 +6,6 @@ content controls, text boxes, smart tags and notes, so the elements themselves a
 
 from __future__ import annotations
 
-import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -41,12 +39,7 @@ def read_docx(content: FileContent) -> Iterator[Document]:
     """
     docx = require("docx", "local")
     parts = Parts(content, "DOCX")
-    file = parts.office_file()
-    try:
-        document = docx.Document(file)
-    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, SyntaxError) as error:
-        reason = re.sub(r"file '<_io\.BytesIO[^>]*>'", "it", str(error))
-        raise ValueError(f"not a readable DOCX ({reason})") from error
+    document = parts.opened(docx.Document)
     parts.report_embedded()
     blocks = _Body(document, content).blocks()
     text = "\n\n".join(blocks).strip()

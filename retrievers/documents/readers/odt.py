@@ -85,16 +85,19 @@ def _content(content: FileContent) -> tuple[Any, Any, list[str]]:
         root = parse_xml(data, "OpenDocument file")
         return root, root, []
     parts = Parts(content, "OpenDocument file")
-    if parts.has("META-INF/manifest.xml") and b"encryption-data" in parts.read("META-INF/manifest.xml"):
+    manifest = parts.tree_if_sound("META-INF/manifest.xml")
+    if manifest is not None and next(manifest.iter("{*}encryption-data"), None) is not None:
         raise ValueError("encrypted: save it without its password")
-    styles = parts.tree("styles.xml") if parts.has("styles.xml") else None
+    styles = parts.tree_if_sound("styles.xml")
     objects = []
     for name in parts.names():
-        if name.endswith("/content.xml"):
-            tree = parts.tree(name)
-            if text := "\n\n".join(_Blocks(content).of(tree)) or " ".join(_formula(tree).split()):
-                objects.append(text)
-    return parts.tree("content.xml"), styles, objects
+        tree = parts.tree_if_sound(name) if name.endswith("/content.xml") else None
+        if tree is not None:
+            objects.append("\n\n".join(_Blocks(content).of(tree)) or " ".join(_formula(tree).split()))
+    root = parts.tree_if_sound("content.xml")
+    if root is None:
+        raise ValueError("not a readable OpenDocument file (it has no content.xml)")
+    return root, styles, [text for text in objects if text]
 
 
 def _formula(tree: Any) -> str:
@@ -105,10 +108,10 @@ def _formula(tree: Any) -> str:
 def _title(content: FileContent) -> str | None:
     if content.data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
         return None
-    parts = Parts(content, "OpenDocument file")
-    if not parts.has("meta.xml"):
-        return None
-    title: str | None = parts.tree("meta.xml").findtext(".//{http://purl.org/dc/elements/1.1/}title")
+    about = Parts(content, "OpenDocument file").tree_if_sound("meta.xml")
+    title: str | None = (
+        None if about is None else about.findtext(".//{http://purl.org/dc/elements/1.1/}title")
+    )
     return title
 
 

@@ -73,7 +73,6 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
             page = reader.pages[number - 1]
             printed, without_letters = _printed(page)
             filled_in = _filled_in(page)
-            text = f"{printed.strip()}\n\n{filled_in}".strip() if filled_in else printed
         except (ReadLimitError, MemoryError):
             raise
         except _TooSlowError:
@@ -83,9 +82,11 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
             content.report(f"page {number} cannot be read ({type(error).__name__}: {error})")
             continue
         content.budget.allow(_PACE)
-        if is_unmapped(text) or without_letters > _MOST_UNMAPPED * sum(map(len, printed.split())):
+        text = f"{printed.strip()}\n\n{filled_in}".strip() if filled_in else printed
+        if is_unmapped(printed) or without_letters > _MOST_UNMAPPED * sum(map(len, printed.split())):
             unread.append(number)
-        elif text.strip():
+            text = filled_in  # is in no font
+        if text.strip():
             found = True
             yield content.document(text, format="pdf", part=str(number), page=number, title=title)
         if not printed.strip() and _has_image(page):

@@ -6,7 +6,6 @@ SmartArt nor what stands in an old and a new form.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,19 +33,18 @@ def read_pptx(content: FileContent) -> Iterator[Document]:
     """
     pptx = require("pptx", "local")
     parts = Parts(content, "PPTX")
-    file = parts.office_file()
-    try:
-        deck = pptx.Presentation(file)
-        slides = list(deck.slides)
-    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, SyntaxError) as error:
-        raise ValueError(f"not a readable PPTX ({error})") from error
+    deck = parts.opened(pptx.Presentation)
+    slides = [deck.part.rels.get(s.get(f"{_R}id", "")) for s in deck.element.iterfind("{*}sldIdLst/{*}sldId")]
     parts.report_embedded()
     title = core_title(deck)
     found = False
     told: set[str] = set()
     for number, slide in enumerate(slides, 1):
+        if slide is None:
+            content.report(f"slide {number} is missing")
+            continue
         try:
-            text = "\n\n".join([*_slide(slide.part), *_behind(slide.part, told)])
+            text = "\n\n".join([*_slide(slide.target_part), *_behind(slide.target_part, told)])
         except ReadLimitError:
             raise
         except Exception as error:  # noqa: BLE001  one damaged slide must not hide the others

@@ -7,14 +7,14 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
-from llama_bedrock.retrievers.documents.readers.archive import Parts, local_name, parse_xml
+from llama_bedrock.retrievers.documents.readers.archive import REFUSALS, Parts, local_name, parse_xml
 from llama_bedrock.retrievers.documents.readers.drawing import chart_text, paragraphs, smart_art_text
 from llama_bedrock.retrievers.documents.readers.file_content import FileContent, ReadLimitError
 from llama_bedrock.retrievers.documents.readers.number_format import shown
@@ -40,10 +40,9 @@ def read_xlsx(content: FileContent) -> Iterator[Document]:
 def _documents(content: FileContent) -> Iterator[Document]:
     openpyxl = require("openpyxl", "local")
     parts = Parts(content, "XLSX", as_trees=False)
-    file = parts.office_file()
-    book = _opened(openpyxl, file)
+    book, file = parts.opened(lambda file: (_opened(openpyxl, file), file))
     found = False
-    _report_sheets_of_no_name(book, parts.archive, content)
+    _report_sheets_of_no_name(book, parts, content)
     try:
         for document in _sheets(book, content):
             found = True
@@ -64,16 +63,15 @@ def _opened(openpyxl: Any, file: io.BytesIO) -> Any:
     it takes 4 s per MB of them, and they grow with every sheet copied from another workbook.
     """
     options = {"read_only": True, "data_only": True, "keep_links": False}
-    refused = (zipfile.BadZipFile, KeyError, TypeError, AttributeError, SyntaxError, OSError, ValueError)
     if _styles_size(file) > _MANY_STYLES:
-        with suppress(*refused):
+        with suppress(*REFUSALS):
             return openpyxl.load_workbook(_with_plain_styles(file), **options)
     try:
         return openpyxl.load_workbook(file, **options)
-    except refused as error:
-        with suppress(*refused):
+    except REFUSALS:
+        with suppress(*REFUSALS):
             return openpyxl.load_workbook(_with_plain_styles(file), **options)
-        raise ValueError(f"not a readable XLSX ({error})") from error
+        raise
 
 
 def _styles_size(file: io.BytesIO) -> int:
@@ -136,12 +134,12 @@ def _sheets(book: Any, content: FileContent) -> Iterator[Document]:
         )
 
 
-def _report_sheets_of_no_name(book: Any, archive: zipfile.ZipFile, content: FileContent) -> None:
+def _report_sheets_of_no_name(book: Any, parts: Parts, content: FileContent) -> None:
     """Sheets that the workbook does not list, or lists without saying which part they are."""
     known = {getattr(sheet, "_worksheet_path", "").lstrip("/") for sheet in book.worksheets}
     others = [
         name
-        for name in dict.fromkeys(archive.namelist())
+        for name in parts.names()
         if name.startswith("xl/worksheets/") and name.endswith(".xml") and name not in known
     ]
     if others:
@@ -157,7 +155,10 @@ def _cell(cell: Any) -> str:
     value = cell.value
     if value is None or isinstance(value, str):
         return value or ""
-    return shown(value, cell.number_format or "General")
+    format = "General"
+    with suppress(IndexError):  # the styles were damaged, and are left out
+        format = cell.number_format or format
+    return shown(value, format)
 
 
 def _beside_cells(file: Any, content: FileContent) -> Iterator[tuple[str, str]]:
@@ -168,22 +169,21 @@ def _beside_cells(file: Any, content: FileContent) -> Iterator[tuple[str, str]]:
             kind = folder.rpartition("/")[2] or base.rstrip("0123456789.xml")
             if name.endswith(".rels") or not name.startswith("xl/") or "/_rels" in folder:
                 continue
-            if kind in ("comments", "threadedComments"):
-                text = "\n".join(_comments(parse_xml(archive.read(name), "XLSX")))
-            elif kind == "drawings" and base.endswith(".xml"):
-                text = "\n".join(paragraphs(parse_xml(archive.read(name), "XLSX")))
-            elif kind == "charts" and base.startswith("chart"):
-                text = chart_text(parse_xml(archive.read(name), "XLSX"))
-            elif kind == "diagrams" and base.startswith("data"):
-                text = smart_art_text(parse_xml(archive.read(name), "XLSX"))
-            elif kind in ("sharedStrings", "worksheets", "chartsheets"):
-                data = archive.read(name)
-                if b"rPh" in data and (text := "\n".join(_phonetic_guides(data, content))):
-                    yield "phonetic guides", text
-                kind, text = "page headers and footers", "\n".join(_margins(data))
-            elif kind in ("macrosheets", "dialogsheets"):
+            if kind in ("macrosheets", "dialogsheets"):
                 content.report(f"{name} is a sheet of a kind that is not read")
                 continue
+            if kind in ("sharedStrings", "worksheets", "chartsheets"):
+                data = archive.read(name)
+                with suppress(SyntaxError):  # its cells have told
+                    if b"rPh" in data and (text := "\n".join(_phonetic_guides(data, content))):
+                        yield "phonetic guides", text
+                kind, text = "page headers and footers", "\n".join(_margins(data))
+            elif read := _BESIDE.get((kind, base.rstrip("0123456789.xml"))) or _BESIDE.get((kind, "")):
+                try:
+                    text = read(parse_xml(archive.read(name), "XLSX"))
+                except ValueError as error:
+                    content.report(f"{name} cannot be read ({error})")
+                    continue
             else:
                 continue
             if text:
@@ -195,6 +195,20 @@ def _comments(root: Any) -> Iterator[str]:
         text = "".join(part.text or "" for part in comment.iter("{*}t", "{*}text"))
         if text.strip():
             yield f"Comment on {comment.get('ref', 'a cell')}: {' '.join(text.split())}"
+
+
+def _lines(read: Callable[[Any], Iterable[str]]) -> Callable[[Any], str]:
+    return lambda root: "\n".join(read(root))
+
+
+# Readers of the parts beside the sheets, by their folder and how their names begin.
+_BESIDE: dict[tuple[str, str], Callable[[Any], str]] = {
+    ("comments", ""): _lines(_comments),
+    ("threadedComments", ""): _lines(_comments),
+    ("drawings", ""): _lines(paragraphs),
+    ("charts", "chart"): chart_text,
+    ("diagrams", "data"): smart_art_text,
+}
 
 
 def _phonetic_guides(data: bytes, content: FileContent) -> Iterator[str]:

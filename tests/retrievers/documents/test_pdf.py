@@ -59,8 +59,18 @@ def test_free_text_annotations_are_read(tmp_path):
 
 
 def test_text_of_fonts_that_name_no_letters_is_reported_and_not_indexed(tmp_path):
-    """A font whose ToUnicode maps every letter to a private character, as broken converters write it."""
-    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(printed("Readable.", "Unreadable."))))
+    """A font whose ToUnicode maps every letter to a private character, as broken converters write it.
+
+    What was filled in on such a page is in no font.
+    """
+
+    def draw(canvas, text):
+        canvas.drawString(72, 720, text)
+        if text == "Unreadable form.":
+            canvas.acroForm.textfield(name="city", tooltip="City", value="Cusco", x=72, y=600)
+
+    pages = ("Readable.", "Unreadable form.", "Unreadable.")
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(printed(*pages, draw=draw))))
     font = DictionaryObject(writer.pages[1]["/Resources"]["/Font"]["/F1"].get_object())
     cmap = b"1 begincodespacerange <00> <ff> endcodespacerange 1 beginbfrange <20> <7f> <e020> endbfrange"
     from pypdf.generic import StreamObject
@@ -69,14 +79,18 @@ def test_text_of_fonts_that_name_no_letters_is_reported_and_not_indexed(tmp_path
     stream.set_data(cmap)
     font[NameObject("/ToUnicode")] = writer._add_object(stream)
     fonts = DictionaryObject({NameObject("/F1"): writer._add_object(font)})
-    writer.pages[1][NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
+    for page in writer.pages[1:]:
+        page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
     out = io.BytesIO()
     writer.write(out)
     problems = []
     documents = load(tmp_path, out.getvalue(), on_error=problems.append)
-    assert [d.metadata["page"] for d in documents] == [1]
+    assert [(d.metadata["page"], d.page_content.strip()) for d in documents] == [
+        (1, "Readable."),
+        (2, "City: Cusco"),
+    ]
     assert [p.reason for p in problems] == [
-        "page 2: the fonts do not say which letters they show; OCR the file first"
+        "pages 2, 3: the fonts do not say which letters they show; OCR the file first"
     ]
 
 

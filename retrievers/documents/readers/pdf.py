@@ -71,8 +71,7 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
         content.budget.check_time()
         try:
             page = reader.pages[number - 1]
-            printed, without_letters = _printed(page)
-            filled_in = _filled_in(page)
+            text, is_empty, is_unreadable = _page(page)
         except (ReadLimitError, MemoryError):
             raise
         except _TooSlowError:
@@ -82,14 +81,12 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
             content.report(f"page {number} cannot be read ({type(error).__name__}: {error})")
             continue
         content.budget.allow(_PACE)
-        text = f"{printed.strip()}\n\n{filled_in}".strip() if filled_in else printed
-        if is_unmapped(printed) or without_letters > _MOST_UNMAPPED * sum(map(len, printed.split())):
+        if is_unreadable:
             unread.append(number)
-            text = filled_in  # is in no font
         if text.strip():
             found = True
             yield content.document(text, format="pdf", part=str(number), page=number, title=title)
-        if not printed.strip() and _has_image(page):
+        if is_empty and _has_image(page):
             pictures.append(number)
     if unread:
         content.report(f"{_pages(unread)}: the fonts do not say which letters they show; OCR the file first")
@@ -168,6 +165,18 @@ def _pdf_title(reader: Any) -> str | None:
     except Exception:  # noqa: BLE001  damaged document information is no reason to skip the pages
         return None
     return title.strip() if isinstance(title, str) else None
+
+
+def _page(page: Any) -> tuple[str, bool, bool]:
+    """The text of a page, without what is printed if that is unreadable; whether nothing is printed, and
+    whether that is unreadable.
+    """
+    printed, without_letters = _printed(page)
+    filled_in = _filled_in(page)
+    if is_unmapped(printed) or without_letters > _MOST_UNMAPPED * sum(map(len, printed.split())):
+        return filled_in, False, True  # what was filled in is in no font
+    text = f"{printed.strip()}\n\n{filled_in}".strip() if filled_in else printed
+    return text, not printed.strip(), False
 
 
 def _printed(page: Any) -> tuple[str, int]:

@@ -582,7 +582,7 @@ def _of_file(path: Path, field: str | None) -> tuple[Iterator[Any], Iterator[str
             try:
                 if record.error is not None:
                     raise ValueError(record.error)
-                yield as_input(record.value, field), record.id or str(record.line)
+                yield as_input(record.value, field), str(record.line if record.id is None else record.id)
             except ValueError as error:
                 raise ValueError(f"{path.name}, line {record.line}: {error}") from error
 

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -36,14 +37,14 @@ class PromptRecord:
     Attributes:
         index: Its position among the records, from 0.
         line: Line of the file, from 1; for Parquet the row.
-        id: The record's own ``id`` or ``recordId``, None where it has none.
+        id: The record's own ``id`` or ``recordId``, as it stands there; None where it has none.
         value: What the file holds; None where it could not be read.
         error: Why it could not be read.
     """
 
     index: int
     line: int
-    id: str | None
+    id: str | int | float | None
     value: Any
     error: str | None = None
 
@@ -214,8 +215,9 @@ def _parquet(path: Path) -> Iterator[PromptRecord]:
                 index += 1
 
 
-def _id(value: Any) -> str | None:
+def _id(value: Any) -> str | int | float | None:
     if not isinstance(value, dict):
         return None
     found = next((value[name] for name in _IDS if value.get(name) not in (None, "")), None)
-    return None if found is None else str(found)
+    as_it_is = found is None or type(found) in (str, int) or (type(found) is float and isfinite(found))
+    return found if as_it_is else str(found)

@@ -73,7 +73,7 @@ def test_every_form_of_a_record_in_every_kind_of_file(tmp_path):
         "prompt",
         "question",
     ]
-    assert [answer.get("id") for answer in answers[:5]] == [None, None, "x", "7", None]
+    assert [answer.get("id") for answer in answers[:5]] == [None, None, "x", 7, None]
     assert all(answer["usage"]["output_tokens"] for answer in answers[:5])
     errors = [answer["error"]["message"] for answer in answers[5:]]
     assert errors[0].startswith("line 7 is no JSON")
@@ -155,8 +155,8 @@ def test_a_parquet_file(tmp_path):
     with LocalBedrock(Echo()) as server:
         run(make(server), tmp_path / "in.parquet", tmp_path / "out.jsonl")
     assert [(answer["id"], answer["text"]) for answer in read(tmp_path / "out.jsonl")] == [
-        ("1", "a"),
-        ("2", "b"),
+        (1, "a"),
+        (2, "b"),
     ]
 
 

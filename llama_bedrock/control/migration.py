@@ -18,8 +18,25 @@ _ID = re.compile(
 )
 _CDK = re.compile(r"\bMETA_LLAMA_[0-9][0-9A-Z_]*\b")  # constants of the CDK's FoundationModelIdentifier
 _CONTEXT = re.compile(r":\d+k$")
-_MAX_BYTES = 5_000_000  # of a file: larger ones are data, not source
-_SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
+_MAX_BYTES = 50_000_000  # of a file: larger ones are data; notebooks with pictures have some megabytes
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")  # as PowerShell and Visual Studio save
+_SKIPPED_FOLDERS = frozenset(  # of others: packages, histories, caches. Other hidden folders hold settings
+    {
+        *(
+            "node_modules",
+            "__pycache__",
+            "venv",
+            "site-packages",
+            ".venv",
+            ".tox",
+            ".nox",
+            ".eggs",
+            ".direnv",
+        ),
+        *(".git", ".hg", ".svn", ".cache", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".terraform"),
+        *(".next", ".gradle", ".npm", ".yarn", ".ipynb_checkpoints"),
+    }
+)
 FOR_GOOD = "meta.llama3-3-70b-instruct-v1:0"
 """What is imported instead of a model that Custom Model Import does not take: the largest that it does."""
 
@@ -79,8 +96,8 @@ def plan_migration(
     """Find the Llamas that source, configuration and Terraform files name.
 
     Args:
-        path: A file, or a folder with all in it, but not hidden folders, those of installed packages, and
-            files of more than 5 MB.
+        path: A file, or a folder with all in it, but not what packages, caches and version control keep
+            there. Text files over 50 MB are named in `unread`.
         region: Where prices are looked up, and the successor must be callable; None for the reference price.
         input_tokens: Tokens of prompts to compare costs by.
         output_tokens: Tokens of answers.
@@ -101,16 +118,14 @@ def plan_migration(
     count = 0
     for file in _files(root):
         try:
-            data = file.read_bytes() if file.stat().st_size <= _MAX_BYTES or file == root else b"\0"
-        except OSError as error:
-            unread.append(f"{file}: {error.strerror}")
+            text = _text(file, limit=None if file == root else _MAX_BYTES)
+        except (OSError, ValueError) as error:
+            unread.append(f"{file}: {error.strerror if isinstance(error, OSError) else error}")
             continue
-        if b"\0" in data[:8192]:
+        if text is None:
             continue
         count += 1
-        if b"meta.llama" not in data and b"META_LLAMA_" not in data:
-            continue
-        for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+        for number, line in enumerate(text.splitlines(), 1):
             for found, geo, info in _named(line):
                 uses.append(
                     _use(str(file), number, found, geo, info, region, (input_tokens, output_tokens), day)
@@ -123,12 +138,26 @@ def _files(root: Path) -> Iterator[Path]:
         yield root
         return
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in _SKIPPED_FOLDERS and (not name.startswith(".") or name == ".github")
-        )
-        yield from (Path(folder, name) for name in sorted(files))
+        folders[:] = sorted(set(folders) - _SKIPPED_FOLDERS)
+        # A pipe would be waited for. What is not there (a broken link) is named when it is opened.
+        paths = (Path(folder, name) for name in sorted(files))
+        yield from (path for path in paths if path.is_file() or not path.exists())
+
+
+def _text(file: Path, limit: int | None) -> str | None:
+    """What a file holds, empty where it cannot name a Llama; None if it is no text."""
+    with file.open("rb") as opened:
+        start = opened.read(8192)
+        encoding = "utf-16" if start.startswith(_UTF16) else "utf-8"
+        if encoding == "utf-8" and b"\0" in start:
+            return None
+        rest = opened.read() if limit is None else opened.read(limit - len(start) + 1)
+    if limit is not None and len(start) + len(rest) > limit:
+        raise ValueError(f"over {limit // 1_000_000} MB: give it by itself to read it")
+    data = start + rest
+    if encoding == "utf-8" and b"meta.llama" not in data and b"META_LLAMA_" not in data:
+        return ""  # nearly every file of a project: decoding them all would take most of the time
+    return data.decode(encoding, "replace")
 
 
 def _named(line: str) -> Iterator[tuple[str, str | None, ModelInfo | None]]:

@@ -1,11 +1,13 @@
 """migrate-plan: ids in source, configuration and Terraform files, judged by the catalogue."""
 
+import os
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from llama_bedrock import CATALOG
-from llama_bedrock.control import plan_migration
+from llama_bedrock.control import migration, plan_migration
 
 DAY = date(2026, 11, 28)
 TERRAFORM = """\
@@ -128,3 +130,21 @@ def test_constants_of_the_cdk_and_ids_with_a_context_length_are_found(tmp_path):
         (3, "meta.llama3-1-70b-instruct-v1:0"),
         (5, "meta.llama2-13b-chat-v1"),
     ]
+
+
+def test_other_encodings_large_files_and_settings_in_hidden_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(migration, "_MAX_BYTES", 10_000)
+    (tmp_path / ".circleci").mkdir()
+    (tmp_path / ".circleci" / "config.yml").write_text("model: meta.llama3-8b-instruct-v1:0\n")
+    (tmp_path / ".env").write_text("MODEL=meta.llama3-8b-instruct-v1:0\n")
+    (tmp_path / "deploy.ps1").write_text("$m = 'meta.llama3-8b-instruct-v1:0'\n", encoding="utf-16")
+    (tmp_path / "large.ipynb").write_text("x" * 10_000 + " meta.llama3-8b-instruct-v1:0")
+    (tmp_path / "large.bin").write_bytes(bytes(20_000))
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+    plan = plan_migration(tmp_path, today=DAY)
+    assert [Path(use.file).name for use in plan.uses] == [".env", "deploy.ps1", "config.yml"]
+    assert [line.removeprefix(str(tmp_path)) for line in plan.unread] == [
+        "/large.ipynb: over 0 MB: give it by itself to read it"
+    ]
+    assert len(plan_migration(tmp_path / "large.ipynb", today=DAY).uses) == 1

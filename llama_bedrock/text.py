@@ -31,7 +31,8 @@ _SNOWBALL = {
     "en": "english", "de": "german", "fr": "french", "it": "italian", "pt": "portuguese", "es": "spanish",
     "hi": "hindi", "ru": "russian", "el": "greek", "ar": "arabic", "ta": "tamil",
 }  # fmt: skip
-_TOLD = tuple(_SNOWBALL)
+TOLD = tuple(_SNOWBALL)
+"""Languages that `language_of` tells, English first."""
 _SCRIPTS = (
     (re.compile(r"[\u0400-\u04ff]"), "ru"),
     (re.compile(r"[\u0370-\u03ff]"), "el"),
@@ -62,11 +63,15 @@ _THAI = """
 สำหรับ สิ่ง หน่อย หรือ หลาย หาก เหล่า ให้ ไหน ไหม ไหร่ แห่ง อย่าง อย่างไร อยู่ อะไร อัน อาจ อีก เอง เป็น ๆ
 """
 
-_TELLING_WORDS = 150  # at the beginning of a text, that are looked at to tell its language
+TELLING_WORDS = 150
+"""Words at the beginning of a text that are looked at to tell its language."""
 _TELLING_CHARACTERS = 4_000
-_SHORT = 20  # words, of which two tell the language; in longer texts it takes more
+FEW_WORDS = 20
+"""Of fewer words, two tell the language; in longer texts it takes more."""
 _FEWEST = 2
-_SURE = 3.0
+_WHOLE = 27_720  # of which every part, up to a twelfth, is a whole number: sums do not depend on their order
+SURE = 3 * _WHOLE
+"""What a language must count in a longer text."""
 
 
 @cache
@@ -92,39 +97,39 @@ def language_of(text: str) -> str:
     It is told by its function words, of which a question has two or three; a word that several languages have
     counts a part for each. Languages without spaces or without a stemmer count as English.
     """
-    return _language_of_words(_found(text[:_TELLING_CHARACTERS]))
+    return language_of_words(written_words(text[:_TELLING_CHARACTERS]))
 
 
-def _language_of_words(found: Sequence[str]) -> str:
-    telling = _tellers()
+def language_of_words(found: Sequence[str]) -> str:
+    """As `language_of`, of the words of a text as they are written."""
+    telling = telling_words()
     # As they are written, not "AI" and "OS", which would be words of French and Portuguese.
-    beginning = found[:_TELLING_WORDS]
-    if len(found) < _SHORT:  # a question may begin with its only function word
+    beginning: Iterable[str] = found[:TELLING_WORDS]
+    if len(found) < FEW_WORDS:  # a question may begin with its only function word
         beginning = [word.lower() for word in found if not word.isupper()]
     known = [telling[word] for word in telling.keys() & set(beginning)]
     if not known:
         return "en"
-    scores = [0.0] * len(_TOLD)
-    for holders in known:
-        for holder in holders:
-            scores[holder] += 1 / len(holders)
+    scores = list(map(sum, zip(*known, strict=True)))
     best = scores.index(max(scores))  # English among equals
     # One word tells nothing: English has "per", "die" and "comment" too. In source code, two or three are
     # always some language's.
-    words_of_best = sum(best in holders for holders in known)
-    is_sure = words_of_best >= _FEWEST if len(found) < _SHORT else scores[best] >= _SURE
-    return _TOLD[best] if is_sure else "en"
+    words_of_best = sum(votes[best] > 0 for votes in known)
+    is_sure = words_of_best >= _FEWEST if len(found) < FEW_WORDS else scores[best] >= SURE
+    return TOLD[best] if is_sure else "en"
 
 
 @cache
-def _tellers() -> dict[str, list[int]]:
-    """Function words, each with the places in `_TOLD` of the languages that have it."""
+def telling_words() -> Mapping[str, Sequence[int]]:
+    """Function words, each with what it counts for each of the languages `TOLD`: `_WHOLE` in all."""
     holders: dict[str, list[int]] = {}
-    for place, language in enumerate(_TOLD):
+    for place, language in enumerate(TOLD):
         for word in stop_words(language):
             holders.setdefault(word, []).append(place)
     return {
-        word: places for word, places in holders.items() if len(word) > 1 and _MARKED_WORD.fullmatch(word)
+        word: [_WHOLE // len(places) if place in places else 0 for place in range(len(TOLD))]
+        for word, places in holders.items()
+        if len(word) > 1 and _MARKED_WORD.fullmatch(word)
     }
 
 
@@ -188,6 +193,7 @@ def _stemmer(language: str) -> Any:
         import snowballstemmer
 
         stemmer = snowballstemmer.stemmer(_SNOWBALL[language])
+        stemmer.maxCacheSize = 0  # PyStemmer's own cache takes five times as long as stemming does
         setattr(_stemmers, language, stemmer)
     return stemmer
 
@@ -199,7 +205,8 @@ _MARKED_WORD = re.compile(rf"[\w{_MARKS}]+[+#]*")
 # Parts of an identifier: HTTPServer → HTTP, Server; getUserName → get, User, Name; utf8 → utf, 8.
 _PART = re.compile(rf"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|(?:[^\W\dA-Za-z_]|[{_MARKS}])+")
 _LINE_END_HYPHEN = re.compile(r"(?<![^\W\d_])([^\W\d_]+)[-\u2010][ \t]*\r?\n[ \t]*(?=[^\W\d_A-Z])([^\W\d_]+)")
-_HYPHEN_AT_LINE_END = re.compile(r"[-\u2010][ \t]*\r?\n")
+_HYPHEN = re.compile(r"[-\u2010][ \t]*\r?\n")
+_ASCII_HYPHEN = re.compile(r"-[ \t]*\r?\n")  # what begins with one character is found five times as fast
 _CACHED = 1 << 17
 
 
@@ -215,36 +222,9 @@ def terms(text: str, language: str | None = None) -> list[str]:
         text: Any text.
         language: ISO 639-1 code; default: what `language_of` tells.
     """
-    found = _found(text)
-    known = _terms_of(language or _language_of_words(found))
+    found = written_words(text)
+    known = terms_of(language or language_of_words(found))
     return list(chain.from_iterable(map(known.__getitem__, found)))
-
-
-def analysed(text: str) -> tuple[list[str], str]:
-    """The terms of a text, and the language that it was found to be in."""
-    found = _found(text)
-    language = _language_of_words(found)
-    return list(chain.from_iterable(map(_terms_of(language).__getitem__, found))), language
-
-
-class TermNumbers(dict[str, int]):
-    """The terms of texts with a number each, from 0 on, in the order in which they turn up."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._of_words: dict[str, _NumbersOfWords] = {}
-
-    def of(self, text: str) -> tuple[Iterator[int], str]:
-        """The numbers of a text's terms, in their order, and the language that it was found to be in."""
-        found = _found(text)
-        language = _language_of_words(found)
-        if language not in self._of_words:
-            self._of_words[language] = _NumbersOfWords(_terms_of(language), self)
-        return chain.from_iterable(map(self._of_words[language].__getitem__, found)), language
-
-    def __missing__(self, term: str) -> int:
-        number = self[term] = len(self)
-        return number
 
 
 def query_terms(text: str, languages: Iterable[str]) -> list[list[str]]:
@@ -253,23 +233,28 @@ def query_terms(text: str, languages: Iterable[str]) -> list[list[str]]:
     A few words rarely tell their language, so they are stemmed as in each of these. The stop words of the
     question's language are left out of all, if there are texts in it: in English ones "comment" is a word.
     """
-    found = _found(text)
+    found = written_words(text)
     languages = sorted(languages)
-    own = _language_of_words(found)
+    own = language_of_words(found)
     if own in languages:
         found = [word for word in found if word.lower() not in stop_words(own)]
     wordings = [
-        list(chain.from_iterable(map(_terms_of(language).__getitem__, found))) for language in languages
+        list(chain.from_iterable(map(terms_of(language).__getitem__, found))) for language in languages
     ]
     return [wording for number, wording in enumerate(wordings) if wording not in wordings[:number]]
 
 
-def _found(text: str) -> list[str]:
+def written_words(text: str) -> list[str]:
     """The words of a text as they are written."""
-    if _HYPHEN_AT_LINE_END.search(text):  # rare, and found in a tenth of the time
+    is_ascii = text.isascii()
+    if (_ASCII_HYPHEN if is_ascii else _HYPHEN).search(text):  # rare, and found in a tenth of the time
         text = _LINE_END_HYPHEN.sub(r"\1\2 \1 \2", text)
     text = _plain(text)
-    return _ASCII_WORD.findall(text) if text.isascii() else _MARKED_WORD.findall(_HIDDEN.sub("", text))
+    return (
+        _ASCII_WORD.findall(text)
+        if is_ascii or text.isascii()
+        else _MARKED_WORD.findall(_HIDDEN.sub("", text))
+    )
 
 
 def _plain(text: str) -> str:
@@ -290,14 +275,13 @@ class _Terms(dict[str, tuple[str, ...]]):
 
     def __init__(self, language: str) -> None:
         super().__init__()
-        self._language = language
+        self._stems = _Stems(language)  # identifiers share their parts
         self._stop_words = stop_words(language)
 
     def __missing__(self, word: str) -> tuple[str, ...]:
         if len(self) >= _CACHED:
             self.clear()
-        found = tuple(stem(part, self._language) for part in self._parts(word))
-        self[word] = found
+        found = self[word] = tuple(map(self._stems.__getitem__, self._parts(word)))
         return found
 
     def _parts(self, word: str) -> tuple[str, ...]:
@@ -323,22 +307,23 @@ class _Terms(dict[str, tuple[str, ...]]):
         return (whole, *(part for part in parts if part not in self._stop_words))
 
 
-class _NumbersOfWords(dict[str, tuple[int, ...]]):
-    """The numbers of the terms of the words of one language, as they are asked for; of a bounded number."""
+class _Stems(dict[str, str]):
+    """Stems of words of one language, as they are asked for; of a bounded number."""
 
-    def __init__(self, terms_of_words: _Terms, numbers: TermNumbers) -> None:
+    def __init__(self, language: str) -> None:
         super().__init__()
-        self._terms, self._numbers = terms_of_words, numbers
+        self._language = language
 
-    def __missing__(self, word: str) -> tuple[int, ...]:
+    def __missing__(self, word: str) -> str:
         if len(self) >= _CACHED:
             self.clear()
-        found = self[word] = tuple(map(self._numbers.__getitem__, self._terms[word]))
+        found = self[word] = stem(word, self._language)
         return found
 
 
 @cache
-def _terms_of(language: str) -> _Terms:
+def terms_of(language: str) -> Mapping[str, tuple[str, ...]]:
+    """The terms of each word, as it is written, of texts in a language."""
     return _Terms(language)
 
 

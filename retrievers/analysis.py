@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from llama_bedrock.retrievers.arrays import Integers, Slots, np
-from llama_bedrock.text import TermNumbers
+from llama_bedrock.text import (
+    FEW_WORDS,
+    SURE,
+    TELLING_WORDS,
+    TOLD,
+    language_of_words,
+    telling_words,
+    terms_of,
+    written_words,
+)
+
+_AT_ONCE = 4_096
+"""Texts analysed together: numpy does most of the work, and a word is looked at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +42,10 @@ class AnalysedTexts:
     @classmethod
     def of(cls, texts: Iterable[str]) -> AnalysedTexts:
         """Analyse texts."""
-        numbers = TermNumbers()
-        terms, ends, languages = array("i"), [0], []
-        for text in texts:
-            found, language = numbers.of(text)
-            terms.extend(found)
-            ends.append(len(terms))
-            languages.append(language)
-        bounds = np.array(ends, np.int64)
-        return cls(list(numbers), _integers(terms), bounds[1:] - bounds[:-1], languages)
+        analyser = Analyser()
+        parts = list(analyser.analysed(texts)) or [(np.empty(0, np.int32), np.empty(0, np.int64), [])]
+        terms, lengths, languages = zip(*parts, strict=True)
+        return cls(list(analyser.terms), np.concatenate(terms), np.concatenate(lengths), [*chain(*languages)])
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -68,5 +75,83 @@ def renumbered(terms: Integers, count: int) -> tuple[Any, Integers]:
     return used, places[terms]
 
 
-def _integers(numbers: array[int]) -> Integers:
-    return np.frombuffer(numbers, np.int32) if numbers else np.empty(0, np.int32)
+class _Numbers(dict[str, int]):
+    """Words with a number each, from 0 on, in the order in which they are asked for."""
+
+    def __missing__(self, word: str) -> int:
+        number = self[word] = len(self)
+        return number
+
+
+class Analyser:
+    """Analyses one lot of texts after another, and each word, as it is written, once for all of them.
+
+    Attributes:
+        terms: The terms so far, with their numbers.
+    """
+
+    def __init__(self) -> None:
+        self.terms = _Numbers()
+        self._words = _Numbers()
+        self._names: list[str] = []
+        self._votes = np.zeros((0, len(TOLD)), np.int64)
+        # Of each word that was met in a language: where its terms begin in `_flat`, and how many they are.
+        self._places: dict[str, Any] = {}
+        self._flat: list[int] = []
+
+    def analysed(self, texts: Iterable[str]) -> Iterator[tuple[Integers, Slots, list[str]]]:
+        """For each lot of texts: the numbers of their terms, how many each text has, and its language."""
+        remaining = iter(texts)
+        while found := [written_words(text) for text in islice(remaining, _AT_ONCE)]:
+            counts = np.fromiter(map(len, found), np.int64, len(found))
+            number = self._words.__getitem__
+            words = np.fromiter(map(number, chain.from_iterable(found)), np.int32, int(counts.sum()))
+            languages = self._languages(found, words, counts)
+            yield *self._terms_of(words, counts, languages), languages
+
+    def _languages(self, found: Sequence[list[str]], words: Integers, counts: Slots) -> list[str]:
+        """What `language_of_words` tells of each text."""
+        fresh = list(islice(self._words, len(self._names), None))
+        self._names += fresh
+        telling = telling_words()
+        nothing = [0] * len(TOLD)
+        if fresh:
+            self._votes = np.concatenate([self._votes, [telling.get(word, nothing) for word in fresh]])
+        owners = np.repeat(np.arange(len(counts)), counts)
+        places = np.arange(len(words)) - np.repeat(np.cumsum(counts) - counts, counts)
+        looked_at = (places < TELLING_WORDS) & (self._votes.sum(axis=1)[words] > 0)
+        pairs = np.unique(owners[looked_at] * len(self._names) + words[looked_at])
+        owners, known = np.divmod(pairs, len(self._names) or 1)
+        votes = self._votes[known].T  # whole numbers, so no sum of them is rounded
+        scores = np.array([np.bincount(owners, column, len(counts)) for column in votes])
+        best = scores.argmax(axis=0)  # English among equals
+        told = np.where(scores.max(axis=0) >= SURE, best, 0).tolist()
+        return [
+            language_of_words(one) if len(one) < FEW_WORDS else TOLD[place]
+            for one, place in zip(found, told, strict=True)
+        ]
+
+    def _terms_of(self, words: Integers, counts: Slots, languages: Sequence[str]) -> tuple[Integers, Slots]:
+        begins, sizes = np.empty((2, len(words)), np.int64)
+        spoken = np.repeat(np.array(languages), counts)
+        for language in sorted(set(languages)):
+            own = spoken == language
+            begins[own], sizes[own] = self._learnt(language, words[own])[:, words[own]]
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        places = np.arange(ends[-1]) + np.repeat(begins - ends[:-1], sizes)
+        bounds = ends[np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])]
+        return np.array(self._flat, np.int32)[places], np.diff(bounds)
+
+    def _learnt(self, language: str, words: Integers) -> Any:
+        """Where the terms of words in a language are; those of words that are new in it are found first."""
+        places = self._places.get(language, np.empty((2, 0), np.int64))
+        places = np.pad(places, ((0, 0), (0, len(self._names) - places.shape[1])), constant_values=-1)
+        terms, number = terms_of(language), self.terms.__getitem__
+        used = np.flatnonzero(np.bincount(words, minlength=len(self._names)))
+        fresh = used[places[0, used] < 0]
+        found = [terms[self._names[word]] for word in fresh.tolist()]
+        sizes = np.fromiter(map(len, found), np.int64, len(found))
+        places[:, fresh] = len(self._flat) + np.cumsum(sizes) - sizes, sizes
+        self._flat += map(number, chain.from_iterable(found))
+        self._places[language] = places
+        return places

@@ -1,6 +1,6 @@
 import pytest
 
-from llama_bedrock.text import analysed, query_terms, terms
+from llama_bedrock.text import language_of, query_terms, terms
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_terms_are_stems_and_identifiers_with_their_parts(text, expected):
     ],
 )
 def test_a_question_of_a_language_keeps_the_words_that_matter(language, question, title):
-    words, told = analysed(question)
-    assert told == language
+    words = terms(question)
+    assert language_of(question) == language
     assert len(words) <= 4  # what is left has no function words
     assert len(set(words) & set(terms(title, language))) >= 2
 
@@ -85,4 +85,9 @@ def test_a_word_of_two_languages_is_found_in_english_texts(text):
 
 def test_source_code_is_not_taken_for_a_language():
     code = "import os\n\ndef die(self, status):\n    return os.environ.get(self.name, status)\n" * 5
-    assert analysed(code)[1] == "en"
+    assert language_of(code) == "en"
+
+
+def test_two_foreign_function_words_do_not_tell_the_language_of_a_longer_text():
+    assert language_of("value = registry.lookup(name)\n" * 10 + "die der") == "en"
+    assert language_of("die der") == "de"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.local.runtime.frames import constraint_error, invalid, shapes_checked
 from llama_bedrock.local.runtime.served_call import Call
-from llama_bedrock.text import analysed, query_terms
+from llama_bedrock.text import language_of, query_terms, terms
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -48,9 +48,12 @@ async def rerank(call: Call) -> web.StreamResponse:
 
 def relevance(query: str, texts: Sequence[str]) -> list[float]:
     """How much of the query each text covers, 0 to 1; rare words weigh more."""
-    found, languages = zip(*map(analysed, texts), strict=True) if texts else ((), ())
+    languages = list(map(language_of, texts))
     wanted = set(chain.from_iterable(query_terms(query, set(languages))))
-    counts = [Counter(word for word in words if word in wanted) for words in found]
+    counts = [
+        Counter(term for term in terms(text, language) if term in wanted)
+        for text, language in zip(texts, languages, strict=True)
+    ]
     known = Counter(word for count in counts for word in count)
     weights = {word: math.log(1 + len(texts) / (0.5 + known[word])) for word in wanted}
     total = sum(weights.values()) or 1.0

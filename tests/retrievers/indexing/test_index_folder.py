@@ -10,8 +10,8 @@ from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, LSAEmbeddings, index_folder
+from llama_bedrock.retrievers.analysis import Analyser
 from llama_bedrock.retrievers.store.generations import StoreLockedError
-from llama_bedrock.text import TermNumbers
 
 
 @pytest.fixture
@@ -530,13 +530,14 @@ def test_an_unchanged_folder_of_10000_files_is_seen_as_unchanged_within_3_second
 def test_a_text_is_analysed_once_for_lsa_and_the_lexical_index(tmp_path, monkeypatch):
     for number in range(3):
         (tmp_path / f"{number}.md").write_text(f"# Pump {number}\n\nThe pump number {number} hums.\n")
-    read, of = [], TermNumbers.of
+    read, analysed = [], Analyser.analysed
 
-    def counted(self, text):
-        read.append(text)
-        return of(self, text)
+    def counted(self, texts):
+        texts = list(texts)
+        read.extend(texts)
+        return analysed(self, texts)
 
-    monkeypatch.setattr(TermNumbers, "of", counted)
+    monkeypatch.setattr(Analyser, "analysed", counted)
     store = FAISSStore()
     report = index_folder(tmp_path, store, save=tmp_path / "index")
     assert len(read) == len(set(read)) == report.chunks

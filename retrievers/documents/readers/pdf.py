@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
 
@@ -17,6 +17,9 @@ from llama_bedrock._extras import require
 from llama_bedrock.retrievers.documents.readers.file_content import FileContent, ReadLimitError
 
 _SECONDS_PER_PAGE = 4.0
+# Numbers, texts and operators of a page or a form, which pypdf reads before it asks us the first time: some 5
+# microseconds each (measured). A page of a novel has 3,000, a dense map 100,000.
+_MOST_TOKENS = 300_000
 _PACE = 0.2  # seconds by which the time for a file grows with each page that was read
 _LISTED_PAGES = 10
 # Of the characters of a page; text in a font without meaning is nearly all of this kind, a formula or a
@@ -71,7 +74,7 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
         content.budget.check_time()
         try:
             page = reader.pages[number - 1]
-            text, is_empty, is_unreadable = _page(page)
+            read = _page(pypdf, page)
         except (ReadLimitError, MemoryError):
             raise
         except _TooSlowError:
@@ -81,12 +84,14 @@ def read_pdf(content: FileContent) -> Iterator[Document]:
             content.report(f"page {number} cannot be read ({type(error).__name__}: {error})")
             continue
         content.budget.allow(_PACE)
-        if is_unreadable:
+        if read.is_unreadable:
             unread.append(number)
-        if text.strip():
+        if read.lost:
+            content.report(f"page {number}: a part of it cannot be read ({read.lost})")
+        if read.text.strip():
             found = True
-            yield content.document(text, format="pdf", part=str(number), page=number, title=title)
-        if is_empty and _has_image(page):
+            yield content.document(read.text, format="pdf", part=str(number), page=number, title=title)
+        if read.is_empty and _has_image(page):
             pictures.append(number)
     if unread:
         content.report(f"{_pages(unread)}: the fonts do not say which letters they show; OCR the file first")
@@ -167,23 +172,38 @@ def _pdf_title(reader: Any) -> str | None:
     return title.strip() if isinstance(title, str) else None
 
 
-def _page(page: Any) -> tuple[str, bool, bool]:
-    """The text of a page, without what is printed if that is unreadable; whether nothing is printed, and
-    whether that is unreadable.
-    """
-    printed, without_letters = _printed(page)
+class _Page(NamedTuple):
+    """What was read of a page."""
+
+    text: str
+    """Without what is printed if that is unreadable."""
+    is_empty: bool
+    """Whether nothing is printed on it."""
+    is_unreadable: bool
+    lost: str
+    """Why a form on it could not be read."""
+
+
+def _page(pypdf: Any, page: Any) -> _Page:
+    try:
+        with pypdf.apply_configuration(stream_parsing_work_maximum_count=_MOST_TOKENS):
+            printed, without_letters, lost = _printed(page)
+    except pypdf.errors.LimitReachedError as error:
+        if "number of tokens" in str(error):
+            raise _TooSlowError from error
+        raise
     filled_in = _filled_in(page)
     if is_unmapped(printed) or without_letters > _MOST_UNMAPPED * sum(map(len, printed.split())):
-        return filled_in, False, True  # what was filled in is in no font
+        return _Page(filled_in, False, True, lost)  # what was filled in is in no font
     text = f"{printed.strip()}\n\n{filled_in}".strip() if filled_in else printed
-    return text, not printed.strip(), False
+    return _Page(text, not printed.strip(), False, lost)
 
 
-def _printed(page: Any) -> tuple[str, int]:
-    """The text of a page's content, mended; and how many of its letters are in fonts that do not say which
-    they are.
+def _printed(page: Any) -> tuple[str, int, str]:
+    """The text of a page's content, mended; how many of its letters are in fonts that do not say which they
+    are; and why a form on it could not be read.
     """
-    unknown = 0
+    unknown, lost = 0, ""
 
     def count(text: str, matrix: Any, text_matrix: Any, font: Any, size: Any) -> None:
         nonlocal unknown
@@ -196,11 +216,18 @@ def _printed(page: Any) -> tuple[str, int]:
         if time.thread_time() > deadline:
             raise _TooSlowError
 
+    def form(*args: Any, **options: Any) -> str:
+        nonlocal lost
+        try:
+            return str(type(page).extract_xform_text(page, *args, **options))
+        except Exception as error:  # pypdf passes over these, and goes on behind the form
+            lost = f"{type(error).__name__}: {error}"
+            raise
+
+    page.extract_xform_text = form
     text = page.extract_text(visitor_operand_before=check, visitor_text=count)
-    # Inside forms, pypdf passes over exceptions; the page ends all the same, with what came before.
-    if time.thread_time() > deadline:
-        raise _TooSlowError
-    return mended(text), unknown
+    check()
+    return mended(text), unknown, lost
 
 
 def _is_without_letters(font: Any) -> bool:

@@ -174,6 +174,18 @@ def pdf_form_in_form():
     return out.getvalue()
 
 
+def pdf_operators():
+    """A page of 1.9 million operators; packed it takes 5 KB."""
+    writer = PdfWriter()
+    contents = DecodedStreamObject()
+    contents.set_data(b"q Q " * 950_000)
+    page = writer.add_blank_page(100, 100)
+    page[NameObject("/Contents")] = writer._add_object(contents.flate_encode())
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
 def pdf_object_stream():
     """Ten million objects in one stream, which packed takes 50 KB."""
     number = 10_000_000
@@ -247,6 +259,7 @@ BOMBS = {
     "nested.eml": nested_messages,
     "groups.rtf": lambda: b"{\\rtf1 " + b"{\\b x}" * 2_000_000 + b"}",
     "objects.pdf": pdf_object_stream,
+    "operators.pdf": pdf_operators,
     "parts.docx": lambda: with_parts(saved(docx.Document()), **{f"p{n}": "" for n in range(21_000)}),
 }
 HEAVY = {
@@ -279,6 +292,7 @@ REASONS = {
     "media.docx": "GB are left out",
     "far.xlsx": "takes too long",
     "objects.pdf": "50 MB of objects",
+    "operators.pdf": "no text",
     "repeated.ods": "its text takes more than",
 }
 

@@ -13,6 +13,7 @@ from reportlab.pdfbase.pdfmetrics import registerFont
 from reportlab.pdfgen.canvas import Canvas
 
 from llama_bedrock.retrievers import load_documents
+from llama_bedrock.retrievers.documents.readers import pdf
 from llama_bedrock.retrievers.documents.readers.pdf import is_unmapped, mended
 
 
@@ -239,3 +240,49 @@ def test_a_long_value_of_a_field_may_be_a_stream(tmp_path, encoding):
     writer.write(out)
     [document] = load(tmp_path, out.getvalue())
     assert "Once there was a llama." in document.page_content
+
+
+def with_content(data, content, page=0, *, form=False):
+    """The PDF with other content on a page, or in the form that is drawn on it."""
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(data)))
+    made = DecodedStreamObject()
+    made.set_data(content)
+    if form:
+        drawn = writer.pages[page]["/Resources"]["/XObject"]
+        [name] = drawn
+        made[NameObject("/Subtype")] = NameObject("/Form")
+        made[NameObject("/Resources")] = drawn[name]["/Resources"]
+        drawn[NameObject(name)] = writer._add_object(made)
+    else:
+        writer.pages[page][NameObject("/Contents")] = writer._add_object(made)
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def test_a_page_of_too_many_operators_is_skipped_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(pdf, "_MOST_TOKENS", 1_000)
+    data = with_content(printed("First page.", "Second page."), b"q Q " * 501)
+    problems = []
+    [document] = load(tmp_path, data, on_error=problems.append)
+    assert document.metadata["page"] == 2
+    assert [p.reason for p in problems] == ["page 1 takes too long to read, and is left out"]
+
+
+@pytest.mark.parametrize("content", [b"[ 1 2 3", b"q Q " * 501], ids=["damaged", "too long"])
+def test_a_form_that_cannot_be_read_is_named_and_hides_no_text_beside_it(tmp_path, monkeypatch, content):
+    def draw(canvas, text):
+        canvas.beginForm("drawing")
+        canvas.drawString(72, 600, "In the form.")
+        canvas.endForm()
+        canvas.drawString(72, 720, text)
+        canvas.doForm("drawing")
+
+    data = printed("Beside it.", draw=draw)
+    assert "In the form." in load(tmp_path, data)[0].page_content
+    monkeypatch.setattr(pdf, "_MOST_TOKENS", 1_000)
+    problems = []
+    [document] = load(tmp_path, with_content(data, content, form=True), on_error=problems.append)
+    assert document.page_content.strip() == "Beside it."
+    [problem] = problems
+    assert problem.reason.startswith("page 1: a part of it cannot be read (")

@@ -269,7 +269,7 @@ def test_a_page_of_too_many_operators_is_skipped_and_named(tmp_path, monkeypatch
     assert [p.reason for p in problems] == ["page 1 takes too long to read, and is left out"]
 
 
-@pytest.mark.parametrize("content", [b"[ 1 2 3", b"q Q " * 501], ids=["damaged", "too long"])
+@pytest.mark.parametrize("content", [b"(never ended", b"q Q " * 501], ids=["damaged", "too long"])
 def test_a_form_that_cannot_be_read_is_named_and_hides_no_text_beside_it(tmp_path, monkeypatch, content):
     def draw(canvas, text):
         canvas.beginForm("drawing")

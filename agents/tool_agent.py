@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain.agents import create_agent
@@ -58,6 +58,7 @@ def create_tool_agent(
 
     Raises:
         ImportError: The extra ``agents`` is not installed.
+        ValueError: Two tools have one name.
     """
     offered: list[Any] = [*tools, *subagents]
     if mcp_servers:
@@ -66,7 +67,7 @@ def create_tool_agent(
         offered += load_mcp_tools_sync(mcp_servers)
     agent: CompiledStateGraph[Any, Any, Any, Any] = create_agent(
         model,
-        offered,
+        with_names_of_their_own(offered),
         system_prompt=system_prompt or _RULES,
         middleware=with_defaults(middleware, LoopGuard(), ContextGuard(), InvalidCallGuard()),
         response_format=response_format,
@@ -103,3 +104,19 @@ def with_defaults(
 ) -> list[AgentMiddleware[Any, Any, Any]]:
     """The given middleware, and before it each default of which none of its class was given."""
     return [*(d for d in defaults if not any(isinstance(m, type(d)) for m in given)), *given]
+
+
+def with_names_of_their_own(tools: Iterable[Any]) -> list[Any]:
+    """The tools, if none has the name of another: ``create_agent`` would offer the last of them alone.
+
+    Raises:
+        ValueError: Two tools have one name.
+    """
+    seen: dict[str, Any] = {}
+    offered = list(tools)
+    for tool in offered:
+        definition = tool.get("function", tool) if isinstance(tool, dict) else {}
+        name = definition.get("name") or getattr(tool, "name", None) or getattr(tool, "__name__", None)
+        if name and seen.setdefault(name, tool) is not tool:
+            raise ValueError(f"two tools are named {name!r}, of which the model could call one: rename one")
+    return offered

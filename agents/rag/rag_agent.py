@@ -22,7 +22,7 @@ from llama_bedrock.agents.guards.invalid_call_guard import InvalidCallGuard
 from llama_bedrock.agents.guards.loop_guard import LoopGuard
 from llama_bedrock.agents.rag.packing import Packed, as_passage, most_passages, pack
 from llama_bedrock.agents.rag.rag_prompt import stop_reason_of
-from llama_bedrock.agents.tool_agent import with_defaults
+from llama_bedrock.agents.tool_agent import with_defaults, with_names_of_their_own
 from llama_bedrock.grounding.answers import Citation, RagAnswer, document_id
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Verifier
@@ -104,6 +104,7 @@ def create_rag_agent(
 
     Raises:
         ImportError: The extra ``agents`` is not installed.
+        ValueError: Two tools have one name, or one has that of the search.
     """
     search = search_tool(
         retriever,
@@ -118,7 +119,7 @@ def create_rag_agent(
     )
     agent: CompiledStateGraph[Any, Any, Any, Any] = create_agent(
         model,
-        [search, *tools],
+        with_names_of_their_own([search, *tools]),
         system_prompt=system,
         middleware=[CheckedAnswer(verifier), *guards],
         name=name,

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from langchain.agents.middleware import HumanInTheLoopMiddleware, ToolCallLimitMiddleware
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from pydantic import BaseModel
@@ -23,8 +25,10 @@ from llama_bedrock.agents import (
     LoopGuard,
     ToolResultGuard,
     agent_as_tool,
+    create_rag_agent,
     create_tool_agent,
     load_mcp_tools,
+    search_tool,
 )
 from llama_bedrock.prompts.parse_back import parse_prompt
 
@@ -76,6 +80,26 @@ def test_a_subagent_works_with_messages_of_its_own(scripted, run):
     assert [m.text for m in result["messages"][-2:]] == ["The sum is 3.", "It is 3."]
     assert all("secret" not in request.prompt for request in worker_engine.requests)
     assert "[add(" not in chief_engine.requests[-1].prompt
+
+
+def test_two_tools_of_one_name_are_refused(scripted, farm_server):
+    """``create_agent`` keeps the last of them and says nothing."""
+    model, _ = scripted([])
+    other = StructuredTool.from_function(lambda a: a, name="add", description="Another one.")
+    twin = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    subagent = agent_as_tool(create_tool_agent(model), name="add", description="Adds.")
+    retriever = RunnableLambda(lambda query: [])
+    for make in (
+        lambda: create_tool_agent(model, [add, other]),
+        lambda: create_tool_agent(model, [add, twin]),
+        lambda: create_tool_agent(model, [add], subagents=[subagent]),
+        lambda: create_tool_agent(model, mcp_servers=farm_server | {"other": farm_server["farm"]}),
+        lambda: create_rag_agent(model, retriever, [add, other]),
+        lambda: create_rag_agent(model, retriever, [search_tool(retriever)]),
+    ):
+        with pytest.raises(ValueError, match="two tools are named"):
+            make()
+    create_tool_agent(model, [add, add])
 
 
 def test_langchains_own_middleware_works_beside_ours(scripted):

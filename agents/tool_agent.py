@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain.agents import create_agent
@@ -15,6 +15,7 @@ from llama_bedrock.agents.guards.agent_messages import last_ai_message
 from llama_bedrock.agents.guards.context_guard import ContextGuard
 from llama_bedrock.agents.guards.invalid_call_guard import InvalidCallGuard
 from llama_bedrock.agents.guards.loop_guard import LoopGuard
+from llama_bedrock.tools.spec import with_names_of_their_own
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -104,19 +105,3 @@ def with_defaults(
 ) -> list[AgentMiddleware[Any, Any, Any]]:
     """The given middleware, and before it each default of which none of its class was given."""
     return [*(d for d in defaults if not any(isinstance(m, type(d)) for m in given)), *given]
-
-
-def with_names_of_their_own(tools: Iterable[Any]) -> list[Any]:
-    """The tools, if none has the name of another: ``create_agent`` would offer the last of them alone.
-
-    Raises:
-        ValueError: Two tools have one name.
-    """
-    seen: dict[str, Any] = {}
-    offered = list(tools)
-    for tool in offered:
-        definition = tool.get("function", tool) if isinstance(tool, dict) else {}
-        name = definition.get("name") or getattr(tool, "name", None) or getattr(tool, "__name__", None)
-        if name and seen.setdefault(name, tool) is not tool:
-            raise ValueError(f"two tools are named {name!r}, of which the model could call one: rename one")
-    return offered

@@ -22,13 +22,14 @@ from llama_bedrock.agents.guards.invalid_call_guard import InvalidCallGuard
 from llama_bedrock.agents.guards.loop_guard import LoopGuard
 from llama_bedrock.agents.rag.packing import Packed, as_passage, most_passages, pack
 from llama_bedrock.agents.rag.rag_prompt import stop_reason_of
-from llama_bedrock.agents.tool_agent import with_defaults, with_names_of_their_own
+from llama_bedrock.agents.tool_agent import with_defaults
 from llama_bedrock.grounding.answers import Citation, RagAnswer, document_id
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.verify import arun_verifier, run_verifier
 from llama_bedrock.observability.reports import is_watched, report_answer
 from llama_bedrock.prompts.passages import NO_ANSWER, boundary_for, format_passages
+from llama_bedrock.tools.spec import with_names_of_their_own
 from llama_bedrock.usage import estimate_tokens, sum_usage
 
 if TYPE_CHECKING:

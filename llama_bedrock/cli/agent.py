@@ -135,16 +135,17 @@ def _open(
     stack: ExitStack, specs: list[str], servers: list[str], *, saved: bool
 ) -> tuple[TurnLoop, BaseCheckpointSaver[str], list[BaseTool]]:
     """The loop that the agent runs in, its memory and its tools, all closed with the stack."""
-    from llama_bedrock.cli.session.agent_tools import check_names, load_python_tools, mcp_sessions
+    from llama_bedrock.cli.session.agent_tools import load_python_tools, mcp_sessions
     from llama_bedrock.cli.session.threads import open_memory
     from llama_bedrock.cli.session.turns import TurnLoop
+    from llama_bedrock.tools.spec import with_names_of_their_own
 
     offered = load_python_tools(specs)
     loop = stack.enter_context(TurnLoop())
     memory = loop.enter(stack, open_memory(saved=saved))
     sessions = loop.enter(stack, mcp_sessions(servers))
     offered += [tool for session in sessions for tool in session.tools]
-    check_names(offered)
+    with_names_of_their_own(offered)
     return loop, memory, offered
 
 

@@ -170,12 +170,13 @@ async def _application(
     plan: ServerPlan, backend: Backend, directory: ModelDirectory, stack: AsyncExitStack
 ) -> Starlette:
     from llama_bedrock.app import create_app
-    from llama_bedrock.cli.session.agent_tools import check_names, load_python_tools, mcp_sessions
+    from llama_bedrock.cli.session.agent_tools import load_python_tools, mcp_sessions
     from llama_bedrock.cli.session.threads import open_memory
+    from llama_bedrock.tools.spec import with_names_of_their_own
 
     tools = load_python_tools(plan.tools)
     sessions = await stack.enter_async_context(mcp_sessions(plan.mcp))
-    check_names([*tools, *(tool for session in sessions for tool in session.tools)])
+    with_names_of_their_own([*tools, *(tool for session in sessions for tool in session.tools)])
     memory = None
     if plan.page and (plan.conversations or (find_spec("langgraph") and find_spec("aiosqlite"))):
         memory = await stack.enter_async_context(open_memory(saved=True, address=plan.conversations))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -104,6 +104,22 @@ def to_tool_specs(tools: Sequence[Any], *, strict: bool | None = None) -> list[T
         elif twin.name != spec.name or not _is_same(twin, spec):
             raise ValueError(f"two tools are named {spec.written_name!r}; rename one")
     return specs
+
+
+def with_names_of_their_own(tools: Iterable[Any]) -> list[Any]:
+    """The tools of an agent, if none has the name of another: ``create_agent`` offers the last of them alone.
+
+    Raises:
+        ValueError: Two tools have one name.
+    """
+    seen: dict[str, Any] = {}
+    offered = list(tools)
+    for tool in offered:
+        definition = tool.get("function", tool) if isinstance(tool, dict) else {}
+        name = definition.get("name") or getattr(tool, "name", None) or getattr(tool, "__name__", None)
+        if name and seen.setdefault(name, tool) is not tool:
+            raise ValueError(f"two tools are named {name!r}; rename one")
+    return offered
 
 
 def _is_same(one: ToolSpec, other: ToolSpec) -> bool:

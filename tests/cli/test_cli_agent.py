@@ -279,7 +279,7 @@ class TestMcp:
         (["Go.", "--tools", "farm_tools:untyped"], "cannot be a tool"),
         (
             ["Go.", "-T", "farm_tools:herd_size", "-T", "farm_tools:BOTH"],
-            "two tools with the name 'herd_size'",
+            "two tools are named 'herd_size'",
         ),
         (["Go.", "--tools", "farm_tools:herd_size", "--allow", "sell"], "--allow sell"),
         (["Go.", "--mcp", 'python "open'], "--mcp"),

@@ -92,19 +92,6 @@ def _as_tools(value: Any, spec: str) -> list[BaseTool]:
     return [made]
 
 
-def check_names(tools: Sequence[BaseTool]) -> None:
-    """Refuse two tools of one name: the model could not tell them apart, nor could who approves.
-
-    Raises:
-        ValueError: There are two.
-    """
-    seen: set[str] = set()
-    for tool in tools:
-        if tool.name in seen:
-            raise ValueError(f"there are two tools with the name {tool.name!r}")
-        seen.add(tool.name)
-
-
 def mcp_connections(servers: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Connections as `load_mcp_tools` takes them.
 

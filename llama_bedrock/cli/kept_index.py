@@ -31,6 +31,7 @@ TITAN = "titan"
 
 _FORMAT = 3  # raised when indexes of older versions must not be used
 _ABOUT = "about.json"
+_LONGEST_ABOUT = 1 << 20  # bytes
 _PAID_FOR = ("index-journal", "CURRENT")  # of an interrupted `index_folder`: what is worth keeping
 _ABANDONED_SECONDS = 24 * 3600
 _KEPT_SECONDS = 30 * 24 * 3600
@@ -177,8 +178,11 @@ class _Work:
 
     def remembered(self) -> dict[str, Any]:
         """The options of the last run, which hold until others are given."""
+        from llama_bedrock.retrievers.store.private_files import read_file
+
         with suppress(OSError, ValueError, RecursionError):
-            about = json.loads((self.folder / _ABOUT).read_text(encoding="utf-8"))
+            about = json.loads(read_file(self.folder / _ABOUT, _LONGEST_ABOUT) or b"{}")
+            about = about if isinstance(about, dict) else {}
             return {name: about[name] for name, kind in _REMEMBERED.items() if type(about.get(name)) is kind}
         return {}
 

@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe would wait for its other end
 _UNFINISHED = ".new"
-_NOT_IN_NAMES = set("/\\:\0")
+_NOT_IN_NAMES = set("/\\:")
+_LONGEST = 1000  # characters of a name with its folders
 
 
 class ForeignFileError(ValueError):
@@ -29,7 +30,8 @@ def is_plain_name(name: object) -> bool:
         isinstance(name, str)
         and 0 < len(name) < 256
         and not name.startswith(".")
-        and not (set(name) & set("/\\:\0"))
+        and name.isprintable()  # neither NUL nor half a character, nor what turns a line around
+        and not set(name) & _NOT_IN_NAMES
     )
 
 
@@ -45,8 +47,8 @@ def check_file(folder: Path, name: str) -> os.stat_result:
         FileNotFoundError: There is none.
     """
     parts = PurePosixPath(name).parts
-    if not parts or not all(map(is_plain_name, parts)):
-        raise ForeignFileError(f"{name!r} is no name of a file inside {folder}")
+    if not parts or len(name) > _LONGEST or not all(map(is_plain_name, parts)):
+        raise ForeignFileError(f"{ascii(name)[:100]} is no name of a file inside {folder}")
     path = folder
     for part in parts[:-1]:
         path = path / part
@@ -69,7 +71,7 @@ def open_file(path: Path, flags: int) -> int:
     """Open a file that is no link; made, if the flags say so, as the owner's alone.
 
     Raises:
-        ForeignFileError: It is a link or a pipe.
+        ForeignFileError: It is a link, a pipe, a socket or a folder.
         OSError: It cannot be opened.
     """
     try:
@@ -77,6 +79,8 @@ def open_file(path: Path, flags: int) -> int:
     except OSError as error:
         if path.is_symlink():
             raise ForeignFileError(f"{path} is a link: it is not followed") from error
+        if path.exists() and not path.is_file():
+            raise ForeignFileError(f"{path} is no plain file") from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -81,7 +82,24 @@ def saved(make_store: Make, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["../outside/file", "/etc/hostname", "a/../../outside/file", "..", "", "a\\b", "C:x", ".hidden", "a\0b"],
+    [
+        "../outside/file",
+        "/etc/hostname",
+        "a/../../outside/file",
+        "..",
+        "",
+        "a\\b",
+        "C:x",
+        ".hidden",
+        "a\0b",
+        "\ud800",
+        "\u202ea",
+        "a\n",
+        "x" * 300,
+        "x/" * 3000 + "x",
+        "\uff0e\uff0e/x",
+        "slots.npy\u200b",
+    ],
 )
 def test_names_that_lead_outside_are_refused(saved: Path, embedding: Any, outside: Path, name: str) -> None:
     reseal(saved, lambda facts: facts["files"].update({name: facts["files"]["slots.npy"]}))
@@ -163,17 +181,76 @@ def test_links_beside_the_generations_are_not_followed(
     assert not (outside / "new").exists()
 
 
+def bind(path: Path) -> None:
+    """Make a socket there, whose address may be no longer than 100 characters."""
+    with socket.socket(socket.AF_UNIX) as listening, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path.parent)
+        listening.bind(path.name)
+
+
 @posix
-def test_a_pipe_is_no_file_and_is_not_waited_for(saved: Path, embedding: Any) -> None:
-    for name in ("slots.npy", "manifest.json"):
-        path = generation(saved) / name
-        content = path.read_bytes()
-        path.unlink()
-        os.mkfifo(path)
-        with pytest.raises(StoreDamagedError):
-            FAISSStore.load(saved, embedding)
-        path.unlink()
-        path.write_bytes(content)
+@pytest.mark.parametrize("make", [os.mkfifo, bind, Path.mkdir], ids=["pipe", "socket", "folder"])
+@pytest.mark.parametrize("name", ["CURRENT", "writer.lock", "slots.npy", "manifest.json", "in-use.lock"])
+def test_what_is_no_file_is_refused_and_not_waited_for(
+    saved: Path, embedding: Any, name: str, make: Callable[[Path], object]
+) -> None:
+    path = (saved if name in ("CURRENT", "writer.lock") else generation(saved)) / name
+    path.unlink()
+    make(path)
+
+    def change() -> None:
+        store = FAISSStore.load(saved, embedding)
+        store.delete(["1"])
+        store.save()
+
+    with pytest.raises(StoreDamagedError):
+        change()
+
+
+@posix
+def test_a_file_with_another_name_outside_keeps_what_it_holds(
+    saved: Path, embedding: Any, tmp_path: Path
+) -> None:
+    """Hard links, as an archive may unpack them."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for path in saved.rglob("*"):
+        if path.is_file():
+            os.link(path, outside / path.name)
+            path.chmod(0o644)
+    before = {path: (path.read_bytes(), path.stat().st_mode) for path in outside.iterdir()}
+    store = FAISSStore.load(saved, embedding)
+    store.delete(["1"])
+    store.save()
+    store.delete(["2"])
+    store.save()
+    assert {path: (path.read_bytes(), path.stat().st_mode) for path in outside.iterdir()} == before
+    assert len(FAISSStore.load(saved, embedding, verify=True)) == 28
+
+
+@pytest.mark.parametrize("side", ["-wal", "-journal"])
+def test_a_journal_beside_the_database_is_not_played_back(
+    saved: Path, embedding: Any, tmp_path: Path, side: str
+) -> None:
+    """One that SQLite itself wrote, of a change to a copy: the checksums do not cover it."""
+    database = generation(saved) / "documents.sqlite"
+    copy = tmp_path / database.name
+    copy.write_bytes(database.read_bytes())
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA journal_mode={'WAL' if side == '-wal' else 'DELETE'}")
+        connection.execute("PRAGMA cache_size=1")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("UPDATE documents SET text = 'slipped in' || hex(zeroblob(5000))")
+        if side == "-wal":
+            connection.execute("COMMIT")
+        journal = Path(f"{copy}{side}").read_bytes()
+    assert len(journal) > 1000
+    Path(f"{database}{side}").write_bytes(journal)
+    store = FAISSStore.load(saved, embedding)
+    assert "slipped" not in str(store.similarity_search("text 3", k=30))
+    store.delete(["1"])
+    store.save()
+    assert not list(generation(saved).glob("*.sqlite-*"))
 
 
 def test_side_files_that_the_manifest_does_not_name_are_not_opened(saved: Path, embedding: Any) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+# A name or an address and a port: no user before it, nothing behind the bracket of an address.
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::\d{1,5})?", re.ASCII)
 
 
 def foreign_name(host: str, allowed: Collection[str] = (), *, any_address: bool = False) -> str | None:
@@ -17,10 +21,10 @@ def foreign_name(host: str, allowed: Collection[str] = (), *, any_address: bool 
         allowed: Names, in small letters, that are accepted besides loopback's.
         any_address: Accept every IP address: a page cannot rebind one.
     """
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
+    found = _HOST.fullmatch(host)
+    if found is None:
         return host
+    name = (found[1] or found[2]).lower()
     if name == "localhost" or name in allowed:
         return None
     try:
@@ -30,16 +34,18 @@ def foreign_name(host: str, allowed: Collection[str] = (), *, any_address: bool 
     return None if any_address or address.is_loopback else name
 
 
-def is_foreign_page(origin: str | None, host: str) -> bool:
-    """Whether a request was sent by a page of another server.
+def foreign_page(origins: Iterable[str], host: str) -> str | None:
+    """The page of another server that sent a request; None if none did.
 
     Args:
-        origin: The header ``Origin``; programs send none.
+        origins: All headers ``Origin``; programs send none.
         host: The header ``Host``.
     """
-    if origin is None:
-        return False
-    try:
-        return urlsplit(origin).netloc != host
-    except ValueError:
-        return True
+    for origin in origins:
+        try:
+            is_own = urlsplit(origin).netloc == host
+        except ValueError:
+            is_own = False
+        if not is_own:
+            return origin
+    return None

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llama_bedrock.app.app_state import AppState
 from llama_bedrock.app.event_stream import CLIENT_GONE
 from llama_bedrock.app.http_errors import ApiError, api_error
-from llama_bedrock.browser_origins import foreign_name, is_foreign_page
+from llama_bedrock.browser_origins import foreign_name, foreign_page
 
 logger = logging.getLogger("llama_bedrock.app")
 
@@ -101,8 +101,7 @@ class Perimeter:
                 f"this server may not be called as {name!r}: to allow it, start it with --allow-host {name}",
                 code="host_not_allowed",
             )
-        origin = connection.headers.get("origin")
-        if is_foreign_page(origin, host):
+        if (origin := foreign_page(connection.headers.getlist("origin"), host)) is not None:
             raise ApiError(403, f"requests of web pages from {origin!r} are refused", code="foreign_origin")
 
     def _check_key(self, connection: HTTPConnection) -> Response | None:

@@ -242,6 +242,7 @@ class LocalBedrock:
                 handler_cancellation=True,
                 shutdown_timeout=_STOP_SECONDS,
                 keepalive_timeout=_IDLE_SECONDS,
+                auto_decompress=False,  # packed, a body may be a thousand times larger than it looks
             )
             await runner.setup()
             try:

@@ -84,6 +84,8 @@ def test_the_key_in_the_address_becomes_a_cookie(http, address):
         ({"Host": "evil.example"}, "host_not_allowed"),
         ({"Host": "[bad"}, "host_not_allowed"),
         ({"Host": "localhost.evil.example:80"}, "host_not_allowed"),
+        ({"Host": "evil.example@127.0.0.1"}, "host_not_allowed"),
+        ({"Host": "[::1].evil.example"}, "host_not_allowed"),
         ({"Origin": "http://evil.example"}, "foreign_origin"),
         ({"Origin": "http://localhost:1"}, "foreign_origin"),
         ({"Origin": "null"}, "foreign_origin"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -17,7 +19,7 @@ from llama_bedrock.testing import ScriptedEngine
 PATH = "/model/us.meta.llama3-3-70b-instruct-v1%3A0/invoke"
 
 
-def send(server, *, body=b'{"prompt": "Hi"}', auth="Bearer key", length=None, **headers):
+def send(server, *, body=b'{"prompt": "Hi"}', auth="Bearer key", length=None, target=PATH, **headers):
     """One raw request; the status and the body of the answer."""
     port = int(server.endpoint_url.rpartition(":")[2])
     fields = {
@@ -27,7 +29,9 @@ def send(server, *, body=b'{"prompt": "Hi"}', auth="Bearer key", length=None, **
     }
     if auth:
         fields["Authorization"] = auth
-    head = f"POST {PATH} HTTP/1.1\r\n" + "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in fields.items())
+    head = f"POST {target} HTTP/1.1\r\n" + "".join(
+        f"{k.replace('_', '-')}: {v}\r\n" for k, v in fields.items()
+    )
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
         answer = b""
@@ -55,8 +59,13 @@ def test_loopback_and_named_hosts_are_served(endpoint, host):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "169.254.169.254", "[::1", ""],
-)
+    [
+        "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "localhost.evil", "169.254.169.254",
+        "[::1", "", "evil.example@127.0.0.1", "127.0.0.1:80@evil.example", "localhost:evil", "localhost:123456",
+        "[::1].evil.example", "[::1%evil]", "127.0.0.1, evil.example", "localhost/evil", "0.0.0.0", "2130706433",
+        "localhost.", "localhost\tevil",
+    ],
+)  # fmt: skip
 def test_other_hosts_are_refused_with_what_to_do(endpoint, host):
     status, answer = send(endpoint, Host=host)
     assert status in (400, 403)
@@ -68,6 +77,42 @@ def test_pages_of_others_are_refused(endpoint):
     assert send(endpoint, Origin=f"http://127.0.0.1:{port}")[0] == 200
     for origin in ("https://evil.example", "null", f"http://localhost:{port}", "http://127.0.0.1:1"):
         assert send(endpoint, Origin=origin)[0] == 403
+    two = f"http://127.0.0.1:{port}\r\nOrigin: http://evil.example"
+    assert send(endpoint, Origin=two)[0] == 403
+
+
+def test_a_whole_url_as_target_says_whom_the_request_is_for(endpoint):
+    port = endpoint.endpoint_url.rpartition(":")[2]
+    assert send(endpoint, target=f"http://127.0.0.1:{port}{PATH}")[0] == 200
+    assert send(endpoint, target=f"http://evil.example{PATH}")[0] == 403
+    assert send(endpoint, target=f"http://127.0.0.1:{port}{PATH}", Host="evil.example")[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Transfer-Encoding": "chunked"}, b"0\r\n\r\nPOST / HTTP/1.1\r\n\r\n"),
+        ({"Content-Length": "2\r\nContent-Length: 16"}, b"{}"),
+        ({"Content-Length": "+2"}, b"{}"),
+        ({"Content-Length": "99999999999999999999"}, b"{}"),
+        ({"X": "a\r\n folded"}, b"{}"),
+        ({"X": "a" * 100_000}, b"{}"),
+        ({f"X{n}": "" for n in range(5_000)}, b"{}"),
+        ({"Content-Encoding": "gzip"}, gzip.compress(b'{"prompt": "Hi"}')),  # nothing is unpacked
+    ],
+    ids=["two lengths", "two more", "sign", "huge", "folded", "long", "many", "packed"],
+)
+def test_bodies_of_doubtful_length_and_heads_without_end_are_bad_requests(endpoint, headers, body):
+    assert send(endpoint, body=body, **headers)[0] == 400
+
+
+def test_many_connections_that_dribble_keep_nobody_out(endpoint):
+    port = int(endpoint.endpoint_url.rpartition(":")[2])
+    with ExitStack() as stack:
+        for _ in range(300):
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            silent.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX")
+        assert send(endpoint)[0] == 200
 
 
 @pytest.mark.parametrize("auth", ["", "Bearer wrong", "AWS4-HMAC-SHA256 nonsense"])

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from llama_bedrock.browser_origins import foreign_name, is_foreign_page
+from llama_bedrock.browser_origins import foreign_name, foreign_page
 from llama_bedrock.local.control_plane.account import utc_now
 from llama_bedrock.local.runtime.frames import ServiceError
 
@@ -138,13 +138,17 @@ def check_origin(request: web.BaseRequest, allowed: Collection[str]) -> None:
     Raises:
         ServiceError: ``AccessDeniedException``.
     """
-    header, origin = request.headers.get("Host", ""), request.headers.get("Origin")
-    if (host := foreign_name(header, allowed)) is not None:
+    header = request.headers.get("Host", "")
+    # The target of a request may be a whole URL, which then says whom it is for.
+    host = foreign_name(header, allowed)
+    if host is None and request.host != header:
+        host = foreign_name(request.host, allowed)
+    if host is not None:
         raise ServiceError(
             "AccessDeniedException",
             f"The endpoint may not be called as {host!r}: to allow it, start it with --allow-host {host}.",
         )
-    if is_foreign_page(origin, header):
+    if (origin := foreign_page(request.headers.getall("Origin", []), header)) is not None:
         raise ServiceError("AccessDeniedException", f"Requests of web pages from {origin!r} are refused.")
 
 

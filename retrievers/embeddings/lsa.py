@@ -170,9 +170,13 @@ class LSAEmbeddings(Embeddings):
         """Unit vector of a text; zeros if it holds no word of the corpus."""
         self._check_fitted()
         wordings = query_terms(text, self._languages)
-        words = list(reduce(or_, map(Counter, wordings)).elements())
-        known = np.array([self._vocabulary.get(word, -1) for word in words], np.int32)
-        counts = Frequencies.of(known, np.array([len(words)]), len(self._vocabulary))
+        words = reduce(or_, map(Counter, wordings))
+        known = sorted(
+            (self._vocabulary[word], count) for word, count in words.items() if word in self._vocabulary
+        )
+        terms, values = np.array(known, np.int32).reshape(-1, 2).T
+        length = np.array([words.total()], np.float32)
+        counts = Frequencies(terms, values.astype(np.float32), np.array([0, len(known)]), length)
         vector: list[float] = self.vectors_of(counts)[0].tolist()
         return vector
 

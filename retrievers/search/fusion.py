@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import nsmallest
 from typing import Literal
 
 Fusion = Literal["minmax", "rrf"]
@@ -10,7 +11,10 @@ RRF_K = 60  # Cormack, Clarke and Büttcher, SIGIR 2009
 
 
 def fuse(
-    rankings: Sequence[Mapping[str, float]], weights: Sequence[float], method: Fusion = "minmax"
+    rankings: Sequence[Mapping[str, float]],
+    weights: Sequence[float],
+    method: Fusion = "minmax",
+    k: int | None = None,
 ) -> list[tuple[str, float]]:
     """Fuse rankings, best first; ties in order of id, so that the result never depends on dictionary order.
 
@@ -19,6 +23,7 @@ def fuse(
         weights: One weight a side, not negative; a side of weight 0 is left out.
         method: ``"minmax"``: weighted sum of scores scaled to [0, 1] over each side's candidates, 0 where
             missing; ``"rrf"``: reciprocal rank fusion, weighted sum of 1 / (60 + rank).
+        k: Only so many, the best; default: all.
 
     Raises:
         ValueError: Unknown method, or weights that cannot be.
@@ -34,7 +39,9 @@ def fuse(
         scaled = _min_max(scores) if method == "minmax" else _reciprocal_ranks(scores)
         for identity, score in scaled.items():
             fused[identity] = fused.get(identity, 0.0) + weight * score
-    return sorted(fused.items(), key=lambda item: (-item[1], item[0]))
+    falling = [(-score, identity) for identity, score in fused.items()]
+    best = sorted(falling) if k is None else nsmallest(k, falling)
+    return [(identity, -score) for score, identity in best]
 
 
 def _min_max(scores: Mapping[str, float]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -30,6 +30,7 @@ from llama_bedrock.unknown_arguments import STRICT, StrictArguments
 Scored: TypeAlias = "list[tuple[Document | str, float]]"
 """What the dense side found, best first: of a FAISSStore only ids, since few of them are shown."""
 _DenseQuery: TypeAlias = "str | list[float]"
+_Steps: TypeAlias = "Generator[_DenseQuery, Scored, list[Document]]"
 
 ALPHA = 0.5
 """Weight of the dense side; of LSA's, less, by the share of a text that it keeps: over 25 collections of
@@ -130,23 +131,25 @@ class HybridRetriever(StrictArguments, BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        call = self._call(kwargs)
-        steps = self._steps(query, call)
-        step = _advance(steps, None)
+        retrieval, steps, step = self._begun(query, kwargs)
         while step.result is None:
-            step = _advance(steps, self._search_dense(step.wanted, call))
+            step = _advance(steps, retrieval.search_dense(step.wanted))
         return step.result
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        call = self._call(kwargs)
-        steps = self._steps(query, call)
-        step = await run_in_executor(None, _advance, steps, None)
+        retrieval, steps, step = await run_in_executor(None, self._begun, query, kwargs)
         while step.result is None:
-            found = await self._asearch_dense(step.wanted, call)
+            found = await retrieval.asearch_dense(step.wanted)
             step = await run_in_executor(None, _advance, steps, found)
         return step.result
+
+    def _begun(self, query: str, kwargs: Mapping[str, Any]) -> tuple[_Retrieval, _Steps, _Step]:
+        """A retrieval, its steps, and what the first one wants."""
+        retrieval = _Retrieval(self.store, self._call(kwargs), self._lexical_side())
+        steps = retrieval.steps(query)
+        return retrieval, steps, _advance(steps, None)
 
     def _call(self, kwargs: Mapping[str, Any]) -> _Call:
         """The options of a call: its own, else the retriever's.
@@ -179,111 +182,6 @@ class HybridRetriever(StrictArguments, BaseRetriever):
         embeddings = self.store.embeddings
         return ALPHA * (embeddings.kept if isinstance(embeddings, LSAEmbeddings) else 1)
 
-    def _steps(self, query: str, call: _Call) -> Generator[_DenseQuery, Scored, list[Document]]:
-        """One retrieval: yields what the store is to be searched for, and is sent what it found."""
-        is_dense = bool(call.weights[0])
-        if not (is_dense and call.feedback):
-            # A foreign store's own filter is known only from what it lets pass.
-            is_asked = is_dense or (call.filter is not None and self._is_foreign())
-            found = (yield query) if is_asked else []
-            return self._ranked(found, self._lexical_scores(query, found, call), call)
-        embeddings = self.store.embeddings
-        if embeddings is None or not hasattr(self.store, "similarity_search_with_score_by_vector"):
-            name = type(self.store).__name__
-            raise ValueError(f"feedback needs a store that is searched by vector, and {name} is not")
-        vector = embeddings.embed_query(query)
-        if not any(vector):  # LSA knows none of its words
-            return self._ranked([], self._lexical_scores(query, [], call), call)
-        found = yield vector
-        lexical = self._lexical_scores(query, found, call)
-        best = replace(call, k=call.feedback)
-        if vectors := self._best_vectors(found, lexical, best, embeddings):
-            found = yield _moved(vector, vectors)
-        return self._ranked(found, lexical, call)
-
-    def _search_dense(self, wanted: _DenseQuery, call: _Call) -> Scored:
-        store, depth = self.store, self._depth(call)
-        found: Scored
-        if not self._is_foreign() and store.embeddings is not None and len(store):  # type: ignore[arg-type]
-            if isinstance(wanted, str):
-                wanted = store.embeddings.embed_query(wanted)
-            found = store.nearest_ids(wanted, depth, call.filter)  # type: ignore[attr-defined]
-            return found
-        if isinstance(wanted, str):
-            return [*store.similarity_search_with_score(wanted, k=depth, **call.dense)]
-        found = store.similarity_search_with_score_by_vector(wanted, k=depth, **call.dense)  # type: ignore[attr-defined]
-        return found
-
-    async def _asearch_dense(self, wanted: _DenseQuery, call: _Call) -> Scored:
-        store, depth = self.store, self._depth(call)
-        found: Scored
-        if not self._is_foreign() and store.embeddings is not None and len(store):  # type: ignore[arg-type]
-            if isinstance(wanted, str):
-                wanted = await store.embeddings.aembed_query(wanted)
-            found = await store.anearest_ids(wanted, depth, call.filter)  # type: ignore[attr-defined]
-            return found
-        if isinstance(wanted, str):
-            return [*await store.asimilarity_search_with_score(wanted, k=depth, **call.dense)]
-        if not hasattr(store, "asimilarity_search_with_score_by_vector"):
-            return await run_in_executor(None, self._search_dense, wanted, call)
-        found = await store.asimilarity_search_with_score_by_vector(wanted, k=depth, **call.dense)
-        return found
-
-    def _depth(self, call: _Call) -> int:
-        """How many documents to ask the store for: more where its answer also decides what the filter lets
-        pass.
-        """
-        return call.candidates * (_OVERFETCHED if call.filter is not None and self._is_foreign() else 1)
-
-    def _is_foreign(self) -> bool:
-        return not isinstance(self._lexical_side(), StoreLexicalSide)
-
-    def _lexical_scores(self, query: str, found: Scored, call: _Call) -> dict[str, float]:
-        side = self._lexical_side()
-        if not call.weights[1]:
-            return {}
-        if isinstance(side, StoreLexicalSide):
-            return side.search(query, call.candidates, call.filter)
-        # The language of the store's filters is its own: what it let pass is known from what it found.
-        allowed = None if call.filter is None else [_key(side, one) for one, _ in found]
-        return side.search(query, call.candidates, allowed)
-
-    def _fused(
-        self, found: Scored, lexical: Mapping[str, float], call: _Call
-    ) -> tuple[list[tuple[str, float]], dict[str, float]]:
-        """The best keys with their scores, and the scores of the dense side."""
-        side = self._lexical_side()
-        dense = _as_similarities([(_key(side, one), score) for one, score in found[: call.candidates]])
-        return fuse([dense, lexical], call.weights, call.fusion)[: call.k], dense
-
-    def _ranked(self, found: Scored, lexical: Mapping[str, float], call: _Call) -> list[Document]:
-        ranked, dense = self._fused(found, lexical, call)
-        documents = self._documents([key for key, _ in ranked], found)
-        return [
-            _with_scores(documents[key], score, dense.get(key), lexical.get(key))
-            for key, score in ranked
-            if key in documents  # it may have been deleted meanwhile
-        ]
-
-    def _documents(self, keys: Sequence[str], found: Scored) -> dict[str, Document]:
-        side = self._lexical_side()
-        documents = {side.key(one): one for one, _ in found if isinstance(one, Document)}
-        missing = [key for key in keys if key not in documents]
-        return documents | side.documents(missing) if missing else documents
-
-    def _best_vectors(
-        self, found: Scored, lexical: Mapping[str, float], call: _Call, embeddings: Embeddings
-    ) -> Sequence[Sequence[float]]:
-        """The vectors of the best documents."""
-        keys = [key for key, _ in self._fused(found, lexical, call)[0]]
-        if not self._is_foreign():
-            with suppress(KeyError):  # one was deleted meanwhile
-                vectors: Sequence[Sequence[float]] = list(self.store.vectors(keys))  # type: ignore[attr-defined]
-                return vectors
-        documents = self._documents(keys, found)
-        texts = [searchable_text(documents[key]) for key in keys if key in documents]
-        return embeddings.embed_documents(texts) if texts else []
-
     def _lexical_side(self) -> StoreLexicalSide | DocumentsLexicalSide:
         with self._lock:
             if self._lexical is None:
@@ -295,7 +193,138 @@ class HybridRetriever(StrictArguments, BaseRetriever):
             return self._lexical
 
 
-def _advance(steps: Generator[_DenseQuery, Scored, list[Document]], found: Scored | None) -> _Step:
+@dataclass(frozen=True, slots=True)
+class _Retrieval:
+    """One retrieval: its steps, whether or not the store is awaited between them.
+
+    Attributes:
+        store: What is searched by vector.
+        call: How.
+        side: What is searched by words.
+    """
+
+    store: Any
+    call: _Call
+    side: StoreLexicalSide | DocumentsLexicalSide
+
+    def steps(self, query: str) -> _Steps:
+        """Yields what the store is to be searched for, and is sent what it found."""
+        is_dense = bool(self.call.weights[0])
+        if not (is_dense and self.call.feedback):
+            # A foreign store's own filter is known only from what it lets pass.
+            is_asked = is_dense or (self.call.filter is not None and self._is_foreign)
+            found = (yield query) if is_asked else []
+            return self._ranked(found, self._lexical_scores(query, found))
+        embeddings = self.store.embeddings
+        if embeddings is None or not hasattr(self.store, "similarity_search_with_score_by_vector"):
+            name = type(self.store).__name__
+            raise ValueError(f"feedback needs a store that is searched by vector, and {name} is not")
+        vector = embeddings.embed_query(query)
+        if not any(vector):  # LSA knows none of its words
+            return self._ranked([], self._lexical_scores(query, []))
+        found = yield vector
+        lexical = self._lexical_scores(query, found)
+        if vectors := self._best_vectors(found, lexical, embeddings):
+            found = yield _moved(vector, vectors)
+        return self._ranked(found, lexical)
+
+    def search_dense(self, wanted: _DenseQuery) -> Scored:
+        store, depth = self.store, self._depth()
+        found: Scored
+        if not self._is_foreign and store.embeddings is not None and len(store):
+            if isinstance(wanted, str):
+                wanted = store.embeddings.embed_query(wanted)
+            found = store.nearest_ids(wanted, depth, self.call.filter)
+            return found
+        if isinstance(wanted, str):
+            return [*store.similarity_search_with_score(wanted, k=depth, **self.call.dense)]
+        found = store.similarity_search_with_score_by_vector(wanted, k=depth, **self.call.dense)
+        return found
+
+    async def asearch_dense(self, wanted: _DenseQuery) -> Scored:
+        store, depth = self.store, self._depth()
+        found: Scored
+        if not self._is_foreign and store.embeddings is not None and len(store):
+            if isinstance(wanted, str):
+                wanted = await store.embeddings.aembed_query(wanted)
+            found = await store.anearest_ids(wanted, depth, self.call.filter)
+            return found
+        if isinstance(wanted, str):
+            return [*await store.asimilarity_search_with_score(wanted, k=depth, **self.call.dense)]
+        if not hasattr(store, "asimilarity_search_with_score_by_vector"):
+            return await run_in_executor(None, self.search_dense, wanted)
+        found = await store.asimilarity_search_with_score_by_vector(wanted, k=depth, **self.call.dense)
+        return found
+
+    def _depth(self) -> int:
+        """How many documents to ask the store for: more where its answer also decides what the filter lets
+        pass.
+        """
+        return self.call.candidates * (
+            _OVERFETCHED if self.call.filter is not None and self._is_foreign else 1
+        )
+
+    @property
+    def _is_foreign(self) -> bool:
+        return not isinstance(self.side, StoreLexicalSide)
+
+    def _lexical_scores(self, query: str, found: Scored) -> dict[str, float]:
+        if not self.call.weights[1]:
+            return {}
+        if isinstance(self.side, StoreLexicalSide):
+            return self.side.search(query, self.call.candidates, self.call.filter)
+        # The language of the store's filters is its own: what it let pass is known from what it found.
+        allowed = None if self.call.filter is None else [_key(self.side, one) for one, _ in found]
+        return self.side.search(query, self.call.candidates, allowed)
+
+    def _fused(
+        self, found: Scored, lexical: Mapping[str, float], k: int
+    ) -> tuple[list[tuple[str, float]], dict[str, float]]:
+        """The best k keys with their scores, and the scores of the dense side."""
+        dense = self._dense_scores(found[: self.call.candidates])
+        return fuse([dense, lexical], self.call.weights, self.call.fusion, k), dense
+
+    def _dense_scores(self, found: Scored) -> dict[str, float]:
+        """Scores by key, higher being better: stores that give distances list them in rising order."""
+        sign = -1.0 if found and found[0][1] < found[-1][1] else 1.0
+        if self._is_foreign:
+            # Of documents that share a key the first, nearest, counts.
+            return {_key(self.side, one): sign * float(score) for one, score in reversed(found)}
+        return {key if isinstance(key, str) else str(key.id): sign * score for key, score in found}
+
+    def _ranked(self, found: Scored, lexical: Mapping[str, float]) -> list[Document]:
+        ranked, dense = self._fused(found, lexical, self.call.k)
+        documents = self._documents([key for key, _ in ranked], found)
+        shown = []
+        for key, score in ranked:
+            if document := documents.get(key):  # it may have been deleted meanwhile
+                scores = {"score": score, "dense_score": dense.get(key), "lexical_score": lexical.get(key)}
+                if self._is_foreign:  # it may be the caller's
+                    document = Document(document.page_content, id=document.id, metadata={**document.metadata})
+                document.metadata.update(scores)
+                shown.append(document)
+        return shown
+
+    def _documents(self, keys: Sequence[str], found: Scored) -> dict[str, Document]:
+        documents = {self.side.key(one): one for one, _ in found if isinstance(one, Document)}
+        missing = [key for key in keys if key not in documents]
+        return documents | self.side.documents(missing) if missing else documents
+
+    def _best_vectors(
+        self, found: Scored, lexical: Mapping[str, float], embeddings: Embeddings
+    ) -> Sequence[Sequence[float]]:
+        """The vectors of the best documents."""
+        keys = [key for key, _ in self._fused(found, lexical, self.call.feedback)[0]]
+        if not self._is_foreign:
+            with suppress(KeyError):  # one was deleted meanwhile
+                vectors: Sequence[Sequence[float]] = list(self.store.vectors(keys))
+                return vectors
+        documents = self._documents(keys, found)
+        texts = [searchable_text(documents[key]) for key in keys if key in documents]
+        return embeddings.embed_documents(texts) if texts else []
+
+
+def _advance(steps: _Steps, found: Scored | None) -> _Step:
     """Run to the next search of the store, or to the end; a StopIteration cannot leave a thread."""
     try:
         return _Step(wanted=next(steps) if found is None else steps.send(found))
@@ -314,17 +343,3 @@ def _moved(vector: Sequence[float], towards: Sequence[Sequence[float]]) -> list[
     moved = rows[0] + _FEEDBACK_WEIGHT * rows[1:].mean(axis=0)
     unit: list[float] = (moved / max(np.linalg.norm(moved), 1e-12)).tolist()
     return unit
-
-
-def _as_similarities(found: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """Scores by key, higher being better: stores that give distances list them in rising order."""
-    sign = -1.0 if found and found[0][1] < found[-1][1] else 1.0
-    # Of documents that share a key the first, nearest, counts.
-    return {key: sign * float(score) for key, score in reversed(found)}
-
-
-def _with_scores(document: Document, score: float, dense: float | None, lexical: float | None) -> Document:
-    scores = {"score": score, "dense_score": dense, "lexical_score": lexical}
-    return Document(
-        page_content=document.page_content, id=document.id, metadata={**document.metadata, **scores}
-    )

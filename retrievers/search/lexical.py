@@ -45,7 +45,6 @@ MAX_QUERY_TERMS = 512
 _PAIRED_CANDIDATES = 200
 _FORMAT = 3
 _NAME, _NUMBER = re.compile(r"terms-[0-9]{1,9}\.npz"), re.compile(r"[0-9]+")
-_GAP = np.array([-1], np.int32)
 
 SIDECAR = "lexical"
 """Name of the side files of a FAISSStore that hold its lexical index."""
@@ -140,6 +139,11 @@ class BM25Index:
 
     def __len__(self) -> int:
         return sum(int(alive.sum()) for alive in self._alive)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether everything was read, so that its files may go."""
+        return all(segment.is_loaded for segment in self._segments)
 
     def load_all(self, folder: Path | None) -> None:
         """Read what was not needed yet, from the folder where it is now.
@@ -280,10 +284,12 @@ class _Searched:
         best = _best(scores, max(k, _PAIRED_CANDIDATES))
         found = scores[best] + PAIR_WEIGHT * self._pair_scores(wordings, best)
         order = np.lexsort((best, -found))[:k]
+        best, found = best[order], found[order]
         owners = np.searchsorted(self._firsts, best, "right") - 1
+        places = best - self._firsts[owners]
         return {
-            self._segments[owners[n]].ids[best[n] - self._firsts[owners[n]]]: float(found[n])
-            for n in order.tolist()
+            self._segments[owner].ids[place]: score
+            for owner, place, score in zip(owners.tolist(), places.tolist(), found.tolist(), strict=True)
         }
 
     def _positions(self, ids: Collection[str]) -> list[int]:
@@ -309,9 +315,12 @@ class _Searched:
                 continue
             texts = candidates[own] - self._firsts[number]
             # One long text, with a term that no query has between the candidates.
-            parts = [segment.terms[segment.starts[n] : segment.starts[n + 1]] for n in texts]
-            joined = np.concatenate([part for text in parts for part in (text, _GAP)])
-            owner = np.repeat(own, segment.lengths[texts] + 1)[:-1]
+            lengths = segment.lengths[texts]
+            ends = np.cumsum(lengths + 1)
+            places = np.arange(ends[-1]) + np.repeat(segment.starts[texts] + lengths + 1 - ends, lengths + 1)
+            joined = segment.terms.take(places, mode="clip")
+            joined[ends - 1] = -1
+            owner = np.repeat(own, lengths + 1)[:-1]
             damping = self._damping[candidates]
             for first, second in wanted:
                 hits = owner[(joined[:-1] == words[first]) & (joined[1:] == words[second])]
@@ -383,7 +392,7 @@ class StoreLexicalSide:
                     self._follow(self._index)
                 elif state != self._state:
                     self._follow(self._index)
-                if complete:
+                if complete and not self._index.is_loaded:
                     self._index.load_all(self.store.last_sidecar(SIDECAR))
             except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
                 logger.warning("cannot use the saved lexical index, building it again: %s", error)

@@ -137,6 +137,11 @@ class TermSegment:
         self.load()
         return self.__dict__[name]
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all of it is in memory."""
+        return "terms" in self.__dict__
+
     def load(self) -> None:
         """Read the rest of it, if that was not done yet.
 
@@ -144,7 +149,7 @@ class TermSegment:
             FileNotFoundError: There is no such file any more.
             ValueError: It is damaged.
         """
-        if "terms" in self.__dict__:
+        if self.is_loaded:
             return
         facts = dict(zip(_NAMES, _arrays(self.path or Path(), list(_NAMES)), strict=True))
         about = json.loads(facts.pop("about").tobytes().decode("utf-8", "surrogatepass"))

@@ -98,6 +98,12 @@ class Part:
         living = self._living(list(found.values()))
         return {id_: key for id_, key in found.items() if key in living}
 
+    def rows_of(self, ids: Sequence[str]) -> dict[str, Row]:
+        """Its living documents with these ids, by id."""
+        found = self.documents.rows_of(ids) if self.slots.alive_count else []
+        living = self._living([row[0] for row in found])
+        return {row[1]: row for row in found if row[0] in living}
+
     def rows_after(self, key: int) -> tuple[list[Row], int | None]:
         """Some living rows with greater keys, and the key to go on from; None at the end."""
         rows = self.documents.rows_after(key)
@@ -310,10 +316,11 @@ class Collection:
         once.
         """
         unique = list(dict.fromkeys(ids))
+        rows: dict[str, Row] = {}
         with self._lock.read():
-            keys = self._keys_of(unique)
-            rows = self._rows(set(keys.values()))
-        return [rows[keys[id_]] for id_ in unique if id_ in keys]
+            for part in self.parts:
+                rows |= part.rows_of(unique)
+        return [rows[id_] for id_ in unique if id_ in rows]
 
     def _keys_of(self, ids: Sequence[str]) -> dict[str, int]:
         keys: dict[str, int] = {}

@@ -226,6 +226,12 @@ class DocumentTable:
         with self._connection() as connection:
             return dict(_in_batches(connection, "SELECT id, key FROM documents WHERE id IN ({})", list(ids)))
 
+    def rows_of(self, ids: Sequence[str]) -> list[Row]:
+        """The rows of the documents with these ids."""
+        statement = "SELECT key, id, text, metadata FROM documents WHERE id IN ({})"
+        with self._connection() as connection:
+            return list(_in_batches(connection, statement, list(ids)))
+
     def rows_after(self, key: int) -> list[Row]:
         """The next 1,000 rows in the order of their keys, which is that of their insertion."""
         with self._connection() as connection:

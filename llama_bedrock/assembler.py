@@ -1,17 +1,18 @@
 """Service output to LangChain message chunks: stop strings, leaked control tokens, tool calls, usage.
 
-One class serves invoke and stream, sync and async: the caller feeds whatever arrives, a whole answer or a
-token at a time, and adds up the chunks it gets. No I/O.
+One class serves invoke and stream, sync and async: the caller feeds whatever arrives and adds up the chunks
+it gets, or has a whole answer read at once. No I/O.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 
-from llama_bedrock.tools.events import Event, TextDelta, to_chunks
+from llama_bedrock.tools.events import Event, TextDelta, to_chunks, to_message
 from llama_bedrock.usage import estimate_tokens, usage_metadata
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ class StopFilter:
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = tuple({s for s in stops if s})
-        self._first = frozenset(s[0] for s in self._stops)
-        self._reach = max((len(s) for s in self._stops), default=1) - 1
+        self._stops, self._first, self._reach = _beginnings(tuple(stops))
         self._held = ""
         self.matched: str | None = None
 
@@ -66,6 +65,13 @@ class StopFilter:
 
     def _may_begin(self, tail: str) -> bool:
         return any(stop.startswith(tail) for stop in self._stops)
+
+
+@lru_cache(maxsize=256)
+def _beginnings(stops: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str], int]:
+    """Return the stop strings, what they begin with, and how many characters may be held back for them."""
+    distinct = tuple({s for s in stops if s})
+    return distinct, frozenset(s[0] for s in distinct), max(map(len, distinct), default=1) - 1
 
 
 class LeadFilter:
@@ -137,7 +143,7 @@ class ResponseAssembler:
         self._latest: GenerationChunk | None = None
         self._metadata = metadata or {}
         self._tried: Mapping[str, int] = {}
-        self._last: AIMessageChunk | None = None
+        self._final: tuple[Mapping[str, Any], UsageMetadata] | None = None
         self._counted = counted
 
     @property
@@ -152,11 +158,7 @@ class ResponseAssembler:
 
     def feed(self, chunk: GenerationChunk) -> list[AIMessageChunk]:
         """Take one chunk from the transport; return what it adds to the answer."""
-        self._latest = chunk
-        if not chunk.text:
-            return []
-        self._texts.append(chunk.text)
-        text = self._visible(chunk.text)
+        text = self._take(chunk)
         if not text:
             return []
         if self._parser is None and self._json is None:
@@ -165,12 +167,38 @@ class ResponseAssembler:
 
     def finish(self) -> list[AIMessageChunk]:
         """Return the text held back, and last the chunk with usage, stop reason and metadata."""
+        events, metadata, usage = self._finish()
+        last = AIMessageChunk(
+            content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last"
+        )
+        return [*to_chunks(events), last]
+
+    def answer(self, chunk: GenerationChunk) -> AIMessage:
+        """Take the whole answer; return the message that its chunks would add up to."""
+        text = self._take(chunk)
+        events = self._read(text) if text else []
+        rest, metadata, usage = self._finish()
+        message = to_message([*events, *rest])
+        message.response_metadata, message.usage_metadata = metadata, usage
+        return message
+
+    def _take(self, chunk: GenerationChunk) -> str:
+        """Note what a chunk says; return what of its text certainly belongs to the answer."""
+        self._latest = chunk
+        text = chunk.text
+        if not text:
+            return ""
+        self._texts.append(text)
+        return self._filter.feed(text if self._lead is None else self._lead.feed(text))
+
+    def _finish(self) -> tuple[list[Event], dict[str, Any], UsageMetadata]:
+        """Return what was held back, and the metadata and usage that are `known` from now on."""
         said = self._latest
         held = "" if self._lead is None else self._lead.close()
         rest = self._filter.feed(held) + self._filter.close()
         stop_reason = self._stop_reason()
         cut = "stop_sequence" if self._filter.matched in self._user_stops else stop_reason
-        chunks = to_chunks([*self._read(rest), *self._close(cut)])
+        events = [*self._read(rest), *self._close(cut)]
         if said is not None and said.prompt_tokens is not None and self._counted is not None:
             self._counted(said.prompt_tokens)
         usage = usage_metadata(
@@ -180,10 +208,8 @@ class ResponseAssembler:
         metadata = {**self._said_so_far(), "stop_reason": stop_reason}
         if self._filter.matched in self._user_stops:
             metadata["stop_sequence"] = self._filter.matched
-        last = self._last = AIMessageChunk(
-            content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last"
-        )
-        return [*chunks, last]
+        self._final = metadata, usage
+        return events, dict(metadata), {**usage}
 
     def add_attempts(self, tried: Mapping[str, int]) -> None:
         """Count what failed before this call: ``retries``, ``throttles``, ``fallbacks``."""
@@ -191,9 +217,7 @@ class ResponseAssembler:
 
     def known(self) -> tuple[Mapping[str, Any], UsageMetadata | None]:
         """Return what is known of the call, and its usage: of an answer that was not finished, None."""
-        if self._last is None:
-            return self._said_so_far(), None
-        return self._last.response_metadata, self._last.usage_metadata
+        return self._final or (self._said_so_far(), None)
 
     def _said_so_far(self) -> dict[str, Any]:
         said = self._latest.metadata if self._latest else {}
@@ -202,9 +226,6 @@ class ResponseAssembler:
             if total := count + said.get(name, 0):
                 metadata[name] = total
         return metadata
-
-    def _visible(self, text: str) -> str:
-        return self._filter.feed(text if self._lead is None else self._lead.feed(text))
 
     def _read(self, text: str) -> list[Event]:
         events: list[Event] = [TextDelta(text)] if self._parser is None else self._parser.feed(text)

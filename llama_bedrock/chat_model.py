@@ -11,7 +11,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import model_validator
 
@@ -81,8 +81,8 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
         for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
-                chunk = self._sync_transport(call.region).invoke(call.request)
-                return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
+                answer = call.assembler.answer(self._sync_transport(call.region).invoke(call.request))
+                return ChatResult(generations=[ChatGeneration(message=answer)])
         raise AssertionError("the last candidate returns or raises")
 
     async def _agenerate(
@@ -95,8 +95,8 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
         for candidate in self._candidates(kwargs, run_manager):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
-                chunk = await self._async_transport(call.region).invoke(call.request)
-                return _result(call, [*call.assembler.feed(chunk), *call.assembler.finish()])
+                answer = call.assembler.answer(await self._async_transport(call.region).invoke(call.request))
+                return ChatResult(generations=[ChatGeneration(message=answer)])
         raise AssertionError("the last candidate returns or raises")
 
     def _stream_of_model(
@@ -256,13 +256,3 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
         call = prepare(self, messages, self._options_for(candidate, stop, overrides), expected)
         candidate.reads_with(call.assembler)
         return call
-
-
-def _result(call: PreparedCall, chunks: list[AIMessageChunk]) -> ChatResult:
-    """Merge the chunks of a whole answer into a result."""
-    from llama_bedrock.tools.events import with_errors
-
-    merged = chunks[0] + chunks[1:] if len(chunks) > 1 else chunks[0]
-    message = message_chunk_to_message(merged)
-    assert isinstance(message, AIMessage)
-    return ChatResult(generations=[ChatGeneration(message=with_errors(message))])

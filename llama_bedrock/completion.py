@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models.llms import BaseLLM
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import model_validator
 
@@ -196,7 +196,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 chunk = self._sync_transport(call.region).invoke(call.request)
-                return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
+                return _generation(call.assembler.answer(chunk))
         raise AssertionError("the last candidate returns or raises")
 
     async def _acomplete(
@@ -206,7 +206,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
             with candidate:
                 call = self._prepare(prompt, stop, kwargs, candidate)
                 chunk = await self._async_transport(call.region).invoke(call.request)
-                return _generation([*call.assembler.feed(chunk), *call.assembler.finish()])
+                return _generation(call.assembler.answer(chunk))
         raise AssertionError("the last candidate returns or raises")
 
     def _prepare(
@@ -231,7 +231,7 @@ class LlamaBedrock(BedrockLlama, BaseLLM):
         return self._answer_settings()
 
 
-def _info(message: AIMessageChunk) -> dict[str, Any] | None:
+def _info(message: AIMessage) -> dict[str, Any] | None:
     if not message.response_metadata:
         return None
     return {**message.response_metadata, "usage_metadata": with_cost(message).usage_metadata}
@@ -270,6 +270,5 @@ async def _amerge(chunks: AsyncIterator[GenerationChunk]) -> Generation:
     return _merge([chunk async for chunk in chunks])
 
 
-def _generation(messages: list[AIMessageChunk]) -> Generation:
-    text = "".join(str(message.content) for message in messages)
-    return Generation(text=text, generation_info=_info(messages[-1]))
+def _generation(message: AIMessage) -> Generation:
+    return Generation(text=str(message.content), generation_info=_info(message))

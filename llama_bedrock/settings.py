@@ -67,6 +67,28 @@ _NO_PART_IN_THE_ANSWER = frozenset({
 })  # fmt: skip
 
 
+class _Derived:
+    """What follows from a model's settings as they are, and from a region: made once, for many calls.
+
+    Args:
+        fields: The settings that it follows from.
+        transport: Those of the transport.
+    """
+
+    __slots__ = ("_fields", "asynchronous", "options", "sync", "transport")
+
+    def __init__(self, fields: tuple[Any, ...], transport: TransportSettings) -> None:
+        self._fields = fields
+        self.transport = transport
+        self.sync: SyncTransport | None = None
+        self.asynchronous: AsyncTransport | None = None
+        self.options: CallOptions | None = None
+
+    def follows_from(self, fields: tuple[Any, ...]) -> bool:
+        """Whether each setting is the very object that it was."""
+        return len(self._fields) == len(fields) and all(map(is_, self._fields, fields))
+
+
 class _Transports:
     """The transports of one model, each with the settings it was made from.
 
@@ -77,17 +99,16 @@ class _Transports:
     def __init__(self) -> None:
         self._sync: dict[TransportSettings, SyncTransport] = {}
         self._async: dict[TransportSettings, AsyncTransport] = {}
-        self._latest: dict[str | None, tuple[tuple[Any, ...], TransportSettings]] = {}
+        self._latest: dict[str | None, _Derived] = {}
 
-    def settings(
+    def derived(
         self, region: str | None, fields: tuple[Any, ...], make: Callable[[str | None], TransportSettings]
-    ) -> TransportSettings:
-        """Return what `make` returns for the region, made anew when a field is another object than before."""
-        known, settings = self._latest.get(region, (None, None))
-        if settings is None or known is None or len(known) != len(fields) or not all(map(is_, known, fields)):
-            settings = make(region)
-            self._latest[region] = (fields, settings)
-        return settings
+    ) -> _Derived:
+        """Return what follows for the region, made anew when a field is another object than before."""
+        known = self._latest.get(region)
+        if known is None or not known.follows_from(fields):
+            known = self._latest[region] = _Derived(fields, make(region))
+        return known
 
     def of_sync(self, settings: TransportSettings) -> SyncTransport:
         if settings not in self._sync:
@@ -174,9 +195,12 @@ class BedrockConnection(StrictArguments):
         """Close this event loop's connections; later calls open new ones."""
         await self._transports.aclose()
 
+    def _derived(self, region: str | None = None) -> _Derived:
+        """Return what follows from the settings as they are, for a region or for that of the settings."""
+        return self._transports.derived(region, tuple(self.__dict__.values()), self._make_transport_settings)
+
     def _transport_settings(self, region: str | None = None) -> TransportSettings:
-        """Return the transport's settings, for a region or for that of the settings."""
-        return self._transports.settings(region, tuple(self.__dict__.values()), self._make_transport_settings)
+        return self._derived(region).transport
 
     def _make_transport_settings(self, region: str | None) -> TransportSettings:
         client = self.client
@@ -198,10 +222,16 @@ class BedrockConnection(StrictArguments):
         )
 
     def _sync_transport(self, region: str | None = None) -> SyncTransport:
-        return self._transports.of_sync(self._transport_settings(region))
+        derived = self._derived(region)
+        if derived.sync is None:
+            derived.sync = self._transports.of_sync(derived.transport)
+        return derived.sync
 
     def _async_transport(self, region: str | None = None) -> AsyncTransport:
-        return self._transports.of_async(self._transport_settings(region))
+        derived = self._derived(region)
+        if derived.asynchronous is None:
+            derived.asynchronous = self._transports.of_async(derived.transport)
+        return derived.asynchronous
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,6 +473,19 @@ class BedrockLlama(BedrockConnection):
             UnknownArgumentError: A setting is unknown; nothing is dropped silently.
             ValueError: A value is out of range, or the model is unknown.
         """
+        derived = self._derived(region)
+        # Where nothing but the model says it, and says it with what cannot change in place.
+        fixed = stop is None and not overrides and self.guardrails is None and self.request_metadata is None
+        if fixed and (known := derived.options) and known.stop == _listed(self.stop):
+            return known
+        options = self._merge_options(stop, overrides, region)
+        if fixed:
+            derived.options = options
+        return options
+
+    def _merge_options(
+        self, stop: Sequence[str] | None, overrides: Mapping[str, Any], region: str | None
+    ) -> CallOptions:
         self._refuse_unknown_in_call(overrides)
         given = {_CALL_ALIASES.get(key, key): value for key, value in overrides.items() if value is not None}
         settings = {name: getattr(self, name) for name in (*_SAMPLING, *self._request_options())} | given
@@ -452,7 +495,6 @@ class BedrockLlama(BedrockConnection):
         guardrails = Guardrails.from_value(settings["guardrails"])
         if guardrails is not None and guardrails.trace is None and self.trace is not None:
             guardrails = replace(guardrails, trace="ENABLED" if self.trace else "DISABLED")
-        stops = settings["stop"] if stop is None else stop
         if settings["special_tokens"] not in get_args(SpecialTokens):
             choices = ", ".join(get_args(SpecialTokens))
             raise ValueError(f"special_tokens={settings['special_tokens']!r}: one of {choices}")
@@ -467,7 +509,7 @@ class BedrockLlama(BedrockConnection):
             temperature=_in_range("temperature", settings["temperature"], 0, 1),
             top_p=_in_range("top_p", settings["top_p"], 0, 1),
             max_tokens=_in_range("max_tokens", settings["max_tokens"], 1, None),
-            stop=(stops,) if isinstance(stops, str) else tuple(stops or ()),
+            stop=_listed(settings["stop"] if stop is None else stop),
             guardrails=guardrails,
             special_tokens=settings["special_tokens"],
             request_options=options | (guardrails.request_options() if guardrails else {}),
@@ -484,10 +526,14 @@ class BedrockLlama(BedrockConnection):
         options = self._call_options(stop, given, self._region(candidate))
         return options if candidate.ends_by is None else replace(options, ends_by=candidate.ends_by)
 
+    @classmethod
+    @cache
+    def _answer_fields(cls) -> frozenset[str]:
+        return frozenset(cls.model_fields.keys() - _NO_PART_IN_THE_ANSWER)
+
     def _answer_settings(self) -> dict[str, Any]:
         """Return the settings that change what is answered, for caches and traces."""
-        names = [name for name in type(self).model_fields if name not in _NO_PART_IN_THE_ANSWER]
-        settings = {name: getattr(self, name) for name in names}
+        settings = {name: value for name, value in self.__dict__.items() if name in self._answer_fields()}
         settings["stop_sequences"] = settings.pop("stop")  # LangChain puts the call's own under "stop"
         guardrails = Guardrails.from_value(self.guardrails)
         settings["guardrails"] = None if guardrails is None else asdict(guardrails)
@@ -508,10 +554,10 @@ class BedrockLlama(BedrockConnection):
         """
         model = model or self.model
         own_format = self.prompt_format if model == self.model or model.startswith("arn:") else None
-        key = (model, region, own_format)
-        if key not in self._resolved:
-            self._resolved[key] = resolve_model(model, region, prompt_format=own_format)
-        return self._resolved[key]
+        key, known = (model, region, own_format), self._resolved
+        if key not in known:
+            known[key] = resolve_model(model, region, prompt_format=own_format)
+        return known[key]
 
     def _candidates(
         self, given: Mapping[str, Any] | None = None, run_manager: Any = None
@@ -599,6 +645,10 @@ class BedrockLlama(BedrockConnection):
                 "documented to allow; Bedrock may refuse the call",
                 stacklevel=2,
             )
+
+
+def _listed(stops: Sequence[str] | str | None) -> tuple[str, ...]:
+    return (stops,) if isinstance(stops, str) else tuple(stops or ())
 
 
 def _in_range(name: str, value: Any, low: float, high: float | None) -> Any:

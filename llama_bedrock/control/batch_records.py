@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import AIMessage, message_chunk_to_message
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding
 
 from llama_bedrock.call import answer_assembler, continues_turn
 from llama_bedrock.chat_model import ChatLlamaBedrock
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.structured_output import ObjectRequest, OutputSchema, StructuredOutput
-from llama_bedrock.tools.events import with_errors
 from llama_bedrock.tools.expected_answer import ExpectedAnswer
 from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.response import parse_body
@@ -180,10 +179,7 @@ class BatchModel:
             chunk = parse_body(json.dumps(line["modelOutput"]).encode(), {}, context)
         except LlamaBedrockError as error:
             return BatchResult(index, id_, error=error)
-        chunks = [*assembler.feed(chunk), *assembler.finish()]
-        merged = message_chunk_to_message(chunks[0] + chunks[1:] if chunks[1:] else chunks[0])
-        assert isinstance(merged, AIMessage)
-        message = with_cost(with_errors(merged), batch=batch)
+        message = with_cost(assembler.answer(chunk), batch=batch)
         if self.output is None:
             return BatchResult(index, id_, message)
         request = ObjectRequest(self.output, "", include_raw=False, max_repairs=0)

@@ -79,7 +79,8 @@ def render(
     if not conversation.turns:
         raise ValueError("the conversation has no turns; pass at least one message")
     generation = format_of(prompt_format)
-    if conversation.images and not (vision and generation.reads_images):
+    images = conversation.images
+    if images and not (vision and generation.reads_images):
         raise ValueError(
             "the messages hold an image and this model reads text only; "
             "Llama 3.2 11B and 90B, Llama 4 Scout and Maverick take images"
@@ -94,7 +95,7 @@ def render(
         text = render_llama2(conversation, write.text, prefill)
     else:
         text = _render_turns(with_instructions(conversation, tool_instructions), write, prefill)
-    return RenderedPrompt(text, tuple(fit(image).data for image in conversation.images))
+    return RenderedPrompt(text, tuple(fit(image).data for image in images))
 
 
 def with_instructions(conversation: Conversation, instructions: str | None) -> Conversation:

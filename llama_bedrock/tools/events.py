@@ -13,7 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall, ToolCallChunk
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    InvalidToolCall,
+    ToolCall,
+    ToolCallChunk,
+    message_chunk_to_message,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +97,6 @@ def to_chunks(events: Iterable[Event]) -> list[AIMessageChunk]:
     return chunks
 
 
-def to_chunk(events: Sequence[Event]) -> AIMessageChunk:
-    """Turn events into one chunk: for a whole answer, where nobody looks at the chunks between."""
-    chunks = to_chunks(events)
-    if not chunks:
-        return AIMessageChunk(content="")
-    return chunks[0] if len(chunks) == 1 else chunks[0] + chunks[1:]
-
-
 def _call_chunk(event: CallDelta | InvalidCall) -> AIMessageChunk:
     if isinstance(event, CallDelta):
         piece = ToolCallChunk(
@@ -135,7 +134,18 @@ def _without_poison(args: str) -> str:
     return args[1:] if args.startswith(_POISON) else args.removesuffix(_POISON)
 
 
+def to_message(events: Sequence[Event]) -> AIMessage:
+    """Turn the events of a whole answer into its message, where nobody looks at the chunks between."""
+    words = [event.text for event in events if isinstance(event, TextDelta)]
+    if len(words) == len(events):
+        return AIMessage(content="".join(words))
+    chunks = to_chunks(events)
+    merged = message_chunk_to_message(chunks[0] + chunks[1:] if chunks[1:] else chunks[0])
+    assert isinstance(merged, AIMessage)
+    return with_errors(merged)
+
+
 def to_tool_calls(events: Iterable[Event]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     """Turn the events of a whole answer into LangChain's calls, for callers that want no message."""
-    message = with_errors(to_chunk(list(events)))
+    message = to_message(list(events))
     return message.tool_calls, message.invalid_tool_calls

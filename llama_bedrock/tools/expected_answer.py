@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.choices import Dialect
@@ -42,6 +43,8 @@ class ExpectedAnswer:
         Raises:
             ValueError: A tool, the tool choice or the response format is not usable.
         """
+        if not kwargs:
+            return _words(dialect)
         strict = kwargs.pop("strict", None)
         specs = to_tool_specs(kwargs.pop("tools", None) or (), strict=strict)
         choice = kwargs.pop("tool_choice", None)
@@ -113,6 +116,11 @@ class ExpectedAnswer:
         from llama_bedrock.tools.json_answer import JsonContent
 
         return JsonContent(self.form, prefix=self.prefill if prefilled and not self.offers_tools else "")
+
+
+@cache
+def _words(dialect: Dialect) -> ExpectedAnswer:
+    return ExpectedAnswer(dialect=dialect)
 
 
 def _form(value: Any) -> ResponseFormat | None:

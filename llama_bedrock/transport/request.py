@@ -12,6 +12,7 @@ from urllib.parse import quote
 from llama_bedrock.choices import ImportFormat
 from llama_bedrock.transport.exchange import BotoForm, HttpForm, Outgoing
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # `dumps` makes one per call
 IMPORT_FORMATS = get_args(ImportFormat)
 
 # botocore's service model of bedrock-runtime (1.43.117): shapes Body, RequestMetadataJson, RequestMetadata.
@@ -112,7 +113,7 @@ class InvokeRequest:
             ValueError: It is longer than the service takes, or holds text that is not Unicode.
         """
         try:
-            payload = json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+            payload = _encode(self.body).encode()
         except UnicodeEncodeError as error:
             around = error.object[max(0, error.start - 20) : error.end + 20]
             raise ValueError(

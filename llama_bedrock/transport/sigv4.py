@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -50,33 +51,19 @@ class Scope:
             body: The body.
             moment: The time, as ``20261128T145900Z``.
         """
-        parts = urlsplit(url)
-        signed = {**headers, "X-Amz-Date": moment}
-        if credentials.token:
-            signed["X-Amz-Security-Token"] = credentials.token
-        host = parts.netloc.rpartition("@")[2]
-        if parts.port == _DEFAULT_PORTS.get(parts.scheme):
-            host = host.rpartition(":")[0] or host
-        named = {"host": host} | {
-            name.lower(): " ".join(value.split())
-            for name, value in signed.items()
-            if name.lower() not in _UNSIGNED
-        }
-        names = sorted(named)
-        lines = [f"{name}:{named[name]}" for name in names]
-        listed = ";".join(names)
-        path = quote(parts.path or "/", safe="/~")
-        request = "\n".join([method, path, "", *lines, "", listed, sha256(body).hexdigest()])
+        token = {"X-Amz-Security-Token": credentials.token} if credentials.token else {}
+        before, after, listed = _canonical(method, url, (*headers.items(), *token.items()))
+        request = f"{before}{moment}{after}{sha256(body).hexdigest()}"
         scope = f"{moment[:8]}/{self._region}/{self._service}/aws4_request"
         text = f"{_ALGORITHM}\n{moment}\n{scope}\n{sha256(request.encode()).hexdigest()}"
         signature = hmac.digest(
             self._key_of(credentials.secret_key, moment[:8]), text.encode(), "sha256"
         ).hex()
-        signed["Authorization"] = (
+        authorization = (
             f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, "
             f"SignedHeaders={listed}, Signature={signature}"
         )
-        return signed
+        return {**headers, "X-Amz-Date": moment, **token, "Authorization": authorization}
 
     def _key_of(self, secret: str, day: str) -> bytes:
         known_secret, known_day, key = self._key
@@ -86,3 +73,21 @@ class Scope:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._key = (secret, day, key)
         return key
+
+
+@lru_cache(maxsize=64)
+def _canonical(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[str, str, str]:
+    """Return the canonical request before and after its time, up to the body's hash, and what it lists."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    if parts.port == _DEFAULT_PORTS.get(parts.scheme):
+        host = host.rpartition(":")[0] or host
+    lower = [(name.lower(), " ".join(value.split())) for name, value in headers]
+    named = {"host": host} | {name: value for name, value in lower if name not in _UNSIGNED}
+    names = sorted({**named, "x-amz-date": ""})
+    at = names.index("x-amz-date")
+    lines = [f"{name}:{named[name]}\n" for name in names if name != "x-amz-date"]
+    listed = ";".join(names)
+    path = quote(parts.path or "/", safe="/~")
+    before = "".join([f"{method}\n{path}\n\n", *lines[:at], "x-amz-date:"])
+    return before, "".join(["\n", *lines[at:], f"\n{listed}\n"]), listed

@@ -3,8 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import message_chunk_to_message
 
 from llama_bedrock.assembler import ResponseAssembler, StopFilter
+from llama_bedrock.tools.events import with_errors
+from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
+from llama_bedrock.tools.spec import to_tool_specs
 from llama_bedrock.transport.response import GenerationChunk
 
 END = ("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>")
@@ -114,3 +118,33 @@ def test_a_guardrail_that_intervened_is_the_stop_reason():
 
 def test_an_answer_that_continues_the_callers_text_keeps_its_leading_newlines():
     assert assemble(chunks_of("\n\nmore", 1), strip_leading=False).content == "\n\nmore"
+
+
+ADD = tuple(to_tool_specs([{"name": "add", "description": "", "parameters": {"type": "object", "properties": {
+    "a": {"type": "integer"}}, "required": ["a"]}}]))  # fmt: skip
+
+
+@pytest.mark.parametrize("offers_tools", [False, True])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        GenerationChunk("\n\nHello.", 7, 3, "stop", {"request_id": "r"}, last=True),
+        GenerationChunk("", 7, 0, "length", last=True),
+        GenerationChunk("one END two", last=True),
+        GenerationChunk("Sure:\n[add(a=1), add(a=2)]", 7, 9, "stop", last=True),
+        GenerationChunk("[add(a=1), add(b=2)]\nDone.<|eot_id|>", 7, 9, "stop", last=True),
+        GenerationChunk("[add(a=1", 7, 9, "length", {"guardrail_action": "INTERVENED"}, last=True),
+    ],
+    ids=["words", "nothing", "stop string", "calls", "a bad call", "cut"],
+)
+def test_a_whole_answer_is_the_message_that_its_chunks_add_up_to(chunk, offers_tools):
+    def settings():
+        return {"stops": ("END",), "parser": ToolCallParser(ADD, strict=True) if offers_tools else None}
+
+    whole = ResponseAssembler(end_tokens=END, **settings()).answer(chunk)
+    merged = with_errors(message_chunk_to_message(assemble([chunk], **settings())))
+    for message in (whole, merged):  # the ids of calls are random
+        for call in (*message.tool_calls, *message.invalid_tool_calls):
+            call["id"] = "call"
+    assert whole == merged
+    assert whole.model_dump() == merged.model_dump()

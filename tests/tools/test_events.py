@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from parsing import TOOLS, read, tool
 
-from llama_bedrock.tools.events import ERRORS_KEY, to_chunk, to_chunks, to_tool_calls, with_errors
+from llama_bedrock.tools.events import ERRORS_KEY, to_chunks, to_message, to_tool_calls, with_errors
 from llama_bedrock.tools.parser.tool_call_parser import ToolCallParser
 
 
@@ -89,11 +89,11 @@ def test_text_and_calls_never_share_a_chunk():
     assert not any(chunk.content and chunk.tool_call_chunks for chunk in chunks)
 
 
-def test_one_chunk_holds_a_whole_answer():
-    chunk = to_chunk(parse("Look:\n[add(a=1, b=2)]"))
-    assert chunk.content == "Look:"
-    assert [call["args"] for call in chunk.tool_calls] == [{"a": 1, "b": 2}]
-    assert to_chunk([]).content == ""
+def test_one_message_holds_a_whole_answer():
+    message = to_message(parse("Look:\n[add(a=1, b=2)]"))
+    assert message.content == "Look:"
+    assert [call["args"] for call in message.tool_calls] == [{"a": 1, "b": 2}]
+    assert to_message([]).content == ""
 
 
 def test_errors_survive_merging_until_they_have_their_field():

@@ -16,7 +16,9 @@ from llama_bedrock.grounding.verdicts import CitedParts
 from llama_bedrock.prompts.passages import NO_ANSWER, EchoFilter
 from llama_bedrock.text import content_words, has_content_words, language_of_texts
 
-_BOUNDARY = re.compile(r"[.!?…]{1,40}[\"”’')*_\]]{0,8}(?=\s)|[。！？]{1,40}|\n")
+_BOUNDARY = re.compile(  # it begins with what few characters are, for speed
+    r"[.!?…。！？\n](?:(?<=[.!?…])[.!?…]{0,39}[\"”’')*_\]]{0,8}(?=\s)|(?<=[。！？])[。！？]{0,39}|(?<=\n))"
+)
 _LONGEST_BOUNDARY = 49
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|etc|vs|cf|dr|mrs?|ms|fig|no|approx|[a-z]|\d{1,9})\.\Z", re.IGNORECASE
@@ -214,7 +216,9 @@ class CitationReader:
                 groups.append([mark])
         if not groups:
             return []
-        leading = not self._says(self.text[start : groups[0][0].start])
+        before = self.text[start : groups[0][0].start]
+        at_end = len(groups) == 1 and not self.text[marks[-1].end : end].strip(".!?… \n")
+        leading = not (says if at_end else self._says(before))
         said = content_words(self.text[start:end], self._language) if leading else []
         last = start + said[-1].start if said else start
         # A part that says nothing is about the statement; if that says nothing either, about the one before.

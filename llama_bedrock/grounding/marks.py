@@ -157,6 +157,8 @@ class MarkReader:
         valid: list[int] = []
         unknown: list[str] = []
         refused = bool(self._refusal) and self._beginning().casefold() == self._refusal
+        if not refused and written.isdecimal() and int(written) in self._known:
+            return (int(written),), []
         for part in re.split(r"\s*[,;]\s*", written):
             ends = [int(number) for number in re.split(r"\s*[–-]\s*", part)]
             first, last = ends[0], ends[-1]

@@ -37,7 +37,6 @@ _VAGUE = re.compile(
     r"|mehr als|etwa|rund|über|unter|fast|plus de|environ|más de|unos|casi) [$€£]? ?)$",
     re.IGNORECASE,
 )
-_VERSION = re.compile(r"\b[A-Z]\w+ \d{1,2}\.\d+$")  # Llama 3.3
 _DIGITS = re.compile(r"\d+")
 _PLAIN = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -86,6 +85,5 @@ def _quantity(text: str, word: Word, grouped: str | None) -> Quantity:
 
 def is_vague(text: str, word: Word) -> bool:
     """Whether a number is rounded or part of a name, so that another in its place says little."""
-    named = _VERSION.search(text, max(0, word.start - 24), word.end)
-    before = named or _VAGUE.search(text, max(0, word.start - 24), word.start)
+    before = _VAGUE.search(text, max(0, word.start - 24), word.start)
     return before is not None or text[word.end : word.end + 3].lstrip()[:2] in ("'s", "’s")

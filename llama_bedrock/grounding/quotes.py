@@ -12,28 +12,30 @@ from typing import NamedTuple
 
 from langchain_core.documents import Document
 
-from llama_bedrock.grounding.quantities import is_vague, quantities
+from llama_bedrock.grounding.quantities import Quantity, is_vague, quantities
 from llama_bedrock.text import forms, forms_by_span, language_of_texts, sentences, tells_something, words
 
+LONG = 1_000  # characters: of a shorter text, that something stands nowhere in it proves little
 _COPIED = 0.8  # more of a statement's words than this, one sentence has in the same order, in runs of two
 _SKIPPED = 8  # words of that sentence between the runs
 _NEIGHBOURS = 3  # sentences that make a quote
-_BESIDE = 0.4  # share of the content words beside which a number that was exchanged is missed
+_BESIDE = 0.5  # share of the content words beside which another number of its kind stands for a missing one
 _LEAST_QUOTED = 0.25  # share of the content words below which nothing is quoted
-_LONG = 20_000  # characters of a passage, of which few are kept as they were read
+_HUGE = 20_000  # characters of a passage, of which few are kept as they were read
 _CODE = re.compile(r"`+([^`\n]+)`+")
 _IDENTIFIER = re.compile(
     r"(?<![\w-])--[a-z][\w-]{1,80}|\b[A-Za-z][A-Za-z0-9]{0,80}_\w{1,80}|\b[a-z]{1,80}[A-Z]\w{0,80}"
     r"|\b\w{1,80}\(\)|https?://[^\s)\]>]+"
 )
-_LIKE_CODE = re.compile(r"[`_]|--|\(\)|://|[a-z][A-Z]")  # without one, nothing is code
+# Without one, nothing is code. Few characters begin it, for speed.
+_LIKE_CODE = re.compile(r"[`_(:A-Z-](?:(?<=[`_])|(?<=-)-|(?<=\()\)|(?<=:)//|(?<=[a-z][A-Z]))")
 _QUOTATION = re.compile(r"[“\"«]([^“”\"«»\n]{12,400})[”\"»]")
 _ENUMERATOR = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)])\s+")
-# What speaks of the passage and not of its subject: "The page says that …"; the number of a list's next item.
+# What speaks of the passage and not of its subject: "The page says that …".
 _ATTRIBUTION = re.compile(
     r"^(?:according to (?:the |this |these )?(?:\w{1,20} )?\w{1,20},? "
     r"|(?:(?:the|this) )?(?:passage|document|source|page|text|context)?s? ?"
-    r"(?:says?|states?|mentions?),? (?:that )?)|(?<=:)\s*\d{1,2}\.$",
+    r"(?:says?|states?|mentions?),? (?:that )?)",
     re.IGNORECASE,
 )
 # One such word turns a copied sentence into its opposite. Nothing else is concluded from them.
@@ -42,11 +44,6 @@ _DENIES = re.compile(
     r"|ohne|pas|jamais|sans|aucune?|nunca|sin|tampoco|non|mai|senza|não|nem|sem)\b"
     r"|n['’]t\b"  # of lower case: IGNORECASE takes twice the time
 )
-_NUMBER = re.compile(r"(?<![^ -])\d")
-_NAMES = (
-    "one first second third fourth fifth sixth seventh eighth ninth tenth"  # what else spells 1, 1, 2, 3 …
-)
-_ORDINALS = dict(zip(_NAMES.split(), map(str, [1, *range(1, 11)]), strict=True))
 _CLAUSE = re.compile(r"[,;:.!?–—()]|\b(?:but|while|aber|mais|pero|ma|mas)\b")
 
 
@@ -69,23 +66,22 @@ class Statement:
     """A statement, read once for all the passages it is looked for in, by the stems of their language."""
 
     def __init__(self, text: str, lead: str = "", language: str = "en") -> None:
-        text = _ATTRIBUTION.sub("", _ENUMERATOR.sub("", text.strip(), count=1))
-        found = words(text, language)
+        text = _ENUMERATOR.sub("", text.strip(), count=1)
+        self._text = text = text[said.end() :] if (said := _ATTRIBUTION.match(text)) else text
+        found, tells = words(text, language), tells_something(language)
         self.forms = [word.form for word in found]
-        numbers = [word for word in found if word.is_number]
-        tells = tells_something(language)
-        content = [w for w in found if tells[text[w.start : w.end]] and not (numbers and w.is_number)]
-        self.content = frozenset(word.form for word in content)
-        self.told = frozenset(number.form for number in numbers)
-        vague = [word for word in numbers if is_vague(text, word)]
-        firm = quantities(text, [word for word in numbers if word not in vague])
+        self._content = [word for word in found if tells[text[word.start : word.end]]]
+        numbers = [] if "".join(self.forms).isalpha() else [word for word in found if word.is_number]
+        if numbers:
+            self._content = [word for word in self._content if not word.is_number]
+        self.content = frozenset(word.form for word in self._content)
+        self.told = frozenset[object](number.form for number in numbers)
+        self._vague = [word for word in numbers if is_vague(text, word)]
+        firm = quantities(text, [word for word in numbers if word not in self._vague])
         # A number in one word may be the claim's own count, as in "two ways": nobody misses it.
         self.numbers = [number for number in firm if not number.written.isalpha()]
+        self.meant = self.told.union(*(number.means for number in firm))
         self.units = self.content.union(number.form for number in self.numbers)
-        upper = [word for word in content if word.start and text[word.start].isupper()]
-        begins = {start for start, _ in sentences(text)} if upper else ()
-        vague += [word for word in upper if word.start not in begins]
-        self.names = {word.form: text[word.start : word.end] for word in vague}
         self.code = list[str]()
         if _LIKE_CODE.search(text):
             self.code += [match[1].strip() for match in _CODE.finditer(text)]
@@ -93,6 +89,15 @@ class Statement:
         self.quotations = {quoted: forms(quoted, language) for quoted in _QUOTATION.findall(text)}
         self.is_listed = lead.endswith(":")
         self.denies = _denies(text) or (self.is_listed and _denies(lead))
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Its names and rounded numbers as they are written, by form."""
+        text = self._text
+        upper = [word for word in self._content if word.start and text[word.start].isupper()]
+        begins = {start for start, _ in sentences(text)} if upper else ()
+        told = [*self._vague, *(word for word in upper if word.start not in begins)]
+        return {word.form: text[word.start : word.end] for word in told}
 
 
 class ReadPassage:
@@ -106,22 +111,18 @@ class ReadPassage:
         self._beside, self._language = context, language
         self._context = frozenset(forms(context, language))
         self._all = self._context.union(*self._by_sentence)
+        self._joined = "\n".join(["", *chain.from_iterable(self._said), ""])
+
+    @cached_property
+    def _quantities(self) -> list[list[Quantity]]:
+        """The numbers of each sentence, and of the context."""
+        told = zip(self.sentences, self._said, strict=True)
+        texts = ["" if "".join(said).isalpha() else self.text[slice(*span)] for span, said in told]
+        return [quantities(text, words(text, self._language)) for text in [*texts, self._beside]]
 
     @cached_property
     def _numbers(self) -> frozenset[object]:
-        told = [self.text[start:end] for start, end in self.sentences]
-        told = [text for text, said in zip(told, self._said, strict=True) if _NUMBER.search(" ".join(said))]
-        found = (quantities(text, words(text, self._language)) for text in [*told, self._beside])
-        held = frozenset[object]().union(*(number.holds for number in chain.from_iterable(found)))
-        return held.union(_ORDINALS[form] for form in self._all & _ORDINALS.keys())
-
-    @cached_property
-    def _joined(self) -> str:
-        return "\n".join(["", *chain.from_iterable(self._said), ""])
-
-    @cached_property
-    def _squeezed(self) -> str:
-        return _squeezed(self.text)
+        return frozenset().union(*(number.holds for number in chain.from_iterable(self._quantities)))
 
     def find(self, wanted: Sequence[str]) -> tuple[int, int] | None:
         """Numbers of the first and last word of the first place with exactly these words in this order."""
@@ -139,10 +140,9 @@ class ReadPassage:
         absent = [number for number in statement.numbers if number.means.isdisjoint(self._numbers)]
         missing = {number.written for number in absent}
         exact = self.find(statement.forms) if content and not missing else None
-        missing |= {c for c in statement.code if _squeezed(c).removesuffix("()") not in self._squeezed}
+        squeezed = _squeezed(self.text) if statement.code else ""
+        missing |= {code for code in statement.code if _squeezed(code).removesuffix("()") not in squeezed}
         missing |= {quoted for quoted, said in statement.quotations.items() if self.find(said) is None}
-        unnamed = {name for form, name in statement.names.items() if form not in self._all}
-        lacks = frozenset(missing), frozenset(unnamed)
         if exact is not None:
             firsts = [0, *accumulate(map(len, self._said[:-1]))]  # number of each sentence's first word
             first, last = (bisect_right(firsts, number) - 1 for number in exact)
@@ -151,23 +151,27 @@ class ReadPassage:
             before = said[: words(said, self._language)[skipped].start] if skipped else ""
             denied = _denies(_CLAUSE.split(before)[-1])
             clash = statement.is_listed and self._denies(span) != statement.denies
-            return Found(span, 1.0, content, content, *lacks, whole=not clash, denied=denied or clash)
+            lacks = frozenset(missing)
+            return Found(span, 1.0, content, content, lacks, whole=not clash, denied=denied or clash)
+        unnamed = frozenset(name for form, name in statement.names.items() if form not in self._all)
         place, near = self._best_place(statement.units)
         share = len(near & content) / len(content) if content else 0.0
-        rivals = (number for number in absent if number.kind in self._numbers)
-        clashing = (n.written for n in rivals if share >= _BESIDE or n.kind not in ("year", "number"))
-        held = share, near & content, self._all & content, *lacks, frozenset(clashing)
-        if place is None:
-            return Found(None, *held)
+        # In its place another of its kind stands that the statement does not name; in a long text, anywhere.
+        here = chain.from_iterable(self._quantities[place[0] : place[1] + 1]) if absent else ()
+        others = frozenset(number.kind for number in here if number.means.isdisjoint(statement.meant))
+        kinds = self._numbers if absent and len(self.text) >= LONG else others
+        kinds -= frozenset() if share >= _BESIDE else {"year", "number"}
+        clashing = (number.written for number in absent if number.kind in kinds)
+        held = share, near & content, self._all & content, frozenset(missing), unnamed, frozenset(clashing)
         span = self.sentences[place[0]][0], self.sentences[place[1]][1]
         follows = near >= statement.units and self._follows(statement, *place)
         denied = self._denies(span) != statement.denies
         return Found(span if share >= _LEAST_QUOTED else None, *held, follows=follows, denied=denied)
 
-    def _best_place(self, units: frozenset[str]) -> tuple[tuple[int, int] | None, frozenset[str]]:
+    def _best_place(self, units: frozenset[str]) -> tuple[tuple[int, int], frozenset[str]]:
         """Numbers of the fewest neighbouring sentences that hold most of a statement, and what they hold."""
         held = [units & forms for forms in self._by_sentence]
-        best, most, near = None, 0, frozenset[str]()
+        best, most, near = (0, -1), 0, frozenset[str]()
         for length in range(1, _NEIGHBOURS + 1):
             for first in range(len(held) - length + 1):
                 if not held[first]:
@@ -209,7 +213,7 @@ def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statemen
     for document in documents:
         text, metadata = document.page_content, document.metadata
         context = " | ".join(str(metadata.get(key) or "") for key in ("title", "heading", "source"))
-        passages.append((_read_last if len(text) < _LONG else _long_read_last)(text, context, language))
+        passages.append((_read_last if len(text) < _HUGE else _long_read_last)(text, context, language))
     return Statement(claim, lead, language), passages
 
 

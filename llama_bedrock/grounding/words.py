@@ -11,14 +11,13 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from llama_bedrock.grounding.claims import Claim, Verdict
-from llama_bedrock.grounding.quotes import Found, Statement, read
+from llama_bedrock.grounding.quotes import LONG, Found, read
 
 # Chosen on claims of other sources than those that benchmarks/results/grounding.md reports.
 _SUPPORTED = 0.55  # share of its content words in three neighbouring sentences that makes a score of 0.5
-_ABSENT = (
-    0.55  # share in passages of so many characters, below which a claim with unknown names is not theirs
-)
-_LONG = 1_000  # in shorter ones that words are absent proves nothing
+# Share of them in a long passage, below which the claim is not from there where a number, quotation, code or
+# two names stand nowhere; where one name does, which it may give another way.
+_ABSENT, _STRANGE = 0.65, 0.3
 
 Decision = tuple[bool | None, float, str]
 
@@ -53,18 +52,17 @@ def judge(claim: Claim) -> tuple[Verdict, list[Found]]:
         reason = "it cites nothing" if statement.content else "it says nothing that could be looked for"
         return Verdict(None, 0.0, reason=reason, by="words"), found
     best = max(range(len(found)), key=lambda n: (found[n].whole, found[n].share, found[n].follows))
-    is_long = sum(len(passage.text) for passage in passages) >= _LONG
-    supported, score, reason = _decide(statement, found, found[best], is_long)
+    is_long = sum(len(passage.text) for passage in passages) >= LONG
+    supported, score, reason = _decide(len(statement.content), found, found[best], is_long)
     place = best if found[best].span else None
     return Verdict(supported, round(score, 3), place, found[best].span, reason, "words"), found
 
 
-def _decide(statement: Statement, found: Sequence[Found], best: Found, is_long: bool) -> Decision:
+def _decide(count: int, found: Sequence[Found], best: Found, is_long: bool) -> Decision:
     if best.whole:
         if best.denied:
             return False, 0.0, "the passage denies what was copied from it"
         return True, 1.0, "copied word for word"
-    count = len(statement.content)
     near = len(frozenset().union(*(f.near for f in found))) / count
     anywhere = len(frozenset().union(*(f.anywhere for f in found))) / count
     missing = frozenset.intersection(*(f.missing for f in found))
@@ -74,8 +72,8 @@ def _decide(statement: Statement, found: Sequence[Found], best: Found, is_long: 
     what = "not in the passage: " + ", ".join(sorted(missing | unnamed)) if missing or unnamed else ""
     if clashing:
         return False, min(score, 0.49), f"{what}; there are others"
-    is_missed = is_long or statement.quotations.keys() & missing
-    if (what and anywhere < _ABSENT and is_missed) or (missing and not anywhere and count > 1):
+    absent = _ABSENT if missing or len(unnamed) > 1 else _STRANGE
+    if (what and is_long and anywhere < absent) or (missing and not anywhere and count > 1):
         return False, min(score, 0.49), what
     if what:
         return None, score, what
@@ -83,5 +81,5 @@ def _decide(statement: Statement, found: Sequence[Found], best: Found, is_long: 
         return None, score, "one of the two denies what the other says"
     if best.follows and not best.missing and not best.unnamed:
         return True, max(score, 0.5), "nearly word for word"
-    part = "in part, or in another order" if anywhere >= _ABSENT else f"to {anywhere:.0%}"
+    part = "in part, or in another order" if anywhere >= _SUPPORTED else f"to {anywhere:.0%}"
     return None, score, f"its words stand there {part}"

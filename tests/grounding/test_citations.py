@@ -123,7 +123,7 @@ CASES = {
                 1,
                 'The page says "its context window is far too small" [1]',
                 "Its context window is 128,000 tokens, and it knows eight languages.",
-                False,
+                None,
             )
         ],
     ),

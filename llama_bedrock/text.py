@@ -433,7 +433,7 @@ def _lower_word() -> re.Pattern[str]:
 
 def _is_simple(text: str) -> bool:
     """Whether a text has ASCII only, no date that is three words, and no word broken at a line's end."""
-    return text.isascii() and not _ISO_DATE.search(text) and not _HYPHEN_AT_LINE_END.search(text)
+    return text.isascii() and not _ISO_DATE.search(text) and not _ASCII_HYPHEN.search(text)
 
 
 _ISO_DATE = re.compile(_DATE.removeprefix(r"\b"))

@@ -153,14 +153,16 @@ class TestApproval:
 
     def test_what_is_shown_at_the_question_is_what_runs(self, llama, terminal, at_prompt, folder):
         """No letter can hide, turn the line around or look like another, and no long value hides its end."""
-        address = "amaru@example.org\u202e\u200b\n" + "x" * 2_000 + "; rm -rf ~"
+        drives = "\x1b]8;;http://a\x07\x9b2J\t\r\x08e\u0301"
+        address = "amaru@example.org\u202e\u200b\n" + drives + "x" * 2_000 + "; rm -rf ~"
         llama(call("send_mail", to=address), "No.")
         child = terminal("agent", "--tools", MAIL)
         at_prompt(child)
         child.sendline("Mail Amaru.")
         child.expect_exact("may write.")
         shown = child.before.rsplit("send_mail(", 1)[1]
-        assert '"amaru@example.org\\u202e\\u200b\\nxxx' in shown
+        driven = "\\u001b]8;;http://a\\u0007\\u009b2J\\t\\r\\be\\u0301"
+        assert '"amaru@example.org\\u202e\\u200b\\n' + driven + "xxx" in shown
         assert "; rm -rf ~" in shown
         assert " of 2,0" in shown
         child.expect_exact("Run it? yes, always, no [y/a/N]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ DECLINED = "The user declined this call. Do not try it again unless the user ask
 """What a model is told of a call that a person did not allow."""
 
 _LONGEST_VALUE = 600
+_MOST_ARGUMENTS = 30
+_PLAIN = re.compile(r"(?:[\w.-]|\\u[0-9a-f]{4}){1,100}", re.ASCII)
 
 
 def is_read_only(tool: BaseTool) -> bool:
@@ -39,10 +42,15 @@ def call_text(name: str, arguments: Mapping[str, Any]) -> str:
     """A tool call for the person who decides about it: on one line, in ASCII, with nothing left out unsaid.
 
     Whatever is not ASCII is escaped, so that no look-alike, invisible or turned-around letter can stand for
-    something else; of a long value the beginning, the end and the length are shown.
+    something else, and a name that could pass for more than a name is in quotes. Of a long value or name, and
+    of many arguments, the beginning, the end and the number are shown.
     """
-    shown = ", ".join(f"{_ascii(key)}={_value_text(value)}" for key, value in arguments.items())
-    return f"{_ascii(name)}({shown})"
+    shown = [f"{_name_text(key)}={_value_text(value)}" for key, value in arguments.items()]
+    if len(shown) > _MOST_ARGUMENTS:
+        head, tail = shown[: _MOST_ARGUMENTS * 2 // 3], shown[-(_MOST_ARGUMENTS // 3) :]
+        left_out = f"… {len(shown) - len(head) - len(tail):,} of {len(shown):,} arguments …"
+        shown = [*head, left_out, *tail]
+    return f"{_name_text(name)}({', '.join(shown)})"
 
 
 def _value_text(value: Any) -> str:
@@ -53,5 +61,6 @@ def _value_text(value: Any) -> str:
     return f"{head} … {len(text) - len(head) - len(tail):,} of {len(text):,} characters … {tail}"
 
 
-def _ascii(name: str) -> str:
-    return json.dumps(name)[1:-1]
+def _name_text(name: str) -> str:
+    text = json.dumps(name)
+    return text[1:-1] if _PLAIN.fullmatch(text[1:-1]) else _value_text(name)

@@ -152,13 +152,16 @@ class TestApproval:
         assert "declined" in server.engine.requests[1].prompt
 
     def test_what_is_shown_at_the_question_is_what_runs(self, llama, terminal, at_prompt, folder):
-        """No letter can hide, turn the line around or look like another, and no long value hides its end."""
+        """No letter can hide, turn the line around or look like another, and no long value hides its end.
+
+        A line that was pasted with the question, before this was shown, answers nothing.
+        """
         drives = "\x1b]8;;http://a\x07\x9b2J\t\r\x08e\u0301"
         address = "amaru@example.org\u202e\u200b\n" + drives + "x" * 2_000 + "; rm -rf ~"
         llama(call("send_mail", to=address), "No.")
         child = terminal("agent", "--tools", MAIL)
         at_prompt(child)
-        child.sendline("Mail Amaru.")
+        child.sendline("Mail Amaru.\ny")
         child.expect_exact("may write.")
         shown = child.before.rsplit("send_mail(", 1)[1]
         driven = "\\u001b]8;;http://a\\u0007\\u009b2J\\t\\r\\be\\u0301"
@@ -168,6 +171,7 @@ class TestApproval:
         child.expect_exact("Run it? yes, always, no [y/a/N]")
         child.sendline("n")
         assert "No." in at_prompt(child)
+        assert not (folder / "sent.txt").exists()
 
     @pytest.mark.usefixtures("folder")
     def test_tools_that_run_unasked_are_listed_once(self, llama):

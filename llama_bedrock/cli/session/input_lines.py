@@ -62,11 +62,14 @@ def argument_or_stdin(given: str | None, what: str) -> str:
 def choose(question: str, choices: str) -> str:
     """Ask a person for one of several letters; the last one is what an empty line, or Ctrl-D, means.
 
+    Lines that were typed or pasted before the question is shown are dropped: they answer something else.
+
     Args:
         question: Shown with the choices behind it.
         choices: Letters, such as ``"yn"``.
     """
     shown = "/".join(choices[:-1]) + "/" + choices[-1].upper()
+    _drop_what_waits()
     while True:
         try:
             answer = _prompted(f"{question} [{shown}] ").strip().lower()
@@ -77,6 +80,14 @@ def choose(question: str, choices: str) -> str:
             return choices[-1]
         if answer[0] in choices:
             return answer[0]
+
+
+def _drop_what_waits() -> None:
+    with suppress(ImportError):  # there is none on Windows
+        import termios
+
+        with suppress(termios.error, OSError, ValueError):
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def _prompted(prompt: str) -> str:

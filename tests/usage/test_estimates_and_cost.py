@@ -54,18 +54,29 @@ MEASURED = [
     ("แบบจำลองภาษาตอบได้ดีขึ้นเมื่อมีข้อความที่เกี่ยวข้องจากเอกสารแนบมากับคำถาม", 32),
     ("🎉🚀 Released! 🦙🦙🦙", 17),
     ("What is the context window of Llama 3.3?", 13),
+    ("Тілдік үлгілер сұраққа құжаттардың тиісті үзінділері қоса берілгенде жақсырақ жауап береді.", 62),
+    ("جب سوال کے ساتھ دستاویزات کے متعلقہ حصے دیے جائیں تو زبان کے ماڈل بہتر جواب دیتے ہیں۔", 55),
+    ("Các mô hình ngôn ngữ trả lời tốt hơn khi câu hỏi đi kèm với những đoạn tài liệu liên quan.", 22),
+    ("SELECT CUSTOMER_ID, SUM(AMOUNT) AS TOTAL FROM ORDERS WHERE STATUS = 'OPEN' GROUP BY CUSTOMER_ID;", 27),
+    (
+        "+------+---------+--------+\n| id   | name    | amount |\n+------+---------+--------+\n| 1001 | Müller  | 249.95 |\n+------+---------+--------+\n",
+        40,
+    ),
+    ("TGxhbWFzIGFyZSBkb21lc3RpY2F0ZWQgU291dGggQW1lcmljYW4gY2FtZWxpZHMsIHVzZWQgYXMgcGFjayBhbmltYWxz", 60),
+    ("THE PARTY OF THE FIRST PART SHALL INDEMNIFY THE PARTY OF THE SECOND PART AGAINST ALL CLAIMS.", 23),
+    ("ভাষা মডেলগুলি প্রশ্নের সাথে নথির প্রাসঙ্গিক অংশ দেওয়া হলে আরও ভাল উত্তর দেয়।", 97),
 ]
 
 
 @pytest.mark.parametrize(("text", "tokens"), MEASURED)
 def test_the_estimate_is_near_the_real_count(text, tokens):
-    assert 0.82 * tokens - 1 <= estimate_tokens(text) <= 1.25 * tokens + 4
+    assert 0.84 * tokens <= estimate_tokens(text) <= 1.08 * tokens + 1
 
 
-def test_english_and_code_are_within_fifteen_percent():
-    prose, code = MEASURED[0], MEASURED[1]
-    assert estimate_tokens(prose[0]) == pytest.approx(prose[1], rel=0.15)
-    assert estimate_tokens(code[0]) == pytest.approx(code[1], rel=0.15)
+def test_the_estimate_of_all_of_them_is_within_three_percent():
+    assert sum(estimate_tokens(text) for text, _ in MEASURED) == pytest.approx(
+        sum(tokens for _, tokens in MEASURED), rel=0.03
+    )
 
 
 def test_nothing_has_no_tokens_and_anything_has_at_least_one():
@@ -78,11 +89,20 @@ def test_digits_are_counted_in_groups_of_three():
     assert [estimate_tokens("7" * n) for n in (1, 3, 4, 6, 7)] == [1, 1, 2, 2, 3]
 
 
-def test_a_control_token_counts_as_one():
-    prompt = (
-        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>"  # 7 by Meta's tokenizer
-    )
-    assert 7 <= estimate_tokens(prompt) <= 9
+def test_a_control_token_counts_as_one_whatever_stands_before_it():
+    prompt = "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi?<|eot_id|>"
+    assert estimate_tokens(prompt) == 8  # by Meta's tokenizer
+
+
+def test_a_text_of_many_different_words_is_sampled_near_enough():
+    words = [
+        f"{word}{number}x"
+        for number in range(2_000)
+        for word in ("grass", "Größe", "хвост", "草原の", "ab_c")
+    ]
+    text = " ".join(word * (1 + n % 3) for n, word in enumerate(words * 3))
+    parts = [text[start : start + 20_000] for start in range(0, len(text), 20_000)]
+    assert estimate_tokens(text) == pytest.approx(sum(map(estimate_tokens, parts)), rel=0.03)
 
 
 @given(st.text(max_size=300), st.text(max_size=300))

@@ -158,7 +158,7 @@ class TestApproval:
         """
         drives = "\x1b]8;;http://a\x07\x9b2J\t\r\x08e\u0301"
         address = "amaru@example.org\u202e\u200b\n" + drives + "x" * 2_000 + "; rm -rf ~"
-        llama(call("send_mail", to=address), "No.")
+        server = llama(call("send_mail", to=address), "No.")
         child = terminal("agent", "--tools", MAIL)
         at_prompt(child)
         child.sendline("Mail Amaru.\ny")
@@ -171,7 +171,7 @@ class TestApproval:
         child.expect_exact("Run it? yes, always, no [y/a/N]")
         child.sendline("n")
         assert "No." in at_prompt(child)
-        assert not (folder / "sent.txt").exists()
+        assert "declined" in server.engine.requests[1].prompt
 
     @pytest.mark.usefixtures("folder")
     def test_tools_that_run_unasked_are_listed_once(self, llama):

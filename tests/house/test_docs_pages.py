@@ -276,3 +276,19 @@ def test_a_package_page_has_no_link_that_needs_a_place():
     assert code in page
     assert _FENCE.findall(page) == _FENCE.findall(readme + code)
     assert "benchmarks (`docs/benchmarks.md`)" in page
+
+
+def test_each_promise_of_security_names_tests_that_are_there():
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    promises = text.split("## What is promised")[1].split("\n## ")[0]
+    rows = [
+        line.rsplit("|", 2)[1]
+        for line in promises.splitlines()
+        if line.startswith("| ") and "tested by" not in line
+    ]
+    assert len(rows) > 15
+    for row in rows:
+        named = re.findall(r"`([^`]+)`", row)
+        assert named, row
+        for path, _, function in (name.partition("::") for name in named):
+            assert f"def {function or 'test_'}" in (ROOT / path).read_text(encoding="utf-8"), path

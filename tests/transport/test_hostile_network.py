@@ -162,8 +162,12 @@ def test_json_without_bottom_is_an_error(status, mode, streamed, make_settings, 
 @pytest.mark.parametrize(
     "url", ["http://user:geheim@127.0.0.1:9", "https://user:geheim@no-such-host.invalid"]
 )
-def test_a_password_in_the_endpoint_is_shown_nowhere(url, mode, streamed, make_settings, make_request):
+def test_a_password_in_the_endpoint_is_shown_nowhere(
+    url, mode, streamed, make_settings, make_request, caplog
+):
     settings = make_settings(url)
-    outcome = mode.run(settings, make_request(), streamed)
+    with caplog.at_level("DEBUG", logger="llama_bedrock"):
+        outcome = mode.run(settings, make_request(), streamed)
     assert outcome.error is not None
-    assert "geheim" not in f"{outcome.error} {outcome.error!r} {settings!r}"
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith("llama_bedrock")]
+    assert "geheim" not in f"{outcome.error} {outcome.error!r} {settings!r} {logged}"

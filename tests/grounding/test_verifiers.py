@@ -123,14 +123,67 @@ def test_replies_are_read_and_never_guessed(scripted, call, reply, verdicts):
         assert "part" in found[1].reason
 
 
-def test_lines_of_a_reply():
-    assert read_lines("- 1: **yes**\n2 : no\n12) partially") == {1: "yes", 2: "no", 12: "partly"}
-    assert read_lines(" no\n2: yes", prefilled=True) == {1: "no", 2: "yes"}
-    styles = (
-        "- **1**: partly\n[2] yes\nStatement 3: no\n4. Answer: yes\n5 - No.\n**6:** yes (as passage 2 says)"
-    )
-    assert read_lines(styles) == {1: "partly", 2: "yes", 3: "no", 4: "yes", 5: "no", 6: "yes"}
-    assert read_lines("1: yes, partly\n2: yes, but no\n3-4: yes\n5: supported") == {}
+YES_NO = {1: "yes", 2: "no"}
+REPLIES = {  # what models write in such tasks
+    "1: yes\n2: no": YES_NO,
+    "1. Yes – because it says so\n2. No, the passage says 5.": YES_NO,
+    "**1**: yes\n**2:** No.": YES_NO,
+    "Sure! Here they are:\n\n1) yes it does\n2) **No** (as passage 2 says)": YES_NO,
+    "- 1: **yes**\n2 : no\n12) partially": {**YES_NO, 12: "partly"},
+    "- **1**: partly\n[2] yes\n4. Answer: yes\n5 - No.\n**6:** yes (as passage 2 says)": {
+        1: "partly",
+        2: "yes",
+        4: "yes",
+        5: "no",
+        6: "yes",
+    },
+    "Statement 1: supported\nStatement #2: Not supported by the passage": YES_NO,
+    "Claim 1: Fully supported.\nClaim 2: Unsupported\nClaim 3: Partially supported": {**YES_NO, 3: "partly"},
+    "1: True\n2: False": YES_NO,
+    "1: Ja\n2: Nein\n3: teilweise": {**YES_NO, 3: "partly"},
+    "1: oui\n2: non\n3: en partie": {**YES_NO, 3: "partly"},
+    "1: sí\n2: no\n3: parcialmente": {**YES_NO, 3: "partly"},
+    "1: yes 2: no": YES_NO,
+    "1: yes, 2: no": YES_NO,
+    "1: Yes, supported.\n2: No, false.": YES_NO,
+    "| Statement | Verdict | Why |\n|---|---|---|\n| 1 | Yes | it says so |\n| 2 | No | it does not |": YES_NO,
+    '{"1": "yes", "2": "no"}': YES_NO,
+    '```json\n{\n  "1": "yes",\n  "2": "no"\n}\n```': YES_NO,
+    '{"verdicts": [{"id": 1, "reason": "no", "verdict": "Yes"}, {"id": 2, "verdict": "No"}]}': YES_NO,
+    '[{"statement": 1, "answer": true}, {"statement": 2, "answer": false}]': YES_NO,
+    '{\n  "1": "yes",\n  "2": "no",\n  "3": "par': YES_NO,  # cut by a limit
+    "<think>1: no, or is it?</think>\n1: yes\n2: no": YES_NO,
+    "1: yes\n2: no\n\n1: yes\n2: no": YES_NO,
+    "1: yes\n2: no\nWait.\n1: no\n2: no": {2: "no"},
+    "1: yes, partly": {},
+    "1: yes, but only partly": {},
+    "1: yes, but no": {},
+    "1: Yes. No.": {},
+    "1: yes and no": {},
+    "1: yes/no": {},
+    "1: yes|no": {},
+    "1: no doubt about it": {},
+    "1: not yes": {},
+    "1: unclear": {},
+    "1: N/A": {},
+    "1-2: yes": {},
+    "0: yes\n1: no": {},  # counts from 0: the numbers mean other statements
+    "1. It cites: 1\nStatement: yes": {},
+    "Final verdict for each statement in order: No. Yes.": {},
+    '[{"statement": "Llamas hum", "verdict": 1}, "yes", 5]': {},
+    "I cannot help with that.": {},
+    "": {},
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_what_a_judge_writes(reply):
+    assert read_lines(reply) == REPLIES[reply]
+
+
+def test_the_line_that_was_begun_for_the_judge():
+    for reply in (" no\n2: yes", "no\n2: yes", "1: no\n2: yes", "no 2: yes", '{"1": "no", "2": "yes"}'):
+        assert read_lines(reply, prefilled=True) == {1: "no", 2: "yes"}
 
 
 def test_any_chat_model_can_judge(call):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -43,9 +43,8 @@ class AnalysedTexts:
     def of(cls, texts: Iterable[str]) -> AnalysedTexts:
         """Analyse texts."""
         analyser = Analyser()
-        parts = list(analyser.analysed(texts)) or [(np.empty(0, np.int32), np.empty(0, np.int64), [])]
-        terms, lengths, languages = zip(*parts, strict=True)
-        return cls(list(analyser.terms), np.concatenate(terms), np.concatenate(lengths), [*chain(*languages)])
+        terms, lengths, languages = analyser.lot(texts)
+        return cls(list(analyser.terms), terms, lengths, languages)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -99,15 +98,18 @@ class Analyser:
         self._places: dict[str, Any] = {}
         self._flat: list[int] = []
 
-    def analysed(self, texts: Iterable[str]) -> Iterator[tuple[Integers, Slots, list[str]]]:
-        """For each lot of texts: the numbers of their terms, how many each text has, and its language."""
+    def lot(self, texts: Iterable[str]) -> tuple[Integers, Slots, list[str]]:
+        """The numbers of the texts' terms, how many each text has, and its language."""
         remaining = iter(texts)
+        parts = [(np.empty(0, np.int32), np.empty(0, np.int64), list[str]())]
         while found := [written_words(text) for text in islice(remaining, _AT_ONCE)]:
             counts = np.fromiter(map(len, found), np.int64, len(found))
             number = self._words.__getitem__
             words = np.fromiter(map(number, chain.from_iterable(found)), np.int32, int(counts.sum()))
             languages = self._languages(found, words, counts)
-            yield *self._terms_of(words, counts, languages), languages
+            parts.append((*self._terms_of(words, counts, languages), languages))
+        terms, lengths, spoken = zip(*parts, strict=True)
+        return np.concatenate(terms), np.concatenate(lengths), [*chain(*spoken)]
 
     def _languages(self, found: Sequence[list[str]], words: Integers, counts: Slots) -> list[str]:
         """What `language_of_words` tells of each text."""

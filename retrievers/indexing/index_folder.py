@@ -292,6 +292,7 @@ class _Run:
                 self._report(problem)
             group.append(result)
             waiting += len(result.chunks)
+            self.target.foresee(result.chunks)
             self._tell("read", number, len(files))
             limit = self.target.chunks_at_once
             if limit is not None and waiting >= limit:

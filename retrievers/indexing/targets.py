@@ -15,10 +15,10 @@ from weakref import WeakValueDictionary
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
-from llama_bedrock.retrievers.analysis import AnalysedTexts
 from llama_bedrock.retrievers.arrays import np
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
+from llama_bedrock.retrievers.indexing.analysis_ahead import AnalysisAhead
 from llama_bedrock.retrievers.indexing.backends import IndexEngine
 from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, KnownFile, Manifest
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
@@ -87,6 +87,9 @@ class IndexTarget(Protocol):
 
     def strays(self, path: str) -> set[str]:
         """Ids of chunks of a folder that are in the store although no manifest tells of them."""
+
+    def foresee(self, documents: Sequence[Document]) -> None:
+        """Chunks that will probably be added later."""
 
     def add(
         self,
@@ -237,6 +240,7 @@ class FAISSTarget:
         self._folder = folder
         self._side = manifest_side_of(store)
         self._journal: VectorJournal | None = None
+        self._ahead = AnalysisAhead()
         self._lexical = lexical_side_of(store)  # has the store save its lexical index too
 
     @contextmanager
@@ -249,6 +253,7 @@ class FAISSTarget:
         """
         with ExitStack() as stack:
             folder = self._folder
+            stack.enter_context(self._ahead)
             if folder is not None:
                 stack.enter_context(_locked(folder, f"another process is indexing into {folder}"))
                 self._check_current(folder)
@@ -319,6 +324,11 @@ class FAISSTarget:
             and _lies_under(document.metadata.get("source"), path)
         }
 
+    def foresee(self, documents: Sequence[Document]) -> None:
+        """Have their terms found meanwhile, where LSA is to be fitted on them."""
+        if self._store.embeddings is None:
+            self._ahead.take(map(self._store.embedded_text, documents))
+
     def add(
         self,
         documents: Sequence[Document],
@@ -339,7 +349,7 @@ class FAISSTarget:
         texts = {chunk.vector: self._store.embedded_text(document) for document, chunk in fresh}
         if self._store.embeddings is None:
             lsa = LSAEmbeddings()
-            analysed = AnalysedTexts.of(texts.values())
+            analysed = self._ahead.analysed(list(texts.values()))
             vectors = dict(zip(texts, lsa.vectors_of(lsa.fit_analysed(analysed)), strict=True))
             self._store.refit(lsa)
             self._add_vectors(fresh, vectors)
@@ -477,6 +487,9 @@ class ForeignTarget:
     def strays(self, path: str) -> set[str]:
         """Nothing that could be told."""
         return set()
+
+    def foresee(self, documents: Sequence[Document]) -> None:
+        """Nothing could be done before."""
 
     def add(
         self,

@@ -530,14 +530,14 @@ def test_an_unchanged_folder_of_10000_files_is_seen_as_unchanged_within_3_second
 def test_a_text_is_analysed_once_for_lsa_and_the_lexical_index(tmp_path, monkeypatch):
     for number in range(3):
         (tmp_path / f"{number}.md").write_text(f"# Pump {number}\n\nThe pump number {number} hums.\n")
-    read, analysed = [], Analyser.analysed
+    read, lot = [], Analyser.lot
 
     def counted(self, texts):
         texts = list(texts)
         read.extend(texts)
-        return analysed(self, texts)
+        return lot(self, texts)
 
-    monkeypatch.setattr(Analyser, "analysed", counted)
+    monkeypatch.setattr(Analyser, "lot", counted)
     store = FAISSStore()
     report = index_folder(tmp_path, store, save=tmp_path / "index")
     assert len(read) == len(set(read)) == report.chunks

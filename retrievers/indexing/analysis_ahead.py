@@ -1,0 +1,168 @@
+"""Texts analysed in a second process while this one still reads files.
+
+Python runs on one core of a process. The child gets texts and gives numbers back: a tenth of their bytes, and
+no documents, whose way between processes would cost more than it saves.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from llama_bedrock.retrievers.analysis import AnalysedTexts, Analyser
+from llama_bedrock.retrievers.arrays import Integers, Slots, np
+from llama_bedrock.retrievers.cores import cores
+
+_PAYS = 8_000_000
+"""Characters from which on a second process saves more than its start takes: a second's work."""
+_LOT = 1_024
+_SERVE = "from llama_bedrock.retrievers.indexing.analysis_ahead import serve; serve()"
+
+_Lot: TypeAlias = "tuple[Integers, Slots, list[str]]"
+"""The terms of some texts by number, how many each text has, and its language."""
+_Answer: TypeAlias = "tuple[list[str], Integers, Slots, list[str]]"
+"""The same, after the terms that are new."""
+
+
+class AnalysisAhead:
+    """Takes texts as they are read, and has their terms when all are there.
+
+    A child that cannot be started, or dies, is no failure: what it has not done is done here.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self._waiting: list[str] = []
+        self._characters = 0
+        self._sent: list[tuple[list[str], Future[_Answer | None]]] = []
+        self._thread: ThreadPoolExecutor | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for _, future in self._sent:
+            future.cancel()
+        child, thread = self._child, self._thread
+        if child is not None and error is not None:
+            child.kill()  # it need not finish what nobody will read
+        if thread is not None:
+            thread.shutdown()
+        if child is not None:
+            with suppress(OSError), child:  # closes its pipes, at which it ends, and waits for that
+                pass
+        self._sent, self._child, self._thread = [], None, None
+
+    def take(self, texts: Iterable[str]) -> None:
+        """Texts that will probably be asked for."""
+        if cores() < 2:
+            return
+        for text in texts:
+            known = hash(text)  # that two texts of one folder share it is as good as impossible
+            if known not in self._places:
+                self._places[known] = len(self._places)
+                self._waiting.append(text)
+                self._characters += len(text)
+        while self._characters > _PAYS and len(self._waiting) >= _LOT:
+            self._send()
+
+    def _send(self) -> None:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="analysis-ahead")
+            self._child = _started()
+        lot, self._waiting = self._waiting[:_LOT], self._waiting[_LOT:]
+        self._sent.append((lot, self._thread.submit(_asked, self._child, lot)))
+
+    def analysed(self, texts: Sequence[str]) -> AnalysedTexts:
+        """The terms of texts; those that were not taken before are analysed now."""
+        places = [self._places.get(hash(text), -1) for text in texts]
+        if not self._sent or min(places, default=-1) < 0:
+            return AnalysedTexts.of(texts)
+        here = Analyser()
+        done: list[_Lot | None] = [None] * len(self._sent)
+        for number in range(len(done) - 1, -1, -1):  # the child does them from the first one on
+            lot, future = self._sent[number]
+            if not future.cancel():
+                break
+            done[number] = here.lot(lot)
+        last = here.lot(self._waiting)
+        vocabulary: list[str] = []
+        parts = []
+        for (lot, future), own in zip(self._sent, done, strict=True):
+            answer = future.result() if own is None else None
+            if answer is not None:
+                vocabulary += answer[0]
+                parts.append((False, (answer[1], answer[2], answer[3])))
+            else:
+                parts.append((True, own or here.lot(lot)))  # the child has ended
+        return _joined(vocabulary, list(here.terms), [*parts, (True, last)]).part(places)
+
+
+def _joined(theirs: Sequence[str], ours: Sequence[str], lots: Sequence[tuple[bool, _Lot]]) -> AnalysedTexts:
+    """Lots as one, of which some (True) have the numbers of our terms."""
+    numbers = {word: number for number, word in enumerate(theirs)}
+    own = np.array([numbers.setdefault(word, len(numbers)) for word in ours], np.int32)
+    return AnalysedTexts(
+        list(numbers),
+        np.concatenate([own[terms] if is_own else terms for is_own, (terms, _, _) in lots]),
+        np.concatenate([lengths for _, (_, lengths, _) in lots]),
+        [language for _, (_, _, languages) in lots for language in languages],
+    )
+
+
+def _started() -> subprocess.Popen[bytes] | None:
+    """The child, with this process's modules and nothing of the folder that it happens to be in."""
+    if not sys.executable or getattr(sys, "frozen", False):
+        return None
+    paths = os.pathsep.join(path for path in sys.path if path)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", _SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
+        )
+    except OSError:
+        return None
+
+
+def _asked(child: subprocess.Popen[bytes] | None, texts: list[str]) -> _Answer | None:
+    """What the child says of texts, which are dropped then; None if it says nothing."""
+    if child is None or child.stdin is None or child.stdout is None:
+        return None
+    try:
+        marshal.dump(texts, child.stdin)
+        child.stdin.flush()
+        words, terms, lengths, languages = marshal.load(child.stdout)  # our own child's
+    except (OSError, EOFError, ValueError, TypeError):
+        return None
+    texts.clear()  # they are not needed any more
+    return words, np.frombuffer(terms, np.int32), np.frombuffer(lengths, np.int64), languages
+
+
+def serve() -> None:
+    """The child: answers with the terms that are new, and the texts' terms by number, until nobody asks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends this
+    analyser, known = Analyser(), 0
+    while True:
+        try:
+            texts = marshal.load(sys.stdin.buffer)  # our own parent's
+        except EOFError:
+            return
+        terms, lengths, languages = analyser.lot(texts)
+        words, known = list(islice(analyser.terms, known, None)), len(analyser.terms)
+        marshal.dump((words, terms.tobytes(), lengths.tobytes(), languages), sys.stdout.buffer)
+        sys.stdout.buffer.flush()

@@ -1,0 +1,101 @@
+"""Terms found in a second process: what this one finds, and no failure where there is none."""
+
+import sys
+
+import pytest
+
+from llama_bedrock.retrievers import FAISSStore, index_folder
+from llama_bedrock.retrievers.analysis import AnalysedTexts
+from llama_bedrock.retrievers.indexing import analysis_ahead
+from llama_bedrock.retrievers.indexing.analysis_ahead import AnalysisAhead
+
+# Docstrings of the standard library, which nobody here wrote, some of them twice, and other scripts.
+TEXTS = [
+    *(module.__doc__ for name, module in sorted(sys.modules.items()) if "." not in name and module.__doc__),
+    sys.__doc__,
+    sys.__doc__,
+    "東京の天気は晴れです。",
+    "Die Pumpe wird vor dem ersten Lauf gefüllt, und das Ventil ist zu öffnen.",
+    "",
+]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A second process from the first text on."""
+    monkeypatch.setattr(analysis_ahead, "_PAYS", 0)
+    monkeypatch.setattr(analysis_ahead, "_LOT", 5)
+    monkeypatch.setattr(analysis_ahead, "cores", lambda: 2)
+
+
+def terms_of(texts: AnalysedTexts) -> list[list[str]]:
+    ends = texts.lengths.cumsum()
+    return [
+        [texts.vocabulary[number] for number in texts.terms[end - length : end]]
+        for end, length in zip(ends, texts.lengths, strict=True)
+    ]
+
+
+def assert_same(found: AnalysedTexts, texts: list[str]) -> None:
+    expected = AnalysedTexts.of(texts)
+    assert terms_of(found) == terms_of(expected)
+    assert list(found.languages) == list(expected.languages)
+
+
+def test_the_terms_are_those_that_one_process_finds(small, tmp_path, monkeypatch):
+    # What lies in the folder that the program happens to be in is no part of it.
+    (tmp_path / "marshal.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "numpy.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    with AnalysisAhead() as ahead:
+        ahead.take(TEXTS)
+        child = ahead._child
+        assert ahead._sent[0][1].result(60) is not None
+        wanted = TEXTS[::-1][3:]
+        assert_same(ahead.analysed(wanted), wanted)
+        assert_same(ahead.analysed(["never seen before"]), ["never seen before"])
+    assert child.returncode == 0
+
+
+def test_an_index_is_the_same_with_a_second_process(small, tmp_path, monkeypatch):
+    for number, text in enumerate(TEXTS):
+        (tmp_path / f"{number}.md").write_text(f"# Module {number}\n\n{text}", encoding="utf-8")
+    first, second = FAISSStore(), FAISSStore()
+    index_folder(tmp_path, first, save=False)
+    monkeypatch.setattr(analysis_ahead, "cores", lambda: 1)
+    index_folder(tmp_path, second, save=False)
+    assert first.embeddings.model_id == second.embeddings.model_id
+    assert [d.id for d in first.documents()] == [d.id for d in second.documents()] != []
+
+
+def test_a_process_that_dies_is_no_failure(small):
+    with AnalysisAhead() as ahead:
+        ahead.take(TEXTS[:20])
+        assert ahead._sent[0][1].result(60) is not None
+        ahead._child.kill()
+        ahead._child.wait()
+        ahead.take(TEXTS[20:])
+        assert_same(ahead.analysed(TEXTS), TEXTS)
+
+
+@pytest.mark.parametrize("executable", ["", "/nowhere/python"])
+def test_a_process_that_cannot_start_is_no_failure(small, monkeypatch, executable):
+    monkeypatch.setattr(sys, "executable", executable)
+    with AnalysisAhead() as ahead:
+        ahead.take(TEXTS)
+        assert_same(ahead.analysed(TEXTS), TEXTS)
+
+
+def test_an_error_meanwhile_ends_the_process(small):
+    with pytest.raises(KeyError), AnalysisAhead() as ahead:
+        ahead.take(TEXTS)
+        child = ahead._child
+        raise KeyError
+    assert child.returncode is not None
+
+
+def test_few_texts_need_no_process():
+    with AnalysisAhead() as ahead:
+        ahead.take(TEXTS)
+        assert ahead._child is None
+        assert_same(ahead.analysed(TEXTS), TEXTS)

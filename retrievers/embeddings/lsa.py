@@ -100,15 +100,19 @@ class LSAEmbeddings(Embeddings):
         Raises:
             ValueError: There is no text with a word in it.
         """
-        names, count = texts.vocabulary, len(texts)
-        if not names:
+        count = len(texts)
+        if not texts.vocabulary:
             raise ValueError("LSAEmbeddings.fit needs at least one text with a word in it")
-        every = Frequencies.of(texts.terms, texts.lengths, len(names))
+        # By name, so that the fit does not depend on the order in which the terms turned up.
+        order = sorted(range(len(texts.vocabulary)), key=texts.vocabulary.__getitem__)
+        names = [texts.vocabulary[number] for number in order]
+        ranks = np.empty(len(order), np.int32)
+        ranks[order] = np.arange(len(order), dtype=np.int32)
+        every = Frequencies.of(ranks[texts.terms], texts.lengths, len(names))
         found = np.bincount(every.terms, minlength=len(names))
-        often = found.tolist()
-        kept = sorted(range(len(names)), key=lambda number: (-often[number], names[number]))[:_MAX_TERMS]
+        kept = np.argsort(-found, kind="stable")[:_MAX_TERMS]
         self._languages = set(texts.languages)
-        self._vocabulary = {names[old]: new for new, old in enumerate(kept)}
+        self._vocabulary = {names[old]: new for new, old in enumerate(kept.tolist())}
         self._average_length = float(texts.lengths.mean())
         self._idf = np.log(1 + (count - found[kept] + 0.5) / (found[kept] + 0.5)).astype(np.float32)
         numbers = np.full(len(names), -1, np.int32)

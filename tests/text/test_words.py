@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from llama_bedrock import text as module
 from llama_bedrock.text import (
-    analysed,
     content_words,
     folded,
     forms_by_span,
@@ -15,12 +14,14 @@ from llama_bedrock.text import (
     is_lone_character,
     language_of,
     language_of_texts,
+    language_of_words,
     query_terms,
     sentences,
     stem,
     stop_words,
     terms,
     words,
+    written_words,
 )
 from llama_bedrock.text import forms as only_forms
 
@@ -131,10 +132,11 @@ READERS = {
     "content_words": content_words,
     "sentences": lambda text: list(sentences(text)),
     "language_of": language_of,
+    "language_of_words": lambda text: language_of_words(text.split(" ")),
+    "written_words": written_words,
     "query_terms": lambda text: query_terms(text, ["en", "de"]),
     "folded": folded,
     "stem": stem,
-    "analysed": analysed,
     "forms": lambda text: only_forms(text, "en"),
     "forms_by_span": lambda text: forms_by_span(text, list(sentences(text)), "en"),
     "forms_by_span, beside each other": lambda text: forms_by_span(
@@ -145,7 +147,7 @@ READERS = {
     "language_of_texts": lambda text: language_of_texts([text] * 3),
     "language_of_texts, many": lambda text: language_of_texts(text.split(" ")),
 }
-OF_A_LANGUAGE = {"stop_words", "tells_something"}  # take the name of a language, no text
+OF_A_LANGUAGE = {"stop_words", "tells_something", "telling_words", "terms_of"}  # tables: of no text
 
 
 def test_every_public_text_function_has_its_growth_measured():

@@ -219,13 +219,16 @@ def _call(resolved: ResolvedModel, region: str) -> CheckResult:
     )
     started = time.perf_counter()
     try:
-        llm.invoke("Hi")
+        answer = llm.invoke("Hi")
     except BedrockModelNotReadyError:
         advice = "the call has begun to wake it; ask again in a minute, calls wait by model_ready_timeout"
         return CheckResult("call", "note", f"the imported model is asleep: {advice}")
     except (LlamaBedrockError, ValueError) as error:
         return CheckResult("call", "broken", meaning(error))
-    return CheckResult("call", "ok", f"answered in {time.perf_counter() - started:.2f} s")
+    took = time.perf_counter() - started
+    latency = answer.response_metadata.get("invocation_metrics", {}).get("invocationLatency")
+    of_service = "" if latency is None else f", {latency:,} ms of them in Bedrock"
+    return CheckResult("call", "ok", f"answered in {took:.2f} s{of_service} (the first call of a process)")
 
 
 def clock(url: str) -> CheckResult | None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llama_bedrock._extras import install_command
-from llama_bedrock.cli.check_result import CheckResult
+from llama_bedrock.cli.check_result import CheckResult, State
 from llama_bedrock.cli.exit_codes import one_line
 
 if TYPE_CHECKING:
     from llama_bedrock.catalog import ResolvedModel
 
 _SECONDS = 3.0
+_OF_AWS = "who you are, model access, live lifecycle, quotas and whether a call succeeds"
 _EXTRAS = {
     "local": (
         ("faiss", "scipy", "pypdf", "docx", "lxml", "openpyxl", "pptx"),
@@ -62,14 +63,15 @@ def _checks(
     if used_region is None:
         return
     endpoint = endpoint_override() or f"https://bedrock-runtime.{used_region}.{_suffix(used_region)}"
-    reachable = _endpoint(endpoint)
+    reachable = _endpoint(endpoint, needed=credentials.state == "ok")
     yield reachable
     if reachable.state == "ok" and (time := clock(endpoint)):
         yield time
     if credentials.state != "ok":
-        known = "who you are, model access, live lifecycle, quotas and whether a call succeeds"
-        yield CheckResult("aws", "note", f"cannot be known without credentials: {known}")
-    elif reachable.state == "ok":
+        yield CheckResult("aws", "note", f"cannot be known without credentials: {_OF_AWS}")
+    elif reachable.state == "broken":
+        yield CheckResult("aws", "note", f"cannot be known without the endpoint: {_OF_AWS}")
+    else:
         has_keys = not credentials.found.startswith("found (bearer")
         yield from checks_of_aws(resolved, AskedAccount(used_region, has_keys), call=call)
 
@@ -166,19 +168,23 @@ def _suffix(region: str) -> str:
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
-def _endpoint(url: str) -> CheckResult:
-    """Whether a connection to the endpoint opens; nothing is sent."""
+def _endpoint(url: str, *, needed: bool) -> CheckResult:
+    """Whether a connection to the endpoint opens; nothing is sent. Without credentials nobody needs it."""
     import ssl
 
+    from botocore.utils import get_environ_proxies
+
+    if proxies := get_environ_proxies(url):
+        proxy = urlsplit(next(iter(proxies.values()))).netloc.rpartition("@")[2]
+        return CheckResult("endpoint", "note", f"{url} by the proxy {proxy}: not tried directly")
+    fault: State = "broken" if needed else "note"
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.getaddrinfo(parts.hostname or "", port)
     except OSError as error:
         advice = "check the region's name, DNS, and a VPC endpoint's private DNS"
-        return CheckResult(
-            "endpoint", "broken", f"no address for {parts.hostname}: {error.strerror}; {advice}"
-        )
+        return CheckResult("endpoint", fault, f"no address for {parts.hostname}: {error.strerror}; {advice}")
     try:
         with socket.create_connection((parts.hostname or "", port), timeout=_SECONDS) as connection:
             if parts.scheme == "https":
@@ -186,6 +192,6 @@ def _endpoint(url: str) -> CheckResult:
                     pass
     except OSError as error:
         why = error.strerror or str(error) or type(error).__name__
-        advice = "check the network, a proxy (HTTPS_PROXY is not tried here), and the region's name"
-        return CheckResult("endpoint", "note", f"{url} cannot be reached directly: {why}; {advice}")
+        advice = "check the network, whether it wants a proxy (HTTPS_PROXY), and the region's name"
+        return CheckResult("endpoint", fault, f"{url} cannot be reached: {why}; {advice}")
     return CheckResult("endpoint", "ok", f"{url} accepts connections")

@@ -38,6 +38,7 @@ class LiveModel:
             **own,
             "catalogue_id": info.model_id,
             "context_window": info.context_window,
+            "max_input_tokens": info.max_input_tokens,
             "max_output_tokens": info.max_output_tokens,
             "input_modalities": info.input_modalities,
             "price": None if price is None else {"input": price.input, "output": price.output},

@@ -143,6 +143,7 @@ def _print_csv(chosen: list[ModelInfo], region: str | None) -> None:
                 "model_id": info.model_id,
                 "name": info.name,
                 "context_window": info.context_window,
+                "max_input_tokens": info.max_input_tokens,
                 "max_output_tokens": info.max_output_tokens,
                 "usd_per_million_input_tokens": price.input if price else "",
                 "usd_per_million_output_tokens": price.output if price else "",
@@ -173,7 +174,7 @@ def _print_table(chosen: list[ModelInfo], region: str | None) -> None:
     rows = [
         (
             info.model_id,
-            f"{info.context_window:,}",
+            f"{info.max_input_tokens:,}",
             f"{info.max_output_tokens:,}",
             _price(info, region),
             "+".join(info.input_modalities),
@@ -232,7 +233,7 @@ def _print_live(region: str | None, as_json: bool, as_csv: bool) -> None:
         known = ("-", "-", "-")
         if info is not None:
             price = _price(info, where) if one.kind in ("model", "profile") else "-"
-            known = (f"{info.context_window:,}", price, _end(info, datetime.now(UTC).date()))
+            known = (f"{info.max_input_tokens:,}", price, _end(info, datetime.now(UTC).date()))
         rows.append((one.kind, one.model, one.name, one.state, *known))
     if as_csv:
         names = [header.lower().replace(" ", "_") for header in headers]

@@ -135,10 +135,20 @@ def test_the_endpoint_cannot_be_reached(doctor, monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        told, _ = doctor.run()
-    assert told["endpoint"][0] != "ok"
+        told, code = doctor.run()
+        monkeypatch.setenv("HTTP_PROXY", "http://somebody:secret@127.0.0.1:9")
+        by_proxy, _ = doctor.run()
+        monkeypatch.delenv("HTTP_PROXY")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        unneeded, _ = doctor.run()
+    assert (told["endpoint"][0], code) == ("broken", 1)
     assert "cannot be reached" in told["endpoint"][1]
+    assert "cannot be known without the endpoint" in told["aws"][1]
     assert "identity" not in told
+    assert by_proxy["endpoint"][0] == "note"
+    assert by_proxy["endpoint"][1].endswith("by the proxy 127.0.0.1:9: not tried directly")
+    assert unneeded["endpoint"][0] == "note"
 
 
 def test_the_name_has_no_address(doctor, monkeypatch):

@@ -20,7 +20,7 @@ from llama_bedrock.chat_interface import LlamaChatModel
 from llama_bedrock.choices import Dialect
 from llama_bedrock.prompts.formats import format_of
 from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
-from llama_bedrock.settings import BedrockLlama
+from llama_bedrock.settings import BedrockLlama, stop_strings
 from llama_bedrock.token_counter import encoder_of
 from llama_bedrock.version import __version__
 
@@ -214,8 +214,7 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = "amazon_bedrock"
         params["ls_model_name"] = kwargs.get("model") or self.model
-        own_stop = [self.stop] if isinstance(self.stop, str) else self.stop
-        if ls_stop := stop or own_stop:
+        if ls_stop := stop_strings(stop or self.stop):
             params["ls_stop"] = list(ls_stop)
         return params
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from numbers import Integral, Real
 from operator import is_
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
 
@@ -159,7 +160,7 @@ class BedrockConnection(StrictArguments):
     api_key: Secret = Field(default_factory=secret_from_env("AWS_BEARER_TOKEN_BEDROCK", default=None))
     client: Any = Field(default=None, exclude=True)
     config: Any = Field(default=None, exclude=True)
-    timeout: float | Timeout | None = None
+    timeout: Annotated[float, Field(gt=0)] | Timeout | None = None
     max_retries: int | None = Field(default=None, ge=0)
     max_response_mb: float = Field(default=64.0, gt=0)
 
@@ -476,7 +477,7 @@ class BedrockLlama(BedrockConnection):
         derived = self._derived(region)
         # Where nothing but the model says it, and says it with what cannot change in place.
         fixed = stop is None and not overrides and self.guardrails is None and self.request_metadata is None
-        if fixed and (known := derived.options) and known.stop == _listed(self.stop):
+        if fixed and (known := derived.options) and known.stop == stop_strings(self.stop):
             return known
         options = self._merge_options(stop, overrides, region)
         if fixed:
@@ -509,7 +510,7 @@ class BedrockLlama(BedrockConnection):
             temperature=_in_range("temperature", settings["temperature"], 0, 1),
             top_p=_in_range("top_p", settings["top_p"], 0, 1),
             max_tokens=_in_range("max_tokens", settings["max_tokens"], 1, None),
-            stop=_listed(settings["stop"] if stop is None else stop),
+            stop=stop_strings(settings["stop"] if stop is None else stop),
             guardrails=guardrails,
             special_tokens=settings["special_tokens"],
             request_options=options | (guardrails.request_options() if guardrails else {}),
@@ -647,12 +648,29 @@ class BedrockLlama(BedrockConnection):
             )
 
 
-def _listed(stops: Sequence[str] | str | None) -> tuple[str, ...]:
-    return (stops,) if isinstance(stops, str) else tuple(stops or ())
+def stop_strings(stops: Sequence[str] | str | None) -> tuple[str, ...]:
+    """The texts that `stop=` means.
+
+    Raises:
+        ValueError: It is neither a text nor a list of texts, or one is empty.
+    """
+    if not stops:
+        return ()
+    listed = (stops,) if isinstance(stops, str) else tuple(stops) if isinstance(stops, Iterable) else ("",)
+    if not all(isinstance(stop, str) and stop for stop in listed):
+        raise ValueError(f"stop={stops!r}: a text, or a list of texts, none of them empty")
+    return listed
 
 
 def _in_range(name: str, value: Any, low: float, high: float | None) -> Any:
-    if value is None or (value >= low and (high is None or value <= high)):
+    if value is None:
+        return None
+    kind: type[Any] = Integral if name == "max_tokens" else Real
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(
+            f"{name}={value!r}: {'a whole number' if kind is Integral else 'a number'} is needed"
+        )
+    if value >= low and (high is None or value <= high):
         return value
     bounds = f"at least {low}" if high is None else f"{low} to {high}"
     raise ValueError(f"{name}={value!r}: Llama on Bedrock takes {bounds}")

@@ -138,6 +138,13 @@ def test_the_last_chunk_is_marked_and_alone_carries_usage_and_stop_reason():
     [
         ({"temperature": 1.5}, "0 to 1"),
         ({"max_tokens": 0}, "at least 1"),
+        ({"temperature": "hot"}, "temperature='hot': a number"),
+        ({"temperature": True}, "temperature=True: a number"),
+        ({"top_p": [0.5]}, "top_p=.*: a number"),
+        ({"max_tokens": 5.5}, "max_tokens=5.5: a whole number"),
+        ({"stop": 5}, "stop=5: a text"),
+        ({"stop": [""]}, "stop=.*empty"),
+        ({"stop": ["END", None]}, "stop=.*texts"),
         ({"top_k": 5}, "top_k"),
         ({"model": "meta.llama3-1-70b-instruct-v10"}, "meta.llama3-1-70b-instruct-v1:0"),
     ],
@@ -146,6 +153,20 @@ def test_a_bad_setting_of_a_call_is_refused_by_name(call, words):
     llm = ChatLlamaBedrock(model=MODEL, region_name="us-east-2")
     with pytest.raises((ValueError, TypeError), match=words):
         llm.invoke("Hi", **call)
+    with pytest.raises((ValueError, TypeError), match=words):
+        llm.model_copy(update=call).invoke("Hi")
+
+
+def test_traces_show_a_stop_string_whole():
+    llm = ChatLlamaBedrock(model=MODEL, region_name="us-east-2")
+    assert llm._get_ls_params(stop="END")["ls_stop"] == ["END"]
+    assert llm.model_copy(update={"stop": "END"})._get_ls_params()["ls_stop"] == ["END"]
+
+
+def test_a_time_that_has_run_out_before_it_begins_is_refused():
+    for timeout in (0, -1.5):
+        with pytest.raises(ValueError, match="greater than 0"):
+            ChatLlamaBedrock(model=MODEL, region_name="us-east-2", timeout=timeout)
 
 
 def test_a_missing_region_names_the_three_ways_to_set_it(monkeypatch):

@@ -5,8 +5,9 @@ their headings and neighbours with them, and those of the first passages are pre
 until the length of an answer is reached. On cookbook-docs such answers hold .06 to .1 more of the reference
 answers than as many words from the beginning of the best passage; that holds for any weights near these. How
 much of a question a passage must hold was set on every second question there: 4 % of those that have an
-answer are refused wrongly, and a quarter of those whose documents were taken away are refused rightly.
-Counting words does not part these two any better.
+answer are refused wrongly, and a quarter of those whose documents were taken away are refused rightly, on the
+other questions too. At the same 4 %, the best sentence's BM25 score refuses 6 % rightly, its share of the
+question's words a fifth. Weights of a whole corpus, which no prompt has, would reach 29 to 38 %.
 """
 
 from __future__ import annotations

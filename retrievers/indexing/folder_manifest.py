@@ -39,9 +39,9 @@ class Chunk(NamedTuple):
     @classmethod
     def of(cls, document: Document) -> Chunk:
         """The chunk a split document becomes."""
-        return cls(
-            str(document.id), text_digest(document.page_content), text_digest(searchable_text(document))
-        )
+        text, embedded = document.page_content, searchable_text(document)
+        digest = text_digest(text)
+        return cls(str(document.id), digest, digest if embedded == text else text_digest(embedded))
 
 
 class Chunks:

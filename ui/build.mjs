@@ -12,9 +12,10 @@ const modules = join(here, "node_modules");
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
-await build({
+const { outputFiles: built } = await build({
   entryPoints: [join(source, "page.jsx"), join(source, "page.css")],
   outdir: out,
+  write: false,
   bundle: true,
   minify: true,
   format: "esm",
@@ -25,7 +26,11 @@ await build({
   legalComments: "none",
   logLevel: "warning",
 });
-cpSync(join(source, "index.html"), join(out, "index.html"));
+const textOf = (kind) => built.find(({ path }) => path.endsWith(kind)).text;
+writeFileSync(join(out, "page.js"), textOf(".js"));
+// The style stands in the page: it would be one journey more before anything is painted.
+const page = readFileSync(join(source, "index.html"), "utf8");
+writeFileSync(join(out, "index.html"), page.replace("<style></style>", () => `<style>${textOf(".css").trim()}</style>`));
 // pdf.js as its makers built it; the page loads it when a PDF is opened.
 cpSync(join(modules, "pdfjs-dist/build/pdf.min.mjs"), join(out, "pdf.js"));
 cpSync(join(modules, "pdfjs-dist/build/pdf.worker.min.mjs"), join(out, "pdf.worker.js"));

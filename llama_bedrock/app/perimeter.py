@@ -30,7 +30,7 @@ _FOR_PROGRAMS = ("/v1/", "/api/", "/mcp")
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}")
 
 # pdf.js draws pages into blobs and reads fonts from data URLs; nothing comes from another server.
-_POLICY = (
+POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
@@ -38,7 +38,7 @@ _POLICY = (
 _WORKER_POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
 _WORKER = "/static/pdf.worker.js"
 _HEADERS: Mapping[str, str] = {
-    "content-security-policy": _POLICY,
+    "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",

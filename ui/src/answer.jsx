@@ -36,21 +36,68 @@ export function Answer({ id, text, record, streaming, current, onOpen, onReason 
   );
 }
 
-function paint(host, text, record, streaming) {
+// Draws what has changed since the last time only: of a long answer that is its last item, row or paragraph.
+export function paint(host, text, record, streaming) {
   const places = placesOf(text, record, streaming);
-  const starts = cuts(text);
-  starts.forEach((start, n) => {
-    const stop = starts[n + 1] ?? text.length;
-    const own = places.filter(({ span }) => span[0] < stop && span[1] > start);
-    const key = `${text.slice(start, stop)}\0${own.map((one) => one.key).join()}`;
-    let block = host.children[n];
-    if (block?.paintedFor === key) return;
-    if (!block) host.append((block = document.createElement("div")));
-    block.className = "block";
-    block.paintedFor = key;
-    block.replaceChildren(made(text.slice(start, stop), own, start, stop, record));
+  const pieces = cuts(text);
+  const painted = (host.painted ??= []);
+  for (const gone of painted.splice(pieces.length)) for (const node of gone.nodes) node.remove();
+  const owned = placesByPiece(places, pieces);
+  let block = null; // the last one so far: what goes on a list or a table lies in it
+  let isNew = false;
+  pieces.forEach(({ at, into, head }, n) => {
+    const stop = pieces[n + 1]?.at ?? text.length;
+    const own = owned[n];
+    const key = `${into}${text.slice(at, stop)}\0${own.map((one) => one.key).join()}`;
+    const known = painted[n];
+    const isSame = known?.key === key && !(into && isNew);
+    if (!isSame) {
+      for (const node of known?.nodes ?? []) node.remove();
+      const make = (first) => made(first + text.slice(at, stop), own, at, stop, record, first.length);
+      painted[n] = { key, ...((into && goingOn(make(head), into, block, painted[n - 1])) || ownBlock(host, make(""), block)) };
+    }
+    if (painted[n].block !== block) {
+      block = painted[n].block;
+      isNew = !isSame;
+    }
   });
-  while (host.children.length > starts.length) host.lastChild.remove();
+}
+
+function placesByPiece(places, pieces) {
+  const owned = pieces.map(() => []);
+  for (const place of places) {
+    let [n, above] = [0, pieces.length]; // the last piece that begins before the end of the place
+    while (above - n > 1) {
+      const middle = (n + above) >> 1;
+      if (pieces[middle].at < place.span[1]) n = middle;
+      else above = middle;
+    }
+    for (; n >= 0 && (pieces[n + 1]?.at ?? Infinity) > place.span[0]; n -= 1) owned[n].push(place);
+  }
+  return owned;
+}
+
+const PARTS = { item: ["ul, ol", ":scope > li"], row: [".wide", "tr"], code: [".wide", "code"] };
+
+// Puts the parts of a list, a table or code into that which ends the block before; null if there is none.
+function goingOn(fragment, into, block, { tail }) {
+  const [kind, parts] = PARTS[into];
+  if (!tail || !block.lastElementChild.matches(kind) || fragment.children.length !== 1 || !fragment.firstElementChild.matches(kind)) return null;
+  const nodes = [...fragment.firstElementChild.querySelectorAll(parts)].slice(into === "row" ? 1 : 0);
+  if (!nodes.length) return null;
+  tail.after(...nodes);
+  return { block, nodes, tail: nodes.at(-1) };
+}
+
+function ownBlock(host, fragment, before) {
+  const block = document.createElement("div");
+  block.className = "block";
+  block.append(fragment);
+  if (before) before.after(block);
+  else host.prepend(block);
+  const last = block.lastElementChild;
+  const tail = last?.matches("ul, ol") ? last.lastElementChild : last?.querySelector(":scope > pre > code, :scope > table > tbody > tr:last-child");
+  return { block, nodes: [block], tail };
 }
 
 // The places in an answer that are drawn: parts with their verdicts, and the marks in them.
@@ -67,11 +114,11 @@ function placesOf(text, record, streaming) {
     key: `p${n}${part.state}${part.span}`,
   }));
   const marks = new Map();
+  const partOf = new Map(parts.flatMap((part, n) => part.citations.map((index) => [index, n])));
   citations.forEach((citation, index) => {
     if (!citation.mark) return;
     const key = citation.mark.join("-");
-    const n = parts.findIndex((part) => part.citations.includes(index));
-    const mark = marks.get(key) ?? { kind: "mark", n, span: citation.mark.map(units), indexes: [], key };
+    const mark = marks.get(key) ?? { kind: "mark", n: partOf.get(index), span: citation.mark.map(units), indexes: [], key };
     mark.indexes.push(index);
     mark.key += `m${index}${citation.supported}${citation.reason}`;
     marks.set(key, mark);
@@ -79,8 +126,9 @@ function placesOf(text, record, streaming) {
   return [...places, ...marks.values()];
 }
 
-function made(text, places, start, stop, record) {
-  const spans = places.map(({ span }) => [Math.max(span[0], start) - start, Math.min(span[1], stop) - start]);
+// `before` characters of the text are no part of the answer.
+function made(text, places, start, stop, record, before) {
+  const spans = places.map(({ span }) => [Math.max(span[0], start), Math.min(span[1], stop)].map((at) => at - start + before));
   const fragment = fragmentOf(withMarkers(text, spans));
   const done = new Set();
   unwrapMarkers(fragment, (n) => {

@@ -120,18 +120,50 @@ function wrapped(text, open, wrap) {
   return inner;
 }
 
-// Where a text can be cut into blocks that stay as they are whatever is written after them.
+const ITEM = /^(?:([-*+])|\d{1,9}([.)]))[ \t]/;
+const RULE = /^(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$/;
+const INTERRUPTS = /^(?:#{1,6}[ \t]|>|```|~~~)/;
+const HEAD_END = /^\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
+const CODE_LINES = 40;
+
+// Where a text can be cut into pieces that stay as they are whatever is written after them: [{ at, into, head }].
+// `into` is null for a block; "item", "row" or "code" for what goes on the list, the table or the code before it, and
+// `head` is what must stand before such a piece for it to be read as one.
 export function cuts(text) {
-  const found = [0];
-  let fence = null;
+  const found = [{ at: 0, into: null, head: "" }];
+  const cut = (into = null, head = "") => at && found.push({ at, into, head });
+  let code = null; // what is open: { mark, head, lines, isFlush }
+  let list = null; // its marker
+  let table = null; // { head, rows }
+  let before = "";
   let at = 0;
-  let blank = false;
   for (const line of text.split("\n")) {
-    const mark = /^ {0,3}(```+|~~~+)/.exec(line)?.[1];
-    if (blank && !fence && /^\S/.test(line) && !/^(?:[-*+]|\d{1,9}[.)])[ \t]/.test(line)) found.push(at);
-    if (mark && !fence) fence = mark;
-    else if (mark && fence && mark[0] === fence[0] && mark.length >= fence.length) fence = null;
-    blank = line.trim() === "";
+    const fence = /^ {0,3}(```+|~~~+)/.exec(line)?.[1];
+    const isFlush = /^\S/.test(line);
+    if (code && !code.isFlush && isFlush && list) code = null; // what is not indented ends the item, and its code
+    let isOver = false;
+    if (code) {
+      code.lines += 1;
+      isOver = fence?.startsWith(code.mark) && line.trim() === fence;
+      if (!isOver && code.isFlush && code.lines % CODE_LINES === 0) cut("code", code.head);
+      if (isOver) code = null;
+    } else if (isFlush) {
+      const interrupts = INTERRUPTS.test(line) || RULE.test(line);
+      const [item, bullet, sign] = (!interrupts && ITEM.exec(line)) || [];
+      const marker = bullet ?? sign;
+      const blank = before.trim() === "";
+      const isRow = table && !item && !interrupts;
+      if (isRow) table.rows += 1;
+      if (list && item) cut(list === marker ? "item" : null);
+      else if (isRow && table.rows > 1) cut("row", table.head);
+      else if (blank || ((list || table) && interrupts) || (table && item)) cut();
+      // A number other than 1 within a paragraph begins no list.
+      if (item && (list || blank || bullet || table || line.startsWith("1"))) list = marker;
+      else if (blank || interrupts) list = null;
+      if (!isRow) table = !list && before.startsWith("|") && HEAD_END.test(line) ? { head: `${before}\n${line}\n`, rows: 0 } : null;
+    } else if (!line.trim()) table = null;
+    if (fence && !code && !isOver) code = { mark: fence, head: `${line}\n`, lines: 0, isFlush };
+    before = isOver ? "" : line;
     at += line.length + 1;
   }
   return found;

@@ -1,5 +1,7 @@
 """A folder with a document of each kind, made by the library of that kind, and a model with an answer for each state."""
 
+import re
+import threading
 import time
 
 from llama_bedrock.local import ErrorResponse
@@ -32,6 +34,13 @@ LONG = (
 )
 
 
+PACED = (0, 40), (40, 420)  # items of a list that come at once, but for the last twenty of each part
+
+
+def item(n):
+    return f"- **Item {n}** has `code` and considerable text.\n"
+
+
 BUSY = ErrorResponse("ThrottlingException", headers={"Retry-After": "50"}).when(
     lambda target: "busy, " in target.body.get("prompt", "")
 )
@@ -42,7 +51,8 @@ class Scenes:
 
     name = "scenes"
     blocking = True
-    pieces = 40  # characters of each piece of the long answer
+    go_on = threading.Semaphore(0)
+    """What `paced` waits for, before the first and before the second part of its answer at a model's pace."""
 
     def __init__(self):
         self._other = ExtractiveEngine()
@@ -50,8 +60,16 @@ class Scenes:
     def generate(self, request):
         question = request.prompt.rpartition("<|start_header_id|>user<|end_header_id|>")[2]
         if "at length" in question:
-            for at in range(0, len(LONG), self.pieces):
-                yield LONG[at : at + self.pieces]
+            for at in range(0, len(LONG), 40):
+                yield LONG[at : at + 40]
+        elif "paced" in question:
+            for first, after in PACED:
+                yield from map(item, range(first, after - 20))
+                self.go_on.acquire(timeout=60)
+                for n in range(after - 20, after):
+                    for piece in re.findall("(?s).{1,20}", item(n)):
+                        time.sleep(0.02)
+                        yield piece
         elif "cut short" in question:
             yield "There was much to say about the sea, and then"
             yield StopReason("length")

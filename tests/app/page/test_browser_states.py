@@ -9,7 +9,7 @@ from llama_bedrock.app import FolderIndex, create_app
 from llama_bedrock.local import Guardrail, LocalBedrock
 from tests.app.conftest import KEY, running
 from tests.app.page.browser import IN_A_BROWSER, ink_under_the_mark, marked, opened, settled, until
-from tests.app.page.library import BUSY, FACTS, LONG, PAGES, Scenes, fill
+from tests.app.page.library import BUSY, FACTS, PACED, PAGES, Scenes, fill
 
 pytestmark = IN_A_BROWSER
 SLEEP = "how do otters sleep?"
@@ -133,9 +133,9 @@ def work_of(page):
     return spent
 
 
-DRAWING = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
-LISTS = "document.querySelectorAll('.entry').length >= 8 && document.querySelector('.questions button') && document.querySelector('.model')"
-WATCH = """() => { window.shifts = 0;
+WATCH = """() => { window.shifts = 0; window.draws = 0;
+  new MutationObserver((all) => { window.draws += all.some(({ target }) => target.closest?.('.answer')); })
+    .observe(document.body, { subtree: true, childList: true });
   new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) window.shifts += e.value; })
     .observe({ type: 'layout-shift' }); }"""
 
@@ -150,23 +150,40 @@ JOB = """() => { const host = document.body.appendChild(document.createElement('
   host.remove(); }"""
 
 
-def test_a_long_answer_costs_each_frame_little_and_nothing_jumps(library, visit):
-    seen = visit(library)
+def test_a_long_answer_is_drawn_as_fast_as_a_short_one_and_nothing_jumps(open_page, tmp_path, visit):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "notes.md").write_text("Otters sleep for eleven hours a day in kelp.")
+    settings = {"model": "meta.llama4-maverick-17b-instruct-v1:0", "max_tokens": 8192}
+    seen = visit(open_page(tmp_path / "docs", Scenes(), settings=settings)[0])
     page = seen.page
-    until(page, LISTS)
+    until(page, "document.querySelector('.entry') && document.querySelector('.model')")
     spent = work_of(page)
     page.evaluate(WATCH)
-    before = spent(*DRAWING)
-    seen.ask(f"at length, {SLEEP}")
-    after = spent(*DRAWING)
+    page.fill("#question", f"paced, {SLEEP}")
+    page.press("#question", "Enter")
+    cost = []
+    for _, after in PACED:
+        until(page, f"document.querySelector('.answer')?.textContent.includes('Item {after - 25} ')")
+        settled(page)
+        work, draws = spent("TaskDuration"), page.evaluate("window.draws")
+        Scenes.go_on.release()
+        until(page, f"document.querySelector('.answer').textContent.includes('Item {after - 3} ')")
+        cost.append((spent("TaskDuration") - work) / (page.evaluate("window.draws") - draws))
+    until(page, "!document.querySelector('.streaming')")
+    assert len(page.inner_text(".answer")) > 15_000
+    assert page.eval_on_selector_all(".answer li", "all => all.length") == PACED[-1][1]
+    before = spent("TaskDuration")
     page.evaluate(JOB)
-    a_job = spent(*DRAWING) - after
-    assert len(page.inner_text(".answer")) > 20_000
+    a_job = spent("TaskDuration") - before
+    # 6 and 10 ms on a busy machine where the job takes 300; a frame at 60 a second has 16. Drawn whole: 86.
+    assert max(cost) < a_job / 14, (cost, a_job)
     # 0.1 is what the web's vitals call good; 0.0007 here, and 0.007 where frames come so late that what the question
-    # itself moves counts. A jump with each of the 600 pieces would add up to far more.
+    # itself moves counts. A jump with each of the pieces would add up to far more.
     assert page.evaluate("window.shifts") < 0.02
-    a_chunk = (after - before) / (len(LONG) // Scenes.pieces)
-    assert a_chunk < a_job / 150  # 0.7 ms where the job takes 280; a frame at 60 a second has 16 ms
+    begin(page)
+    seen.ask(f"at length, {SLEEP}")
+    assert len(page.inner_text(".answer")) > 20_000
+    assert page.evaluate("window.shifts") < 0.02
 
 
 def test_the_page_is_small_and_paints_at_once(library, visit):
@@ -176,7 +193,7 @@ def test_the_page_is_small_and_paints_at_once(library, visit):
         "performance.getEntriesByType('resource').filter((one) => one.name.includes('/static/'))"
         ".map((one) => [one.name.split('/').pop(), one.decodedBodySize])"
     )
-    assert sorted(name for name, _ in sizes) == ["page.css", "page.js"]
+    assert [name for name, _ in sizes] == ["page.js"]
     assert sum(size for _, size in sizes) < 250_000
     # A busy machine paints late however small the page is: the best of five visits counts, and its processor's time is
     # held against that of a known job. By the clock: benchmarks/first_paint.py.

@@ -1,6 +1,7 @@
 """What the page does, by the routes that it does it with: a real server, a real socket, real files."""
 
 import asyncio
+import base64
 import hashlib
 import io
 import re
@@ -323,15 +324,56 @@ def test_mistakes_name_the_field(open_page, api, body, param):
 
 def test_the_page_is_small_and_runs_nothing_inline(open_page, browse):
     client = browse(open_page(None, [])[0])
-    text = client.get("/").text
-    sizes = {"/": len(text)}
-    for path in ("/static/page.js", "/static/page.css"):
-        assert f'"{path}"' in text
-        sizes[path] = len(client.get(path).content)
-    assert sum(sizes.values()) < 250_000
+    answer = client.get("/")
+    text = answer.text
+    assert '"/static/page.js"' in text
+    assert len(text) + len(client.get("/static/page.js").content) < 250_000
     assert "<script>" not in text
     assert "style=" not in text
-    assert "'unsafe" not in client.get("/").headers["content-security-policy"]
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self';")
+    assert "'unsafe" not in policy
+    (style,) = re.findall("(?s)<style>(.+?)</style>", text)
+    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy.endswith(f"; style-src 'self' 'sha256-{hashed}'")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/static/page.js", "/static/jbig2.wasm", "/static/cmaps/UniJIS-UTF16-H.bcmap"]
+)
+def test_files_of_the_page_are_packed_and_sent_once(open_page, browse, path):
+    client = browse(open_page(None, [])[0])
+    plain = client.get(path, headers={"Accept-Encoding": "gzip;q=0, br"})
+    packed = client.get(path, headers={"Accept-Encoding": "br, gzip"})
+    assert plain.content == packed.content
+    assert "content-encoding" not in plain.headers
+    if path in ("/", "/static/page.js"):
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.num_bytes_downloaded * 2 < plain.num_bytes_downloaded
+        assert plain.headers["etag"] != packed.headers["etag"]
+    for known in (plain, packed):
+        asked = {
+            "If-None-Match": known.headers["etag"],
+            "Accept-Encoding": "gzip" if known is packed else "br",
+        }
+        again = client.get(path, headers=asked)
+        assert (again.status_code, again.content) == (304, b"")
+    assert client.head(path).status_code == 200
+    assert client.post(path).status_code == 405
+
+
+def test_nothing_else_is_a_file_of_the_page(open_page, browse):
+    client = browse(open_page(None, [])[0])
+    for name in (
+        "",
+        "nothing.js",
+        "../page/__init__.py",
+        "..%2fpage%2f__init__.py",
+        "/etc/passwd",
+        "cmaps",
+        "a" * 5000,
+    ):
+        assert client.get(f"/static/{name}").status_code == 404, name
 
 
 def test_the_built_files_are_of_these_sources():

@@ -20,8 +20,13 @@ from llama_bedrock.grounding.source_list import markdown_sources
 DOCUMENTS = "documents"
 """The model that answers from the documents; ``documents:ID`` has another model write the answer."""
 
-# Open WebUI asks the model of a chat for its title, tags and follow-up questions, in prompts that begin so.
-_TASK = "### Task:"
+# Front ends ask the model of a chat for its title, tags and follow-up questions, in prompts that begin so.
+_TASKS = (
+    "### Task:",  # Open WebUI
+    "Provide a concise, 5-word-or-less title for the conversation",  # LibreChat, in one of its two ways
+    "Analyze this conversation and provide",
+    "Given the following... please reply with a title for the chat",  # Continue
+)
 
 _PICTURES = ("image_url", "input_image", "image")
 
@@ -154,7 +159,7 @@ def _names_documents(ask: ChatRequest) -> bool:
 def _from_documents(ask: ChatRequest) -> bool:
     """Whether the answer is looked for in the documents: not where a client asks for the title of a chat."""
     last = ask.messages[-1]
-    is_task = isinstance(last, HumanMessage) and last.text.lstrip().startswith(_TASK)
+    is_task = isinstance(last, HumanMessage) and last.text.lstrip().startswith(_TASKS)
     return _names_documents(ask) and not is_task
 
 

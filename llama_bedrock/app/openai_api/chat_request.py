@@ -107,7 +107,11 @@ def read_chat(body: Mapping[str, Any]) -> ChatRequest:
     given = body.get("messages")
     if not isinstance(given, list) or not given:
         raise _bad("messages", "`messages` must be a list of at least one message")
-    messages = _converted(given, "messages", "`messages`")
+    # OpenAI lets a message that calls tools have no content, LangChain does not.
+    whole = [
+        {"content": "", **one} if isinstance(one, dict) and one.get("tool_calls") else one for one in given
+    ]
+    messages = _converted(whole, "messages", "`messages`")
     tokens = body.get("max_completion_tokens") or body.get("max_tokens")
     stream_options = _typed(body, "stream_options", dict) or {}
     return ChatRequest(

@@ -158,6 +158,7 @@ function markIn(layer, citation, part) {
   const from = printed.at[places[chosen]][0];
   let to = printed.at[places[chosen] + wanted.length - 1][1];
   for (const sign of /[^\p{L}\p{N}\s]*$/u.exec(citation.quote.trimEnd())[0]) if (whole[to] === sign) to += 1;
+  const marks = [];
   for (const [start, node] of nodes) {
     const first = Math.max(0, from - start);
     const last = Math.min(node.data.length, to - start);
@@ -165,7 +166,25 @@ function markIn(layer, citation, part) {
     const range = document.createRange();
     range.setStart(node, first);
     range.setEnd(node, last);
-    range.surroundContents(document.createElement("mark"));
+    marks.push(document.createElement("mark"));
+    range.surroundContents(marks.at(-1));
   }
-  return "";
+  if (marks.some((mark) => mark.textContent.trim() && hasInk(layer.parentElement.querySelector("canvas"), mark))) return "";
+  for (const mark of marks) mark.replaceWith(...mark.childNodes);
+  return "The page shows no words at this place: they are hidden in the file, so nothing is marked. “As text” shows them.";
 }
+
+// Text may be in a file and not be seen: without a colour, behind a picture, cut off. Where a page is of one colour,
+// no words are. (Of a scanned page the text is never drawn either, but its picture is.)
+function hasInk(canvas, mark) {
+  const [all, own] = [canvas.getBoundingClientRect(), mark.getBoundingClientRect()];
+  const dense = canvas.width / all.width;
+  const [left, top] = [Math.max(all.left, own.left), Math.max(all.top, own.top)];
+  const [width, height] = [Math.min(all.right, own.right) - left, Math.min(all.bottom, own.bottom) - top];
+  if (width * dense < 1 || height * dense < 1) return false;
+  const { data } = canvas.getContext("2d").getImageData((left - all.left) * dense, (top - all.top) * dense, width * dense, height * dense);
+  for (let n = 4; n < data.length; n += 1) if (Math.abs(data[n] - data[n % 4]) > FAINT) return true;
+  return false;
+}
+
+const FAINT = 10; // of 255: nobody reads what differs so little

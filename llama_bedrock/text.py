@@ -126,11 +126,13 @@ def telling_words() -> Mapping[str, Sequence[int]]:
     for place, language in enumerate(TOLD):
         for word in stop_words(language):
             holders.setdefault(word, []).append(place)
-    return {
-        word: [_WHOLE // len(places) if place in places else 0 for place in range(len(TOLD))]
-        for word, places in holders.items()
-        if len(word) > 1 and _MARKED_WORD.fullmatch(word)
-    }
+    found: dict[str, list[int]] = {}
+    for word, places in holders.items():
+        if len(word) > 1 and _MARKED_WORD.fullmatch(word):
+            votes = found[word] = [0] * len(TOLD)
+            for place in places:
+                votes[place] = _WHOLE // len(places)
+    return found
 
 
 # ---------------------------------------------------------------------------------------- forms of a word

@@ -163,35 +163,38 @@ def show_answer(answer: RagAnswer) -> None:
 
 def _show_sources(cited: dict[int, list[Citation]]) -> None:
     """The sources by number: a link where the terminal has them, the verdict in words, and the quotes."""
+    from llama_bedrock.cli.output import has_links, is_piped, say, stdout
+    from llama_bedrock.grounding.source_list import file_link, shortened, verdict_note
+
+    quotes = {
+        number: [f"“{shortened(quote)}”" for quote in dict.fromkeys(c.quote for c in citations if c.quote)]
+        for number, citations in cited.items()
+    }
+    if is_piped():
+        say("", "")
+        for number, (first, *_) in cited.items():
+            say(f"[{number}] ", f"{first.location}{verdict_note(first) or ''}")
+            for quote in quotes[number]:
+                say("    ", quote)
+        return
     from rich.padding import Padding
     from rich.style import Style
     from rich.text import Text
 
-    from llama_bedrock.cli.output import has_links, say, stdout
-    from llama_bedrock.grounding.source_list import file_link, shortened, verdict_note
-
     console = stdout()
     links = has_links()
     console.print()
-    for number, citations in cited.items():
-        first = citations[0]
+    for number, (first, *_) in cited.items():
         link = file_link(first) if links else None
         head, line = Text(f"[{number}] ", "bold"), Text(first.location, Style(link=link))
-        if console.is_terminal:
-            sign, verdict, style = _VERDICTS[first.supported]
-            reason = f": {first.reason}" if first.supported is False and first.reason else ""
-            judged = Text(f"{sign} {verdict}{reason}", style=style)
-            fits = head.cell_len + line.cell_len + 1 + judged.cell_len <= console.width
-            line.append(" " if fits else "\n").append_text(judged)
-        elif verdict := verdict_note(first):
-            line.append(verdict)
+        sign, verdict, style = _VERDICTS[first.supported]
+        reason = f": {first.reason}" if first.supported is False and first.reason else ""
+        judged = Text(f"{sign} {verdict}{reason}", style=style)
+        fits = head.cell_len + line.cell_len + 1 + judged.cell_len <= console.width
+        line.append(" " if fits else "\n").append_text(judged)
         say(head, line)
-        for quote in dict.fromkeys(citation.quote for citation in citations if citation.quote):
-            text = Text(f"“{shortened(quote)}”", style="dim")
-            if console.is_terminal:
-                console.print(Padding(text, (0, 0, 0, 4), expand=False))
-            else:
-                console.print(Text("    ") + text, soft_wrap=True)
+        for quote in quotes[number]:
+            console.print(Padding(Text(quote, style="dim"), (0, 0, 0, 4), expand=False))
 
 
 def _print_json(answer: RagAnswer, backend: Backend, problems: list[str]) -> None:

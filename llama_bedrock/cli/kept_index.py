@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -353,10 +354,12 @@ def choose_embeddings(asked: str, *, is_local: bool, endpoint: str | None) -> st
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
     """A progress bar on stderr while the block lasts; nothing where stderr is no terminal."""
-    from llama_bedrock.cli.output import stderr
+    console = None
+    if sys.stderr.isatty():
+        from llama_bedrock.cli.output import stderr
 
-    console = stderr()
-    if not console.is_interactive:
+        console = stderr()
+    if console is None or not console.is_interactive:
         yield lambda step, done, total: None
         return
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn

@@ -69,14 +69,19 @@ def note(text: str, *, breaks: bool = True, style: str = "dim") -> None:
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - the program's own output
 
 
+def is_piped() -> bool:
+    """Whether results go to no terminal, nor to what the environment says takes them as one does."""
+    return not (sys.stdout.isatty() or any(map(os.environ.get, ("FORCE_COLOR", "TTY_COMPATIBLE"))))
+
+
 def say(head: str | Text, text: str | Text) -> None:
     """A line of a result: whole in a pipe; in a terminal broken between words, below the end of its head."""
+    if is_piped():
+        write(printable(f"{head}{text}\n"))
+        return
     from rich.table import Table
 
     console = stdout()
-    if not console.is_terminal:
-        console.print(head, text, sep="", markup=False, highlight=False, soft_wrap=True)
-        return
     line = Table.grid()
     if head:
         line.add_column(no_wrap=True)

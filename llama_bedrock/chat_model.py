@@ -33,9 +33,6 @@ _ANSWER_FORM = frozenset(
     ["tools", "tool_choice", "tool_dialect", "strict", "parallel_tool_calls", "response_format"]
 )
 
-IMAGE_TOKENS = 1601 * 4
-"""Most tokens of one image: four tiles of 1601 (Bedrock user guide, fine-tuning of Llama 3.2 vision)."""
-
 
 class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
     """Chat model for every Llama on Amazon Bedrock.
@@ -177,9 +174,20 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Estimate the number of tokens of the whole prompt, template, tools and images included."""
+        """Estimate the number of tokens of the whole prompt, template, tools and images included.
+
+        Images count by their size, as `llama_bedrock.usage.estimate_image_tokens` says.
+        """
         rendered = self.render_prompt(messages, tools=tools)
-        return self.get_num_tokens(rendered.text) + len(rendered.images) * IMAGE_TOKENS
+        count = self.get_num_tokens(rendered.text)
+        if rendered.images:
+            from llama_bedrock.prompts.images import read_image
+            from llama_bedrock.tokens import estimate_image_tokens
+
+            prompt_format = self.resolve().prompt_format
+            sizes = [read_image(image, "the prompt") for image in rendered.images]
+            count += sum(estimate_image_tokens(size.width, size.height, prompt_format) for size in sizes)
+        return count
 
     def get_token_ids(self, text: str) -> list[int]:
         """Return token ids by `custom_get_token_ids` or `tokenizer`.

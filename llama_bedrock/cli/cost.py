@@ -110,10 +110,8 @@ def _tokens(llm: ChatLlamaBedrock, prompt: Any) -> tuple[int, int]:
     given = next((body[key] for key in _KEYS if body.get(key)), None)
     if given is None:
         raise ValueError(f"none of {', '.join(_KEYS)} is there")
-    rendered = llm.render_prompt(given, tools=body.get("tools"))
-    from llama_bedrock.chat_model import IMAGE_TOKENS
-
-    return llm.get_num_tokens(rendered.text) + IMAGE_TOKENS * len(rendered.images), most
+    messages = llm._convert_input(given).to_messages()
+    return llm.get_num_tokens_from_messages(messages, tools=body.get("tools")), most
 
 
 def _print(told: dict[str, Any]) -> None:

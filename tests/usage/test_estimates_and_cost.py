@@ -1,5 +1,7 @@
 """The token estimate against counts of Meta's tokenizer, its speed, and prices."""
 
+import base64
+import io
 import random
 import string
 import time
@@ -7,7 +9,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import HumanMessage
+from PIL import Image
 
+from llama_bedrock import ChatLlamaBedrock
 from llama_bedrock.catalog import CATALOG
 from llama_bedrock.usage import cost_usd, estimate_image_tokens, estimate_tokens, usage_metadata
 
@@ -150,6 +155,31 @@ def test_image_tokens_follow_the_tiles_of_each_generation():
         estimate_image_tokens(10, 10, "llama3.3")
     with pytest.raises(ValueError, match="0 x 10"):
         estimate_image_tokens(0, 10, "llama4")
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "tokens"),
+    [
+        ("us.meta.llama4-scout-17b-instruct-v1:0", 336, 144 + 3),
+        ("us.meta.llama4-scout-17b-instruct-v1:0", 672, 5 * 144 + 4 + 3),
+        ("arn:aws:bedrock:us-east-1:123456789012:imported-model/abcdefghijkl", 500, 1601),
+    ],
+)
+def test_an_image_in_a_message_counts_by_its_size(aws_credentials, model, side, tokens):
+    drawn = io.BytesIO()
+    Image.new("RGB", (side, side)).save(drawn, "PNG")
+    picture = {
+        "type": "image",
+        "base64": base64.b64encode(drawn.getvalue()).decode(),
+        "mime_type": "image/png",
+    }
+    hidden = {"prompt_format": "llama3.2"} if model.startswith("arn:") else {}
+    llm = ChatLlamaBedrock(model=model, region_name="us-east-1", **hidden)
+    words = [{"type": "text", "text": "What is this?"}]
+    plain, seen = (
+        llm.get_num_tokens_from_messages([HumanMessage(content)]) for content in (words, [picture, *words])
+    )
+    assert seen - plain == pytest.approx(tokens, abs=3)  # and what marks its place
 
 
 def test_usage_adds_up_and_is_priced_by_region_and_kind():

@@ -12,6 +12,8 @@ vectors joined by reciprocal ranks, as LangChain's EnsembleRetriever does it.
 Where all-MiniLM-L6-v2 is installed (`minilm.py` says how), sets of up to 2,000 documents are searched with
 its vectors too.
 
+Where it is not, its rows of the last results are kept, with the date of their measurement.
+
 Writes ``results/retrieval_quality.json`` and ``.md``: numbers only, no text of the sets. ``--part`` renews
 only the quality or the indexing; the other keeps its results.
 """
@@ -144,6 +146,19 @@ def retrievers(test: TestSet) -> dict[str, tuple[str, Search]]:
         compared["hybrid, MiniLM given"] = ("the default with its vectors", asked(given))
         compared["MiniLM"] = ("its vectors alone", asked(given, alpha=1.0))
     return compared
+
+
+def with_minilm_of_before(
+    renewed: dict[str, Any], before: Mapping[str, Any], measured_at: str
+) -> dict[str, Any]:
+    """The results, with the rows of MiniLM's vectors that were measured before where they are not now."""
+    for name, facts in renewed.items():
+        for retriever, found in before.get(name, {}).get("retrievers", {}).items():
+            if "MiniLM" in retriever:
+                dated = retriever if " (" in retriever else f"{retriever} ({measured_at})"
+                if dated.partition(" (")[0] not in facts["retrievers"]:
+                    facts["retrievers"][dated] = found
+    return renewed
 
 
 def plain_bm25(test: TestSet) -> Search:
@@ -343,9 +358,11 @@ def main() -> None:
     machine = f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()}"
     results = json.loads((ROOT / "results" / "retrieval_quality.json").read_text()) if arguments.part else {}
     results["machine"] = f"{machine}, " + ", ".join(f"{name} {number}" for name, number in versions.items())
+    measured_before = results.get("measured_at", "")
     results["measured_at"] = datetime.now(UTC).date().isoformat()
     if arguments.part != "indexing":
-        results["quality"] = quality([*map(read_set, folders), standard_library(), scikit_learn()])
+        found = quality([*map(read_set, folders), standard_library(), scikit_learn()])
+        results["quality"] = with_minilm_of_before(found, results.get("quality", {}), measured_before)
     if arguments.part != "quality":
         results["indexing"] = indexing(arguments.files)
     (ROOT / "results").mkdir(exist_ok=True)

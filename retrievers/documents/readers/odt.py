@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.documents.readers.archive import (
+    DamagedPartError,
     Parts,
     checked_xml,
     local_name,
@@ -85,8 +86,7 @@ def _content(content: FileContent) -> tuple[Any, Any, list[str]]:
         root = parse_xml(data, "OpenDocument file")
         return root, root, []
     parts = Parts(content, "OpenDocument file")
-    manifest = parts.tree_if_sound("META-INF/manifest.xml")
-    if manifest is not None and next(manifest.iter("{*}encryption-data"), None) is not None:
+    if b"encryption-data" in _manifest(parts):
         raise ValueError("encrypted: save it without its password")
     styles = parts.tree_if_sound("styles.xml")
     objects = []
@@ -98,6 +98,16 @@ def _content(content: FileContent) -> tuple[Any, Any, list[str]]:
     if root is None:
         raise ValueError("not a readable OpenDocument file (it has no content.xml)")
     return root, styles, [text for text in objects if text]
+
+
+def _manifest(parts: Parts) -> bytes:
+    """The list of parts; as bytes, for those of OpenOffice name a DTD."""
+    name = "META-INF/manifest.xml"
+    try:
+        return parts.read(name) if parts.has(name) else b""
+    except DamagedPartError as error:
+        parts.leave_out(name, str(error))
+        return b""
 
 
 def _formula(tree: Any) -> str:

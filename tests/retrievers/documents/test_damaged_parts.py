@@ -143,3 +143,22 @@ def test_a_damaged_part_hides_no_other(tmp_path, suffix, damaged):
                     name,
                     reasons,
                 )
+
+
+def test_the_manifest_of_openoffice_may_name_a_dtd(tmp_path):
+    """Which is read for one word only: whether the file is encrypted."""
+    doctype = (
+        b'<!DOCTYPE manifest:manifest PUBLIC "-//OpenOffice.org//DTD Manifest 1.0//EN" "Manifest.dtd">\n'
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(odt_file())) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            part = old.read(name)
+            new.writestr(
+                name, part.replace(b"<manifest:", doctype + b"<manifest:", 1) if "manifest" in name else part
+            )
+    (tmp_path / "a.odt").write_bytes(out.getvalue())
+    problems = []
+    [document] = load_documents(tmp_path / "a.odt", on_error=problems.append)
+    assert "In the body." in document.page_content
+    assert problems == []

@@ -167,7 +167,7 @@ def _beside_cells(file: Any, content: FileContent) -> Iterator[tuple[str, str]]:
         for name in archive.namelist():
             folder, _, base = name.removeprefix("xl/").rpartition("/")
             kind = folder.rpartition("/")[2] or base.rstrip("0123456789.xml")
-            if name.endswith(".rels") or not name.startswith("xl/") or "/_rels" in folder:
+            if not base.endswith(".xml") or not name.startswith("xl/"):
                 continue
             if kind in ("macrosheets", "dialogsheets"):
                 content.report(f"{name} is a sheet of a kind that is not read")

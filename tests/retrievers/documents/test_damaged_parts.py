@@ -125,7 +125,9 @@ def test_a_damaged_part_hides_no_other(tmp_path, suffix, damaged):
     read = "\n\n".join(document.page_content for document in load_documents(path))
     assert not [text for text in said if text not in read]
     for name in zipfile.ZipFile(io.BytesIO(data)).namelist():
-        if name.endswith(("mimetype", ".bin", ".jpeg", "Object 1/styles.xml")):  # nobody looks at these
+        if name.endswith(
+            ("mimetype", ".bin", ".jpeg", ".vml", "Object 1/styles.xml")
+        ):  # nobody looks at these
             continue
         path.write_bytes(damaged(data, name))
         problems = []
@@ -161,4 +163,14 @@ def test_the_manifest_of_openoffice_may_name_a_dtd(tmp_path):
     problems = []
     [document] = load_documents(tmp_path / "a.odt", on_error=problems.append)
     assert "In the body." in document.page_content
+    assert problems == []
+
+
+def test_a_folder_in_a_workbook_is_no_part(tmp_path):
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(xlsx_file())
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("xl/drawings/", b"")
+    problems = []
+    load_documents(path, on_error=problems.append)
     assert problems == []

@@ -421,3 +421,56 @@ def test_the_line_above_a_list_counts_for_its_items():
         reader.feed(f"{lead}\n\n- images in all prompts [1]\n")
         reader.close()
         assert [c.supported for c in reader.citations] == [None]
+
+
+SHORT = (
+    "Arsenal reached the First Division in 1904. The ground was built later. It was sold to the city in 1950 "
+    "after a long quarrel."
+)
+OTHERS = [
+    "wall",
+    "gate",
+    "tower",
+    "quay",
+    "crane",
+    "dock",
+    "pier",
+    "mole",
+    "basin",
+    "lock",
+    "bridge",
+    "road",
+    "hall",
+]
+LONG = " ".join(
+    [SHORT, *(f"The {one} of the port was mended and then paid for by its merchants." for one in OTHERS)]
+)
+assert len(SHORT) < 1_000 <= len(LONG)
+WHAT_IS_MISSING = {
+    "another number in its place": ("Arsenal reached the First Division in 1911.", False, False),
+    "one that the statement names too": ("Arsenal reached it in the 1904-1905 season.", None, False),
+    "another number, elsewhere": ("The ground was built later, in 1911.", None, False),
+    "one name and some of the words": (
+        "The ground was built by Kroenke, so the city quarrel ended.",
+        None,
+        None,
+    ),
+    "one name and nearly all words": (
+        "Glorious managers with trophies admired Kroenke.",
+        None,
+        False,
+    ),
+    "two names and most words": (
+        "Wenger and Kroenke admired trophies of the city, after managers.",
+        None,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("claim", WHAT_IS_MISSING.values(), ids=WHAT_IS_MISSING)
+def test_what_stands_nowhere_says_more_in_a_long_passage(claim):
+    statement, short, long = claim
+    verdicts = WordVerifier().verify([Claim(statement, [Document(text)]) for text in (SHORT, LONG)])
+    assert [verdict.supported for verdict in verdicts] == [short, long]
+    assert all(verdict.score < 0.5 and "not in the passage" in verdict.reason for verdict in verdicts)

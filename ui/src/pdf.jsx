@@ -169,8 +169,10 @@ function markIn(layer, citation, part) {
     marks.push(document.createElement("mark"));
     range.surroundContents(marks.at(-1));
   }
-  if (marks.some((mark) => mark.textContent.trim() && hasInk(layer.parentElement.querySelector("canvas"), mark))) return "";
-  for (const mark of marks) mark.replaceWith(...mark.childNodes);
+  const canvas = layer.parentElement.querySelector("canvas");
+  const hidden = marks.filter((mark) => !hasInk(canvas, mark));
+  for (const mark of hidden) mark.replaceWith(...mark.childNodes);
+  if (hidden.length < marks.length) return "";
   return "The page shows no words at this place: they are hidden in the file, so nothing is marked. “As text” shows them.";
 }
 

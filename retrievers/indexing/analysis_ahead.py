@@ -22,8 +22,8 @@ from llama_bedrock.retrievers.analysis import AnalysedTexts, Analyser
 from llama_bedrock.retrievers.arrays import Integers, Slots, np
 from llama_bedrock.retrievers.cores import cores
 
-_PAYS = 8_000_000
-"""Characters from which on a second process saves more than its start takes: a second's work."""
+_PAYS = 3_000_000
+"""Characters from which on a second process saves more than its start takes."""
 _LOT = 1_024
 _SERVE = "from llama_bedrock.retrievers.indexing.analysis_ahead import serve; serve()"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -60,6 +61,9 @@ _LABEL = re.compile(
 )
 
 
+_HISTORIES = ("chat_history", "history")
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A question with the conversation before it: (speaker, text), oldest first."""
@@ -77,32 +81,36 @@ def read_query(value: Any) -> Query:
     """
     if isinstance(value, str):
         return _query(value, ())
-    if isinstance(value, BaseMessage):
-        value = [value]
-    if isinstance(value, dict):
-        if "question" in value:
-            history = value.get("chat_history") or value.get("history") or ()
-            return _query(_text_of(value["question"]), convert_to_messages(history))
-        if "messages" in value:
-            value = value["messages"]
-        elif "input" in value:
-            return _query(_text_of(value["input"]), convert_to_messages(value.get("chat_history") or ()))
-        else:
-            raise ValueError(
-                f'the input needs the key "question" (or "messages"); it has {sorted(map(str, value))}'
-            )
-    if hasattr(value, "to_messages"):
-        value = value.to_messages()
-    if not isinstance(value, (list, tuple)):
-        raise TypeError(
-            "the input is a question, a list of messages, or a mapping with question and chat_history; "
-            f"not {type(value).__name__}"
+    if not isinstance(value, dict):
+        value = {"messages": value}
+    for key in value.keys() - {"question", "input", "messages", *_HISTORIES}:
+        if close := get_close_matches(str(key), _HISTORIES, 1, 0.8):
+            raise ValueError(f"the input takes no {key!r}: did you mean {close[0]!r}?")
+    history = _messages(value.get("chat_history") or value.get("history") or ())
+    if asked := next((key for key in ("question", "input") if key in value), None):
+        return _query(_text_of(value[asked]), history)
+    if "messages" not in value:
+        raise ValueError(
+            f'the input needs the key "question" (or "messages"); it has {sorted(map(str, value))}'
         )
-    messages = convert_to_messages(value)
+    messages = [*history, *_messages(value["messages"])]
     last = next((i for i in reversed(range(len(messages))) if isinstance(messages[i], HumanMessage)), None)
     if last is None:
         raise ValueError("the messages hold no question: none of them is from the user")
     return _query(messages[last].text, messages[:last])
+
+
+def _messages(value: Any) -> list[BaseMessage]:
+    if isinstance(value, BaseMessage):
+        return [value]
+    if hasattr(value, "to_messages"):
+        value = value.to_messages()
+    if not isinstance(value, (list, tuple)):  # of a text, LangChain would make a message of each letter
+        raise TypeError(
+            "the input is a question, a list of messages, or a mapping with question and chat_history; "
+            f"not {type(value).__name__}"
+        )
+    return convert_to_messages(value)
 
 
 def _text_of(question: Any) -> str:

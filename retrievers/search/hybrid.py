@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Self, TypeAlias
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -147,6 +148,8 @@ class HybridRetriever(StrictArguments, BaseRetriever):
 
     def _begun(self, query: str, kwargs: Mapping[str, Any]) -> tuple[_Retrieval, _Steps, _Step]:
         """A retrieval, its steps, and what the first one wants."""
+        if not isinstance(query, str):
+            raise TypeError(f"a search takes the text of the query, not {type(query).__name__}")
         retrieval = _Retrieval(self.store, self._call(kwargs), self._lexical_side())
         steps = retrieval.steps(query)
         return retrieval, steps, _advance(steps, None)
@@ -165,7 +168,7 @@ class HybridRetriever(StrictArguments, BaseRetriever):
             if isinstance(options[name], bool) or not isinstance(options[name], int) or options[name] < 1:
                 raise ValueError(f"{name} must be a positive integer, got {options[name]!r}")
         alpha = self._default_alpha() if options["alpha"] is None else options["alpha"]
-        if not 0 <= alpha <= 1:
+        if not isinstance(alpha, Real) or not 0 <= float(alpha) <= 1:
             raise ValueError(f"alpha must be between 0 and 1, got {alpha!r}")
         feedback = options["feedback"]
         if feedback is None:

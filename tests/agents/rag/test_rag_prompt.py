@@ -104,6 +104,27 @@ def test_tool_turns_and_empty_turns_are_no_history():
     assert query.history == (("User", "Hi"), ("Assistant", "Hello"))
 
 
+@pytest.mark.parametrize(
+    ("value", "history"),
+    [
+        ({"input": "And it?", "history": [("user", "Hi")]}, (("User", "Hi"),)),
+        ({"messages": [("user", "And it?")], "chat_history": [("user", "Hi")]}, (("User", "Hi"),)),
+        ({"question": "And it?", "context": "of another step of a chain"}, ()),
+        ({"question": "And it?", "chat_history": "Hi"}, TypeError),
+        ({"messages": "And it?"}, TypeError),
+        ({"question": "And it?", "chat_histroy": []}, ValueError),
+        ({"question": "And it?", "chathistory": []}, ValueError),
+    ],
+)
+def test_a_history_is_read_or_refused_wherever_it_stands(value, history):
+    if isinstance(history, type):
+        with pytest.raises(history, match=r"not str|did you mean 'chat_history'"):
+            read_query(value)
+    else:
+        query = read_query(value)
+        assert (query.question, query.history) == ("And it?", history)
+
+
 def test_the_budget_follows_the_profile_and_the_answer():
     model = SimpleNamespace(profile={"max_input_tokens": 100_000}, max_tokens=2_000)
     large = passage_budget(model, "Why?", None, estimate_tokens)

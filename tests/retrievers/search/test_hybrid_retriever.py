@@ -84,6 +84,7 @@ def test_a_weight_of_a_call_goes_before_the_retrievers(store):
         ({"k": True}, "k must be a positive integer, got True"),
         ({"candidates": "many"}, "candidates must be a positive integer"),
         ({"alpha": 1.5}, "alpha must be between 0 and 1, got 1.5"),
+        ({"alpha": "half"}, "alpha must be between 0 and 1, got 'half'"),
         ({"fusion": "sum"}, 'fusion must be "minmax" or "rrf"'),
         ({"weights": (0, 0)}, "weights must be"),
         ({"top_k": 3}, "not top_k"),
@@ -93,6 +94,13 @@ def test_a_weight_of_a_call_goes_before_the_retrievers(store):
 def test_mistakes_in_a_call_are_named(store, options, message):
     with pytest.raises(ValueError, match=message):
         HybridRetriever(store=store).invoke("llama", **options)
+
+
+@pytest.mark.parametrize("query", [None, 5, {"question": "llama"}, ["llama"]])
+def test_what_is_no_text_is_refused(store, query):
+    for search in (HybridRetriever(store=store).invoke, store.similarity_search):
+        with pytest.raises(TypeError, match=f"the text of the query, not {type(query).__name__}"):
+            search(query)
 
 
 @pytest.mark.parametrize(

@@ -26,3 +26,14 @@ def with_context(text: str, metadata: Mapping[str, Any]) -> str:
     if len(named) == 1 and text.startswith(named[0]):
         del named[0]
     return "\n".join([*named, text])
+
+
+def query_text(query: object) -> str:
+    """What is searched for.
+
+    Raises:
+        TypeError: It is no text, such as the input of a chain.
+    """
+    if not isinstance(query, str):
+        raise TypeError(f"a search takes the text of the query, not {type(query).__name__}")
+    return query

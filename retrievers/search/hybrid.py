@@ -18,7 +18,7 @@ from langchain_core.vectorstores import VectorStore
 from pydantic import Field, PrivateAttr, model_validator
 
 from llama_bedrock.retrievers.arrays import np
-from llama_bedrock.retrievers.documents.searchable_text import searchable_text
+from llama_bedrock.retrievers.documents.searchable_text import query_text, searchable_text
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.search.fusion import Fusion, fuse
 from llama_bedrock.retrievers.search.lexical import (
@@ -148,10 +148,8 @@ class HybridRetriever(StrictArguments, BaseRetriever):
 
     def _begun(self, query: str, kwargs: Mapping[str, Any]) -> tuple[_Retrieval, _Steps, _Step]:
         """A retrieval, its steps, and what the first one wants."""
-        if not isinstance(query, str):
-            raise TypeError(f"a search takes the text of the query, not {type(query).__name__}")
         retrieval = _Retrieval(self.store, self._call(kwargs), self._lexical_side())
-        steps = retrieval.steps(query)
+        steps = retrieval.steps(query_text(query))
         return retrieval, steps, _advance(steps, None)
 
     def _call(self, kwargs: Mapping[str, Any]) -> _Call:

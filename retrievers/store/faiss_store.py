@@ -14,7 +14,7 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots
-from llama_bedrock.retrievers.documents.searchable_text import with_context
+from llama_bedrock.retrievers.documents.searchable_text import query_text, with_context
 from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array, embed_batches
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.filters import parse_filter, shown
@@ -631,7 +631,7 @@ class FAISSStore(VectorStore):
         embedding = contents.model()
         if embedding is None:
             return [[] for _ in queries]
-        vectors = as_array([embedding.embed_query(_text(query)) for query in queries], len(queries))
+        vectors = as_array([embedding.embed_query(query_text(query)) for query in queries], len(queries))
         return [_scored(hits) for hits in contents.collection.search(vectors, _checked(k), filter)]
 
     def max_marginal_relevance_search(
@@ -655,7 +655,7 @@ class FAISSStore(VectorStore):
         """
         contents = self._contents
         embedding = contents.model()
-        vector = None if embedding is None else embedding.embed_query(_text(query))
+        vector = None if embedding is None else embedding.embed_query(query_text(query))
         return _diverse(contents, vector, k, fetch_k, lambda_mult, filter, kwargs)
 
     async def amax_marginal_relevance_search(
@@ -670,7 +670,7 @@ class FAISSStore(VectorStore):
         """As `max_marginal_relevance_search`."""
         contents = self._contents
         embedding = contents.model()
-        vector = None if embedding is None else await embedding.aembed_query(_text(query))
+        vector = None if embedding is None else await embedding.aembed_query(query_text(query))
         return await run_in_executor(
             None, _diverse, contents, vector, k, fetch_k, lambda_mult, filter, kwargs
         )
@@ -718,7 +718,7 @@ class FAISSStore(VectorStore):
     def _search_text(self, query: str, k: int, filter_: FilterLike, kwargs: dict[str, Any]) -> list[Hit]:
         contents = self._contents
         embedding = contents.model()
-        vector = None if embedding is None else embedding.embed_query(_text(query))
+        vector = None if embedding is None else embedding.embed_query(query_text(query))
         return _search(contents, vector, k, filter_, kwargs)
 
     async def _asearch_text(
@@ -726,7 +726,7 @@ class FAISSStore(VectorStore):
     ) -> list[Hit]:
         contents = self._contents
         embedding = contents.model()
-        vector = None if embedding is None else await embedding.aembed_query(_text(query))
+        vector = None if embedding is None else await embedding.aembed_query(query_text(query))
         return await _asearch(contents, vector, k, filter_, kwargs)
 
 
@@ -778,12 +778,6 @@ def as_document(row: Row) -> Document:
         return Document(page_content=text, metadata=read_metadata(metadata), id=id_)
     except ValueError as error:
         raise StoreDamagedError(f"the document {shown(id_)} is damaged: restore the store") from error
-
-
-def _text(query: str) -> str:
-    if not isinstance(query, str):
-        raise TypeError(f"a search takes the text of the query, not {type(query).__name__}")
-    return query
 
 
 def _documents(hits: Sequence[Hit]) -> list[Document]:

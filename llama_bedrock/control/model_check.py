@@ -328,15 +328,16 @@ def _check_config(config: Mapping[str, Any], findings: list[Finding]) -> None:
             )
         )
     rope = text.get("rope_scaling") or text.get("rope_parameters")
-    if isinstance(rope, Mapping) and rope.get("rope_type") == "llama3" and rope.get("factor") != 8.0:
-        findings.append(
-            Finding(
-                "warning",
-                "config.json",
-                f"Bedrock replaces the rope factor {rope.get('factor')} by 8, as its guide says",
-                "compare answers to long prompts before and after the import",
-            )
-        )
+    kind = (rope.get("rope_type") or rope.get("type")) if isinstance(rope, Mapping) else None
+    if isinstance(rope, Mapping) and kind == "llama3" and rope.get("factor") != 8.0:
+        said = f"Bedrock replaces the rope factor {rope.get('factor')} by 8, as its guide says"
+    elif kind not in (None, "default", "llama3"):
+        said = f"its guide does not say whether Bedrock heeds rope scaling of the kind {kind!r}"
+    else:
+        return
+    findings.append(
+        Finding("warning", "config.json", said, "compare answers to long prompts before and after the import")
+    )
 
 
 def _check_tokenizer(

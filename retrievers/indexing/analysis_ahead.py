@@ -124,8 +124,9 @@ def _joined(theirs: Sequence[str], ours: Sequence[str], lots: Sequence[tuple[boo
 
 def _started() -> subprocess.Popen[bytes] | None:
     """The child, with this process's modules and nothing of the folder that it happens to be in."""
-    if not sys.executable or getattr(sys, "frozen", False):
-        return None
+    name = os.path.basename(sys.executable or "").lower()
+    if getattr(sys, "frozen", False) or not name.startswith(("python", "pypy")):
+        return None  # below uWSGI, or in a program of its own, that would start the whole program again
     paths = os.pathsep.join(path for path in sys.path if path)
     try:
         return subprocess.Popen(

@@ -266,7 +266,7 @@ def test_no_template_is_no_fault_and_a_file_of_its_own_wins(tiny_llama):
 def test_rope_scaling_of_other_kinds_is_said(tiny_llama, key):
     (finding,) = check_model_files(tiny_llama(rope_scaling={key: "yarn", "factor": 4.0})).findings
     assert (finding.level, "kind 'yarn'" in str(finding)) == ("warning", True)
-    assert check_model_files(tiny_llama(rope_parameters={key: "default"})).findings == ()
+    assert check_model_files(tiny_llama("plain", rope_parameters={key: "default"})).findings == ()
 
 
 def test_what_may_surprise_is_a_warning(tiny_llama):

@@ -86,6 +86,17 @@ def test_a_process_that_cannot_start_is_no_failure(small, monkeypatch, executabl
         assert_same(ahead.analysed(TEXTS), TEXTS)
 
 
+def test_a_program_that_holds_python_is_not_started_again(small, monkeypatch, tmp_path):
+    program = tmp_path / "uwsgi"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with AnalysisAhead() as ahead:
+        ahead.take(TEXTS)
+        assert_same(ahead.analysed(TEXTS), TEXTS)
+    assert not (tmp_path / "started").exists()
+
+
 def test_an_error_meanwhile_ends_the_process(small):
     ahead = AnalysisAhead()
     ahead.take(TEXTS)

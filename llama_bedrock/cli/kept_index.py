@@ -202,7 +202,7 @@ def _made(work: _Work, *, rebuild: bool) -> tuple[FAISSStore, tuple[IndexReport,
             if not rebuild and (work.folder / _ABOUT).is_file():
                 with suppress(StoreDamagedError):  # a cache that is damaged is made anew
                     return *_updated(work), False
-            return *_build(work), True
+            return *_build(work, rebuild=rebuild), True
         except (StoreLockedError, StoreChangedError):
             if time.monotonic() > deadline:
                 raise
@@ -213,31 +213,53 @@ def _made(work: _Work, *, rebuild: bool) -> tuple[FAISSStore, tuple[IndexReport,
 def _updated(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
     """Open the index and bring it up to date."""
     from llama_bedrock.retrievers import FAISSStore
+    from llama_bedrock.retrievers.store.generations import StoreDamagedError
 
     before = work.remembered()
-    store = FAISSStore.load(work.folder / "store", work.model)
+    try:
+        store = FAISSStore.load(work.folder / "store", work.model)
+    except FileNotFoundError as error:
+        raise StoreDamagedError(f"{work.folder} has no store") from error
     reports = _indexed(work, store, True)
     if work.options() != before:
         work.remember(work.folder)
     return store, reports
 
 
-def _build(work: _Work) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
-    """Make the index in a folder beside its place, and move it there when it is complete."""
-    from llama_bedrock.retrievers import FAISSStore
+def _build(work: _Work, *, rebuild: bool) -> tuple[FAISSStore, tuple[IndexReport, ...]]:
+    """Make the index in a folder beside its place, and move it there when it is complete.
 
+    What another process has put there meanwhile has the same content, and may be in use: it stays.
+    """
+    from llama_bedrock.retrievers import FAISSStore
+    from llama_bedrock.retrievers.store.generations import StoreChangedError
+
+    before = _identity(work.folder)
     with _unfinished(work.folder, is_costly=work.model is not None) as new:
         store = _begun(new / "store", work.model)
         reports = _indexed(work, store, new / "store")
         try:
             work.remember(new)
-            _remove(work.folder)
+            if before is not None and (rebuild or _identity(work.folder) == before):
+                _remove(work.folder)
             new.rename(work.folder)
         except OSError:
-            if not (work.folder / _ABOUT).is_file():  # else another process was faster, with the same content
+            if not (work.folder / _ABOUT).is_file():  # else another process was faster
                 raise
     _drop_old(work.folder.parent)
-    return FAISSStore.load(work.folder / "store", work.model), reports
+    try:
+        return FAISSStore.load(work.folder / "store", work.model), reports
+    except FileNotFoundError as error:
+        raise StoreChangedError(f"{work.folder} was replaced meanwhile") from error
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another of its name; None where there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begun(folder: Path, model: Embeddings | None) -> FAISSStore:

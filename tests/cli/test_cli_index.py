@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -141,3 +142,27 @@ def test_files_of_which_nothing_could_be_read_are_not_counted_as_indexed(folder)
     assert made.stdout == f"{folder}: ready, 1 file, 1 passage\n"
     facts = json.loads(run("index", folder, "--json").stdout)
     assert (facts["files"], facts["unread"], len(facts["problems"])) == (1, 2, 2)
+
+
+def test_what_another_process_made_meanwhile_stays_as_it_may_be_in_use(folder, monkeypatch):
+    indexed, others = kept_index._indexed, []
+
+    def slowly(work, store, save):
+        monkeypatch.setattr(kept_index, "_indexed", indexed)
+        reports = indexed(work, store, save)
+        others.append(kept_index.open_index(folder))
+        others.append(others[0].folder.stat().st_ino)
+        return reports
+
+    monkeypatch.setattr(kept_index, "_indexed", slowly)
+    ours = kept_index.open_index(folder)
+    other, place = others
+    assert ours.folder.stat().st_ino == place
+    assert len(ours.store) == len(other.store.similarity_search("hum")) == 1
+    assert indexes() == [ours.folder.name]
+
+
+def test_an_index_without_its_store_is_made_anew(folder):
+    made = kept_index.open_index(folder)
+    shutil.rmtree(made.folder / "store")
+    assert kept_index.open_index(folder).built

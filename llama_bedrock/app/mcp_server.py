@@ -228,8 +228,17 @@ _progress: ContextVar[_Progress | None] = ContextVar("progress", default=None)
 
 def _progress_of(context: Any) -> _Progress | None:
     meta = getattr(context._request_context, "meta", None)  # None where no client called
-    token = meta.get("progress_token") if isinstance(meta, dict) else getattr(meta, "progressToken", None)
-    return None if token is None else _Progress(context.report_progress)
+    if isinstance(meta, dict):  # mcp 2
+        return None if meta.get("progress_token") is None else _Progress(context.report_progress)
+    token = getattr(meta, "progressToken", None)
+
+    async def report(told: float, total: float | None, words: str) -> None:
+        # The context's own method (mcp 1.24 to 1.28) does not say which call, so over HTTP which stream, it is of.
+        await context.session.send_progress_notification(
+            token, told, total, words, related_request_id=context.request_id
+        )
+
+    return None if token is None else _Progress(report)
 
 
 def _resources(types: Any, sources: dict[str, str]) -> list[Any]:

@@ -233,7 +233,7 @@ def _progress_of(context: Any) -> _Progress | None:
     token = getattr(meta, "progressToken", None)
 
     async def report(told: float, total: float | None, words: str) -> None:
-        # The context's own method (mcp 1.24 to 1.28) does not say which call, so over HTTP which stream, it is of.
+        # In mcp 1.24 to 1.28 the context's own method does not say of which call it is, so of which stream.
         await context.session.send_progress_notification(
             token, told, total, words, related_request_id=context.request_id
         )

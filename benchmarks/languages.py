@@ -4,11 +4,11 @@
     python benchmarks/retrieval_quality.py --part quality --data FOLDER
 
 The packages are fetched with ``apt-get download`` and unpacked with ``dpkg-deb``, so this needs a Debian or
-Ubuntu machine; nothing is installed. Debian has no Thai handbook: Thai comes from the translations of courses
-on GitHub, fetched with git. A document is the text of one section without its heading. Questions are
+Ubuntu machine; nothing is installed. Debian has no Hindi or Thai handbook: these come from translations of
+courses on GitHub, fetched with git. A document is the text of one section without its heading. Questions are
 the headings: those of the FAQ that are questions as they stand, the others put into a question of the kind
 people write (`ASKED`). So the right page is known without anybody's judgement, and the question brings the
-function words that search must not be ruled by. Hindi comes from LibreOffice's help.
+function words that search must not be ruled by.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ PACKAGES = {
     "it": ("debian-faq-it", "debian-reference-it"),
     "pt": ("debian-faq-pt", "debian-reference-pt"),
     "es": ("debian-reference-es", "aptitude-doc-es", "maint-guide-es"),
-    "hi": ("libreoffice-help-hi",),
     "ja": ("debian-faq-ja",),
     "zh": ("debian-faq-zh-cn",),
     "en": ("debian-faq", "debian-reference-en"),
 }
-REPOSITORIES = {
-    "th": ("microsoft/Security-101", "microsoft/AZD-for-beginners",
-           "microsoft/MCP-Server-and-PostgreSQL-Sample-Retail"),
-}  # fmt: skip
+_COURSES = (
+    "microsoft/Security-101",
+    "microsoft/AZD-for-beginners",
+    "microsoft/MCP-Server-and-PostgreSQL-Sample-Retail",
+)
+REPOSITORIES = {"hi": _COURSES, "th": _COURSES}
 """Their Markdown is in ``translations/LANGUAGE``."""
 ASKED = {
     "de": ("Was muss ich über {} wissen?", "Wie ist das mit {}, und wann brauche ich es?",
@@ -57,7 +58,7 @@ ASKED = {
     "en": ("What do I have to know about {}?", "How is it with {}, and when do I need it?",
            "Where is there something about {}?", "Can you explain to me what to do with {}?"),
 }  # fmt: skip
-# Most of LibreOffice's pages are not translated, nor are some headings of the courses.
+# Some headings and pages of the courses are not translated.
 _TRANSLATED = {"hi": re.compile(r"[\u0900-\u097f]"), "th": re.compile(r"[\u0e00-\u0e7f]")}
 _MARKDOWN_HEADING = re.compile(r"^#{1,6} +(.+)$", re.MULTILINE)
 _FENCED = re.compile(r"<!--.*?-->|^[ >]*(```+|~~~+).*?^[ >]*\1", re.DOTALL | re.MULTILINE)
@@ -80,11 +81,11 @@ def unpacked(package: str, folder: Path) -> Path:
 
 
 def sections(path: Path) -> Iterator[tuple[str, str]]:
-    """Heading and own text of each section of a page: DocBook's, or LibreOffice's help."""
+    """Heading and own text of each section of a page of DocBook's."""
     soup = BeautifulSoup(path.read_bytes(), "html.parser")
     for aside in soup.select("div.toc, div.navheader, div.navfooter"):
         aside.extract()
-    found = soup.select("div.section, div.chapter, div.sect1, div.sect2, div.sect3, #DisplayArea")
+    found = soup.select("div.section, div.chapter, div.sect1, div.sect2, div.sect3")
     for section in reversed(found):  # what stands inside comes first, and is taken out of what is around it
         heading = section.extract().find(["h1", "h2", "h3", "h4"])
         if isinstance(heading, Tag):
@@ -94,9 +95,9 @@ def sections(path: Path) -> Iterator[tuple[str, str]]:
 
 def cloned(repository: str, language: str, folder: Path) -> Path:
     """Where a language's translation in a repository is, which is fetched if it is not there."""
-    target = folder / repository.rpartition("/")[2]
+    target = folder / language / repository.rpartition("/")[2]
     if not target.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         address = f"https://github.com/{repository}"
         options = ("--depth=1", "--filter=blob:none", "--sparse")
         subprocess.run(["git", "clone", "-q", *options, address, target], check=True)

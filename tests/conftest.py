@@ -23,7 +23,10 @@ _numbers = itertools.count()
 _ALL_SLOW = re.compile(r"^pytestmark = (IN_A_BROWSER|\[?\s*pytest\.mark\.slow)", re.M)
 # A machine that does other things too is slow, which says nothing about what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+# The same examples each time: what fails, failed where it was changed. New ones: `--hypothesis-profile search`.
+settings.register_profile("same examples", settings.get_profile("any machine"), derandomize=True)
+settings.register_profile("search", settings.get_profile("any machine"), print_blob=True)
+settings.load_profile("same examples")
 # A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and press it on.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -29,6 +29,7 @@ from llama_bedrock.usage import estimate_tokens
 
 _CLEARED = "[This result of {name} was cleared to save room. Call the tool again if you need it.]"
 _LEFT_OUT = "[{count} earlier messages of this conversation were left out to save room.]"
+_ONE_LEFT_OUT = "[An earlier message of this conversation was left out to save room.]"
 _SUMMARY = "[Summary of the earlier conversation]\n{summary}"
 _ASK_SUMMARY = (
     "Summarise the conversation below for somebody who goes on with it: what the user wants, facts found "
@@ -41,7 +42,6 @@ _AFTER_SUMMARY = (
 )
 _SHARES = (1.0, 0.6)  # of the budget: the second is for text of which the estimate knew too little
 _SUMMARY_RUN: RunnableConfig = {"run_name": "Summarise conversation"}
-_NOTE_TOKENS = 24
 _SMALLEST_RESULT = 200  # tokens that are left of a result, whatever happens
 
 
@@ -218,9 +218,7 @@ class _Fitting:
         """The messages to send."""
         kept = list(self._messages[self._start :])
         if self._start and kept:
-            note = (
-                _SUMMARY.format(summary=summary["text"]) if summary else _LEFT_OUT.format(count=self._start)
-            )
+            note = _SUMMARY.format(summary=summary["text"]) if summary else _left_out(self._start)
             kept.insert(0, HumanMessage(note))
         return [*self._rules, *self._cut_results(kept)]
 
@@ -258,13 +256,15 @@ class _Fitting:
             return self._start
         last_user = max((i for i, m in enumerate(self._messages) if isinstance(m, HumanMessage)), default=0)
         first, total = self._start, self._total()
-        while total > self._budget * share - _NOTE_TOKENS and first < last_user:
+        note = message_tokens(HumanMessage(_left_out(len(self._messages))), self._count)
+        while total > self._budget * share - note and first < last_user:
             total -= self._costs[first]
             first += 1
             while first < last_user and not isinstance(self._messages[first], HumanMessage):
                 total -= self._costs[first]
                 first += 1
-        return first
+        # A short message in whose place the longer note stands: nothing is gained by leaving it out.
+        return first if self._total() - total > note else self._start
 
     def _cut_results(self, messages: list[AnyMessage]) -> list[AnyMessage]:
         costs = [message_tokens(message, self._count) for message in messages]
@@ -280,6 +280,10 @@ class _Fitting:
             messages[i] = message.model_copy(update={"content": shorten(message.content, room, self._count)})
             over -= costs[i] - message_tokens(messages[i], self._count)
         return messages
+
+
+def _left_out(count: int) -> str:
+    return _ONE_LEFT_OUT if count == 1 else _LEFT_OUT.format(count=count)
 
 
 def without_images(message: AnyMessage) -> AnyMessage:

@@ -107,7 +107,10 @@ class ToolResultGuard(AgentMiddleware[AgentState[Any], Any, Any]):
 
 
 def shorten(text: str, budget: int, count_tokens: Callable[[str], int]) -> str:
-    """A text with its middle left out, so that it has at most about ``budget`` tokens; the cut is said."""
+    """A text with its middle left out, so that it has at most ``budget`` tokens; the cut is said.
+
+    Only where the note of the cut alone takes the budget are there more, never more than the text itself has.
+    """
     total = count_tokens(text)
     if total <= budget:
         return text
@@ -115,6 +118,9 @@ def shorten(text: str, budget: int, count_tokens: Callable[[str], int]) -> str:
     while True:
         head, tail = keep * 2 // 3, keep - keep * 2 // 3
         cut = f"{text[:head]}\n[… about {total - budget:,} tokens left out …]\n{text[len(text) - tail :]}"
-        if keep < 20 or count_tokens(cut) <= budget + 16:
+        size = count_tokens(cut)
+        if size <= budget:
             return cut
+        if keep < 20:
+            return cut if size < total else text
         keep = keep * 9 // 10

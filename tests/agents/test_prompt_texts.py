@@ -193,6 +193,10 @@ def test_the_multi_query_retriever_asks_for_wordings(scripted):
             context_guard._LEFT_OUT,
             "[{count} earlier messages of this conversation were left out to save room.]",
         ),
+        (
+            context_guard._ONE_LEFT_OUT,
+            "[An earlier message of this conversation was left out to save room.]",
+        ),
         (context_guard._SUMMARY, "[Summary of the earlier conversation]\n{summary}"),
         (
             context_guard._ASK_SUMMARY,

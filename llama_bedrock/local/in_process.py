@@ -17,16 +17,13 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
-from llama_bedrock.local.control_plane.account import Account
-from llama_bedrock.local.control_plane.plane import LocalPlane
-from llama_bedrock.local.control_plane.records import Store
 from llama_bedrock.local.engines.interface import Engine
-from llama_bedrock.local.runtime.authentication import Caller
 from llama_bedrock.local.runtime.frames import ServiceError, error_members
 from llama_bedrock.local.runtime.invoke_model import invoke_model, invoke_model_stream
 from llama_bedrock.local.runtime.pace import Ticker
 from llama_bedrock.local.runtime.response_writer import BodyEnded, BodyWriter
-from llama_bedrock.local.runtime.served_call import Call
+from llama_bedrock.local.runtime.served_call import Call, Caller
+from llama_bedrock.local.runtime.served_models import ModelTarget, find_model
 from llama_bedrock.local.runtime.state import EndpointState
 from llama_bedrock.transport.connection import Timeout, TransportSettings
 from llama_bedrock.transport.error_mapping import CallContext
@@ -52,7 +49,7 @@ class InProcessClient(OwnClient):
     def __init__(self, engine: Engine, region: str) -> None:
         self.meta = SimpleNamespace(region_name=region, endpoint_url="http://localhost")
         self._engine = engine
-        self._plane = LocalPlane(Account(), Store(None))
+        self._plane = _NoPlane()
 
     def way(self, settings: TransportSettings, timeout: Timeout, *, in_loop: bool) -> Way:
         return _InProcessWay(self, settings, timeout, in_loop)
@@ -77,6 +74,26 @@ class InProcessClient(OwnClient):
                 sent, members = error_members(error, request_id)
                 return error.status, _lowered(sent), json.dumps(members).encode()
         return 200, call.sent, b"".join(call.written)
+
+
+class _NoPlane:
+    """The control plane of an account where nothing was made: every model may be called, nothing is logged.
+
+    The real one takes longer to import than an answer takes.
+    """
+
+    def __init__(self) -> None:
+        self.log = self
+
+    def find_served(self, model_id: str, region: str | None) -> ModelTarget:
+        """The model of the catalog that a path names."""
+        return find_model(model_id, region)
+
+    def is_on(self, call: Call) -> bool:
+        return False
+
+    def add(self, call: Call, output: Any = None, **_: Any) -> None:
+        return None
 
 
 @dataclass(slots=True)

@@ -229,7 +229,8 @@ class LocalBedrock:
         self._stopping = asyncio.Event()
         self._stats = Stats()
         with ThreadPoolExecutor(_ENGINE_THREADS, thread_name_prefix="local-bedrock-engine") as executor:
-            self._state = self._make_state(executor)
+            plane = LocalPlane(self._account, Store(self._state_folder))
+            self._state = self._make_state(executor, plane)
             app = web.Application(client_max_size=MAX_BODY_BYTES)
             add_routes(app, self._state)
             if self._account.clock is not utc_now:
@@ -248,25 +249,23 @@ class LocalBedrock:
             try:
                 connect = _bounded(runner.server, self._state.silent)
                 async with _listening(connect, self._host, self._wanted_port) as port:
-                    self._state.plane.start(self._state)
+                    plane.start(self._state)
                     started.set_result(port)
                     await self._stopping.wait()
             finally:
                 await runner.cleanup()
-                await self._state.plane.stop()
+                await plane.stop()
 
     async def _set_date(self, request: web.Request, response: web.StreamResponse) -> None:
         """The account's time, by which clients find that theirs is wrong."""
         response.headers["Date"] = format_datetime(self._account.clock().astimezone(UTC), usegmt=True)
 
-    def _make_state(self, executor: ThreadPoolExecutor) -> EndpointState:
-        return EndpointState(
+    def _make_state(self, executor: ThreadPoolExecutor, plane: LocalPlane) -> EndpointState:
+        state = EndpointState(
             engine=self.engine,
             executor=executor,
             ticker=Ticker(),
-            plane=LocalPlane(self._account, Store(self._state_folder)),
-            authenticator=self._authenticator,
-            faults=self._plan,
+            plane=plane,
             quotas=None if self._quotas is None else QuotaMeter(self._quotas),
             guardrails=self._guardrails,
             knowledge_bases=self._knowledge_bases,
@@ -276,6 +275,8 @@ class LocalBedrock:
             allowed_hosts=self._allowed_hosts,
             stats=self._stats,
         )
+        state.authenticator, state.faults = self._authenticator, self._plan
+        return state
 
 
 def _bounded(connect: Any, silent: set[Any]) -> Callable[[], Any]:

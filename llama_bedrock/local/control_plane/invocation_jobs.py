@@ -22,11 +22,10 @@ from llama_bedrock.local.control_plane.plane import LocalPlane, PlaneRequest
 from llama_bedrock.local.control_plane.records import Record
 from llama_bedrock.local.control_plane.storage import JobStorage, join_uri
 from llama_bedrock.local.faults import ErrorResponse, FaultTarget, NotReady
-from llama_bedrock.local.runtime.authentication import Caller
 from llama_bedrock.local.runtime.converse import converse_answer
 from llama_bedrock.local.runtime.frames import ServiceError, invalid
 from llama_bedrock.local.runtime.invoke_model import model_answer
-from llama_bedrock.local.runtime.served_call import Call
+from llama_bedrock.local.runtime.served_call import Call, Caller
 
 logger = logging.getLogger(__name__)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from llama_bedrock.local.control_plane.storage import JobStorage
     from llama_bedrock.local.runtime.served_call import Call, Operation
+    from llama_bedrock.local.runtime.served_models import ModelTarget
     from llama_bedrock.local.runtime.state import EndpointState
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,12 @@ class LocalPlane:
     def arn(self, region: str, resource: str) -> str:
         """The ARN of a resource of the account."""
         return f"arn:{partition_of(region)}:bedrock:{region}:{self.account.account_id}:{resource}"
+
+    def find_served(self, model_id: str, region: str | None) -> ModelTarget:
+        """As `registered_models.find_served`."""
+        from llama_bedrock.local.control_plane.registered_models import find_served
+
+        return find_served(self, model_id, region)
 
     @staticmethod
     def unique() -> str:
@@ -368,6 +375,7 @@ async def decode_request(
 
 async def _serve(operation: PlaneOperation, call: Call) -> web.StreamResponse:
     plane = call.state.plane
+    assert isinstance(plane, LocalPlane), "only an endpoint with a control plane has its routes"
     region = call.caller.region or plane.account.region
     if not re.fullmatch(r"[a-z0-9-]{1,30}", region):  # it becomes part of ARNs and of file names
         raise ServiceError("InvalidSignatureException", "Credential should be scoped to a valid region.")

@@ -13,7 +13,6 @@ from langchain_core.documents import Document
 
 from llama_bedrock.agents.rag.packing import pack
 from llama_bedrock.agents.rag.rag_prompt import answer_messages
-from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.engines.interface import EngineRequest
 from llama_bedrock.local.knowledge_base.cited_parts import CitedPart, CitedText
 from llama_bedrock.local.knowledge_base.retrieve import (
@@ -244,7 +243,7 @@ def read_job(call: Call) -> _Job:
     session = call.body.get("sessionId")
     if session is not None and not _SESSION_ID.fullmatch(str(session)):
         raise constraint_error("sessionId", str(session), f"Member must match {_SESSION_ID.pattern}")
-    model = find_served(call.state.plane, str(configuration.get("modelArn", "")), call.caller.region)
+    model = call.state.plane.find_served(str(configuration.get("modelArn", "")), call.caller.region)
     guardrail = find_kb_guardrail(call.state, generation.get("guardrailConfiguration"))
     plan = read_configuration(retrieval)
     inference = {**((generation.get("inferenceConfig") or {}).get("textInferenceConfig") or {})}

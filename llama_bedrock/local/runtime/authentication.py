@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from llama_bedrock.browser_origins import foreign_name, foreign_page
 from llama_bedrock.local.control_plane.account import utc_now
 from llama_bedrock.local.runtime.frames import ServiceError
+from llama_bedrock.local.runtime.served_call import Caller
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -27,14 +27,6 @@ _SIGNATURE = re.compile(
     r"(?P<service>[^/,\s]+)/aws4_request,\s*SignedHeaders=(?P<headers>[a-z0-9;._-]+),\s*Signature=(?P<signature>[0-9a-f]{64})"
 )
 _MAX_SKEW_SECONDS = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls: the access key (None for a bearer key) and the region the signature is made for."""
-
-    access_key_id: str | None = None
-    region: str | None = None
 
 
 class Authenticator:

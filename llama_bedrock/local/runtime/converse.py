@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.runtime.body_validation import malformed
 from llama_bedrock.local.runtime.frames import ServiceError, event_frame, invalid, shapes_checked
 from llama_bedrock.local.runtime.invoke_model import Invocation, admit, stream_invocation
@@ -100,7 +99,7 @@ class _ConverseFrames:
 async def _admit_conversation(call: Call, *, streaming: bool) -> tuple[Invocation, list[ToolSpec]]:
     """Validate the request; returns it admitted, and the tools that may be called."""
     body = call.body
-    model = find_served(call.state.plane, call.resource, call.caller.region)
+    model = call.state.plane.find_served(call.resource, call.caller.region)
     prompt_format = model.prompt_format or call.state.chat_template
     with shapes_checked():
         messages = [*_system(body.get("system") or ()), *_messages(body.get("messages") or ())]

@@ -21,8 +21,9 @@ from llama_bedrock.local.faults import (
     Reset,
 )
 from llama_bedrock.local.runtime.authentication import check_origin
+from llama_bedrock.local.runtime.faulty_writer import hang, reset
 from llama_bedrock.local.runtime.frames import ServiceError, constraint_error, error_members
-from llama_bedrock.local.runtime.response_writer import BodyEnded, hang, reset
+from llama_bedrock.local.runtime.response_writer import BodyEnded
 from llama_bedrock.local.runtime.served_call import Call, Operation
 from llama_bedrock.local.runtime.state import EndpointState
 

@@ -9,9 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llama_bedrock.local.control_plane.registered_models import find_served
 from llama_bedrock.local.engines.interface import EngineRequest
-from llama_bedrock.local.quotas import Reservation
 from llama_bedrock.local.runtime import titan_embeddings
 from llama_bedrock.local.runtime.frames import (
     ServiceError,
@@ -31,6 +29,8 @@ from llama_bedrock.usage import estimate_tokens
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+    from llama_bedrock.local.quotas import Reservation
 
 _LATENCY = "X-Amzn-Bedrock-PerformanceConfig-Latency"
 _SERVICE_TIER = "X-Amzn-Bedrock-Service-Tier"
@@ -284,7 +284,7 @@ async def _write_last(invocation: Invocation, writer: BodyWriter, *, first: bool
 
 
 async def _admit_body(call: Call) -> Invocation:
-    model = find_served(call.state.plane, call.resource, call.caller.region)
+    model = call.state.plane.find_served(call.resource, call.caller.region)
     request = parse_body(call.body, model, call.state.chat_template)
     return await admit(call, model, request, call.headers)
 

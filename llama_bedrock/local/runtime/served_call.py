@@ -7,15 +7,23 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llama_bedrock.local.faults import ExceptionFrame, Fault
-from llama_bedrock.local.runtime.authentication import Caller
-from llama_bedrock.local.runtime.response_writer import BodyWriter, FaultyWriter
+from llama_bedrock.local.runtime.response_writer import BodyWriter
 from llama_bedrock.local.runtime.state import EndpointState
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from llama_bedrock.local.faults import Fault
+
 EVENT_STREAM = "application/vnd.amazon.eventstream"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: the access key (None for a bearer key) and the region the signature is made for."""
+
+    access_key_id: str | None = None
+    region: str | None = None
 
 
 @dataclass(slots=True)
@@ -73,6 +81,9 @@ class Call:
         headers = {"x-amzn-RequestId": self.request_id, **(headers or {})}
         if not self.faults:
             return web.Response(status=status, body=body, content_type=content_type, headers=headers)
+        from llama_bedrock.local.faults import ExceptionFrame
+        from llama_bedrock.local.runtime.faulty_writer import FaultyWriter
+
         for fault in self.faults:
             if isinstance(fault, ExceptionFrame):
                 raise fault.error()
@@ -96,6 +107,8 @@ class Call:
         await response.prepare(self.http)
         if not self.faults:
             return response, BodyWriter(response)
+        from llama_bedrock.local.runtime.faulty_writer import FaultyWriter
+
         return response, FaultyWriter(self.http, response, self.faults, frames=True)
 
 

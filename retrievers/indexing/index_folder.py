@@ -37,6 +37,7 @@ from llama_bedrock.retrievers.indexing.folder_manifest import (
     Folder,
     FoundFile,
     KnownFile,
+    OwnedTexts,
     compare,
     scan,
 )
@@ -279,12 +280,7 @@ class _Run:
             before.settings,
             {s: file for s, file in before.files.items() if s in reading or s not in after.files},
         )
-        owned = {
-            text
-            for source, file in (after.files.items() if files else ())
-            if source not in reading
-            for text in file.chunks.contents
-        }
+        owned = OwnedTexts([file.chunks for source, file in after.files.items() if source not in reading])
         group: list[ReadFile] = []
         waiting = 0
         for number, result in enumerate(self.engine.read(files, self.options) if files else (), 1):
@@ -301,7 +297,7 @@ class _Run:
         self._add(group, owned, before, after, root)
 
     def _add(
-        self, group: Iterable[ReadFile], owned: set[str], before: Folder, after: Folder, root: str
+        self, group: Iterable[ReadFile], owned: OwnedTexts, before: Folder, after: Folder, root: str
     ) -> None:
         documents: list[Document] = []
         chunks: list[Chunk] = []
@@ -358,12 +354,13 @@ class _Run:
     def _report_of(
         self, before: Folder, after: Folder, changes: Changes, *, refitted: bool, started: float
     ) -> IndexReport:
-        new = sum(source not in before.files for source in after.files)
-        changed = sum(
-            (file.digest, file.problem) != (before.files[source].digest, before.files[source].problem)
-            for source, file in after.files.items()
-            if source in before.files
-        )
+        new = changed = 0
+        for source, file in after.files.items():
+            known = before.files.get(source)
+            if known is None:
+                new += 1
+            elif known is not file:
+                changed += (file.digest, file.problem) != (known.digest, known.problem)
         return IndexReport(
             added=new,
             changed=changed,

@@ -54,9 +54,13 @@ _ADDED_AT_ONCE = 50_000
 logger = logging.getLogger(__name__)
 
 
+TEXT_DIGEST_LENGTH = 24
+
+
 def text_digest(text: str) -> str:
     """A short digest that tells whether a text has changed."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    size = TEXT_DIGEST_LENGTH // 2
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
 
 
 class BM25Index:

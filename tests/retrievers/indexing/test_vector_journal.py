@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Chunks, Folder, KnownFile, Manifest
+from llama_bedrock.retrievers.indexing.folder_manifest import (
+    Chunk,
+    Chunks,
+    Folder,
+    KnownFile,
+    Manifest,
+    OwnedTexts,
+)
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
 from llama_bedrock.retrievers.search.lexical import text_digest
 
@@ -108,3 +115,27 @@ def test_vectors_of_another_length_and_no_numbers_are_left_out(tmp_path):
         journal.add(DIGESTS[2:3], VECTORS[:1])
     with VectorJournal(tmp_path / "journal", "model", 3) as journal:
         assert list(journal.vectors) == DIGESTS[2:3]
+
+
+@pytest.mark.parametrize("lacking", [0, 1, 2])
+def test_chunks_that_lack_a_part_are_a_value_error(lacking):
+    columns = Chunks([Chunk(f"id-{n}", text_digest(f"{n}"), text_digest(f"title {n}")) for n in range(3)])
+    packed = columns.packed()
+    assert len(Chunks.unpacked(packed)) == 3
+    assert Chunks.unpacked(packed) == columns
+    packed[lacking] = packed[lacking].rpartition(" ")[0]
+    with pytest.raises(ValueError, match="lack"):
+        Chunks.unpacked(packed)
+
+
+@pytest.mark.parametrize("asked", [3, 1_000])
+def test_owned_texts_are_those_of_the_files_and_those_that_were_added(asked):
+    """Few are looked for in the joined digests, many in a set."""
+    digests = [text_digest(str(number)) for number in range(1_000)]
+    chunks = [
+        Chunks([Chunk(f"id-{d}", d, d) for d in digests[start : start + 7]]) for start in range(0, 700, 7)
+    ]
+    owned = OwnedTexts([Chunks(), *(Chunks.unpacked(some.packed()) for some in chunks), Chunks()])
+    owned.add(digests[-1])
+    for number in [*range(0, 1_000, 1_000 // asked), 999]:
+        assert (digests[number] in owned) == (number < 700 or number == 999)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from llama_bedrock.cli.check_result import CheckResult
 
@@ -18,7 +14,6 @@ if TYPE_CHECKING:
     from llama_bedrock.catalog import ResolvedModel
 
 SECONDS = 3.0
-_MOST_SKEW = 300.0  # seconds that AWS lets a signature's time be off
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN_KEY = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}
 _BAD_SIGNATURE = {"SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed"}
@@ -36,6 +31,7 @@ class AskedAccount:
 
     region: str
     has_keys: bool
+    _session: Any = None
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
@@ -47,7 +43,9 @@ class AskedAccount:
             config = Config(
                 connect_timeout=SECONDS, read_timeout=3 * SECONDS, retries={"total_max_attempts": 1}
             )
-            self._clients[service] = boto3.client(service, region_name=self.region, config=config)
+            if self._session is None:
+                self._session = boto3.Session(region_name=self.region)
+            self._clients[service] = self._session.client(service, config=config)
         return self._clients[service]
 
 
@@ -96,7 +94,11 @@ def checks_of_aws(
 ) -> Iterator[CheckResult]:
     """Ask AWS, in the order in which one answer needs the other."""
     if account.has_keys:
-        yield _asked("identity", _identity, account)
+        yield (who := _asked("identity", _identity, account))
+        if who.state == "broken":  # whatever is asked with these keys is answered so
+            unknown = "model access, live lifecycle, quotas and whether a call succeeds"
+            yield CheckResult("aws", "note", f"cannot be known before that is mended: {unknown}")
+            return
     else:
         yield CheckResult(
             "identity", "note", "a bearer key opens Bedrock only: whose it is AWS does not tell"
@@ -118,6 +120,7 @@ def checks_of_aws(
 
 def _asked(name: str, check: Callable[..., CheckResult], account: AskedAccount, *given: Any) -> CheckResult:
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         return check(account, *given)
@@ -127,6 +130,9 @@ def _asked(name: str, check: Callable[..., CheckResult], account: AskedAccount, 
         return CheckResult(name, "broken" if is_broken else "note", f"not told: {meaning(error)}")
     except BotoCoreError as error:
         return CheckResult(name, "note", f"not told: {meaning(error)}")
+    except (ResponseParserError, KeyError, TypeError, AttributeError):
+        foreign = "what answers is not AWS: a captive portal, a proxy's page, or a wrong AWS_ENDPOINT_URL"
+        return CheckResult(name, "broken", f"not told: {foreign}")
 
 
 def _identity(account: AskedAccount) -> CheckResult:
@@ -229,42 +235,3 @@ def _call(resolved: ResolvedModel, region: str) -> CheckResult:
     latency = answer.response_metadata.get("invocation_metrics", {}).get("invocationLatency")
     of_service = "" if latency is None else f", {latency:,} ms of them in Bedrock"
     return CheckResult("call", "ok", f"answered in {took:.2f} s{of_service} (the first call of a process)")
-
-
-def clock(url: str) -> CheckResult | None:
-    """Compare this machine's clock with the endpoint's; None if the endpoint does not tell the time."""
-    import http.client
-
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
-    try:
-        connection.request("GET", "/")
-        told = connection.getresponse().getheader("Date")
-        theirs = parsedate_to_datetime(told) if told else None
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-    if theirs is None:
-        return None
-    off = (datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds()
-    if abs(off) < _MOST_SKEW:
-        return CheckResult("clock", "ok", f"within {max(1, abs(off)):.0f} s of AWS's")
-    way = "fast" if off > 0 else "slow"
-    return CheckResult(
-        "clock", "broken", f"{abs(off) / 60:.0f} minutes {way}: AWS refuses such signatures; set it by NTP"
-    )
-
-
-def validity() -> str:
-    """How long the credentials are valid, as far as this machine knows; empty if it does not."""
-    import botocore.session
-
-    credentials = botocore.session.Session().get_credentials()
-    expiry = getattr(credentials, "_expiry_time", None)
-    if expiry is None:
-        temporary = os.environ.get("AWS_SESSION_TOKEN")
-        return "temporary, until when is not known here" if temporary else ""
-    left = (expiry - datetime.now(UTC)).total_seconds() / 60
-    return f"valid for {left:.0f} minutes more" if left > 0 else "expired"

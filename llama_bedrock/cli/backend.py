@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from botocore.session import Session
+
     from llama_bedrock import ChatLlamaBedrock
     from llama_bedrock.local import LocalBedrock
 
@@ -253,15 +255,25 @@ def find_credentials() -> str | None:
 
     A bearer key for Bedrock counts. Nothing is sent to AWS; only EC2's metadata service may be asked.
     """
-    if os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
-        return "bearer key of AWS_BEARER_TOKEN_BEDROCK"
+    if source := bearer_key():
+        return source
+    credentials = credential_session().get_credentials()
+    return None if credentials is None else str(credentials.method)
+
+
+def bearer_key() -> str | None:
+    """Name the bearer key for Bedrock of the environment; None if there is none."""
+    return "bearer key of AWS_BEARER_TOKEN_BEDROCK" if os.environ.get("AWS_BEARER_TOKEN_BEDROCK") else None
+
+
+def credential_session() -> Session:
+    """A botocore session that finds credentials, and asks EC2's metadata service only where it answers."""
     import botocore.session
 
     session = botocore.session.Session()
     if not _metadata_service_answers():
         session.get_component("credential_provider").remove("iam-role")  # it would wait for seconds
-    credentials = session.get_credentials()
-    return None if credentials is None else str(credentials.method)
+    return session
 
 
 def _metadata_service_answers() -> bool:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import socket
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from llama_bedrock._extras import install_command
 from llama_bedrock.cli.check_result import CheckResult, State
@@ -17,7 +16,6 @@ from llama_bedrock.cli.exit_codes import one_line
 if TYPE_CHECKING:
     from llama_bedrock.catalog import ResolvedModel
 
-_SECONDS = 3.0
 _OF_AWS = "who you are, model access, live lifecycle, quotas and whether a call succeeds"
 _EXTRAS = {
     "local": (
@@ -47,33 +45,33 @@ def run_checks(
 def _checks(
     model: str | None, region: str | None, prompt_format: str | None, call: bool
 ) -> Iterator[CheckResult]:
-    from llama_bedrock.cli.aws_checks import AskedAccount, checks_of_aws, clock
-    from llama_bedrock.cli.backend import DEFAULT_MODEL
-    from llama_bedrock.transport.connection import endpoint_override
+    from llama_bedrock.cli.aws_checks import AskedAccount, checks_of_aws
+    from llama_bedrock.cli.backend import DEFAULT_MODEL, bearer_key
+    from llama_bedrock.cli.credentials_check import check_credentials
+    from llama_bedrock.cli.endpoint_check import checks_of_endpoint
+    from llama_bedrock.transport.connection import TransportSettings
 
     yield _python()
     yield from _extras()
     yield _cache()
-    credentials = _credentials()
+    credentials = check_credentials(TransportSettings(region_name=region).region())
     yield credentials
-    place, used_region = _region(region)
+    place, used_region = _region(region, needed=credentials.state == "ok")
     yield place
     resolved, about_model = _model(model or DEFAULT_MODEL, used_region, prompt_format)
     yield from about_model
     if used_region is None:
         return
-    endpoint = endpoint_override() or f"https://bedrock-runtime.{used_region}.{_suffix(used_region)}"
-    reachable = _endpoint(endpoint, needed=credentials.state == "ok")
-    yield reachable
-    if reachable.state == "ok" and (time := clock(endpoint)):
-        yield time
+    reachable = None
+    for result in checks_of_endpoint(used_region, needed=credentials.state == "ok"):
+        reachable = reachable or result
+        yield result
     if credentials.state != "ok":
         yield CheckResult("aws", "note", f"cannot be known without credentials: {_OF_AWS}")
-    elif reachable.state == "broken":
+    elif reachable is not None and reachable.state == "broken":
         yield CheckResult("aws", "note", f"cannot be known without the endpoint: {_OF_AWS}")
     else:
-        has_keys = not credentials.found.startswith("found (bearer")
-        yield from checks_of_aws(resolved, AskedAccount(used_region, has_keys), call=call)
+        yield from checks_of_aws(resolved, AskedAccount(used_region, not bearer_key()), call=call)
 
 
 def _python() -> CheckResult:
@@ -108,43 +106,45 @@ def _cache() -> CheckResult:
     return CheckResult("cache", "ok", f"indexes are kept in {folder}")
 
 
-def _credentials() -> CheckResult:
-    from llama_bedrock.cli.backend import find_credentials
-
-    try:
-        found = find_credentials()
-    except Exception as error:  # noqa: BLE001 - a broken profile raises whatever its provider runs into
-        return CheckResult("credentials", "broken", f"{error}; mend ~/.aws or unset AWS_PROFILE")
-    if found is None:
-        advice = (
-            "the local engine answers; for Bedrock: aws configure, aws sso login or AWS_BEARER_TOKEN_BEDROCK"
-        )
-        return CheckResult("credentials", "note", f"none found, so {advice}")
-    from llama_bedrock.cli.aws_checks import validity
-
-    until = "" if found.startswith("bearer") else validity()
-    if until == "expired":
-        return CheckResult(
-            "credentials", "broken", f"found ({found}), but expired: aws sso login, or renew them"
-        )
-    return CheckResult("credentials", "ok", f"found ({found})" + (f", {until}" if until else ""))
-
-
-def _region(given: str | None) -> tuple[CheckResult, str | None]:
+def _region(given: str | None, *, needed: bool) -> tuple[CheckResult, str | None]:
     import botocore.exceptions
     import botocore.session
+    from botocore.utils import validate_region_name
 
     from llama_bedrock.transport.connection import TransportSettings, missing_region
 
+    session = botocore.session.Session()
     try:
-        region = TransportSettings(
-            region_name=given
-        ).region() or botocore.session.Session().get_config_variable("region")
+        region = TransportSettings(region_name=given).region() or session.get_config_variable("region")
+        if not region:
+            fault: State = "broken" if needed else "note"
+            return CheckResult("region", fault, one_line(missing_region())), None
+        validate_region_name(region)
+    except botocore.exceptions.InvalidRegionError:
+        return CheckResult("region", "broken", f"{region!r} is no name of a Region{_meant(region)}"), None
     except botocore.exceptions.BotoCoreError as error:
-        return CheckResult("region", "broken", str(error)), None
-    if not region:
-        return CheckResult("region", "note", one_line(missing_region())), None
-    return CheckResult("region", "ok", str(region)), str(region)
+        return CheckResult("region", "broken", f"not to be known: {error}"), None
+    if region in _known_regions():
+        return CheckResult("region", "ok", str(region)), str(region)
+    unknown = f"{region}, which is none that botocore knows{_meant(region)}"
+    return CheckResult("region", "note", unknown), str(region)
+
+
+@cache
+def _known_regions() -> frozenset[str]:
+    from botocore.loaders import create_loader
+
+    partitions = create_loader().load_data("endpoints")["partitions"]
+    return frozenset(region for partition in partitions for region in partition["regions"])
+
+
+def _meant(region: str) -> str:
+    from difflib import get_close_matches
+
+    plain = "-".join(region.strip(" \"'").lower().split())
+    known = sorted(_known_regions())
+    near = [plain] if plain in known else get_close_matches(plain, known, n=3, cutoff=0.7)
+    return f": {' or '.join(near)}?" if near else ", which are like us-east-2"
 
 
 def _model(
@@ -162,36 +162,3 @@ def _model(
     if resolved.info is not None and (message := lifecycle_message(resolved.info)):
         results += [] if is_loopback(endpoint_override()) else [CheckResult("lifecycle", "note", message)]
     return resolved, results
-
-
-def _suffix(region: str) -> str:
-    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-
-
-def _endpoint(url: str, *, needed: bool) -> CheckResult:
-    """Whether a connection to the endpoint opens; nothing is sent. Without credentials nobody needs it."""
-    import ssl
-
-    from botocore.utils import get_environ_proxies
-
-    if proxies := get_environ_proxies(url):
-        proxy = urlsplit(next(iter(proxies.values()))).netloc.rpartition("@")[2]
-        return CheckResult("endpoint", "note", f"{url} by the proxy {proxy}: not tried directly")
-    fault: State = "broken" if needed else "note"
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.getaddrinfo(parts.hostname or "", port)
-    except OSError as error:
-        advice = "check the region's name, DNS, and a VPC endpoint's private DNS"
-        return CheckResult("endpoint", fault, f"no address for {parts.hostname}: {error.strerror}; {advice}")
-    try:
-        with socket.create_connection((parts.hostname or "", port), timeout=_SECONDS) as connection:
-            if parts.scheme == "https":
-                with ssl.create_default_context().wrap_socket(connection, server_hostname=parts.hostname):
-                    pass
-    except OSError as error:
-        why = error.strerror or str(error) or type(error).__name__
-        advice = "check the network, whether it wants a proxy (HTTPS_PROXY), and the region's name"
-        return CheckResult("endpoint", fault, f"{url} cannot be reached: {why}; {advice}")
-    return CheckResult("endpoint", "ok", f"{url} accepts connections")

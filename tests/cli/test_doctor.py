@@ -146,8 +146,8 @@ def test_the_endpoint_cannot_be_reached(doctor, monkeypatch):
     assert "cannot be reached" in told["endpoint"][1]
     assert "cannot be known without the endpoint" in told["aws"][1]
     assert "identity" not in told
-    assert by_proxy["endpoint"][0] == "note"
-    assert by_proxy["endpoint"][1].endswith("by the proxy 127.0.0.1:9: not tried directly")
+    assert by_proxy["endpoint"][0] == "broken"
+    assert by_proxy["endpoint"][1].startswith("the proxy 127.0.0.1:9 cannot be reached")
     assert unneeded["endpoint"][0] == "note"
 
 

@@ -47,6 +47,29 @@ def _what_is_there_stays():
     gc.freeze()
 
 
+def _hooks_into_every_client():
+    """What of this process every client that is made from now on passes, as instrumentations and mocks leave it."""
+    botocore, handlers = sys.modules.get("botocore"), sys.modules.get("botocore.handlers")
+    own = ("botocore", "boto3", "s3transfer")
+    return [
+        hook
+        for hook in [
+            *getattr(botocore, "_INITIALIZERS", ()),
+            *(handler for _, handler, *_ in getattr(handlers, "BUILTIN_HANDLERS", ())),
+        ]
+        if getattr(hook, "__module__", type(hook).__module__).partition(".")[0] not in own
+    ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_hook_is_left():
+    """A hook that a test leaves in botocore would send the calls of later tests another way."""
+    before = _hooks_into_every_client()
+    yield
+    left = [hook for hook in _hooks_into_every_client() if hook not in before]
+    assert not left, f"these hooks into every boto3 client are left: take them out again: {left}"
+
+
 @pytest.fixture(scope="session")
 def _no_such_file(tmp_path_factory):
     # One for all tests: clients of equal settings share a boto3 session, which takes long to make.

@@ -252,11 +252,18 @@ def test_lines_go_to_standard_output_of_that_moment(scripted, capsys):
     assert line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Herd"
 
 
-def test_powertools_gets_every_figure(scripted, written, monkeypatch, capsys):
-    pytest.importorskip("aws_lambda_powertools")
-    from aws_lambda_powertools.metrics import EphemeralMetrics
+@pytest.fixture
+def powertools():
+    """Powertools, without the hook into every client of the process that comes with its import."""
+    import botocore
 
-    powertools = EphemeralMetrics(namespace="Shop", service="search")
+    before = list(botocore._INITIALIZERS)
+    metrics = pytest.importorskip("aws_lambda_powertools.metrics")
+    botocore._INITIALIZERS[:] = before
+    return metrics.EphemeralMetrics(namespace="Shop", service="search")
+
+
+def test_powertools_gets_every_figure(scripted, written, powertools, capsys):
     metrics, lines = written(metrics=powertools)
     llm, _ = scripted(["Ada wrote it.", "Bob."])
     answers = [llm.invoke("Who?", config={"callbacks": [metrics]}) for _ in range(2)]

@@ -41,7 +41,8 @@ class UsageTotals:
     Attributes:
         calls: Answers that a model gave.
         cached_calls: Answers out of LangChain's cache; their tokens are not counted, they cost nothing.
-        failed_calls: Calls that raised, or streams that were left; the service tells no tokens of them.
+        failed_calls: Calls that raised, or streams that were left; the service tells no tokens of them. The
+            small model's answer, where an `Escalate` failed after it, counts among `calls`.
         unpriced_calls: Calls of `calls` whose price is not known.
         input_tokens: Of `calls`.
         output_tokens: Of `calls`.
@@ -242,11 +243,14 @@ class UsageTracker(BaseCallbackHandler):
             self._outer.on_llm_end(response, run_id=run_id)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Count a call that failed."""
+        """Count a call that failed, and the answers that it took before."""
         with self._lock:
             if begun := self._begun.pop(run_id, None):
                 for totals in (self.total, self._of(self.by_run, str(begun.run))):
                     totals.failed_calls += 1
+        if begun is not None:
+            for part in answered_calls(vars(error)):
+                self._count(part["usage_metadata"], part, begun)
         if self._outer is not None:
             self._outer.on_llm_error(error, run_id=run_id)
 

@@ -21,7 +21,7 @@ from langchain_core.outputs import LLMResult
 
 from llama_bedrock.observability.reports import ATTEMPTS
 from llama_bedrock.tracking import own_tags
-from llama_bedrock.usage import call_cost
+from llama_bedrock.usage import ATTEMPTS_KEY, answered_calls, call_cost
 
 MODEL, TAG = "ModelId", "Tag"
 """Dimensions that every call has, and every call with tags."""
@@ -200,9 +200,20 @@ class EMFMetrics(BaseCallbackHandler):
             return
         counts = {name.capitalize(): getattr(error, name, 0) for name in ATTEMPTS}
         kind = "Errors" if isinstance(error, Exception) else "Abandoned"
-        figures = {"Calls": 1, "Errors": 0, **counts, kind: 1, **_times(run)}
+        figures: dict[str, float] = {"Calls": 1, "Errors": 0, **counts, kind: 1}
+        if before := answered_calls(vars(error)):  # they are billed all the same
+            usages = [part["usage_metadata"] for part in before]
+            tokens = {
+                name: sum(usage[name] for usage in usages) for name in ("input_tokens", "output_tokens")
+            }
+            figures |= _tokens(tokens) | _cost(call_cost(tokens, {ATTEMPTS_KEY: before}))
         told = {"ErrorType": type(error).__name__, "RequestId": getattr(error, "request_id", None)}
-        self._write(run, _model_of(run, {}), figures, told)
+        model, called = _model_of(run, {}), getattr(error, "model_id", None) or ""
+        if called and not called.endswith(
+            model
+        ):  # not that model, nor a profile of it: another one of several
+            model = called
+        self._write(run, model, figures | _times(run), told)
         self._forget(run_id)
 
     # -- figures -------------------------------------------------------------------------------------------
@@ -214,9 +225,7 @@ class EMFMetrics(BaseCallbackHandler):
         cost = call_cost(usage, told)
         figures: dict[str, float] = {"Calls": 1, "Errors": 0, "CacheHits": int(bool(told.get("cache_hit")))}
         figures |= {name.capitalize(): told.get(name, 0) for name in ATTEMPTS}
-        if usage:
-            figures |= {"InputTokens": usage["input_tokens"], "OutputTokens": usage["output_tokens"]}
-        figures |= {"UnpricedCalls": 1} if cost is None else {"Cost": cost["total_cost"]}
+        figures |= (_tokens(usage) if usage else {}) | _cost(cost)
         properties = {
             "RequestId": told.get("request_id"),
             "Region": told.get("region_name"),
@@ -303,6 +312,14 @@ def _times(run: _Run) -> dict[str, float]:
     if run.first_token is not None:
         times["TimeToFirstToken"] = round((run.first_token - run.began) * 1000, 3)
     return times
+
+
+def _tokens(usage: Mapping[str, Any]) -> dict[str, float]:
+    return {"InputTokens": usage["input_tokens"], "OutputTokens": usage["output_tokens"]}
+
+
+def _cost(cost: Mapping[str, float] | None) -> dict[str, float]:
+    return {"UnpricedCalls": 1} if cost is None else {"Cost": cost["total_cost"]}
 
 
 def _model_of(run: _Run, told: Mapping[str, Any]) -> str:

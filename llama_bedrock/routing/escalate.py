@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManager, CallbackManagerForLLMRun
@@ -24,12 +26,13 @@ from llama_bedrock.routing.routed_chat_model import (
     refuse_member,
     result_of,
 )
-from llama_bedrock.usage import with_calls_before
+from llama_bedrock.usage import ATTEMPTS_KEY, calls_of, with_calls_before
 
 _MessageT = TypeVar("_MessageT", bound=AIMessage)
 _Member: TypeAlias = SerializeAsAny[ChatLlamaBedrock | RoutedChatModel]
 _Rule: TypeAlias = Literal["verdict", "no-answer"]
 
+_MEMBERS = (ChatLlamaBedrock, RoutedChatModel)
 _GROUNDED = 0.5  # mean score of an answer's statements, of which 0.5 says "rather supported than not"
 
 
@@ -78,17 +81,24 @@ class Escalate(RoutedChatModel):
     def _check_members(cls, given: Any) -> Any:
         for name in ("small", "large"):
             if isinstance(given, dict) and name in given:
-                refuse_member("Escalate", name, given[name], (ChatLlamaBedrock, RoutedChatModel))
+                refuse_member("Escalate", name, given[name], _MEMBERS)
         return given
 
     @field_validator("when", mode="plain")
     @classmethod
     def _check_when(cls, when: Any) -> Any:
+        if iscoroutinefunction(when):
+            raise ValueError("when= is an async function: give one that tells at once")
         if when in get_args(_Rule) if isinstance(when, str) else isinstance(when, Runnable) or callable(when):
             return when
         raise ValueError(
             f'when={when!r}: give "verdict", "no-answer", a verifier, or a function of an answer and messages'
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("small", "large"):
+            refuse_member("Escalate", name, value, _MEMBERS)
+        super().__setattr__(name, self._check_when(value) if name == "when" else value)
 
     def _members(self) -> list[ChatLlamaBedrock | RoutedChatModel]:
         return [self.small, self.large]
@@ -115,7 +125,8 @@ class Escalate(RoutedChatModel):
         first = self._first(messages, stop, run_manager, kwargs)
         if first.reason is None:
             return result_of(first.stands())
-        result = self.large._generate(messages, stop, run_manager, **kwargs)
+        with first.told_by_errors():
+            result = self.large._generate(messages, stop, run_manager, **kwargs)
         return result_of(first.replaced(answer_of(result)))
 
     async def _agenerate(
@@ -128,7 +139,8 @@ class Escalate(RoutedChatModel):
         first = await self._afirst(messages, stop, run_manager, kwargs)
         if first.reason is None:
             return result_of(first.stands())
-        result = await self.large._agenerate(messages, stop, run_manager, **kwargs)
+        with first.told_by_errors():
+            result = await self.large._agenerate(messages, stop, run_manager, **kwargs)
         return result_of(first.replaced(answer_of(result)))
 
     def _stream_of_model(
@@ -142,8 +154,9 @@ class Escalate(RoutedChatModel):
         if first.reason is None:
             yield from replayed(first.stands())
             return
-        for chunk in self.large._stream_of_model(messages, stop, run_manager, kwargs):
-            yield first.before(chunk)
+        with first.told_by_errors():
+            for chunk in self.large._stream_of_model(messages, stop, run_manager, kwargs):
+                yield first.before(chunk)
 
     async def _astream_of_model(
         self,
@@ -157,8 +170,9 @@ class Escalate(RoutedChatModel):
             for chunk in replayed(first.stands()):
                 yield chunk
             return
-        async for chunk in self.large._astream_of_model(messages, stop, run_manager, kwargs):
-            yield first.before(chunk)
+        with first.told_by_errors():
+            async for chunk in self.large._astream_of_model(messages, stop, run_manager, kwargs):
+                yield first.before(chunk)
 
     def _first(
         self,
@@ -168,12 +182,12 @@ class Escalate(RoutedChatModel):
         kwargs: dict[str, Any],
     ) -> _First:
         self._refuse_unknown_in_call(kwargs)
-        first = _First(
-            answer_of(self.small._generate(messages, stop, run_manager, **kwargs)), messages, self.when
-        )
-        if first.reader is not None:
-            run_verifier(first.reader.parts, _within(run_manager))
-            first.verified()
+        first = _First(answer_of(self.small._generate(messages, stop, run_manager, **kwargs)))
+        with first.told_by_errors():
+            first.read(messages, self.when)
+            if first.reader is not None:
+                run_verifier(first.reader.parts, _within(run_manager))
+                first.verified()
         return first
 
     async def _afirst(
@@ -185,10 +199,12 @@ class Escalate(RoutedChatModel):
     ) -> _First:
         self._refuse_unknown_in_call(kwargs)
         result = await self.small._agenerate(messages, stop, run_manager, **kwargs)
-        first = _First(answer_of(result), messages, self.when)
-        if first.reader is not None:
-            await arun_verifier(first.reader.parts, _within(run_manager))
-            first.verified()
+        first = _First(answer_of(result))
+        with first.told_by_errors():
+            first.read(messages, self.when)
+            if first.reader is not None:
+                await arun_verifier(first.reader.parts, _within(run_manager))
+                first.verified()
         return first
 
 
@@ -197,26 +213,44 @@ class _First:
 
     Args:
         answer: The answer.
-        messages: What was asked.
-        when: As of `Escalate`.
 
     Attributes:
         reason: Why it does not do; None where it does.
         reader: Has claims to be verified; then call `verified`.
     """
 
-    def __init__(
-        self,
-        answer: AIMessage,
-        messages: list[BaseMessage],
-        when: _Rule | Verifier | Callable[[AIMessage, list[BaseMessage]], bool],
-    ) -> None:
+    def __init__(self, answer: AIMessage) -> None:
         self.answer = answer
         self.reason: str | None = None
         self.reader: CitationReader | None = None
+
+    @contextmanager
+    def told_by_errors(self) -> Iterator[None]:
+        """Have an error tell what the answer has cost: nothing else will, once the call has failed."""
+        try:
+            yield
+        except BaseException as error:
+            setattr(error, ATTEMPTS_KEY, [*calls_of(self.answer), *getattr(error, ATTEMPTS_KEY, ())])
+            raise
+
+    def read(
+        self,
+        messages: list[BaseMessage],
+        when: _Rule | Verifier | Callable[[AIMessage, list[BaseMessage]], object],
+    ) -> None:
+        """Say of the answer what can be said before its claims are verified.
+
+        Args:
+            messages: What was asked.
+            when: As of `Escalate`.
+        """
         if not isinstance(when, str | Runnable):
-            self.reason = "the function given as when= says so" if when(answer, messages) else None
-        elif not (answer.tool_calls or answer.invalid_tool_calls):
+            said = when(self.answer, messages)
+            if isawaitable(said):
+                getattr(said, "close", bool)()  # no warning that it was never awaited beside the error
+                raise ValueError("when= gave an awaitable: give a function that tells at once")
+            self.reason = "the function given as when= says so" if said else None
+        elif not (self.answer.tool_calls or self.answer.invalid_tool_calls):
             self._read(messages, when)
 
     def _read(self, messages: list[BaseMessage], when: _Rule | Verifier) -> None:

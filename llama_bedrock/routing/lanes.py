@@ -207,7 +207,7 @@ class Lane:
         self._begin_anew(error, now, seconds)
 
     def _begin_anew(self, error: LlamaBedrockError, now: float, pause: float) -> None:
-        self.error = error
+        self.error = copy.copy(error)  # the caller's gets notes of its call, and holds its frames
         self._epoch += 1
         self._promised.clear()
         self._resume_at = now + pause

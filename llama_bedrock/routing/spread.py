@@ -81,6 +81,7 @@ class Spread(RoutedChatModel):
 
     _own: ClassVar[tuple[str, ...]] = ("_lanes", "_made")
     _lanes: Lanes | None = PrivateAttr(default=None)
+    _lanes_of: tuple[Any, ...] = PrivateAttr(default=())
     _made: dict[int, tuple[tuple[Any, ...], ChatLlamaBedrock]] = PrivateAttr(default_factory=dict)
 
     def __init__(self, targets: Sequence[ChatLlamaBedrock] = (), /, **settings: Any) -> None:
@@ -90,20 +91,19 @@ class Spread(RoutedChatModel):
     @model_validator(mode="before")
     @classmethod
     def _check_targets(cls, given: Any) -> Any:
-        targets = given.get("targets", ()) if isinstance(given, dict) else ()
-        for number, target in enumerate(targets if isinstance(targets, list | tuple) else ()):
-            name = f"targets[{number}]"
-            refuse_member("Spread", name, target, (ChatLlamaBedrock,))
-            for setting, instead in _SPREAD_DOES_IT.items():
-                if getattr(target, setting):
-                    raise ValueError(f"{name} has {setting}=…: leave it out, {instead}")
+        if isinstance(given, dict):
+            _refuse_targets(given.get("targets", ()))
         return given
 
     @model_validator(mode="after")
     def _check_settings(self) -> Self:
+        self._refuse_settings()
+        return self
+
+    def _refuse_settings(self) -> None:
         count = len(self.targets)
         if count < 2:
-            raise ValueError(f"Spread has {count} targets: give two or more")
+            raise ValueError(f"Spread needs two targets or more, and has {count or 'none'}")
         if self.by == "weights":
             given = self.weights or ()
             if len(given) != count or not all(0 < weight < math.inf for weight in given):
@@ -112,14 +112,13 @@ class Spread(RoutedChatModel):
                 )
         elif self.weights is not None:
             raise ValueError('weights= has no effect without by="weights"')
-        self._lanes = Lanes(self.weights, count, self.faults_to_open)
-        return self
 
     def health(self) -> tuple[TargetHealth, ...]:
         """What each target has shown so far, in the order of `targets`."""
         return self._all_lanes().health([(target.model, target.region_name) for target in self.targets])
 
     def _members(self) -> list[ChatLlamaBedrock | RoutedChatModel]:
+        self._all_lanes()  # which refuses what targets may not be changed to
         return [self._once(number) for number in range(len(self.targets))]
 
     def _once(self, number: int) -> ChatLlamaBedrock:
@@ -133,9 +132,15 @@ class Spread(RoutedChatModel):
         return made
 
     def _all_lanes(self) -> Lanes:
-        if self._lanes is None:  # of a copy
-            self._lanes = Lanes(self.weights, len(self.targets), self.faults_to_open)
-        return self._lanes
+        """The ways to the targets, made anew when those, or how they are chosen, were changed."""
+        of = (self.by, self.faults_to_open, *(self.weights or ()), *self.targets)
+        known, lanes = self._lanes_of, self._lanes
+        if lanes is None or len(known) != len(of) or not all(map(is_, known, of)):
+            _refuse_targets(self.targets)
+            self._refuse_settings()
+            lanes = Lanes(self.weights, len(self.targets), self.faults_to_open)
+            self._lanes_of, self._lanes = of, lanes
+        return lanes
 
     def _route(self) -> _Route:
         retries = [_RETRIES if t.max_retries is None else t.max_retries for t in self.targets]
@@ -231,6 +236,15 @@ class Spread(RoutedChatModel):
                                 turn.commit()
                             yield route.told_last(chunk)
                     return
+
+
+def _refuse_targets(targets: Any) -> None:
+    for number, target in enumerate(targets if isinstance(targets, list | tuple) else ()):
+        name = f"targets[{number}]"
+        refuse_member("Spread", name, target, (ChatLlamaBedrock,))
+        for setting, instead in _SPREAD_DOES_IT.items():
+            if getattr(target, setting):
+                raise ValueError(f"{name} has {setting}=…: leave it out, {instead}")
 
 
 class _Route:

@@ -1,6 +1,8 @@
 """`Escalate`: when the small model's answer stands, what both have used, and what a stream shows."""
 
 import asyncio
+import io
+import json
 import pickle
 
 import pytest
@@ -9,8 +11,9 @@ from langchain_core.load import dumpd
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda
 
-from llama_bedrock import Escalate, LlamaBedrock, Spread, track_usage
+from llama_bedrock import EMFMetrics, Escalate, LlamaBedrock, Spread, track_usage
 from llama_bedrock.agents import BudgetGuard, create_rag_agent, create_rag_chain, create_tool_agent
+from llama_bedrock.errors import BedrockValidationError
 from llama_bedrock.grounding import LlamaJudge, NoVerifier, Verdict
 from llama_bedrock.local.faults import ErrorResponse
 from llama_bedrock.prompts.passages import NO_ANSWER, Passage, boundary_for, format_question
@@ -208,6 +211,27 @@ def test_a_budget_counts_what_both_have_cost(both):
     assert answer.usage_metadata["total_cost"] > answer.usage_metadata["total_tokens"] * 0.22e-6
 
 
+def fails(*_):
+    raise LookupError("the verifier is down")
+
+
+@pytest.mark.parametrize("who", ["large", "verifier", "function"])
+def test_what_the_small_model_has_used_is_counted_where_the_call_fails_after_it(both, call, who):
+    when = {"large": lambda *_: True, "verifier": RunnableLambda(fails), "function": fails}[who]
+    llm, *_ = both(GOOD, BedrockValidationError("no"), when=when)
+    lines, wanted = io.StringIO(), BedrockValidationError if who == "large" else LookupError
+    with track_usage() as usage, pytest.raises(wanted) as failed:
+        call(llm, asked(), config={"callbacks": [EMFMetrics("Herd", stream=lines)]})
+    (attempt,) = failed.value.attempts
+    assert attempt["model_name"] == SMALL
+    assert (usage.failed_calls, usage.calls) == (1, 1)
+    assert usage.by_model[SMALL].output_tokens == attempt["usage_metadata"]["output_tokens"] > 0
+    (line,) = map(json.loads, lines.getvalue().splitlines())
+    assert line["ModelId"] == (LARGE if who == "large" else SMALL)
+    assert line["Cost"] == pytest.approx(usage.total_cost)
+    assert line["InputTokens"] == usage.input_tokens
+
+
 def test_members_may_spread(endpoint, call):
     servers = [endpoint([answer])[0] for answer in ("Camels.", "Camels.", GOOD)]
     servers[0].faults = [ErrorResponse("ServiceUnavailableException")]
@@ -219,11 +243,16 @@ def test_members_may_spread(endpoint, call):
     assert answer.usage_metadata["total_cost"] > 0
 
 
+async def later(*_):
+    return False
+
+
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
         ({"when": "never"}, 'give "verdict", "no-answer", a verifier'),
         ({"when": 1}, "a verifier, or a function"),
+        ({"when": later}, "async function"),
         ({"region_name": "us-east-1"}, "takes no 'region_name'"),
     ],
 )
@@ -236,6 +265,13 @@ def test_members_are_chat_models_and_the_model_is_not_the_callers_to_choose(both
     llm, *_ = both("x")
     with pytest.raises(ValueError, match="small of Escalate must be a ChatLlamaBedrock or RoutedChatModel"):
         Escalate(LlamaBedrock(model=SMALL, region_name="us-east-1"), llm.large)
+    with pytest.raises(ValueError, match="large of Escalate must be a ChatLlamaBedrock"):
+        llm.large = SMALL
+    with pytest.raises(ValueError, match="a verifier, or a function"):
+        llm.when = 1
+    llm.when = lambda *_: later()
+    with pytest.raises(ValueError, match="gave an awaitable"):
+        llm.invoke("Hi")
     with pytest.raises(ValueError, match="says itself which model"):
         llm.invoke("Hi", model=LARGE)
     with pytest.raises(TypeError, match="not 3 models"):

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from llama_bedrock import errors as E
-from llama_bedrock.routing.lanes import Lanes
+from llama_bedrock.routing.lanes import Lanes, LaneTurn
 
 THROTTLED = E.BedrockThrottlingError("slow down")
 FAULT = E.BedrockServiceError("broken")
@@ -265,3 +265,14 @@ def test_threads_share_the_state(lanes):
     assert [one.in_flight for one in told] == [0, 0, 0]
     assert sum(one.faults for one in told) == 32
     assert sum(one.calls for one in told) == 1600
+
+
+@pytest.mark.parametrize("fault", [E.BedrockThrottlingError("x"), E.BedrockServiceError("x")])
+def test_what_is_noted_on_a_callers_error_is_not_told_the_next_caller(lanes, fault):
+    one = lanes(1, faults_to_open=1)
+    use(only(one, 0), fault)
+    fault.add_note("what this call tried")
+    fault.attempts = ["what this call has used"]
+    for told in (one.why_none(), LaneTurn(one, one._lanes[0]).why_waiting()):
+        assert type(told) is type(fault)
+        assert "this call" not in str(vars(told))

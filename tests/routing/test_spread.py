@@ -364,7 +364,7 @@ def test_settings_that_make_no_sense_are_refused(settings, match):
 
 def test_targets_must_be_two_chat_models():
     one = ChatLlamaBedrock(model=LARGE, region_name="us-east-1")
-    with pytest.raises(ValueError, match="give two or more"):
+    with pytest.raises(ValueError, match="needs two targets or more"):
         Spread([one])
     with pytest.raises(
         ValueError, match=r"targets\[1\] of Spread must be a ChatLlamaBedrock, not LlamaBedrock"
@@ -413,3 +413,21 @@ def test_a_run_over_a_file_tells_other_targets_apart(two):
     hotter = [target.model_copy(update={"temperature": 0.9}) for target in llm.targets]
     assert _model_digest(llm) == _model_digest(llm.model_copy())
     assert _model_digest(llm) != _model_digest(Spread(hotter))
+
+
+def test_targets_that_are_changed_are_followed(two, endpoint):
+    llm, *_ = two()
+    llm.invoke("Hi")
+    llm.targets.append(llm_at(endpoint(["third"])[0], region="us-west-2"))
+    assert {llm.invoke("Hi").text for _ in range(3)} == {"first", "second", "third"}
+    assert [health.calls for health in llm.health()] == [1, 1, 1]
+    llm.targets = llm.targets[:2]
+    assert {llm.invoke("Hi").text for _ in range(3)} == {"first", "second"}
+    llm.by, llm.weights = "weights", [3.0, 1.0]
+    assert [llm.invoke("Hi").text for _ in range(4)].count("first") == 3
+    llm.weights = [1.0]
+    with pytest.raises(ValueError, match="a positive number for each of 2 targets"):
+        llm.invoke("Hi")
+    llm.targets, llm.by, llm.weights = ["us-east-1", "us-east-2"], "least-throttled", None
+    with pytest.raises(ValueError, match="must be a ChatLlamaBedrock, not str"):
+        llm.invoke("Hi")

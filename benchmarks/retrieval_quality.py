@@ -16,7 +16,8 @@ Where it is not, its rows of the last results are kept, with the date of their m
 
 Writes ``results/retrieval_quality.json`` and ``.md``: numbers only, no text of the sets. ``--part`` renews
 only the quality or the indexing; the other keeps its results. ``--keep-times`` keeps the milliseconds of the
-last results, with their date: for a machine that does other things, too.
+last results, with their date: for a machine that does other things, too. Results of other data, or of another
+number of files, are printed and not written: the kept ones are those of the shared data.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ from llama_bedrock.retrievers.indexing.index_folder import IndexReport
 from llama_bedrock.retrievers.search.fusion import fuse
 
 ROOT = Path(__file__).resolve().parent
+SHARED_DATA = ROOT.parents[1] / "shared" / "data" / "retrieval"
+FILES = 10_000
 PACKAGES = ("llama-bedrock", "langchain-core", "faiss-cpu", "bm25s", "PyStemmer", "scikit-learn", "numpy")
 DEPTH = 100
 MAX_EMBEDDED = 2_000  # documents; MiniLM takes 50 to 100 ms each
@@ -361,8 +364,8 @@ def to_markdown(results: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=ROOT.parents[1] / "shared" / "data" / "retrieval")
-    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--data", type=Path, default=SHARED_DATA)
+    parser.add_argument("--files", type=int, default=FILES)
     parser.add_argument("--keep-times", action="store_true")
     parser.add_argument("--part", choices=("quality", "indexing"))
     arguments = parser.parse_args()
@@ -384,10 +387,13 @@ def main() -> None:
         results["quality"] = with_minilm_of_before(found, before, measured_before)
     if arguments.part != "quality":
         results["indexing"] = indexing(arguments.files)
+    print(to_markdown(results))
+    if arguments.data.resolve() != SHARED_DATA.resolve() or arguments.files != FILES:
+        print("Not written: benchmarks/results keeps those of the default --data and --files.")
+        return
     (ROOT / "results").mkdir(exist_ok=True)
     (ROOT / "results" / "retrieval_quality.json").write_text(json.dumps(results, indent=1) + "\n")
     (ROOT / "results" / "retrieval_quality.md").write_text(to_markdown(results))
-    print(to_markdown(results))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from functools import cache, lru_cache
 from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
-TERMS_VERSION = 4
+TERMS_VERSION = 5
 """Saved with every index: terms of another version do not match."""
 
 # ---------------------------------------------------------------------------------------------- languages
@@ -63,6 +63,8 @@ _THAI = """
 สำหรับ สิ่ง หน่อย หรือ หลาย หาก เหล่า ให้ ไหน ไหม ไหร่ แห่ง อย่าง อย่างไร อยู่ อะไร อัน อาจ อีก เอง เป็น ๆ
 """
 
+_WITHOUT_HAMZA = str.maketrans("أإآ", "ااا")
+
 TELLING_WORDS = 150
 """Words at the beginning of a text that are looked at to tell its language."""
 _TELLING_CHARACTERS = 4_000
@@ -80,7 +82,7 @@ def stop_words(language: str) -> frozenset[str]:
 
     Args:
         language: ISO 639-1 code. English and Thai have lists of their own, the others those of the package
-            stop-words; a language without one has no stop words.
+            stop-words with what these lack; a language without one has no stop words.
     """
     if language == "en":
         return STOP_WORDS
@@ -88,7 +90,33 @@ def stop_words(language: str) -> frozenset[str]:
         return frozenset(_THAI.split())
     from stop_words import safe_get_stop_words
 
-    return frozenset(unicodedata.normalize("NFC", word) for word in safe_get_stop_words(language))
+    from llama_bedrock.function_words import FUNCTION_WORDS
+
+    found = [*safe_get_stop_words(language), *FUNCTION_WORDS.get(language, "").split()]
+    if language == "ar":  # "and" is joined to the next word, and many leave the hamza out
+        found += ["و" + word for word in found if len(word) > 1]
+        found += [word.translate(_WITHOUT_HAMZA) for word in found]
+    return frozenset(unicodedata.normalize("NFC", word) for word in found)
+
+
+def is_stop_word(word: str, language: str) -> bool:
+    """Whether a word, as it is written, carries no fact in a text of a language.
+
+    A word in a script of its own may also be a stop word of that script's language: a question of few words,
+    or a quotation, is not told to be in it.
+    """
+    if word.isascii():
+        return word.lower() in stop_words(language)
+    word = unicodedata.normalize("NFKC", word).lower()  # accents may stand beside their letters
+    return word in stop_words(language) or word in stop_words(_language_of_script(word) or language)
+
+
+def _composed(word: str) -> str:
+    return word if word.isascii() else unicodedata.normalize("NFC", word)
+
+
+def _language_of_script(word: str) -> str | None:
+    return next((language for script, language in _SCRIPTS if script.match(word)), None)
 
 
 def language_of(text: str) -> str:
@@ -107,7 +135,7 @@ def language_of_words(found: Sequence[str]) -> str:
     beginning: Iterable[str] = found[:TELLING_WORDS]
     if len(found) < FEW_WORDS:  # a question may begin with its only function word
         beginning = [word.lower() for word in found if not word.isupper()]
-    known = [telling[word] for word in set(beginning) if word in telling]
+    known = [telling[word] for word in {_composed(word) for word in beginning} if word in telling]
     if not known:
         return "en"
     scores = list(map(sum, zip(*known, strict=True)))
@@ -182,7 +210,7 @@ def stem(word: str, language: str = "en") -> str:
     """
     if not word.isascii():
         word = unicodedata.normalize("NFKC", _HIDDEN.sub("", word))
-        language = next((own for script, own in _SCRIPTS if script.match(word)), language)
+        language = _language_of_script(word) or language
     stemmer = _stemmer(language)
     if stemmer is None or language == "en":  # English has no accents, and "café" is "cafe" to its stemmer
         word = folded(word)
@@ -239,7 +267,7 @@ def query_terms(text: str, languages: Iterable[str]) -> list[list[str]]:
     languages = sorted(languages)
     own = language_of_words(found)
     if own in languages:
-        found = [word for word in found if word.lower() not in stop_words(own)]
+        found = [word for word in found if not is_stop_word(word, own)]
     wordings = [
         list(chain.from_iterable(map(terms_of(language).__getitem__, found))) for language in languages
     ]
@@ -277,6 +305,7 @@ class _Terms(dict[str, tuple[str, ...]]):
 
     def __init__(self, language: str) -> None:
         super().__init__()
+        self._language = language
         self._stems = _Stems(language)  # identifiers share their parts
         self._stop_words = stop_words(language)
 
@@ -298,7 +327,7 @@ class _Terms(dict[str, tuple[str, ...]]):
         if not word.isascii():
             word = unicodedata.normalize("NFKC", word)
         whole = word.lower()
-        if whole in self._stop_words:
+        if is_stop_word(whole, self._language):
             return ()
         if word.isalpha() and (word.islower() or word.isupper() or word.istitle()):
             return (whole,)
@@ -533,12 +562,13 @@ class _Tells(dict[str, bool]):
 
     def __init__(self, language: str) -> None:
         super().__init__()
-        self._stopped = stop_words(language)
+        self._language = language
 
     def __missing__(self, word: str) -> bool:
         if len(self) >= _CACHED:
             self.clear()
-        self[word] = tells = word.lower().replace("’", "'").removesuffix("'s") not in self._stopped
+        bare = word.replace("’", "'").removesuffix("'s").removesuffix("'S")
+        self[word] = tells = not is_stop_word(bare, self._language)
         return tells
 
 

@@ -1,6 +1,8 @@
+import unicodedata
+
 import pytest
 
-from llama_bedrock.text import language_of, query_terms, terms
+from llama_bedrock.text import content_words, language_of, query_terms, terms
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,19 @@ def test_terms_are_stems_and_identifiers_with_their_parts(text, expected):
         ("es", "¿Cómo puedo instalar un paquete con apt?", "Instalación de los paquetes: apt"),
         ("hi", "apt से पैकेज कैसे स्थापित करें?", "पैकेज को apt से स्थापित करना"),
         ("ru", "Как мне установить пакет с apt?", "Установка пакетов: apt"),
+        (
+            "de",
+            "Wofür wurde apt entwickelt, und worüber könnten Pakete stolpern?",
+            "Stolpernde Pakete in apt",
+        ),
+        ("it", "Quali pacchetti possono essere installati e quando?", "Pacchetti da installare"),
+        ("pt", "Quais são os pacotes e quantos devemos instalar?", "Pacotes a instalar"),
+        ("es", "¿Cuáles son los paquetes y cuándo debería instalar alguno?", "Paquetes por instalar"),
+        ("hi", "मुझे पैकेज स्थापित करने के बारे में क्या जानना चाहिए?", "पैकेज स्थापित करना"),
+        ("hi", "मैं पैकेज कहाँ से स्थापित कर सकता हूँ और किसने बनाया?", "पैकेज स्थापित करना"),
+        ("el", "Ποιο είναι το πακέτο και πώς μπορώ να εγκαταστήσω το apt;", "Πακέτο apt"),
+        ("ar", "ما هي الحزمة التي يجب أن أثبتها وكيف يتم تثبيت apt؟", "الحزمة apt"),
+        ("ta", "apt எப்படி ஒரு தொகுப்பு மற்றும் எங்கே உள்ளது?", "தொகுப்பு apt"),
     ],
 )
 def test_a_question_of_a_language_keeps_the_words_that_matter(language, question, title):
@@ -60,6 +75,32 @@ def test_a_question_of_a_language_keeps_the_words_that_matter(language, question
     assert language_of(question) == language
     assert len(words) <= 4  # what is left has no function words
     assert len(set(words) & set(terms(title, language))) >= 2
+
+
+@pytest.mark.parametrize(
+    ("question", "kept"),
+    [
+        ("पैकेज क्या?", "पैकेज"),
+        ("كيف الحزمة؟", "الحزمة"),
+        ("Ποιο πακέτο;", "πακέτο"),
+        ("Какой пакет?", "пакет"),
+        ("எந்த தொகுப்பு?", "தொகுப்பு"),
+    ],
+)
+@pytest.mark.parametrize("texts", [["en"], ["de", "en"], None])
+def test_one_function_word_in_a_script_of_its_own_does_not_count(question, kept, texts):
+    # One tells no language: so a question of two words was ruled by the first.
+    found = query_terms(question, texts) if texts else [terms(question)]
+    assert found == [terms(kept)]
+
+
+def test_accents_beside_their_letters_tell_a_language_and_its_stop_words():
+    # As macOS names files and many PDFs hold text.
+    question = "Können Sie mir erklären, wofür das Paket über Ähnliches verfügt?"
+    apart = unicodedata.normalize("NFD", question)
+    assert language_of(apart) == language_of("für über") == language_of("fu\u0308r u\u0308ber") == "de"
+    assert query_terms(apart, ["de", "en"]) == query_terms(question, ["de", "en"])
+    assert [word.form for word in content_words(apart, "de")] == terms(question, "de")
 
 
 def test_a_question_in_thai_keeps_the_words_that_matter():

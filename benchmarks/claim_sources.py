@@ -128,8 +128,8 @@ def summ_edits(root: Path) -> Iterator[Row]:
             yield row["summary"], row["doc"], row["label"] == 1, part
 
 
-def begin(root: Path) -> Iterator[Row]:
-    for row in _table(root / "wow" / "begin_test_wow.tsv", "\t", csv.QUOTE_NONE):
+def begin(root: Path, part: str = "wow/begin_test_wow") -> Iterator[Row]:
+    for row in _table(root / f"{part}.tsv", "\t", csv.QUOTE_NONE):
         if (label := row["begin_label"]) in (
             "Fully attributable",
             "Not fully attributable",
@@ -163,6 +163,17 @@ def aggre_fact(root: Path, part: str) -> Iterator[Row]:
             yield row["summ"], row["doc"], label in ("", "correct"), label
 
 
+def faith_dial(root: Path) -> Iterator[Row]:
+    """Answers of people and three models in the audit of three sets of dialogues; chat is left out."""
+    for path in sorted((root / "data-audit").glob("*/*.csv")):
+        for row in _table(path):
+            passage = row.get("knowledge") or row.get("evidence") or ""
+            said = next(row[name] for name in ("ctrl", "doha", "gpt2", "response") if name in row)
+            label = row.get("begin_label") or row.get("BEGIN") or ""
+            if "entailment" in label.lower() or "hallucination" in label.lower():
+                yield said, passage, "hallucination" not in label.lower(), label
+
+
 # Name → its clone and how it is read. Thresholds were chosen on the first, never on the others.
 CHOSEN_ON: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
     "qags-cnndm": ("qags", lambda root: qags(root, "cnndm")),
@@ -185,6 +196,9 @@ REPORTED_ON: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
     "faithbench": ("FaithBench", faith_bench),
     "cliff": ("AggreFact", lambda root: aggre_fact(root, "CLIFF")),
     "goyal21": ("AggreFact", lambda root: aggre_fact(root, "Goyal21")),
+    "begin-cmu": ("BEGIN-dataset", lambda root: begin(root, "cmu-dog/begin_dev_cmu")),
+    "begin-topical": ("BEGIN-dataset", lambda root: begin(root, "topicalchat/begin_dev_tc")),
+    "faithdial-audit": ("FaithDial", faith_dial),
 }
 
 

@@ -518,15 +518,32 @@ def forms(text: str, language: str) -> list[str]:
 
 def forms_by_span(text: str, spans: Sequence[tuple[int, int]], language: str) -> list[list[str]]:
     """The forms of the words that begin in each span of a text, such as its `sentences`."""
-    if all(before[1] < after[0] for before, after in pairwise(spans)):
-        plain = _plain(text)
+    plain = _plain(text)
+    if _cuts_no_word(plain, spans):
+        form, find = _forms_of(language).__getitem__, _lower_word().findall
         if _is_simple(plain):
-            plain, form, find = plain.lower(), _forms_of(language).__getitem__, _lower_word().findall
+            plain = plain.lower()
             return [list(map(form, find(plain, start, end))) for start, end in spans]
-    found = words(text, language)  # spans without a gap may be cut inside a word
+        # One sign or broken word in a long text does not make all of it slow to read.
+        pieces = [plain[start:end] for start, end in spans]
+        return [
+            list(map(form, find(piece.lower())))
+            if _is_simple(piece)
+            else [word.form for word in _read(_matches(piece), language)]
+            for piece in pieces
+        ]
+    found = words(text, language)
     starts = [word.start for word in found]
     bounds = [(bisect_left(starts, start), bisect_left(starts, end)) for start, end in spans]
     return [[word.form for word in found[first:last]] for first, last in bounds]
+
+
+def _cuts_no_word(plain: str, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether white space parts the spans, and none ends in a word that is broken at the line's end."""
+    return all(
+        before[1] < after[0] and not _BROKEN.fullmatch(plain, before[1] - 1, after[0])
+        for before, after in pairwise(spans)
+    )
 
 
 _SHORT, _TELLING = 400, 4_000  # characters of a text that tell its language badly, or wholly

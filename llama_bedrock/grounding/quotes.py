@@ -19,7 +19,7 @@ LONG = 1_000  # characters: of a shorter text, that something stands nowhere in 
 _COPIED = 0.8  # more of a statement's words than this, one sentence has in the same order, in runs of two
 _SKIPPED = 8  # words of that sentence between the runs
 _NEIGHBOURS = 3  # sentences that make a quote
-_BESIDE = 0.5  # share of the content words beside which another number of its kind stands for a missing one
+_BESIDE = 0.4  # share of the content words beside which another number of its kind stands for a missing one
 _LEAST_QUOTED = 0.25  # share of the content words below which nothing is quoted
 _HUGE = 20_000  # characters of a passage, of which few are kept as they were read
 _CODE = re.compile(r"`+([^`\n]+)`+")
@@ -52,8 +52,8 @@ class Found(NamedTuple):
 
     span: tuple[int, int] | None = None  # of the sentences that hold most of it; None for too little
     share: float = 0.0  # of its content words, in that place
-    near: frozenset[str] = frozenset()  # its content words in that place, by form
-    anywhere: frozenset[str] = frozenset()  # its content words in the whole passage
+    near: frozenset[str] = frozenset()  # its content words and numbers in that place, by form
+    anywhere: frozenset[str] = frozenset()  # those in the whole passage
     missing: frozenset[str] = frozenset()  # its numbers, code and quotations that stand nowhere
     unnamed: frozenset[str] = frozenset()  # names of which that is so
     clashing: frozenset[str] = frozenset()  # of those numbers, the ones that another of their kind stands for
@@ -152,7 +152,8 @@ class ReadPassage:
             denied = _denies(_CLAUSE.split(before)[-1])
             clash = statement.is_listed and self._denies(span) != statement.denies
             lacks = frozenset(missing)
-            return Found(span, 1.0, content, content, lacks, whole=not clash, denied=denied or clash)
+            units, denied = statement.units, denied or clash
+            return Found(span, 1.0, units, units, lacks, whole=not clash, denied=denied)
         unnamed = frozenset(name for form, name in statement.names.items() if form not in self._all)
         place, near = self._best_place(statement.units)
         share = len(near & content) / len(content) if content else 0.0
@@ -162,7 +163,7 @@ class ReadPassage:
         kinds = self._numbers if absent and len(self.text) >= LONG else others
         kinds -= frozenset() if share >= _BESIDE else {"year", "number"}
         clashing = (number.written for number in absent if number.kind in kinds)
-        held = share, near & content, self._all & content, frozenset(missing), unnamed, frozenset(clashing)
+        held = share, near, self._all & statement.units, frozenset(missing), unnamed, frozenset(clashing)
         span = self.sentences[place[0]][0], self.sentences[place[1]][1]
         follows = near >= statement.units and self._follows(statement, *place)
         denied = self._denies(span) != statement.denies

@@ -11,13 +11,13 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from llama_bedrock.grounding.claims import Claim, Verdict
-from llama_bedrock.grounding.quotes import LONG, Found, read
+from llama_bedrock.grounding.quotes import LONG, Found, Statement, read
 
 # Chosen on claims of other sources than those that benchmarks/results/grounding.md reports.
-_SUPPORTED = 0.55  # share of its content words in three neighbouring sentences that makes a score of 0.5
-# Share of them in a long passage, below which the claim is not from there where a number, quotation, code or
-# two names stand nowhere; where one name does, which it may give another way.
-_ABSENT, _STRANGE = 0.65, 0.3
+_SUPPORTED = 0.64  # mean of the shares of a statement in one place and in all, that scores 0.5
+# Share of it in a long passage, below which it is not from there where a number, quotation, code or two names
+# stand nowhere; where one name does, which the passage may give another way.
+_ABSENT, _STRANGE = 0.65, 0.5
 
 Decision = tuple[bool | None, float, str]
 
@@ -25,12 +25,13 @@ Decision = tuple[bool | None, float, str]
 class WordVerifier(Runnable[list[Claim], list[Verdict]]):
     """Verifies claims by their words alone: no model, no network, milliseconds.
 
-    ``score`` says how much of the statement stands there: it grows with the share of its content words in
-    three neighbouring sentences, and is halved where a number, name, quotation or code stands nowhere; from
-    0.5 on it is rather supported. ``supported`` is True for what was copied, word for word or nearly, with
-    all of these, unless one side denies what the other says; False where a number stands nowhere but another
-    of its kind does beside what else is said, where a denial was left out of what was copied, and where names
-    or a quotation, and most other words, stand nowhere in a long passage. None for all else.
+    ``score`` says how much of the statement stands there: the mean of the shares of its content words and
+    numbers in three neighbouring sentences and in the whole, halved where a number, quotation or code stands
+    nowhere; from 0.5 on it is rather supported. ``supported`` is True for what was copied, word for word or
+    nearly, with all its names and numbers, unless one side denies what the other says; False where a number
+    stands nowhere but another of its kind does beside what else is said, where a denial was left out of what
+    was copied, and where names or a quotation, and many other words, stand nowhere in a long passage. None
+    for all else.
     """
 
     def invoke(
@@ -53,22 +54,23 @@ def judge(claim: Claim) -> tuple[Verdict, list[Found]]:
         return Verdict(None, 0.0, reason=reason, by="words"), found
     best = max(range(len(found)), key=lambda n: (found[n].whole, found[n].share, found[n].follows))
     is_long = sum(len(passage.text) for passage in passages) >= LONG
-    supported, score, reason = _decide(len(statement.content), found, found[best], is_long)
+    supported, score, reason = _decide(statement, found, found[best], is_long)
     place = best if found[best].span else None
     return Verdict(supported, round(score, 3), place, found[best].span, reason, "words"), found
 
 
-def _decide(count: int, found: Sequence[Found], best: Found, is_long: bool) -> Decision:
+def _decide(statement: Statement, found: Sequence[Found], best: Found, is_long: bool) -> Decision:
     if best.whole:
         if best.denied:
             return False, 0.0, "the passage denies what was copied from it"
         return True, 1.0, "copied word for word"
+    count = len(statement.units)
     near = len(frozenset().union(*(f.near for f in found))) / count
     anywhere = len(frozenset().union(*(f.anywhere for f in found))) / count
     missing = frozenset.intersection(*(f.missing for f in found))
     unnamed = frozenset.intersection(*(f.unnamed for f in found))
     clashing = missing & frozenset().union(*(f.clashing for f in found))
-    score = min(1.0, near / _SUPPORTED / 2) / (2 if missing or unnamed else 1)
+    score = min(1.0, (near + anywhere) / 4 / _SUPPORTED) / (2 if missing else 1)
     what = "not in the passage: " + ", ".join(sorted(missing | unnamed)) if missing or unnamed else ""
     if clashing:
         return False, min(score, 0.49), f"{what}; there are others"

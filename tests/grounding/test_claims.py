@@ -473,4 +473,13 @@ def test_what_stands_nowhere_says_more_in_a_long_passage(claim):
     statement, short, long = claim
     verdicts = WordVerifier().verify([Claim(statement, [Document(text)]) for text in (SHORT, LONG)])
     assert [verdict.supported for verdict in verdicts] == [short, long]
-    assert all(verdict.score < 0.5 and "not in the passage" in verdict.reason for verdict in verdicts)
+    assert all("not in the passage" in verdict.reason for verdict in verdicts)
+    assert all(verdict.score < 0.5 for verdict in verdicts if verdict.supported is False)
+
+
+def test_the_score_is_the_mean_of_what_stands_in_one_place_and_in_all():
+    passage = "Llamas eat hay. They hum. They spit. Visitors bring apples. Nobody pays. It closes at 9."
+    verdict = lambda said: WordVerifier().verify([Claim(said, [Document(passage)])])[0]  # noqa: E731
+    assert verdict("Llamas eat apples and bananas.").score == round((2 / 4 + 3 / 4) / 4 / 0.64, 3)
+    assert verdict("Llamas eat apples at 9.").score == round((2 / 4 + 4 / 4) / 4 / 0.64, 3)
+    assert verdict("Llamas eat apples at 8.").score == round((2 / 4 + 3 / 4) / 8 / 0.64, 3)  # no such number

@@ -60,7 +60,15 @@ def test_words_are_compared_in_one_form(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["On 2024-05-06 nine men’s 3,5 €", "soft\u00adware in-\nstallation", "日" * 700, "C++ x" * 9]
+    "text",
+    [
+        "On 2024-05-06 nine men’s 3,5 €",
+        "soft\u00adware in-\nstallation",
+        "日" * 700,
+        "C++ x" * 9,
+        "Plain words. On 2024-05-06 nine men’s é. More plain-\nly words.\n\nCNN --\n\nFor 3’000 years.",
+        f"{'word ' * 119}in-\nstallation of é. Then more.",
+    ],
 )
 def test_forms_are_those_of_words_in_the_whole_and_by_sentence(text):
     assert only_forms(text, "en") == forms(text, language="en")

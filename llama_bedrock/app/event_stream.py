@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from llama_bedrock.app.http_errors import error_body
+from llama_bedrock.app.http_errors import failure
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class EventStream(Response):
                 except Exception as error:
                     if not outbox.begun:
                         raise
-                    outbox.put(sse(error_body(error)))
+                    outbox.put(sse(failure(error).body()))
             outbox.end()
             await sending
         finally:

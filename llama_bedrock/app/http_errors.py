@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.exceptions import (
@@ -25,6 +26,11 @@ from llama_bedrock.errors import (
     BedrockUnavailableError,
     LlamaBedrockError,
 )
+
+NOTE_FAILURE: ContextVar[Callable[[ApiError, BaseException], None] | None] = ContextVar(
+    "note_failure", default=None
+)
+"""Writes what failed into the log, under the id of the request that is being answered."""
 
 _DEFAULT_WAIT = 2.0  # seconds, where the service says to come back but not when
 _NOT_READY_WAIT = 30.0  # an imported model takes minutes to load; clients that wait should not hurry
@@ -112,9 +118,12 @@ def api_error(error: BaseException) -> ApiError:
     return ApiError(500, "the server failed; its log says how, under this x-request-id", code="server_error")
 
 
-def error_body(error: BaseException) -> dict[str, Any]:
-    """The JSON of an error, to send where an answer has begun already."""
-    return api_error(error).body()
+def failure(error: BaseException) -> ApiError:
+    """What a client is told of an error that ends its answer, however late; the log is told, too."""
+    told = api_error(error)
+    if (note := NOTE_FAILURE.get()) is not None:
+        note(told, error)
+    return told
 
 
 def _of_model(error: BaseException, status: int, code: str, wait: float | None) -> ApiError:

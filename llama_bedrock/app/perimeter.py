@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llama_bedrock.app.app_state import AppState
 from llama_bedrock.app.event_stream import CLIENT_GONE
-from llama_bedrock.app.http_errors import ApiError, api_error
+from llama_bedrock.app.http_errors import NOTE_FAILURE, ApiError, failure
 from llama_bedrock.browser_origins import foreign_name, foreign_page
 
 logger = logging.getLogger("llama_bedrock.app")
@@ -68,6 +68,7 @@ class Perimeter:
 
     async def _answer(self, exchange: _Exchange, receive: Receive) -> None:
         scope = exchange.scope
+        NOTE_FAILURE.set(exchange.note)
         try:
             connection = HTTPConnection(scope)
             self._check_page(connection)
@@ -80,7 +81,7 @@ class Perimeter:
             if isinstance(error, ClientDisconnect) or getattr(error, "status_code", None) == CLIENT_GONE:
                 exchange.status = CLIENT_GONE
                 return
-            told = exchange.failed(error)
+            told = failure(error)
             if exchange.status is None:
                 answer = JSONResponse(told.body(), told.status, headers=told.headers)
                 await answer(scope, receive, exchange.send)
@@ -182,13 +183,11 @@ class _Exchange:
             headers.setdefault("cache-control", cached)
         await self._send(message)
 
-    def failed(self, error: Exception) -> ApiError:
-        """Note a failure for the log; one that nobody foresaw with its traceback."""
-        told = api_error(error)
+    def note(self, told: ApiError, error: BaseException) -> None:
+        """Note a failure for the log, however late; one that nobody foresaw with its traceback."""
         self.facts["error"] = told.code
         if told.status == 500:
             logger.error(self._line(status=500), exc_info=error)
-        return told
 
     def log(self) -> None:
         status = CLIENT_GONE if self.status is None else self.status

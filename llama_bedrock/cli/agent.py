@@ -171,6 +171,7 @@ def _graph_maker(
 def _middleware(plan: _Plan, tools: list[BaseTool]) -> list[AgentMiddleware[Any, Any, Any]]:
     from llama_bedrock.agents import BudgetGuard
     from llama_bedrock.app.conversations.tool_approval import approval_middleware, is_read_only
+    from llama_bedrock.app.conversations.tool_failure import failure_middleware
     from llama_bedrock.cli.output import note
 
     names = [tool.name for tool in tools]
@@ -181,7 +182,7 @@ def _middleware(plan: _Plan, tools: list[BaseTool]) -> list[AgentMiddleware[Any,
     if unasked := [name for name in names if name not in asked]:
         note(f"Run without asking: {', '.join(unasked)}")
     budget = [] if plan.max_usd is None else [BudgetGuard(max_usd=plan.max_usd)]
-    return [*budget, *approval_middleware(asked)]
+    return [*budget, *failure_middleware(tools), *approval_middleware(asked)]
 
 
 def _session(

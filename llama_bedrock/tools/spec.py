@@ -91,19 +91,17 @@ def to_tool_specs(tools: Sequence[Any], *, strict: bool | None = None) -> list[T
     Raises:
         ValueError: A tool has no known form, no name, or that of a different tool.
     """
-    specs: list[ToolSpec] = []
+    specs: dict[str, ToolSpec] = {}  # by written name
     for tool in tools:
         spec = tool if isinstance(tool, ToolSpec) else _to_spec(tool)
         if strict is not None and spec.strict != strict:
             spec = ToolSpec(spec.name, spec.description, spec.parameters, strict)
         if not any(char.isalnum() for char in spec.name):
             raise ValueError(f"tool name {spec.name!r}: a name holds letters or digits")
-        twin = next((other for other in specs if other.written_name == spec.written_name), None)
-        if twin is None:
-            specs.append(spec)
-        elif twin.name != spec.name or not _is_same(twin, spec):
+        twin = specs.setdefault(spec.written_name, spec)
+        if twin is not spec and (twin.name != spec.name or not _is_same(twin, spec)):
             raise ValueError(f"two tools are named {spec.written_name!r}; rename one")
-    return specs
+    return list(specs.values())
 
 
 def with_names_of_their_own(tools: Iterable[Any]) -> list[Any]:
@@ -187,6 +185,9 @@ def _langchain_definition(tool: Any) -> dict[str, Any]:
         converted = convert_to_openai_tool(tool)
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
         raise ValueError(f"{tool!r} cannot be offered as a tool: {error}") from error
+    except LookupError as error:  # a $ref to what is not there, in the schema of somebody's MCP server
+        name = getattr(tool, "name", None) or tool
+        raise ValueError(f"tool {name!r}: its schema cannot be read: {error.args[0]}") from error
     function = converted.get("function", converted)
     if not isinstance(function, dict) or "name" not in function:
         kind = converted.get("type")

@@ -221,6 +221,8 @@ class _Work:
         async def frames():
             if request.query_params.get("late"):
                 yield sse("begun")
+            if request.query_params.get("unforeseen"):
+                raise KeyError("a secret of the stream")
             raise ApiError(429, "too fast", code="rate_limit_exceeded", headers={"Retry-After": "7"})
             yield b""
 
@@ -288,6 +290,18 @@ def test_what_fails_before_the_first_event_has_its_status_and_later_is_an_event(
         assert late.status_code == 200
         events = [json.loads(line[6:]) for line in late.text.splitlines() if line.startswith("data: {")]
         assert events == [early.json()]
+
+
+def test_what_nobody_foresaw_is_in_the_log_where_an_answer_had_begun_too(browse, caplog):
+    caplog.set_level(logging.INFO, "llama_bedrock.app")
+    with running(_Work().app()) as where:
+        late = browse(where).get("/v1/fails?late=1&unforeseen=1", headers={**BEARER, "x-request-id": "third"})
+    assert '"code":"server_error"' in late.text
+    assert "a secret" not in late.text
+    assert "KeyError: 'a secret of the stream'" in caplog.text
+    lines = [json.loads(record.getMessage()) for record in caplog.records]
+    mine = [(line["status"], line["error"]) for line in lines if line["request_id"] == "third"]
+    assert mine == [(500, "server_error"), (200, "server_error")]
 
 
 def test_every_library_error_has_a_status():

@@ -18,6 +18,8 @@ RUNNER = CliRunner(**{"mix_stderr": False} if "mix_stderr" in inspect.signature(
 PROGRAM = [sys.executable, "-c", "from llama_bedrock.cli.main import main; main()"]
 
 FARM_SERVER = '''
+import os
+
 from mcp.server.fastmcp import FastMCP
 from mcp.types import ToolAnnotations
 
@@ -35,6 +37,11 @@ def tick() -> int:
 def sell(farm: str) -> str:
     """Sell a farm."""
     return f"{farm} is sold"
+
+@server.tool(annotations=ToolAnnotations(readOnlyHint=True))
+def leave() -> str:
+    """Leave."""
+    os._exit(1)
 
 server.run()
 '''
@@ -258,6 +265,28 @@ class TestMcp:
         assert [line for line in lines if line.startswith("← tick")] == ["← tick: 1", "← tick: 2"]
         assert any(line.startswith("refused: sell(") for line in lines)
         assert result.stdout == "Twice, and not sold.\n"
+
+    @pytest.mark.slow
+    def test_a_server_that_dies_in_a_call_is_a_failed_call(self, llama, farm_server):
+        llama(call("leave"), call("tick"), "It has left.")
+        args = ["agent", "Leave, then tick.", "--mcp", farm_server]
+        result = subprocess.run([*PROGRAM, *args], capture_output=True, text=True, input="", check=False)
+        assert result.returncode == 0, result.stderr
+        failed = [line.partition(" The tool failed: ") for line in result.stderr.splitlines() if "✗" in line]
+        assert [(call, bool(why)) for call, _, why in failed] == [("✗ leave:", True), ("✗ tick:", True)]
+        assert result.stdout == "It has left.\n"
+
+    @pytest.mark.slow
+    async def test_a_server_that_says_nothing_is_named(self, monkeypatch, capsys):
+        from llama_bedrock.cli.session import agent_tools
+
+        monkeypatch.setattr(agent_tools, "_QUIET_SECONDS", 0.05)
+        monkeypatch.setattr(agent_tools, "_CONNECT_SECONDS", 0.2)
+        server = f"{sys.executable} -c 'import time; time.sleep(99)'"
+        with pytest.raises(ConnectionError, match=r"time.sleep.* runs, but does not answer"):
+            async with agent_tools.mcp_sessions([server]):
+                pass
+        assert f"Waiting for --mcp {server!r}" in capsys.readouterr().err
 
     @pytest.mark.usefixtures("folder")
     @pytest.mark.parametrize(

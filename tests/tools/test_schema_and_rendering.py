@@ -138,6 +138,14 @@ def test_strict_of_the_call_goes_before_strict_of_the_tool():
         ([look_up, as_tool(look_up)], "two tools are named 'look_up'"),
         ([{"name": "f", "parameters": [1]}], "a JSON schema is needed"),
         ([42], "cannot be offered as a tool"),
+        (
+            [
+                StructuredTool(
+                    name="f", description="d", args_schema={"properties": {"x": {"$ref": "#/$defs/None"}}}
+                )
+            ],
+            "tool 'f': its schema cannot be read: Reference",
+        ),
         ([partial(look_up, "x")], "cannot be offered as a tool"),
         ([{"type": "object", "properties": {}}], "cannot be offered as a tool"),
     ],

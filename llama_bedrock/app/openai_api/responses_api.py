@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from llama_bedrock.app.app_state import AppState, state_of
 from llama_bedrock.app.event_stream import EventStream, sse, while_connected
-from llama_bedrock.app.http_errors import api_error
+from llama_bedrock.app.http_errors import failure
 from llama_bedrock.app.openai_api.answer_pieces import (
     AnswerEnd,
     Piece,
@@ -180,7 +180,7 @@ class _Writer:
         yield self._event(f"response.{self.response['status']}", response=self.response)
 
     def failed(self, error: Exception) -> Iterator[bytes]:
-        told = api_error(error)
+        told = failure(error)
         self.response["status"] = "failed"
         self.response["error"] = {"code": told.code or "server_error", "message": told.message}
         yield self._event("response.failed", response=self.response)

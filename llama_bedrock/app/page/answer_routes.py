@@ -23,7 +23,7 @@ from llama_bedrock.app.conversations.answer_record import (
 from llama_bedrock.app.conversations.kept_thread import check_thread
 from llama_bedrock.app.conversations.tool_approval import DECLINED, call_text
 from llama_bedrock.app.event_stream import EventStream, sse, while_connected
-from llama_bedrock.app.http_errors import ApiError, api_error
+from llama_bedrock.app.http_errors import ApiError, failure
 from llama_bedrock.app.page.page_threads import PageThreads, SentPrompt, message_json
 from llama_bedrock.app.page.request_fields import json_object, optional_text, text_field
 from llama_bedrock.app.page.thread_routes import approval_json
@@ -285,7 +285,7 @@ class _Turn:
 
 def error_event(error: Exception) -> dict[str, Any]:
     """The JSON of an error, with the seconds to wait where they are known."""
-    told = api_error(error)
+    told = failure(error)
     wait = told.headers.get("Retry-After")
     extra = {"status": told.status, "retry_after": int(wait) if wait else None}
     return {"error": {**told.body()["error"], **extra}}

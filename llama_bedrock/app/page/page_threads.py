@@ -17,6 +17,7 @@ from llama_bedrock.app.conversations.answer_record import ANSWER_KEY
 from llama_bedrock.app.conversations.kept_thread import CHAT_PREFIX, KeptThread, check_thread
 from llama_bedrock.app.conversations.postgres_threads import postgres_threads
 from llama_bedrock.app.conversations.tool_approval import approval_middleware, call_text, is_read_only
+from llama_bedrock.app.conversations.tool_failure import failure_middleware
 from llama_bedrock.app.http_errors import ApiError
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ class PageThreads:
         return KeptThread(self._graph(model, verifier), f"{self.prefix}{check_thread(name)}")
 
     def _graph(self, model: str | None, verifier: Verifier | None) -> Graph:
-        from langchain.agents import create_agent
-
+        create_agent = require("langchain.agents", "agents").create_agent
         from llama_bedrock.agents import ContextGuard, create_rag_agent, create_tool_agent
         from llama_bedrock.app.conversations.documents_graph import documents_graph
 
@@ -112,7 +112,8 @@ class PageThreads:
         llm = state.models.get(model)
         if state.tools:
             asked = [tool.name for tool in state.tools if not is_read_only(tool)]
-            shared: dict[str, Any] = {"middleware": approval_middleware(asked), "checkpointer": memory}
+            middleware = [*failure_middleware(state.tools), *approval_middleware(asked)]
+            shared: dict[str, Any] = {"middleware": middleware, "checkpointer": memory}
             if state.retriever is None:
                 return create_tool_agent(llm, state.tools, **shared)
             judge = verifier or state.verifier

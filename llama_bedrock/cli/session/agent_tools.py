@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llama_bedrock.agents.mcp import Connections, McpSession
 
 _CONNECT_SECONDS = 120.0  # a server's first start may download it
+_QUIET_SECONDS = 5.0  # until it is told which server is waited for
 
 
 def load_python_tools(specs: Iterable[str]) -> list[BaseTool]:
@@ -123,40 +124,55 @@ async def mcp_sessions(servers: Sequence[str]) -> AsyncIterator[list[McpSession]
 
     Raises:
         ImportError: The extra ``agents`` is not installed.
-        ConnectionError: A server does not start or does not answer.
+        ConnectionError: A server does not start, does not answer, or offers a tool that cannot be offered on.
     """
+    from llama_bedrock.cli.output import note
+
     connections = mcp_connections(servers)
     if not connections:
         yield []
         return
     ready: asyncio.Future[list[McpSession]] = asyncio.get_running_loop().create_future()
     closing = asyncio.Event()
-    keeper = asyncio.create_task(_keep_sessions(connections, ready, closing))
+    opened: list[McpSession] = []
+    keeper = asyncio.create_task(_keep_sessions(connections, opened, ready, closing))
     try:
-        try:
-            sessions = await asyncio.wait_for(asyncio.shield(ready), _CONNECT_SECONDS)
-        except TimeoutError:
-            keeper.cancel()
-            raise ConnectionError(f"no MCP session within {_CONNECT_SECONDS:.0f} s") from None
-        yield sessions
+        await asyncio.wait((ready,), timeout=_QUIET_SECONDS)
+        if not ready.done():
+            note(f"Waiting for --mcp {servers[len(opened)]!r} to answer. Ctrl-C ends it.")
+            await asyncio.wait((ready,), timeout=_CONNECT_SECONDS - _QUIET_SECONDS)
+        if not ready.done():
+            silent = servers[len(opened)]
+            raise ConnectionError(
+                f"--mcp {silent!r} does not work: it runs, but does not answer as an MCP server "
+                f"({_CONNECT_SECONDS:.0f} s waited)"
+            )
+        yield await ready
     finally:
         closing.set()
+        if not ready.done():  # it waits for a server, and would for ever
+            keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
 
 
 async def _keep_sessions(
-    connections: Connections, ready: asyncio.Future[list[McpSession]], closing: asyncio.Event
+    connections: Connections,
+    opened: list[McpSession],
+    ready: asyncio.Future[list[McpSession]],
+    closing: asyncio.Event,
 ) -> None:
     """Open the sessions, and close them when asked: anyio wants both to happen in one task."""
     from llama_bedrock.agents.mcp import open_mcp_session
+    from llama_bedrock.tools.spec import to_tool_specs
 
-    sessions: list[McpSession] = []
     name = ""
     try:
         async with AsyncExitStack() as stack:
             for name, connection in connections.items():
-                sessions.append(await stack.enter_async_context(open_mcp_session(name, connection)))
-            ready.set_result(sessions)
+                session = await stack.enter_async_context(open_mcp_session(name, connection))
+                to_tool_specs(session.tools)  # now, and not with each question
+                opened.append(session)
+            ready.set_result(opened)
             await closing.wait()
     except Exception as error:
         if ready.done():

@@ -295,6 +295,29 @@ def test_a_tool_that_writes_waits_for_a_person(open_page, api, is_allowed):
     assert page.events("/api/decide", thread="t", decisions=[True])[-1][1] == 409
 
 
+def test_what_a_tool_fails_with_is_its_result_and_the_turn_goes_on(open_page, api):
+    from llama_bedrock.errors import BedrockThrottlingError
+
+    @tool
+    def ring(bell: str) -> str:
+        """Ring a bell."""
+        if bell == "far":
+            raise BedrockThrottlingError("too many requests")
+        raise ConnectionError("Connection closed")
+
+    ring.metadata = {"readOnlyHint": True}
+    calls = ['[ring(bell="near")]', "The bell is gone.", '[ring(bell="far")]']
+    address, engine = open_page(None, calls, tools=[ring])
+    told = api(address).ask("Ring it")
+    (result,) = [value for event, value in told if event == "tool_result"]
+    said = "The tool failed: ConnectionError: Connection closed"
+    assert (result["text"], result["status"]) == (said, "error")
+    assert said in engine.requests[1].prompt
+    assert told[-1][1]["messages"][-1]["text"] == "The bell is gone."
+    # What Bedrock refuses to a tool is the person's to know: the model can do nothing about it.
+    assert api(address).ask("Ring the other")[-1][1]["error"]["code"] == "rate_limit_exceeded"
+
+
 async def test_what_changes_while_the_state_is_on_its_way_is_news():
     app = create_app(FakeListChatModel(responses=["yes"]), key="a-key-for-tests")
     events = next(route.endpoint for route in app.routes if getattr(route, "path", "") == "/api/events")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ class PageThreads:
         return KeptThread(self._graph(model, verifier), f"{self.prefix}{check_thread(name)}")
 
     def _graph(self, model: str | None, verifier: Verifier | None) -> Graph:
-        create_agent = require("langchain.agents", "agents").create_agent
+        create_agent: Callable[..., Graph] = require("langchain.agents", "agents").create_agent
         from llama_bedrock.agents import ContextGuard, create_rag_agent, create_tool_agent
         from llama_bedrock.app.conversations.documents_graph import documents_graph
 

@@ -21,6 +21,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from llama_bedrock.agents.guards.agent_messages import pending_calls, refuse_calls
+from llama_bedrock.agents.guards.summary_usage import SummaryUsage, since
 from llama_bedrock.agents.rag.rag_prompt import unwrap
 from llama_bedrock.usage import costs_at, list_price
 
@@ -28,18 +29,23 @@ _NOT_RUN = "Not run: the budget of this run is used up."
 
 
 class BudgetSpent(TypedDict):
-    """What a run has used: model calls, tokens, US dollars, and the time (Unix) it began."""
+    """What a run has used: model calls, tokens, US dollars, and the time (Unix) it began.
+
+    `summaries_before` is what `ContextGuard`'s summaries had used by then.
+    """
 
     calls: int
     tokens: int
     usd: float
     started: float
+    summaries_before: NotRequired[SummaryUsage]
 
 
 class BudgetState(AgentState[Any]):
     """The agent's state with what was spent; kept with checkpoints, so a resumed run goes on counting."""
 
     budget_spent: NotRequired[Annotated[BudgetSpent, PrivateStateAttr]]
+    summary_usage: NotRequired[Annotated[SummaryUsage, PrivateStateAttr]]
 
 
 class BudgetExceededError(Exception):
@@ -61,8 +67,8 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
     """Ends a run when its budget is used up.
 
     Checked before each model call and before tools are run, so no limit is exceeded by more than the one call
-    that reaches it. Model calls inside tools (sub-agents) and of other middleware (summaries) are not seen;
-    `track_usage` counts those as well.
+    that reaches it. The summaries of a `ContextGuard` count. Model calls inside tools (sub-agents) and of
+    middleware of others (LangChain's `SummarizationMiddleware`) are not seen; `track_usage` counts those too.
 
     Nothing is kept on the instance: one BudgetGuard can serve any number of runs at the same time.
     """
@@ -113,19 +119,22 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
         """Start counting."""
         if self.scope == "thread" and "budget_spent" in state:
             return None
-        return {"budget_spent": BudgetSpent(calls=0, tokens=0, usd=0.0, started=time.time())}
+        spent = BudgetSpent(calls=0, tokens=0, usd=0.0, started=time.time())
+        if "summary_usage" in state:
+            spent["summaries_before"] = state["summary_usage"]
+        return {"budget_spent": spent}
 
     @hook_config(can_jump_to=["end"])
     def before_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """End the run instead of a call beyond the budget."""
-        return self._end_if_used_up(_spent(state), [])
+        return self._end_if_used_up(self._with_summaries(state), [])
 
     @hook_config(can_jump_to=["end"])
     def after_model(self, state: BudgetState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """End the run instead of tools whose results could not be read any more."""
         calls = pending_calls(state["messages"])
         refused = refuse_calls(calls, _NOT_RUN, "budget_guard.stopped")
-        return self._end_if_used_up(_spent(state), refused) if calls else None
+        return self._end_if_used_up(self._with_summaries(state), refused) if calls else None
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -160,6 +169,23 @@ class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
             prices.append((float(price.input), float(price.output)))
         return max(prices)
 
+    def _with_summaries(self, state: BudgetState) -> BudgetSpent:
+        """What was spent, with the summaries that `ContextGuard` has asked for meanwhile."""
+        spent = _spent(state)
+        used = since(spent.get("summaries_before"), state.get("summary_usage"))
+        dollars = used["usd"] if self.price is None else costs_at(self.price, used)["total_cost"]
+        if self.price is None and used["unpriced_calls"] and "usd" in self.limits:
+            raise ValueError(
+                "the model that summarises does not tell what it costs; give BudgetGuard(price=(input, "
+                "output)), in US dollars per million tokens"
+            )
+        return BudgetSpent(
+            calls=spent["calls"] + used["calls"],
+            tokens=spent["tokens"] + used["input_tokens"] + used["output_tokens"],
+            usd=spent["usd"] + dollars,
+            started=spent["started"],
+        )
+
     def _end_if_used_up(self, spent: BudgetSpent, before: list[AnyMessage]) -> dict[str, Any] | None:
         used = {
             "calls": float(spent["calls"]),
@@ -185,12 +211,11 @@ def _counted(
     spent = _spent(request.state)
     usages = [m.usage_metadata for m in response.result if isinstance(m, AIMessage) and m.usage_metadata]
     dollars = sum(_dollars(usage, price, own_price) for usage in usages)
-    after = BudgetSpent(
-        calls=spent["calls"] + 1,
-        tokens=spent["tokens"] + sum(usage["total_tokens"] for usage in usages),
-        usd=spent["usd"] + dollars,
-        started=spent["started"],
-    )
+    after = spent | {
+        "calls": spent["calls"] + 1,
+        "tokens": spent["tokens"] + sum(usage["total_tokens"] for usage in usages),
+        "usd": spent["usd"] + dollars,
+    }
     return ExtendedModelResponse(response, Command(update={"budget_spent": after}))
 
 

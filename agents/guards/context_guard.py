@@ -23,6 +23,7 @@ from langgraph.types import Command
 from typing_extensions import TypedDict
 
 from llama_bedrock.agents.guards.agent_messages import has_image, message_tokens
+from llama_bedrock.agents.guards.summary_usage import SummaryUsage, with_replies
 from llama_bedrock.agents.guards.tool_result_guard import shorten
 from llama_bedrock.agents.rag.rag_prompt import DEFAULT_WINDOW
 from llama_bedrock.usage import estimate_tokens
@@ -53,9 +54,10 @@ class Summary(TypedDict):
 
 
 class ContextState(AgentState[Any]):
-    """The agent's state with the newest summary."""
+    """The agent's state with the newest summary, and what summaries used."""
 
     context_summary: NotRequired[Annotated[Summary, PrivateStateAttr]]
+    summary_usage: NotRequired[Annotated[SummaryUsage, PrivateStateAttr]]
 
 
 class ContextGuard(AgentMiddleware[ContextState, Any, Any]):
@@ -114,15 +116,17 @@ class ContextGuard(AgentMiddleware[ContextState, Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Send the request, shortened if need be, and once more if it is still too long for the model."""
+        replies: list[AIMessage] = []
         for share in _SHARES:
             fitting = self._fitting(request, share)
             summary = fitting.known_summary
             if fitting.to_summarise and self.summary_model is not None:
                 reply = self.summary_model.invoke(fitting.summary_messages(), _SUMMARY_RUN)
+                replies.append(reply)
                 summary = Summary(before_id=fitting.before_id, text=reply.text)
             try:
                 response = handler(request.override(messages=fitting.finish(summary)))
-                return _with_summary(response, summary, fitting)
+                return _with_summary(request, response, summary, replies)
             except ContextOverflowError:
                 if share == _SHARES[-1]:
                     raise
@@ -134,15 +138,17 @@ class ContextGuard(AgentMiddleware[ContextState, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Send the request, shortened if need be, and once more if it is still too long for the model."""
+        replies: list[AIMessage] = []
         for share in _SHARES:
             fitting = self._fitting(request, share)
             summary = fitting.known_summary
             if fitting.to_summarise and self.summary_model is not None:
                 reply = await self.summary_model.ainvoke(fitting.summary_messages(), _SUMMARY_RUN)
+                replies.append(reply)
                 summary = Summary(before_id=fitting.before_id, text=reply.text)
             try:
                 response = await handler(request.override(messages=fitting.finish(summary)))
-                return _with_summary(response, summary, fitting)
+                return _with_summary(request, response, summary, replies)
             except ContextOverflowError:
                 if share == _SHARES[-1]:
                     raise
@@ -301,8 +307,13 @@ def _tool_text(tools: Sequence[Any]) -> str:
 
 
 def _with_summary(
-    response: ModelResponse[Any], summary: Summary | None, fitting: _Fitting
+    request: ModelRequest[Any],
+    response: ModelResponse[Any],
+    summary: Summary | None,
+    replies: Sequence[AIMessage],
 ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
-    if summary is None or summary == fitting.known_summary:
+    if not replies:
         return response
-    return ExtendedModelResponse(response, Command(update={"context_summary": summary}))
+    used: SummaryUsage | None = request.state.get("summary_usage")  # type: ignore[assignment]  # declared in ContextState
+    update = {"context_summary": summary, "summary_usage": with_replies(used, replies)}
+    return ExtendedModelResponse(response, Command(update=update))

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from llama_bedrock.agents import BudgetExceededError, BudgetGuard, create_tool_agent
+from llama_bedrock import track_usage
+from llama_bedrock.agents import BudgetExceededError, BudgetGuard, ContextGuard, create_tool_agent
 from llama_bedrock.catalog import resolve_model
 
 QUESTION = {"messages": [("user", "Count the llamas.")]}
@@ -112,3 +113,71 @@ def test_a_model_without_a_price_is_refused_before_the_first_call(scripted):
 def test_bad_settings_are_refused(settings):
     with pytest.raises(ValueError):
         BudgetGuard(**settings)
+
+
+def long_question(i):
+    return {"messages": [("user", f"Question {i}: " + "I like llamas very much. " * 25)]}
+
+
+@both
+@pytest.mark.parametrize("order", [1, -1], ids=["context first", "budget first"])
+def test_summaries_of_the_conversation_count(scripted, run, order):
+    llm, engine = scripted(["An answer."], repeat=True)
+    summariser, summaries = scripted(["The user likes llamas."], repeat=True)
+    guards = [
+        ContextGuard(max_tokens=900, summary_model=summariser),
+        BudgetGuard(max_calls=9, scope="thread"),
+    ]
+    agent = create_tool_agent(llm, [], middleware=guards[::order], checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    for i in range(9):
+        result = run(agent, long_question(i), config)
+        if "budget" in result["messages"][-1].text:
+            break
+    assert summaries.requests
+    assert len(engine.requests) + len(summaries.requests) in (9, 10)  # a call may bring its summary with it
+    assert f"{len(engine.requests) + len(summaries.requests)} model calls" in result["messages"][-1].text
+    assert "summary_usage" not in result
+
+
+@both
+def test_summaries_of_earlier_runs_are_of_those_runs(scripted, run):
+    llm, engine = scripted(["An answer."], repeat=True)
+    summariser, summaries = scripted(["The user likes llamas."], repeat=True)
+    guards = [ContextGuard(max_tokens=900, summary_model=summariser), BudgetGuard(max_calls=3)]
+    agent = create_tool_agent(llm, [], middleware=guards, checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "t"}}
+    for i in range(24):
+        assert run(agent, long_question(i), config)["messages"][-1].text == "An answer."
+    assert len(engine.requests) == 24
+    assert len(summaries.requests) >= 3
+
+
+def test_summaries_cost_what_their_model_does_or_the_price_that_is_given(scripted):
+    llm, _ = scripted(["An answer."], repeat=True)
+    dear, _ = scripted(["Llamas."], repeat=True, model="meta.llama3-70b-instruct-v1:0")
+    unknown, _ = scripted(
+        ["Llamas."],
+        repeat=True,
+        model="arn:aws:bedrock:us-west-2:123456789012:imported-model/abcdefghijkl",
+        prompt_format="llama3.3",
+    )
+
+    def spent(summariser, **guard):
+        llm_budget = BudgetGuard(max_usd=1.0, scope="thread", **guard)
+        context = ContextGuard(max_tokens=900, summary_model=summariser)
+        agent = create_tool_agent(llm, [], middleware=[llm_budget, context], checkpointer=InMemorySaver())
+        config = {"configurable": {"thread_id": "t"}}
+        with track_usage(prices={str(unknown.model): (0.0, 1000.0)}) as usage:
+            for i in range(6):
+                agent.invoke(long_question(i), config)
+        state = agent.get_state(config).values
+        return llm_budget._with_summaries(state)["usd"], usage
+
+    by_list, usage = spent(dear)
+    assert by_list == pytest.approx(usage.total_cost)
+    assert len(usage.by_model) == 2
+    by_price, usage = spent(unknown, price=(1.0, 2.0))
+    assert by_price == pytest.approx((usage.input_tokens + 2 * usage.output_tokens) / 1e6)
+    with pytest.raises(ValueError, match="model that summarises does not tell what it costs"):
+        spent(unknown)

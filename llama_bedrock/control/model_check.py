@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ _TOKENIZERS = frozenset(
 )
 _DTYPES = ("float32", "float16", "bfloat16")
 _QUANTISED = ("quantization_config", "compression_config", "quantization")  # the last is MLX's
+# Settings of quantisers that wrote none into config.json (AutoGPTQ's and AutoAWQ's first versions).
+_QUANTISERS: Mapping[str | None, str] = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model")
 _SIDE_FILES = frozenset({
     "config.json", "generation_config.json", TOKENIZER_CONFIG, *TEMPLATE_FILES, *_TOKENIZER_FILES,
@@ -139,7 +141,7 @@ def check_folder(folder: ModelFolder) -> ModelFiles:
     architecture = _architecture(config, findings)
     tensors, found = check_weights(folder, config)
     findings += found
-    _check_config(config, findings)
+    _check_config(config, folder.sizes, findings)
     _check_tokenizer(folder, config, tokenizer, findings)
     detected, found = (
         detect_format(folder, config, tokenizer) if config else (DetectedFormat(None, "none"), [])
@@ -295,7 +297,7 @@ def _architecture(config: Mapping[str, Any], findings: list[Finding]) -> str | N
     return name
 
 
-def _check_config(config: Mapping[str, Any], findings: list[Finding]) -> None:
+def _check_config(config: Mapping[str, Any], names: Collection[str], findings: list[Finding]) -> None:
     text = _text(config)
     dtype = str(
         config.get("torch_dtype") or config.get("dtype") or text.get("torch_dtype") or ""
@@ -307,12 +309,13 @@ def _check_config(config: Mapping[str, Any], findings: list[Finding]) -> None:
             )
         )
     quantised = next(filter(None, map(config.get, _QUANTISED)), None)
-    if quantised:
-        method = quantised.get("quant_method") if isinstance(quantised, Mapping) else None
+    beside = next((name for name in _QUANTISERS if name in names), None)
+    if quantised or beside:
+        method = quantised.get("quant_method") if isinstance(quantised, Mapping) else _QUANTISERS.get(beside)
         findings.append(
             Finding(
                 "error",
-                "config.json",
+                "config.json" if quantised or beside is None else beside,
                 f"the weights are quantised ({method or 'by a method without a name'})",
                 "import the weights from before, or dequantise and save them",
             )

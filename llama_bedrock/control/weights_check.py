@@ -16,6 +16,7 @@ from llama_bedrock.control.safetensors_header import HeaderError, Tensor, read_h
 INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.safetensors")
 _ADAPTER = "adapter_config.json"
+_QUANTISED_NAME = re.compile(r"bnb|gptq|awq|[48]-?bit|int[48]|w[48]a(?:16|8)|exl2|gguf", re.IGNORECASE)
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 # Element types that a Llama is imported in; others are those of quantised weights.
 _TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -103,10 +104,15 @@ def no_whole_model(folder: ModelFolder) -> list[Finding]:
 
 
 def _base(folder: ModelFolder) -> str:
+    """The base of an adapter, as its settings name it; merged into quantised weights it would stay so."""
     try:
-        return f" ({json.loads(folder.read(_ADAPTER))['base_model_name_or_path']})"
+        name = json.loads(folder.read(_ADAPTER))["base_model_name_or_path"]
     except (ValueError, KeyError, TypeError, OSError):
         return ""
+    if not name or not isinstance(name, str):
+        return ""
+    also = ", but in 16 bits: this one is quantised" if _QUANTISED_NAME.search(name) else ""
+    return f" ({name}{also})"
 
 
 def _pickles(folder: ModelFolder) -> list[Finding]:

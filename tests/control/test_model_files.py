@@ -70,9 +70,12 @@ def adapter_only(folder):
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9085657\n"
 
 
-def adapter_of(folder):
-    adapter_only(folder)
-    write_json(folder / "adapter_config.json", {"base_model_name_or_path": "meta-llama/Llama-3.2-1B"})
+def adapter_of(base):
+    def change(folder):
+        adapter_only(folder)
+        write_json(folder / "adapter_config.json", {"base_model_name_or_path": base})
+
+    return change
 
 
 def pointers(folder):
@@ -120,6 +123,8 @@ BROKEN = {
     "model type": (config(model_type="mistral"), r"does not go with model_type 'mistral'"),
     "float8": (config(torch_dtype="float8_e4m3fn"), r"type is float8_e4m3fn; Bedrock takes float32"),
     "quantised": (config(quantization_config={"quant_method": "gptq"}), r"quantised \(gptq\)"),
+    "AutoGPTQ": (write("quantize_config.json", b"{}"), r"quantize_config.json: .* quantised \(gptq\)"),
+    "AutoAWQ": (write("quant_config.json", b"{}"), r"quant_config.json: .* quantised \(awq\)"),
     "context": (config(max_position_embeddings=1048576), r"1,048,576 tokens is longer than the 131,072"),
     "layers": (config(num_hidden_layers=5), r"it says 5 layers, the weights have 4"),
     "embeddings": (config(vocab_size=1030), r"1030 words of 32 numbers, the weights have 1024 x 32"),
@@ -154,7 +159,12 @@ BROKEN = {
     "GGUF": (write("llama.Q4_K_M.gguf", b"GGUF"), r"quantised GGUF file"),
     "Meta's files": (meta_files, r"convert them with convert_llama_weights_to_hf.py"),
     "LoRA": (adapter_only, r"merge it into its base"),
-    "LoRA of a base": (adapter_of, r"merge it into its base \(meta-llama/Llama-3.2-1B\) with"),
+    "LoRA of a base": (adapter_of("meta-llama/Llama-3.2-1B"), r"its base \(meta-llama/Llama-3.2-1B\) with"),
+    "LoRA of no base": (adapter_of(None), r"merge it into its base with"),
+    "LoRA of a quantised base": (
+        adapter_of("unsloth/llama-3.2-3b-instruct-bnb-4bit"),
+        r"\(unsloth/llama-3.2-3b-instruct-bnb-4bit, but in 16 bits: this one is quantised\) with",
+    ),
     "pointers": (pointers, r"^error: tokenizer.json and 2 more files: it is a Git LFS pointer.*git lfs pull"),
     "one pointer": (write("tokenizer.model", POINTER), r"tokenizer.model: it is a Git LFS pointer"),
     "no head": (config(tie_word_embeddings=False), r"no lm_head.weight, and tie_word_embeddings is not true"),

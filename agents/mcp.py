@@ -23,6 +23,7 @@ from langchain_core._api import suppress_langchain_beta_warning
 from langchain_core.tools import BaseTool, StructuredTool
 
 from llama_bedrock._extras import install_command
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 
 T = TypeVar("T")
 Connection = Mapping[str, Any]
@@ -53,6 +54,7 @@ class McpSession:
     ping: Callable[[], Awaitable[Any]]
 
 
+@refuses_wrong_kinds
 async def load_mcp_tools(servers: Connections) -> list[BaseTool]:
     """The tools of MCP servers; each call of one opens a session of its own.
 

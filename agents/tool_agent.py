@@ -15,6 +15,7 @@ from llama_bedrock.agents.guards.agent_messages import last_ai_message
 from llama_bedrock.agents.guards.context_guard import ContextGuard
 from llama_bedrock.agents.guards.invalid_call_guard import InvalidCallGuard
 from llama_bedrock.agents.guards.loop_guard import LoopGuard
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.tools.spec import with_names_of_their_own
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _RULES = (
 )
 
 
+@refuses_wrong_kinds
 def create_tool_agent(
     model: BaseChatModel,
     tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]] = (),
@@ -78,6 +80,7 @@ def create_tool_agent(
     return agent
 
 
+@refuses_wrong_kinds
 def agent_as_tool(agent: Runnable[Any, Any], *, name: str, description: str) -> BaseTool:
     """Another agent as a tool: it gets a task, works on it with its own tools and messages, and reports.
 

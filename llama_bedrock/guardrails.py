@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.transport.request import RequestOption
 
 _ALIASES = {"guardrailIdentifier": "id", "guardrailVersion": "version", "streamProcessingMode": "stream_mode"}
@@ -28,6 +29,7 @@ _TRAVELS = {
 }
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Guardrails:
     """Which guardrail evaluates the call, and how.
@@ -44,6 +46,10 @@ class Guardrails:
             cannot mask).
         tag_user_input: Put guardrail tags around the user's turns. Prompt-attack filters see tagged text
             only; text outside tags, such as the system prompt, is then not evaluated.
+
+    Raises:
+        ValueError: The id is empty, which the service would take for no guardrail at all; or the version is
+            none.
     """
 
     id: str
@@ -51,6 +57,11 @@ class Guardrails:
     trace: Literal["ENABLED", "DISABLED", "ENABLED_FULL"] | None = None
     stream_mode: Literal["SYNCHRONOUS", "ASYNCHRONOUS"] | None = None
     tag_user_input: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.id or self.id.split() != [self.id]:
+            raise ValueError(f"Guardrails: id={self.id!r}: the id or ARN of a guardrail is needed")
+        _version(self.version)
 
     @classmethod
     def from_value(cls, value: Guardrails | Mapping[str, Any] | None) -> Guardrails | None:

@@ -19,6 +19,8 @@ from langchain_core.caches import BaseCache
 from langchain_core.messages import AIMessage, message_to_dict, messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
+
 logger = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
@@ -36,6 +38,7 @@ _LOOK_EVERY = 64  # writes between two looks at the size
 _FULL = 0.9  # share of max_mb that is left when the oldest are removed
 
 
+@refuses_wrong_kinds
 class SQLiteCache(BaseCache):
     """Keeps answers in one SQLite file: many threads and processes, bounded in size and age, no pickle.
 

@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.usage import answered_calls, call_cost, costs_at
 
 WINDOW_SECONDS = 300.0
@@ -330,6 +331,7 @@ class _Current:
 register_configure_hook(cast("Any", _Current()), inheritable=True)
 
 
+@refuses_wrong_kinds
 @contextmanager
 def track_usage(*, prices: Mapping[str, tuple[float, float]] | None = None) -> Iterator[UsageTracker]:
     """Add up the tokens and the cost of every model call in a block.
@@ -365,6 +367,7 @@ def track_usage(*, prices: Mapping[str, tuple[float, float]] | None = None) -> I
             _tracker.set(outer)
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class ImportedModelCost:
     """What a model of Custom Model Import costs to run: units and minutes, not tokens. Storage is extra.

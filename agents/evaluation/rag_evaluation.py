@@ -23,6 +23,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from llama_bedrock.agents.rag.rag_chain import Model, Retriever, create_rag_chain
 from llama_bedrock.agents.rag.rag_prompt import unwrap
+from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds
 from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk, document_source
 from llama_bedrock.grounding.claims import Verifier
 from llama_bedrock.grounding.quotes import read
@@ -54,6 +55,7 @@ METRICS = {
 _OF_CITATIONS = {"quotes_exact", "judged_supported", "judged_unsupported", "judged_undecided"}
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question of a dataset.
@@ -73,6 +75,7 @@ class Question:
     unanswerable: bool = False
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Documents and questions about them."""
@@ -154,7 +157,8 @@ class Evaluation:
         }
 
 
-def load_dataset(folder: str | Path, *, limit: int | None = None) -> Dataset:
+@refuses_wrong_kinds
+def load_dataset(folder: str | Path, *, limit: AtLeastOne | None = None) -> Dataset:
     """Read a dataset in BEIR's format.
 
     Args:
@@ -182,13 +186,14 @@ def load_dataset(folder: str | Path, *, limit: int | None = None) -> Dataset:
     return Dataset(documents, tuple(questions[:limit]))
 
 
+@refuses_wrong_kinds
 def evaluate(
     model: Model,
     retriever: Retriever,
     questions: Sequence[Question],
     *,
-    k: int = 10,
-    max_concurrency: int = 1,
+    k: AtLeastOne = 10,
+    max_concurrency: AtLeastOne = 1,
     on_outcome: Callable[[Outcome], None] | None = None,
     settings: Mapping[str, Any] | None = None,
     verifier: Verifier | None = None,
@@ -249,7 +254,8 @@ def _ask(
     return Outcome(question, answer, None, metrics, seconds, _usd(answer))
 
 
-def retrieval_metrics(found: Sequence[Document], question: Question, k: int) -> dict[str, float]:
+@refuses_wrong_kinds
+def retrieval_metrics(found: Sequence[Document], question: Question, k: AtLeastOne) -> dict[str, float]:
     """nDCG, recall and reciprocal rank at k of a ranking; nothing without judgements."""
     if not question.relevant:
         return {}
@@ -264,6 +270,7 @@ def retrieval_metrics(found: Sequence[Document], question: Question, k: int) -> 
     }
 
 
+@refuses_wrong_kinds
 def answer_metrics(answer: RagAnswer, question: Question, *, judged: bool = False) -> dict[str, float]:
     """What an answer is like, and how it compares with what the dataset knows.
 

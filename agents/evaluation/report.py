@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 
 from llama_bedrock.agents.evaluation.rag_evaluation import METRICS, Evaluation, Outcome
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 
 _WIDTH, _BAR = 640, 26
 _CLASS = {True: "good", False: "bad", None: "open"}
@@ -26,6 +27,7 @@ details { margin: .4rem 0; } summary { cursor: pointer; } blockquote { margin: .
 """
 
 
+@refuses_wrong_kinds
 def summary_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     """Name, value and meaning of each number of the summary, formatted for people."""
     summary = evaluation.summary
@@ -76,6 +78,7 @@ def _counted(evaluation: Evaluation, name: str) -> str:
     return f" ({sum(values):.0f} of {len(values)})"
 
 
+@refuses_wrong_kinds
 def to_html(evaluation: Evaluation, *, title: str = "Evaluation") -> str:
     """The whole report as one HTML document: summary, plots, and every question with its answer."""
     settings = ", ".join(f"{_e(name)}: {_e(value)}" for name, value in evaluation.settings.items())

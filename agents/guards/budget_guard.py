@@ -23,6 +23,7 @@ from typing_extensions import TypedDict
 from llama_bedrock.agents.guards.agent_messages import pending_calls, refuse_calls
 from llama_bedrock.agents.guards.summary_usage import SummaryUsage, since
 from llama_bedrock.agents.rag.rag_prompt import unwrap
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.usage import costs_at, list_price
 
 _NOT_RUN = "Not run: the budget of this run is used up."
@@ -63,6 +64,7 @@ class BudgetExceededError(Exception):
         return str(self.args[0])
 
 
+@refuses_wrong_kinds
 class BudgetGuard(AgentMiddleware[BudgetState, Any, Any]):
     """Ends a run when its budget is used up.
 

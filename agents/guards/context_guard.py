@@ -26,6 +26,7 @@ from llama_bedrock.agents.guards.agent_messages import has_image, message_tokens
 from llama_bedrock.agents.guards.summary_usage import SummaryUsage, with_replies
 from llama_bedrock.agents.guards.tool_result_guard import shorten
 from llama_bedrock.agents.rag.rag_prompt import DEFAULT_WINDOW
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.usage import estimate_tokens
 
 _CLEARED = "[This result of {name} was cleared to save room. Call the tool again if you need it.]"
@@ -60,6 +61,7 @@ class ContextState(AgentState[Any]):
     summary_usage: NotRequired[Annotated[SummaryUsage, PrivateStateAttr]]
 
 
+@refuses_wrong_kinds
 class ContextGuard(AgentMiddleware[ContextState, Any, Any]):
     """Shortens what the model is sent, before it is more than the context window holds.
 

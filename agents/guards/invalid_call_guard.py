@@ -15,10 +15,12 @@ from llama_bedrock.agents.guards.agent_messages import (
     reason_of,
     refuse_unreadable,
 )
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 
 _GAVE_UP = "I stopped because I could not write a tool call that can be read. The last one failed: {reason}."
 
 
+@refuses_wrong_kinds
 class InvalidCallGuard(AgentMiddleware[AgentState[Any], Any, Any]):
     """Gives calls that cannot be read back to the model, with the reason.
 

@@ -24,6 +24,7 @@ from llama_bedrock.agents.guards.agent_messages import (
     refuse_calls,
     refuse_unreadable,
 )
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 
 _WARNED = "loop_guard.warned"
 _STOPPED = "loop_guard.stopped"
@@ -38,6 +39,7 @@ _LAST_TURN = (
 )
 
 
+@refuses_wrong_kinds
 class LoopGuard(AgentMiddleware[AgentState[Any], Any, Any]):
     """Ends a run in which the model repeats itself.
 

@@ -10,6 +10,7 @@ from langchain.agents.middleware.types import AgentMiddleware, AgentState, ToolC
 from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.types import Command
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.catalog import PROMPT_FORMATS
 from llama_bedrock.prompts.special_tokens import escape
 from llama_bedrock.usage import estimate_tokens
@@ -17,6 +18,7 @@ from llama_bedrock.usage import estimate_tokens
 ToolResult = ToolMessage | Command[Any]
 
 
+@refuses_wrong_kinds
 class ToolResultGuard(AgentMiddleware[AgentState[Any], Any, Any]):
     """Makes the results of tools safe to read for a model.
 

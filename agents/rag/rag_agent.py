@@ -23,6 +23,7 @@ from llama_bedrock.agents.guards.loop_guard import LoopGuard
 from llama_bedrock.agents.rag.packing import Packed, as_passage, most_passages, pack
 from llama_bedrock.agents.rag.rag_prompt import stop_reason_of
 from llama_bedrock.agents.tool_agent import with_defaults
+from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds
 from llama_bedrock.grounding.answers import Citation, RagAnswer, document_id
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Verifier
@@ -65,14 +66,15 @@ class RagState(AgentState[Any]):
     answer: NotRequired[Annotated[RagAnswer, UntrackedValue, OmitFromInput]]
 
 
+@refuses_wrong_kinds
 def create_rag_agent(
     model: BaseChatModel,
     retriever: Runnable[str, list[Document]],
     tools: Sequence[BaseTool | Callable[..., Any] | dict[str, Any]] = (),
     *,
     instructions: str | None = None,
-    max_passage_tokens: int = 3_000,
-    max_passages_per_document: int | None = None,
+    max_passage_tokens: AtLeastOne = 3_000,
+    max_passages_per_document: AtLeastOne | None = None,
     min_score: float | None = None,
     middleware: Sequence[AgentMiddleware[Any, Any, Any]] = (),
     verifier: Verifier | None = None,
@@ -129,13 +131,14 @@ def create_rag_agent(
     return agent
 
 
+@refuses_wrong_kinds
 def search_tool(
     retriever: Runnable[str, list[Document]],
     *,
     name: str = SEARCH_TOOL,
     description: str = _DESCRIPTION,
-    max_passage_tokens: int = 3_000,
-    max_passages_per_document: int | None = None,
+    max_passage_tokens: AtLeastOne = 3_000,
+    max_passages_per_document: AtLeastOne | None = None,
     min_score: float | None = None,
     count_tokens: Callable[[str], int] = estimate_tokens,
 ) -> BaseTool:
@@ -205,6 +208,7 @@ def _update(state: RagState, answer: RagAnswer) -> dict[str, Any]:
     return update
 
 
+@refuses_wrong_kinds
 def read_answer(messages: Sequence[AnyMessage], verifier: Verifier | None = None) -> RagAnswer:
     """The answer of an agent's newest run, with citations checked against the documents its searches found.
 

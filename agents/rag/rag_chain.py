@@ -26,6 +26,7 @@ from llama_bedrock.agents.rag.rag_prompt import (
     stands_alone,
     stop_reason_of,
 )
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.grounding.answering import AnswersQuestions
 from llama_bedrock.grounding.answers import Citation, RagAnswer, RagAnswerChunk
 from llama_bedrock.grounding.citations import CitationReader
@@ -47,6 +48,7 @@ Retriever: TypeAlias = Runnable[str, list[Document]]
 Model: TypeAlias = Runnable[LanguageModelInput, AIMessage]
 
 
+@refuses_wrong_kinds
 def create_rag_chain(
     model: Model,
     retriever: Retriever,

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds
+
 if TYPE_CHECKING:
     from langchain_core.documents import Document
     from langchain_core.embeddings import Embeddings
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from llama_bedrock.grounding import Verifier
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class AppLimits:
     """Bounds of what one request may send.
@@ -31,8 +34,8 @@ class AppLimits:
         max_upload_bytes: Of a document that is uploaded.
     """
 
-    max_body_bytes: int = 16 * 1024 * 1024
-    max_upload_bytes: int = 64 * 1024 * 1024
+    max_body_bytes: AtLeastOne = 16 * 1024 * 1024
+    max_upload_bytes: AtLeastOne = 64 * 1024 * 1024
 
 
 @dataclass(slots=True, kw_only=True)

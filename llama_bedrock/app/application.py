@@ -26,6 +26,7 @@ from llama_bedrock.app.mcp_server import McpOverHttp, create_mcp_server
 from llama_bedrock.app.model_directory import ModelDirectory
 from llama_bedrock.app.openai_api.openai_routes import openai_routes
 from llama_bedrock.app.perimeter import Perimeter
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.chat_model import ChatLlamaBedrock
 from llama_bedrock.routing.routed_chat_model import RoutedChatModel
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "LLAMA_BEDROCK_KEY"
 
 
+@refuses_wrong_kinds
 def create_app(
     model: BaseChatModel | ModelDirectory,
     *,

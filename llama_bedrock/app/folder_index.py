@@ -13,6 +13,8 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
+
 if TYPE_CHECKING:
     from llama_bedrock.retrievers import FAISSStore, HybridRetriever
 
@@ -61,6 +63,7 @@ class IndexStatus:
     version: int = 0
 
 
+@refuses_wrong_kinds
 class FolderIndex:
     """The index of files and folders, which answers while it is brought up to date.
 

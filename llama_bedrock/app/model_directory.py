@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError
 from langchain_core.language_models import BaseChatModel
 
 from llama_bedrock.app.http_errors import ApiError
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.catalog import CATALOG, ModelInfo
 from llama_bedrock.chat_model import ChatLlamaBedrock
 from llama_bedrock.control.control_plane import ControlPlane
@@ -62,6 +63,7 @@ async def _may_call(plane: ControlPlane, model_id: str) -> bool:
         return True
 
 
+@refuses_wrong_kinds
 class ModelDirectory:
     """The default model, and those that can be called the same way.
 

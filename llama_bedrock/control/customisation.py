@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeAlias
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.catalog import ModelInfo
 from llama_bedrock.control.base_models import base_of, check_hyperparameters, refuse_closed
 from llama_bedrock.control.control_plane import ControlPlane
@@ -36,7 +37,7 @@ _ENDED = frozenset({"Completed", "Failed", "Stopped"})
 _METRICS = "training_artifacts/step_wise_training_metrics.csv"
 _STEPS = ("validationDetails", "dataProcessingDetails", "trainingDetails")
 
-Training: TypeAlias = "str | Path | TrainingData | CheckedTrainingData"
+Training: TypeAlias = str | Path | TrainingData | CheckedTrainingData
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,7 @@ class CustomisationOptions:
     vpc_config: Mapping[str, Any] | None = None
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class InvocationLogs:
     """Prompts that the account has sent, out of Bedrock's invocation logs, to distil from.
@@ -263,6 +265,7 @@ class InvocationLogs:
         return {"invocationLogsConfig": {**source, "usePromptResponse": self.use_responses, **filters}}
 
 
+@refuses_wrong_kinds
 def customise(
     base_model: str,
     name: str,
@@ -297,6 +300,7 @@ def customise(
     return job.result(seconds=seconds, progress=progress)
 
 
+@refuses_wrong_kinds
 async def acustomise(
     base_model: str,
     name: str,
@@ -313,6 +317,7 @@ async def acustomise(
     return await job.aresult(seconds=seconds, progress=progress)
 
 
+@refuses_wrong_kinds
 def start_customisation(
     base_model: str, name: str, training: Training, role_arn: str, output_uri: str, **options: Any
 ) -> CustomisationJob:
@@ -321,6 +326,7 @@ def start_customisation(
     return CustomisationJob(plane.run(start.steps(plane, {"customizationType": "FINE_TUNING"})), plane)
 
 
+@refuses_wrong_kinds
 async def astart_customisation(
     base_model: str, name: str, training: Training, role_arn: str, output_uri: str, **options: Any
 ) -> CustomisationJob:
@@ -329,6 +335,7 @@ async def astart_customisation(
     return CustomisationJob(await plane.arun(start.steps(plane, {"customizationType": "FINE_TUNING"})), plane)
 
 
+@refuses_wrong_kinds
 def start_distillation(
     student: str,
     teacher: str,
@@ -362,6 +369,7 @@ def start_distillation(
     )
 
 
+@refuses_wrong_kinds
 async def astart_distillation(
     student: str,
     teacher: str,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from llama_bedrock.argument_kinds import AtLeastOne, NotNegative, refuses_wrong_kinds
 from llama_bedrock.catalog import CATALOG
 from llama_bedrock.catalog.arn import parse_model_arn
 from llama_bedrock.control.base_models import refuse_closed
@@ -113,6 +114,7 @@ class Purchase:
         return f"{what}, {term}; {price}"
 
 
+@refuses_wrong_kinds
 def deploy(model: str | CustomModel, name: str, **options: Any) -> HostedLlama:
     """Deploy a custom model for calls on demand, and wait until it can be called.
 
@@ -135,20 +137,22 @@ def deploy(model: str | CustomModel, name: str, **options: Any) -> HostedLlama:
     return plane.run(_deploy(model, name, chosen, plane))
 
 
+@refuses_wrong_kinds
 async def adeploy(model: str | CustomModel, name: str, **options: Any) -> HostedLlama:
     """`deploy` without blocking the event loop."""
     chosen, plane = _options(name, options)
     return await plane.arun(_deploy(model, name, chosen, plane))
 
 
+@refuses_wrong_kinds
 def provision(
     model: str | CustomModel,
     name: str,
     *,
-    units: int = 1,
+    units: AtLeastOne = 1,
     commitment: Commitment | None = None,
     confirm: Callable[[Purchase], bool],
-    hourly: float | None = None,
+    hourly: NotNegative | None = None,
     **options: Any,
 ) -> HostedLlama:
     """Buy throughput for a model, once the purchase is confirmed, and wait until it can be called.
@@ -172,14 +176,15 @@ def provision(
     return plane.run(_provision(model, name, _terms(units, commitment, hourly), confirm, chosen, plane))
 
 
+@refuses_wrong_kinds
 async def aprovision(
     model: str | CustomModel,
     name: str,
     *,
-    units: int = 1,
+    units: AtLeastOne = 1,
     commitment: Commitment | None = None,
     confirm: Callable[[Purchase], bool],
-    hourly: float | None = None,
+    hourly: NotNegative | None = None,
     **options: Any,
 ) -> HostedLlama:
     """`provision` without blocking the event loop; `confirm` is called in it."""
@@ -189,6 +194,7 @@ async def aprovision(
     )
 
 
+@refuses_wrong_kinds
 def copy_model(model: str, name: str, to_region: str, **options: Any) -> HostedLlama:
     """Bring a model to another region.
 
@@ -210,6 +216,7 @@ def copy_model(model: str, name: str, to_region: str, **options: Any) -> HostedL
     return plane.run(steps)
 
 
+@refuses_wrong_kinds
 async def acopy_model(model: str, name: str, to_region: str, **options: Any) -> HostedLlama:
     """`copy_model` without blocking the event loop."""
     steps, plane = _copying(model, name, to_region, options)

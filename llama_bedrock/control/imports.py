@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.control.control_plane import ControlPlane
 from llama_bedrock.control.jobs import (
     check_name,
@@ -103,6 +104,7 @@ class ImportedModel:
         return ChatLlamaBedrock(**{**reach, **own, **settings})
 
 
+@refuses_wrong_kinds
 def import_model(source: str | Path, name: str, role_arn: str, **options: Any) -> ImportedModel:
     """Import a model: check its files, upload them if they are here, run the job, make a first call.
 
@@ -130,6 +132,7 @@ def import_model(source: str | Path, name: str, role_arn: str, **options: Any) -
     return plane.run(_import(plan, plane))
 
 
+@refuses_wrong_kinds
 async def aimport_model(source: str | Path, name: str, role_arn: str, **options: Any) -> ImportedModel:
     """`import_model` without blocking the event loop; cancelled, it stops sending, but not Bedrock's job."""
     plan, plane = _plan(source, name, role_arn, options)

@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 from pydantic import BaseModel
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.control.answer_log import AnswerLog, fingerprint
 from llama_bedrock.control.prompt_file import PromptRecord, as_input, read_prompt_file
 from llama_bedrock.errors import (
@@ -71,6 +72,7 @@ class BatchProgress:
     stopped: str | None = None
 
 
+@refuses_wrong_kinds
 async def abatch_file(
     model: Runnable[Any, Any],
     source: str | os.PathLike[str],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.catalog import CATALOG, ModelInfo, resolve_model
 from llama_bedrock.catalog.model_info import Lifecycle
 
@@ -85,6 +86,7 @@ class MigrationPlan:
     unread: tuple[str, ...] = ()
 
 
+@refuses_wrong_kinds
 def plan_migration(
     path: str | Path,
     *,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.control.control_plane import ControlPlane
 from llama_bedrock.control.findings import Finding, errors_of, refuse_errors
 from llama_bedrock.control.format_detection import (
@@ -103,6 +104,7 @@ class ModelFiles:
         return "\n".join(map(str, self.findings)) or f"{self.where}: nothing was found"
 
 
+@refuses_wrong_kinds
 def check_model_files(source: str | Path, **connection: Any) -> ModelFiles:
     """Check the files of a model before they are uploaded or imported.
 
@@ -125,6 +127,7 @@ def check_model_files(source: str | Path, **connection: Any) -> ModelFiles:
     return check_folder(open_folder(source, ControlPlane(**connection).s3))
 
 
+@refuses_wrong_kinds
 async def acheck_model_files(source: str | Path, **connection: Any) -> ModelFiles:
     """`check_model_files` without blocking the event loop."""
     return await asyncio.to_thread(check_model_files, source, **connection)

@@ -16,6 +16,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable
 
 from llama_bedrock._extras import require
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.control.live_batch import answer_fields, with_limiter
 from llama_bedrock.control.prompt_file import as_input
 from llama_bedrock.transport.limiter import AdaptiveConcurrency, Slot
@@ -24,6 +25,7 @@ _LEASE_SECONDS = 900.0  # a place that is held longer is taken for that of a wor
 _PATIENCE = 6 * 3600.0
 
 
+@refuses_wrong_kinds
 class RayLimiter(AdaptiveConcurrency):
     """A bound of the calls in flight that all workers of a Ray cluster share; one per quota.
 
@@ -100,6 +102,7 @@ class _Keeper:
         slot.release(unused=True)
 
 
+@refuses_wrong_kinds
 class LlamaMapper:
     """Answers the prompts of a batch, all at the same time, within a bound that the workers share.
 
@@ -164,6 +167,7 @@ class LlamaMapper:
         }
 
 
+@refuses_wrong_kinds
 class EmbeddingMapper:
     """Embeds the texts of a batch into a column ``vector``.
 

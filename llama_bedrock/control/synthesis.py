@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import BaseModel, Field
 
+from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds
 from llama_bedrock.control.training_data import TrainingData, TrainingExample, TrainingTurn
 from llama_bedrock.grounding.claims import Claim, Verdict, Verifier, checked
 from llama_bedrock.grounding.judge import LlamaJudge
@@ -83,11 +84,12 @@ class SyntheticQuestions:
         )
 
 
+@refuses_wrong_kinds
 def synthesize_questions(
     llm: BaseChatModel,
     documents: Sequence[Document],
     *,
-    per_document: int = 3,
+    per_document: AtLeastOne = 3,
     verifier: Verifier | None = None,
     config: RunnableConfig | None = None,
 ) -> SyntheticQuestions:
@@ -112,11 +114,12 @@ def synthesize_questions(
     return _sorted(drafts, checked(verdicts, len(drafts), judge), unreadable)
 
 
+@refuses_wrong_kinds
 async def asynthesize_questions(
     llm: BaseChatModel,
     documents: Sequence[Document],
     *,
-    per_document: int = 3,
+    per_document: AtLeastOne = 3,
     verifier: Verifier | None = None,
     config: RunnableConfig | None = None,
 ) -> SyntheticQuestions:

@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs, patch_config
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.grounding.answers import Citation, RagAnswer
 from llama_bedrock.grounding.citations import CitationReader
 from llama_bedrock.grounding.claims import Claim, Verdict, Verifier, checked
@@ -21,6 +22,7 @@ from llama_bedrock.grounding.verdicts import CitedParts
 from llama_bedrock.usage import sum_usage, with_cost
 
 
+@refuses_wrong_kinds
 class Cascade(Runnable[list[Claim], list[Verdict]]):
     """Two verifiers: the second is asked only what the first has left open.
 
@@ -125,6 +127,7 @@ def _watched(config: RunnableConfig | None, spent: _Spent) -> RunnableConfig:
     return merge_configs(patch_config(ensure_config(config), run_name="Verify"), {"callbacks": [spent]})
 
 
+@refuses_wrong_kinds
 def verify_answer(
     answer: str | RagAnswer,
     documents: Sequence[Document] | None = None,
@@ -152,6 +155,7 @@ def verify_answer(
     return _verified(reader, given, later, spent)
 
 
+@refuses_wrong_kinds
 async def averify_answer(
     answer: str | RagAnswer,
     documents: Sequence[Document] | None = None,

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.local.runtime.frames import ServiceError
 
 
@@ -63,6 +64,7 @@ class Fault:
         return replace(self, where=predicate)
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class ErrorResponse(Fault):
     """An error instead of a response.
@@ -88,6 +90,7 @@ class ErrorResponse(Fault):
         )
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class NotReady(Fault):
     """``ModelNotReadyException``, as imported models give while they wake up.
@@ -107,6 +110,7 @@ class NotReady(Fault):
             )
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class ExceptionFrame(Fault):
     """An exception inside the stream, which ends it; an error response in operations that do not stream.
@@ -131,6 +135,7 @@ class ExceptionFrame(Fault):
         return ServiceError(code, self.message, details=self.details)
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Truncate(Fault):
     """The response ends early.
@@ -145,6 +150,7 @@ class Truncate(Fault):
     abrupt: bool = False
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class FlipByte(Fault):
     """One byte of the body arrives with all its bits inverted."""
@@ -152,6 +158,7 @@ class FlipByte(Fault):
     at_byte: int
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Reset(Fault):
     """The connection is reset (TCP RST) after so many bytes of the body; None: before the response begins."""
@@ -159,6 +166,7 @@ class Reset(Fault):
     after_bytes: int | None = None
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Hang(Fault):
     """Silence with the connection open.
@@ -172,6 +180,7 @@ class Hang(Fault):
     seconds: float | None = None
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class SlowChunks(Fault):
     """Every frame comes this many seconds later than it would."""

@@ -7,9 +7,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.local.runtime.frames import ServiceError
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Quotas:
     """Limits for every model of the endpoint.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from llama_bedrock.argument_kinds import ZeroOrMore, refuses_wrong_kinds
 from llama_bedrock.catalog import PROMPT_FORMATS, PromptFormat
 from llama_bedrock.local.control_plane.account import Account, utc_now
 from llama_bedrock.local.control_plane.plane import LocalPlane
@@ -52,6 +53,7 @@ _IDLE_SECONDS = 75.0  # between requests
 _ACCEPT_STEPS = 3  # turns of the loop from an accepted socket to its protocol
 
 
+@refuses_wrong_kinds
 class LocalBedrock:
     """A Bedrock-compatible endpoint in this process, on its own thread and event loop.
 
@@ -101,7 +103,7 @@ class LocalBedrock:
         engine: Engine | str | None = None,
         *,
         host: str = "127.0.0.1",
-        port: int = 0,
+        port: ZeroOrMore = 0,
         faults: Iterable[Fault] | None = None,
         quotas: Quotas | None = None,
         guardrails: Mapping[str, Guardrail] | None = None,

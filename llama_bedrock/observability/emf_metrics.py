@@ -19,6 +19,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.outputs import LLMResult
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.observability.reports import ATTEMPTS
 from llama_bedrock.tracking import own_tags
 from llama_bedrock.usage import ATTEMPTS_KEY, answered_calls, call_cost
@@ -63,6 +64,7 @@ class _Run:
     writes_answer: bool = False
 
 
+@refuses_wrong_kinds
 class EMFMetrics(BaseCallbackHandler):
     """Callback handler that writes CloudWatch metrics of model calls and of answers about documents.
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
+
 if TYPE_CHECKING:
     from llama_bedrock.transport.limiter import AdaptiveConcurrency
 
 API_KEY_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Timeout:
     """Deadlines of one call, in seconds; None is no deadline.

@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from llama_bedrock.argument_kinds import NotNegative, refuses_wrong_kinds
 from llama_bedrock.errors import BedrockResponseError, BedrockThrottlingError, BedrockUnavailableError
 
 
+@refuses_wrong_kinds
 class AdaptiveConcurrency:
     """Bounds the calls in flight by what the service takes without throttling.
 
@@ -41,8 +43,8 @@ class AdaptiveConcurrency:
         initial: int = 16,
         minimum: int = 1,
         maximum: int = 500,
-        patience: float = 600.0,
-        longest_pause: float = 15.0,
+        patience: NotNegative = 600.0,
+        longest_pause: NotNegative = 15.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not 1 <= minimum <= initial <= maximum:

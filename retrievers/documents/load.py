@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds
 from llama_bedrock.retrievers.documents.readers.by_format import (
     SUPPORTED_FORMATS,
     has_reader,
@@ -53,12 +54,13 @@ def _log_problem(problem: FileProblem) -> None:
     logger.warning("skipped %s", problem)
 
 
+@refuses_wrong_kinds
 def load_documents(
     path: str | os.PathLike[str],
     *,
     on_error: Callable[[FileProblem], None] | None = None,
     encoding: str | None = None,
-    max_file_bytes: int = MAX_FILE_BYTES,
+    max_file_bytes: AtLeastOne = MAX_FILE_BYTES,
     readers: Mapping[str, CustomReader] | None = None,
     follow_links_outside: bool = False,
 ) -> list[Document]:

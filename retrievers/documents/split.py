@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.retrievers.documents.headings import HEADINGS
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class _Section:
     headings: tuple[str, ...]
 
 
+@refuses_wrong_kinds
 def split_documents(
     documents: Iterable[Document], *, chunk_size: int = CHUNK_SIZE, chunk_overlap: int = CHUNK_OVERLAP
 ) -> list[Document]:

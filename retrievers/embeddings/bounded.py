@@ -13,6 +13,7 @@ from typing import TypeAlias
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 
+from llama_bedrock.argument_kinds import NotNegative, ZeroOrMore, refuses_wrong_kinds
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.remote_calls import RemoteCalls
 from llama_bedrock.transport.error_mapping import CallContext
@@ -22,6 +23,7 @@ from llama_bedrock.transport.retry import RetryPolicy
 Vectors: TypeAlias = "list[list[float]]"
 
 
+@refuses_wrong_kinds
 class BoundedEmbeddings(Embeddings):
     """Calls another embedding model with several requests in flight, as many as the service takes.
 
@@ -46,8 +48,8 @@ class BoundedEmbeddings(Embeddings):
         *,
         max_concurrency: int = 16,
         batch_size: int = 1,
-        patience: float = 600.0,
-        max_retries: int = 4,
+        patience: NotNegative = 600.0,
+        max_retries: ZeroOrMore = 4,
     ) -> None:
         for name, value in (("max_concurrency", max_concurrency), ("batch_size", batch_size)):
             if value < 1:

@@ -10,6 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
@@ -18,6 +19,7 @@ TITAN_MODEL_ID = "amazon.titan-embed-text-v2:0"
 _TITAN_CONCURRENCY = 16
 
 
+@refuses_wrong_kinds
 def default_embeddings(
     documents: Iterable[Document | str] = (),
     *,

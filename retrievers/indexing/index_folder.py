@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
+from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds
 from llama_bedrock.retrievers.documents.load import (
     FileProblem,
     bounds_of,
@@ -85,6 +86,7 @@ class IndexReport:
     seconds: float
 
 
+@refuses_wrong_kinds
 def index_folder(
     path: str | os.PathLike[str],
     store: VectorStore,
@@ -93,12 +95,12 @@ def index_folder(
     on_progress: Progress | None = None,
     on_error: Callable[[FileProblem], None] | None = None,
     encoding: str | None = None,
-    max_file_bytes: int = MAX_FILE_BYTES,
+    max_file_bytes: AtLeastOne = MAX_FILE_BYTES,
     readers: Mapping[str, CustomReader] | None = None,
     follow_links_outside: bool = False,
     chunk_size: int = CHUNK_SIZE,
     chunk_overlap: int = CHUNK_OVERLAP,
-    batch_size: int = BATCH_SIZE,
+    batch_size: AtLeastOne = BATCH_SIZE,
     refit_growth: float = REFIT_GROWTH,
     state: str | os.PathLike[str] | None = None,
     save: bool | str | os.PathLike[str] = True,

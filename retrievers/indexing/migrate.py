@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
+from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds
 from llama_bedrock.retrievers.filters import And, Comparison, Filter, Not, Or, kind_of, parse_filter
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 
@@ -32,13 +33,14 @@ _EXACT_FLOAT = 2**53
 _ORDER = ("gt", "gte", "lt", "lte")
 
 
+@refuses_wrong_kinds
 def migrate_to_qdrant(
     store: FAISSStore,
     collection_name: str,
     target: str | QdrantClient = ":memory:",
     *,
     api_key: str | None = None,
-    batch_size: int = 256,
+    batch_size: AtLeastOne = 256,
     on_progress: Callable[[int], None] | None = None,
 ) -> QdrantVectorStore:
     """Copy a store into a Qdrant collection. Nothing is embedded again; run again, it brings the copy up to

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock._extras import require
+from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds
 from llama_bedrock.retrievers.indexing.migrate import batches
 
 if TYPE_CHECKING:
@@ -16,13 +17,14 @@ _OURS = "copied from a FAISSStore by llama-bedrock"  # the table's comment: only
 _STRATEGIES = {"cosine": "COSINE_DISTANCE", "inner_product": "INNER_PRODUCT", "l2": "EUCLIDEAN"}
 
 
+@refuses_wrong_kinds
 def migrate_to_postgres(
     store: FAISSStore,
     table: str,
     address: str,
     *,
     metadata_columns: Sequence[str] = ("source",),
-    batch_size: int = 256,
+    batch_size: AtLeastOne = 256,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Copy a store into a table that LangChain's `PGVectorStore` reads. Nothing is embedded again; run again,

@@ -12,6 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.stores import BaseStore
 from pydantic import Field
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.retrievers.documents.split import split_documents
 from llama_bedrock.unknown_arguments import STRICT, StrictArguments
 
@@ -19,6 +20,7 @@ PARENT_ID = "parent_id"
 """Metadata key of a chunk that names its parent."""
 
 
+@refuses_wrong_kinds
 def split_with_parents(
     documents: Iterable[Document], *, parent_size: int = 4000, chunk_size: int = 600, chunk_overlap: int = 60
 ) -> tuple[list[Document], list[Document]]:

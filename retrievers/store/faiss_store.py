@@ -13,6 +13,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots
 from llama_bedrock.retrievers.documents.searchable_text import query_text, with_context
 from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array, embed_batches
@@ -20,12 +21,7 @@ from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.filters import parse_filter, shown
 from llama_bedrock.retrievers.store.collection import Collection, Hit
 from llama_bedrock.retrievers.store.document_table import Entry, Row, read_metadata
-from llama_bedrock.retrievers.store.entries import (
-    as_documents,
-    as_entries,
-    check_arguments,
-    last_vectors,
-)
+from llama_bedrock.retrievers.store.entries import as_documents, as_entries, check_arguments, last_vectors
 from llama_bedrock.retrievers.store.generations import StoreDamagedError
 from llama_bedrock.retrievers.store.langchain_import import (
     INDEX_NAME,
@@ -75,6 +71,7 @@ ADDED_AT_ONCE = 16_384
 """Documents in one change when a new store is filled."""
 
 
+@refuses_wrong_kinds
 class FAISSStore(VectorStore):
     """Documents found by their vectors, with FAISS, on this machine.
 

@@ -275,7 +275,7 @@ def test_wrong_arguments_are_named(hello, options, text):
 def test_wrong_engines_and_faults_are_named(hello):
     with pytest.raises(TypeError, match="generate method"):
         LocalBedrock(object())
-    with pytest.raises(TypeError, match="faults= takes faults"):
+    with pytest.raises(TypeError, match=r"faults=\(of class list\): it takes a list of Fault"):
         LocalBedrock(hello, faults=["reset"])
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Literal
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.catalog import CATALOG
 from llama_bedrock.catalog.model_info import Lifecycle
 
@@ -18,6 +19,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class ModelState:
     """What the account has of one foundation model.
@@ -37,15 +39,8 @@ class ModelState:
     entitled: bool = True
     legacy_access: bool = True
 
-    def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("lifecycle", self.lifecycle, (None, *get_args(Lifecycle))),
-            ("access", self.access, get_args(Access)),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
 
-
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Account:
     """The account behind a local endpoint.

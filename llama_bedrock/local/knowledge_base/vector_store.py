@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.local.runtime.frames import invalid
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _SOURCE_URI = "x-amz-bedrock-kb-source-uri"
 _OVERFETCH = 4
 
 
+@refuses_wrong_kinds
 @dataclass(slots=True)
 class LocalKnowledgeBase:
     """A vector store served as a knowledge base.

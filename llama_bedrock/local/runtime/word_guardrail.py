@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.local.runtime.frames import constraint_error, invalid
 
 _BLOCKED = "Sorry, the model cannot answer this question."
@@ -14,6 +15,7 @@ _VERSION = re.compile(r"[1-9][0-9]{0,7}|DRAFT")
 _TAG_SUFFIX = re.compile(r"[a-zA-Z0-9]{1,20}")
 
 
+@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Guardrail:
     """A word filter that answers as a Bedrock guardrail with a word policy would.

@@ -202,7 +202,7 @@ def test_wrong_settings_of_the_account_are_said():
     ):
         with pytest.raises(ValueError, match=says):
             Account(**wrong)
-    with pytest.raises(ValueError, match="access must be one of AVAILABLE"):
+    with pytest.raises(ValueError, match="access='available': it takes one of 'AVAILABLE'"):
         ModelState(access="available")
 
 

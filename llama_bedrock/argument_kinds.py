@@ -1,0 +1,214 @@
+"""Arguments of the wrong kind: refused where they are given, by the annotations of what takes them.
+
+A text where a number is meant, a number where a function is meant, or ``None`` out of an unset variable would
+else be found out far away, or never: a guardrail without an id guards nothing.
+"""
+
+from __future__ import annotations
+
+import builtins
+import collections.abc
+import sys
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, isclass, iscoroutinefunction, signature, unwrap
+from itertools import islice
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le
+
+_T = TypeVar("_T", bound=Callable[..., Any])
+
+AtLeastOne = Annotated[int, Ge(1)]
+ZeroOrMore = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+
+_SHOWN = 12  # most characters of a text in the error: keys are longer
+_LOOKED_AT = 100  # items of a list or a mapping
+_PLAIN = (str, bytes, int, float, list, tuple, dict, set, frozenset, NoneType)
+_WORDS: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    bytes: "bytes",
+    NoneType: "None",
+    collections.abc.Callable: "a function",
+}
+
+
+class WrongKindError(TypeError, ValueError):
+    """An argument of another kind than is taken; its text names it and what it takes."""
+
+
+def refuses_wrong_kinds(target: _T) -> _T:
+    """Refuse what a function, or the constructor of a class, takes by its annotations no argument of.
+
+    Numbers, texts, choices, containers and functions are checked, and the bounds of ``Annotated``. For any
+    other class only plain values are refused: an object of a class of its own may do the same.
+
+    Raises:
+        WrongKindError: By the function that is returned.
+    """
+    if isclass(target):
+        target.__init__ = refuses_wrong_kinds(target.__init__)  # type: ignore[method-assign]  # a class is made by it
+        return cast(_T, target)
+    kinds = _Kinds(target)
+
+    if iscoroutinefunction(target):
+
+        @wraps(target)
+        async def acall(*args: Any, **kwargs: Any) -> Any:
+            kinds.refuse_wrong(args, kwargs)
+            return await target(*args, **kwargs)
+
+        return cast(_T, acall)
+
+    @wraps(target)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        kinds.refuse_wrong(args, kwargs)
+        return target(*args, **kwargs)
+
+    return cast(_T, call)
+
+
+class _Kinds:
+    """What a function takes; its annotations are read at the first call."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._kinds: dict[str, Any] | None = None
+        self._positions: list[str] = []
+
+    def refuse_wrong(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        kinds = self._read() if self._kinds is None else self._kinds
+        for given in (zip(self._positions, args, strict=False), kwargs.items()):
+            for name, value in given:
+                if name in kinds and not _fits(kinds[name], value):
+                    raise WrongKindError(self._refusal(name, value))
+
+    def _refusal(self, name: str, value: Any) -> str:
+        owner = self._function.__qualname__.removesuffix(".__init__")
+        assert self._kinds is not None
+        return f"{owner}: {name}={_shown(value)}: it takes {_described(self._kinds[name])}"
+
+    def _read(self) -> dict[str, Any]:
+        origin = unwrap(self._function)
+        names = _Names(vars(sys.modules[origin.__module__]))
+        hints = get_type_hints(origin, localns=names, include_extras=True)
+        parameters = signature(origin).parameters.values()
+        single = [p for p in parameters if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
+        self._positions = [p.name for p in single if p.kind is not Parameter.KEYWORD_ONLY]
+        self._kinds = {p.name: hints[p.name] for p in single if p.name in hints}
+        return self._kinds
+
+
+class _Unknown:
+    """A name that only type checkers import."""
+
+    def __class_getitem__(cls, item: Any) -> type[_Unknown]:
+        return cls
+
+
+class _Names(dict[str, Any]):
+    def __missing__(self, name: str) -> Any:
+        if name.startswith("__"):  # debuggers and pytest look into the frame for names of theirs
+            raise KeyError(name)
+        return getattr(builtins, name, _Unknown)
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if kind in (Any, _Unknown):
+        return True
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _fits(arguments[0], value) and all(_within(bound, value) for bound in arguments[1:])
+    if origin in (Union, UnionType):
+        return any(_fits(one, value) for one in arguments)
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in arguments)
+    if kind in (int, float):
+        number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+        return number and value == value  # NaN is no number
+    if kind is None:
+        return value is None
+    if origin is collections.abc.Callable or kind is collections.abc.Callable:
+        return callable(value)
+    taken = origin or kind
+    if not isclass(taken):
+        return True  # a type variable
+    if not issubclass(taken, collections.abc.Iterable) or taken in (str, bytes):
+        return isinstance(value, taken) if taken in (*_PLAIN, bool) else _may_be(taken, value)
+    return _container_fits(taken, arguments, value)
+
+
+def _may_be(taken: type, value: Any) -> bool:
+    if getattr(taken, "_is_protocol", False) and not getattr(taken, "_is_runtime_protocol", False):
+        return type(value) not in _PLAIN
+    return isinstance(value, taken) or type(value) not in (*_PLAIN, bool)
+
+
+def _container_fits(taken: type, arguments: tuple[Any, ...], value: Any) -> bool:
+    if isinstance(value, str | bytes) or not isinstance(value, collections.abc.Iterable):
+        return False  # a text is a sequence of letters, which is never meant
+    if not isinstance(value, taken) and (type(value) in _PLAIN or isinstance(value, collections.abc.Mapping)):
+        return False  # others, as of numpy and pandas, may do
+    if isinstance(value, collections.abc.Mapping) and len(arguments) == 2:
+        items = islice(value.items(), _LOOKED_AT)
+        return all(_fits(arguments[0], k) and _fits(arguments[1], v) for k, v in items)
+    if not isinstance(value, collections.abc.Collection) or not arguments:
+        return True  # an iterator is read by who uses it
+    if taken is tuple and arguments[-1] is not Ellipsis:
+        return len(value) == len(arguments) and all(map(_fits, arguments, value))
+    return all(_fits(arguments[0], one) for one in islice(value, _LOOKED_AT))
+
+
+def _within(bound: Any, value: Any) -> bool:
+    return not (
+        (isinstance(bound, Ge) and not value >= bound.ge)
+        or (isinstance(bound, Gt) and not value > bound.gt)
+        or (isinstance(bound, Le) and not value <= bound.le)
+    )
+
+
+def _shown(value: Any) -> str:
+    """A number or short text as it is; of others the class: they may be long, or hold a key."""
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    if isinstance(value, str) and len(value) <= _SHOWN:
+        return repr(value)
+    return f"(of class {type(value).__name__})"
+
+
+def _described(kind: Any) -> str:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is None:
+        return "None"
+    if origin is Annotated:
+        bounds = [bound for bound in map(_bound_text, arguments[1:]) if bound]
+        return " ".join([_described(arguments[0]), *(["of", " and ".join(bounds)] if bounds else [])])
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(_described, arguments)))
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, arguments))
+    taken = origin or kind
+    if taken in _WORDS:
+        return _WORDS[taken]
+    if isclass(taken) and issubclass(taken, collections.abc.Mapping):
+        return "a mapping"
+    if isclass(taken) and issubclass(taken, collections.abc.Iterable) and arguments:
+        inner = {"a text": "texts", "a whole number": "whole numbers", "a number": "numbers"}
+        one = _described(arguments[0])
+        return f"a list of {inner.get(one, one)}"
+    return str(getattr(taken, "__name__", taken))
+
+
+def _bound_text(bound: Any) -> str:
+    if isinstance(bound, Ge):
+        return f"at least {bound.ge}"
+    if isinstance(bound, Gt):
+        return f"over {bound.gt}"
+    return f"at most {bound.le}" if isinstance(bound, Le) else ""

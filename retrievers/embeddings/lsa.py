@@ -163,8 +163,8 @@ class LSAEmbeddings(Embeddings):
         digest = hashlib.sha256(
             json.dumps([_FORMAT, TERMS_VERSION, self._average_length, list(self._vocabulary)]).encode()
         )
-        digest.update(self._idf.tobytes())  # type: ignore[union-attr]
-        digest.update(self._components.tobytes())  # type: ignore[union-attr]
+        digest.update(np.ascontiguousarray(self._idf).data)
+        digest.update(np.ascontiguousarray(self._components).data)
         return digest.hexdigest()[:16]
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -310,7 +310,7 @@ def _leading(matrix: Any, dimensions: int) -> Floats:
             shift = max(shift, (shift + float(lengths[-1])) / 2)
         right = _orthonormal(_product(turned, basis))[0][:, :rank]
     # Signs are arbitrary: the largest entry of every vector is made positive.
-    signs = np.sign(right[np.abs(right).argmax(axis=0), np.arange(right.shape[1])])
+    signs = np.where(right.max(axis=0) < -right.min(axis=0), np.float32(-1), np.float32(1))
     components: Floats = np.ascontiguousarray(right * signs, dtype=np.float32)
     return components
 

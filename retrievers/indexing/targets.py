@@ -23,7 +23,7 @@ from llama_bedrock.retrievers.indexing.backends import IndexEngine
 from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, KnownFile, Manifest
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
 from llama_bedrock.retrievers.joining import first_to_join
-from llama_bedrock.retrievers.search.lexical import lexical_side_of
+from llama_bedrock.retrievers.search.lexical import lexical_side_of, text_digest
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.generations import (
     StoreChangedError,
@@ -350,14 +350,16 @@ class FAISSTarget:
         if self._store.embeddings is None:
             lsa = LSAEmbeddings()
             analysed = self._ahead.analysed(list(texts.values()))
-            vectors = dict(zip(texts, lsa.vectors_of(lsa.fit_analysed(analysed)), strict=True))
-            self._store.refit(lsa)
-            self._add_vectors(fresh, vectors)
-            if self._lexical is not None:
-                places = {digest: place for place, digest in enumerate(texts)}
-                self._lexical.expect(
-                    {chunk.id: (places[chunk.vector], texts[chunk.vector]) for _, chunk in fresh}, analysed
-                )
+            places = {digest: place for place, digest in enumerate(texts)}
+            ids = [chunk.id for _, chunk in fresh]
+            with ExitStack() as stack:
+                # A store may embed less of a document than it is found by (``contextual=False``).
+                if self._lexical is not None and all(text_digest(t) == d for d, t in texts.items()):
+                    own = [places[chunk.vector] for _, chunk in fresh]
+                    stack.enter_context(self._lexical.preparing(ids, analysed, own))
+                vectors = dict(zip(texts, lsa.vectors_of(lsa.fit_analysed(analysed)), strict=True))
+                self._store.refit(lsa)
+                self._add_vectors(fresh, vectors)
             return len(texts)
         vectors = self._known_vectors(texts.keys(), known)
         missing = [digest for digest in texts if digest not in vectors]

@@ -17,7 +17,9 @@ import re
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import reduce
 from itertools import chain, compress, pairwise
 from operator import or_
@@ -95,10 +97,13 @@ class BM25Index:
         """
         if not ids:
             return
-        segment = TermSegment.of(ids, texts, keys)
+        self.take(TermSegment.of(ids, texts, keys), replace=replace)
+
+    def take(self, segment: TermSegment, *, replace: bool = False) -> None:
+        """Add the texts of a segment; see `add_analysed`."""
         with self._lock:
             if replace:
-                self._kill(set(ids))
+                self._kill(set(segment.ids))
             self._segments = [*self._segments, segment]
             self._alive = [*self._alive, np.ones(len(segment), np.bool_)]
             self._changed()
@@ -352,7 +357,7 @@ class StoreLexicalSide:
         self._lock = threading.Lock()
         self._index: BM25Index | None = None
         self._state: tuple[object, ...] | None = None
-        self._expected: tuple[dict[str, tuple[int, int]], AnalysedTexts] | None = None
+        self._prepared: TermSegment | None = None
         store.attach_sidecar(SIDECAR, self._save)
 
     @property
@@ -410,38 +415,53 @@ class StoreLexicalSide:
         saved = self.store.last_sidecar(SIDECAR)
         return BM25Index() if saved is None else BM25Index.load(saved)
 
-    def expect(self, texts: Mapping[str, tuple[int, str]], analysed: AnalysedTexts) -> None:
-        """Take the terms of texts that the store has got, so as not to analyse them again.
+    @contextmanager
+    def preparing(self, ids: Sequence[str], analysed: AnalysedTexts, places: Sequence[int]) -> Iterator[None]:
+        """Make the segment of the texts that the block adds to an empty store, while it does: no text is read
+        again or analysed again, and a second core has something to do.
 
         Args:
-            texts: By the documents' ids, the place of each among the analysed texts, and the text itself.
-            analysed: Their terms.
+            ids: The ids of the documents, in the order in which they are added.
+            analysed: The terms of texts.
+            places: Of each document, the place of its text among them.
         """
-        # The hash tells if the document has become another one meanwhile.
-        places = {id_: (place, hash(text)) for id_, (place, text) in texts.items()}
-        self._expected = places, analysed
+
+        def made() -> TermSegment:
+            return TermSegment.of(ids, analysed.part(places), np.arange(len(ids), dtype=np.int64))
+
+        with ThreadPoolExecutor(1, thread_name_prefix="lexical") as thread:
+            segment = thread.submit(made)
+            yield
+        self._prepared = segment.result()
+
+    def _take_prepared(self, index: BM25Index) -> None:
+        """Put into an empty index what was prepared, if that is what the store holds."""
+        segment, self._prepared = self._prepared, None
+        if segment is None or index.last_key or not len(segment) or len(segment) != len(self.store):
+            return
+        first = next(iter(self.store.documents_after(0)))
+        # Keys rise by one in the order of insertion, and a document that is replaced gets another one. So the
+        # documents are those of the segment, and as they were, if so many in a row are there, from the first.
+        keys = np.arange(len(segment), dtype=np.int64) + first[0]
+        last = next(iter(self.store.documents_after(int(keys[-1]) - 1)), None)
+        ids = (first[1].id, last and last[1].id)
+        if ids == (segment.ids[0], segment.ids[-1]) and self.store.alive(keys).all():
+            segment.keys = keys
+            index.take(segment)
 
     def _follow(self, index: BM25Index) -> None:
         """Make the index hold what the store holds; only texts that are new or changed are analysed."""
         index.keep(self.store.alive)
+        self._take_prepared(index)
         added: dict[str, str] = {}
         keys: list[int] = []
         for key, document in self.store.documents_after(index.last_key):
             added[document.id] = searchable_text(document)
             keys.append(key)
             if len(added) >= _ADDED_AT_ONCE:
-                index.add_analysed(list(added), self._analysed(added), np.array(keys, np.int64))
+                index.add_analysed(list(added), AnalysedTexts.of(added.values()), np.array(keys, np.int64))
                 added, keys = {}, []
-        index.add_analysed(list(added), self._analysed(added), np.array(keys, np.int64))
-        self._expected = None
-
-    def _analysed(self, texts: Mapping[str, str]) -> AnalysedTexts:
-        places, analysed = self._expected or ({}, None)
-        known = [places.get(id_, (-1, 0)) for id_ in texts]
-        digests = list(map(hash, texts.values()))
-        if analysed is None or [digest for _, digest in known] != digests:
-            return AnalysedTexts.of(texts.values())
-        return analysed.part([place for place, _ in known])
+        index.add_analysed(list(added), AnalysedTexts.of(added.values()), np.array(keys, np.int64))
 
     def _save(self, folder: Path) -> None:
         self._current(complete=False).save(folder, self.store.last_sidecar(SIDECAR))

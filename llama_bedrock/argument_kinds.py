@@ -19,6 +19,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from annotated_types import Ge, Gt, Le
 
+if sys.version_info >= (3, 12):
+    from inspect import markcoroutinefunction
+
 _T = TypeVar("_T", bound=Callable[..., Any])
 
 AtLeastOne = Annotated[int, Ge(1)]
@@ -58,20 +61,13 @@ def refuses_wrong_kinds(target: _T) -> _T:
         return cast(_T, target)
     kinds = _Kinds(target)
 
-    if iscoroutinefunction(target):
-
-        @wraps(target)
-        async def acall(*args: Any, **kwargs: Any) -> Any:
-            kinds.refuse_wrong(args, kwargs)
-            return await target(*args, **kwargs)
-
-        return cast(_T, acall)
-
     @wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
         kinds.refuse_wrong(args, kwargs)
         return target(*args, **kwargs)
 
+    if sys.version_info >= (3, 12) and iscoroutinefunction(target):
+        call = markcoroutinefunction(call)
     return cast(_T, call)
 
 

@@ -34,7 +34,7 @@ from llama_bedrock.transport.connection import (
     without_password,
 )
 from llama_bedrock.transport.request import RequestOption, write_metadata
-from llama_bedrock.unknown_arguments import MODEL_HINTS, STRICT, StrictArguments, refuse_unknown
+from llama_bedrock.unknown_arguments import MODEL_HINTS, STRICT, Named, StrictArguments, refuse_unknown
 
 # What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
 if TYPE_CHECKING:
@@ -151,9 +151,9 @@ class BedrockConnection(StrictArguments):
         max_response_mb: Megabytes of the longest answer that is read; default 64.
     """
 
-    region_name: str | None = None
-    endpoint_url: str | None = None
-    credentials_profile_name: str | None = None
+    region_name: Named | None = None
+    endpoint_url: Named | None = None
+    credentials_profile_name: Named | None = None
     aws_access_key_id: Secret = None
     aws_secret_access_key: Secret = None
     aws_session_token: Secret = None

@@ -6,9 +6,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from inspect import cleandoc
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     ConfigDict,
@@ -27,6 +28,25 @@ STRICT = ConfigDict(
     hide_input_in_errors=True,  # pydantic would show the keys that were given
 )
 """Unknown arguments are mistakes. Classes with a LangChain base repeat it: pydantic takes the last base's."""
+
+
+def named(value: str, name: str = "the text") -> str:
+    """The text of a setting that names something: a Region, a profile, an endpoint, a user.
+
+    Raises:
+        ValueError: It is empty, as that of an unset variable is, or has white space around it. Another
+            profile's keys, AWS's own endpoint or no guardrail would be used in its place.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a text, not {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{name} is empty: leave it out, or give None, for the default")
+    if value != value.strip():
+        raise ValueError(f"{name} has white space around it: is it of a file that ends with a new line?")
+    return value
+
+
+Named = Annotated[str, AfterValidator(lambda value: named(value))]
 
 _NONE = "Llama on Bedrock has no such setting: leave it out"
 _ROLE = "name a profile that assumes the role: credentials_profile_name=…"

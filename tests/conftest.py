@@ -124,11 +124,12 @@ def s3_endpoint():
     """S3 by moto's server in this process; its hook into every client is taken out again."""
     pytest.importorskip("moto.server")
     import botocore.handlers as handlers
-
-    before = list(handlers.BUILTIN_HANDLERS)
+    from moto.core.models import botocore_stubber  # the server would import it with its first request
     from moto.server import ThreadedMotoServer
 
-    handlers.BUILTIN_HANDLERS[:] = before
+    handlers.BUILTIN_HANDLERS[:] = [
+        one for one in handlers.BUILTIN_HANDLERS if one[1] is not botocore_stubber
+    ]
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     host, port = server.get_host_and_port()

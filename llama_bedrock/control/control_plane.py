@@ -10,6 +10,7 @@ from llama_bedrock.settings import BedrockConnection
 from llama_bedrock.transport.clients import region_of
 from llama_bedrock.transport.steps import Steps, Transports, Work, adrive, drive
 from llama_bedrock.transport.sync import SyncTransport
+from llama_bedrock.unknown_arguments import Named
 
 Result = TypeVar("Result")
 
@@ -30,7 +31,7 @@ class ControlPlane(BedrockConnection):
     The other settings are those of `BedrockConnection`. S3 takes AWS credentials, never an API key.
     """
 
-    s3_endpoint_url: str | None = None
+    s3_endpoint_url: Named | None = None
     runtime_endpoint_url: str | None = None
 
     @property

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from llama_bedrock.retrievers.knowledge_base.kb_connection import KnowledgeBaseConnection
 from llama_bedrock.retrievers.knowledge_base.uploads import Upload, read_uploads, s3_objects, split_s3_uri
 from llama_bedrock.transport.steps import Pause, Request, Steps, Transports, adrive, drive
+from llama_bedrock.unknown_arguments import Named
 
 AGENT_SERVICE = "bedrock-agent"
 
@@ -96,7 +97,7 @@ class KnowledgeBaseIngestor(KnowledgeBaseConnection):
 
     data_source_id: str = Field(pattern="^[0-9a-zA-Z]{10}$")
     s3_uri: str | None = None
-    s3_endpoint_url: str | None = None
+    s3_endpoint_url: Named | None = None
 
     @field_validator("s3_uri")
     @classmethod

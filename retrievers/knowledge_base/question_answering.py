@@ -29,7 +29,7 @@ from llama_bedrock.retrievers.knowledge_base.search_options import (
     SearchType,
     merge_search,
 )
-from llama_bedrock.unknown_arguments import refuse_unknown
+from llama_bedrock.unknown_arguments import Named, named, refuse_unknown
 
 QAInput: TypeAlias = "str | Mapping[str, Any]"
 
@@ -105,7 +105,7 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, AnswersQuestions, RunnableSeriali
 
     model_config = KnowledgeBaseConnection.model_config  # not the last base's, which ignores arguments
 
-    model: str = Field(validation_alias=AliasChoices("model", "model_id"))
+    model: Named = Field(validation_alias=AliasChoices("model", "model_id"))
     k: int = Field(default=5, ge=1, le=100)
     filter: Any = None
     search_type: SearchType | None = None
@@ -119,11 +119,11 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, AnswersQuestions, RunnableSeriali
     additional_model_fields: dict[str, Any] = Field(default_factory=dict)
     latency: str | None = Field(default=None, pattern="^(standard|optimized)$")
     decompose_query: bool = False
-    orchestration_template: str | None = Field(default=None, max_length=_MAX_TEMPLATE_CHARS)
-    guardrail_id: str | None = None
-    guardrail_version: str = "DRAFT"
-    kms_key_arn: str | None = None
-    user_id: str | None = None
+    orchestration_template: str | None = Field(default=None, min_length=1, max_length=_MAX_TEMPLATE_CHARS)
+    guardrail_id: Named | None = None
+    guardrail_version: Named = "DRAFT"
+    kms_key_arn: Named | None = None
+    user_id: Named | None = None
     verifier: Verifier | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
@@ -216,9 +216,9 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, AnswersQuestions, RunnableSeriali
             },
         }
         if call.session_id is not None:
-            arguments["sessionId"] = call.session_id
+            arguments["sessionId"] = named(call.session_id, "session_id")
         if call.user_id is not None:
-            arguments["userContext"] = {"userId": call.user_id}
+            arguments["userContext"] = {"userId": named(call.user_id, "user_id")}
         if self.kms_key_arn is not None:
             arguments["sessionConfiguration"] = {"kmsKeyArn": self.kms_key_arn}
         return arguments

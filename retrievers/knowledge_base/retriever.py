@@ -27,7 +27,7 @@ from llama_bedrock.retrievers.knowledge_base.search_options import (
     merge_search,
     retrieval_query,
 )
-from llama_bedrock.unknown_arguments import refuse_unknown
+from llama_bedrock.unknown_arguments import Named, named, refuse_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +89,9 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
     implicit_filter: ImplicitFilter | None = None
     kind: KnowledgeBaseType = "vector"
     min_score: float | None = None
-    guardrail_id: str | None = None
-    guardrail_version: str = "DRAFT"
-    user_id: str | None = None
+    guardrail_id: Named | None = None
+    guardrail_version: Named = "DRAFT"
+    user_id: Named | None = None
 
     @model_validator(mode="after")
     def _check_search(self) -> Self:
@@ -152,7 +152,7 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
             }
         user_id = options.get("user_id", self.user_id)
         if user_id is not None:
-            request["userContext"] = {"userId": user_id}
+            request["userContext"] = {"userId": named(user_id, "user_id")}
         return _Plan(
             merge_search(self, options, self.kind), request, options.get("min_score", self.min_score)
         )

@@ -24,7 +24,7 @@ from llama_bedrock._extras import require
 from llama_bedrock.retrievers.remote_calls import RemoteCalls
 from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.retry import RetryPolicy
-from llama_bedrock.unknown_arguments import STRICT, StrictArguments
+from llama_bedrock.unknown_arguments import STRICT, Named, StrictArguments
 
 _MAX_SOURCES = 1000
 _MAX_CHARACTERS = 32_000
@@ -55,11 +55,11 @@ class BedrockReranker(StrictArguments, BaseDocumentCompressor):
 
     model_config = STRICT
 
-    model: str
+    model: Named
     top_n: int | None = Field(default=None, ge=1)
-    region_name: str | None = None
-    endpoint_url: str | None = None
-    credentials_profile_name: str | None = None
+    region_name: Named | None = None
+    endpoint_url: Named | None = None
+    credentials_profile_name: Named | None = None
     client: Any = Field(default=None, exclude=True, repr=False)
     max_retries: int = Field(default=4, ge=0)
 

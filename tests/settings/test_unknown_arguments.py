@@ -12,7 +12,14 @@ from pydantic import ValidationError
 from llama_bedrock import ChatLlamaBedrock, LlamaBedrock
 from llama_bedrock.agents import create_rag_agent, create_tool_agent
 from llama_bedrock.grounding import GuardrailVerifier
-from llama_bedrock.retrievers import FAISSStore, HybridRetriever, KnowledgeBaseQA, KnowledgeBaseRetriever
+from llama_bedrock.retrievers import (
+    BedrockReranker,
+    FAISSStore,
+    HybridRetriever,
+    KnowledgeBaseIngestor,
+    KnowledgeBaseQA,
+    KnowledgeBaseRetriever,
+)
 from llama_bedrock.unknown_arguments import MODEL_HINTS, UnknownArgumentError
 
 MODULES = ["", "agents", "app", "grounding", "local", "retrievers", "testing"]
@@ -199,3 +206,49 @@ def test_a_setting_given_as_config_is_told_where_it_belongs():
     ):
         MODELS[0].with_config(temperature=0.5)
     assert MODELS[0].with_config({"tags": ["a"]}, run_name="b").config["run_name"] == "b"
+
+
+CONNECTING = ("region_name", "endpoint_url", "credentials_profile_name")
+OF_A_BASE = {"knowledge_base_id": "ABCDEFGHIJ", "region_name": "us-east-2"}
+
+
+@pytest.mark.parametrize("unset", ["", "  ", "name\n"])
+@pytest.mark.parametrize(
+    ("made", "given", "names"),
+    [
+        (ChatLlamaBedrock, {"model": "meta.llama3-3-70b-instruct-v1:0"}, CONNECTING),
+        (LlamaBedrock, {"model": "meta.llama3-3-70b-instruct-v1:0"}, CONNECTING),
+        (
+            KnowledgeBaseRetriever,
+            OF_A_BASE,
+            (*CONNECTING, "guardrail_id", "guardrail_version", "user_id"),
+        ),
+        (
+            KnowledgeBaseQA,
+            {**OF_A_BASE, "model": "meta.llama3-3-70b-instruct-v1:0"},
+            (*CONNECTING, "model", "guardrail_id", "guardrail_version", "user_id", "kms_key_arn"),
+        ),
+        (
+            KnowledgeBaseIngestor,
+            {**OF_A_BASE, "data_source_id": "ABCDEFGHIJ"},
+            (*CONNECTING, "s3_endpoint_url"),
+        ),
+        (BedrockReranker, {"model": "cohere.rerank-v3-5:0"}, (*CONNECTING, "model")),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_a_name_of_an_unset_variable_is_refused(made, given, names, unset):
+    """Else another profile's keys, AWS's own endpoint, or documents of no user in particular."""
+    for name in names:
+        with pytest.raises(ValueError, match=rf"(?s){name}.*(empty|white space|region|Region)"):
+            made(**{**given, name: unset})
+
+
+@pytest.mark.parametrize("option", ["user_id", "session_id"])
+def test_a_call_refuses_an_empty_user(option):
+    answerer = KnowledgeBaseQA(**OF_A_BASE, model="meta.llama3-3-70b-instruct-v1:0")
+    with pytest.raises(ValueError, match=f"{option} is empty"):
+        answerer.invoke("Who may see this?", **{option: ""})
+    if option == "user_id":
+        with pytest.raises(ValueError, match="user_id is empty"):
+            KnowledgeBaseRetriever(**OF_A_BASE).invoke("Who may see this?", user_id="")

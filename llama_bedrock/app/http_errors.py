@@ -130,8 +130,10 @@ def _of_model(error: BaseException, status: int, code: str, wait: float | None) 
     message, hint = str(error), None
     if isinstance(error, LlamaBedrockError):
         message, _, hint = message.partition("\nHint: ")
-    if code == "context_length_exceeded":  # clients such as langchain-openai look for the code in the message
-        message = f"{message} ({code})"
+    if (
+        code == "context_length_exceeded"
+    ):  # langchain-openai looks for the code in the message, LiteLLM for the words
+        message = f"{message} ({code}: prompt is too long)"
     asked = getattr(error, "retry_after", None)
     seconds = asked if isinstance(asked, (int, float)) else wait
     headers = {} if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}

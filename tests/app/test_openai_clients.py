@@ -399,6 +399,8 @@ def test_errors_of_bedrock_are_openais(ask, stream):
             chat(calls, stream=stream)
         assert error.value.code == code
         assert (code == "rate_limit_exceeded") <= ("retry-after" in error.value.response.headers)
+        # The words that LiteLLM, and with it aider and others, know the error by.
+        assert (code == "context_length_exceeded") <= ("prompt is too long" in str(error.value))
 
 
 def test_an_error_in_the_middle_ends_the_stream(ask):

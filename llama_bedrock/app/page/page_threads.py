@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from llama_bedrock.app.conversations.tool_failure import failure_middleware
 from llama_bedrock.app.http_errors import ApiError
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from llama_bedrock.app.app_state import AppState
@@ -31,6 +32,7 @@ AGENT_PREFIX = "agent:"
 """Before the name of a conversation with tools, as the command line's `agent` names it."""
 
 _PROMPTS_KEPT = 200
+_AGENTS_KEPT = 8
 _LONGEST_RESULT = 4000
 _LOOK_SECONDS = 0.2
 
@@ -76,6 +78,7 @@ class PageThreads:
         self.closing = asyncio.Lock()
         self._changed = asyncio.Event()
         self._forgetful: Any = None
+        self._agents: deque[tuple[BaseChatModel, Verifier | None, Graph]] = deque(maxlen=_AGENTS_KEPT)
         self._shared = postgres_threads(state.checkpointer)
 
     @property
@@ -105,22 +108,34 @@ class PageThreads:
 
     def _graph(self, model: str | None, verifier: Verifier | None) -> Graph:
         create_agent: Callable[..., Graph] = require("langchain.agents", "agents").create_agent
-        from llama_bedrock.agents import ContextGuard, create_rag_agent, create_tool_agent
+        from llama_bedrock.agents import ContextGuard
         from llama_bedrock.app.conversations.documents_graph import documents_graph
 
         state, memory = self.state, self.memory
         llm = state.models.get(model)
         if state.tools:
-            asked = [tool.name for tool in state.tools if not is_read_only(tool)]
-            middleware = [*failure_middleware(state.tools), *approval_middleware(asked)]
-            shared: dict[str, Any] = {"middleware": middleware, "checkpointer": memory}
-            if state.retriever is None:
-                return create_tool_agent(llm, state.tools, **shared)
-            judge = verifier or state.verifier
-            return create_rag_agent(llm, state.retriever, state.tools, verifier=judge, **shared)
+            return self._agent(llm, verifier or state.verifier)
         if state.retriever is not None:
             return documents_graph(state.rag_chain(model, verifier), memory)
         return create_agent(llm, [], middleware=[ContextGuard()], checkpointer=memory, name="Chat")
+
+    def _agent(self, llm: BaseChatModel, judge: Verifier | None) -> Graph:
+        """The agent with the tools, made once for a model and a verifier: 400 tools take half a second."""
+        from llama_bedrock.agents import create_rag_agent, create_tool_agent
+
+        for known, verifier, agent in self._agents:
+            if known is llm and verifier is judge:
+                return agent
+        tools, retriever = self.state.tools, self.state.retriever
+        asked = [tool.name for tool in tools if not is_read_only(tool)]
+        middleware = [*failure_middleware(tools), *approval_middleware(asked)]
+        shared: dict[str, Any] = {"middleware": middleware, "checkpointer": self.memory}
+        if retriever is None:
+            made: Graph = create_tool_agent(llm, tools, **shared)
+        else:
+            made = create_rag_agent(llm, retriever, tools, verifier=judge, **shared)
+        self._agents.append((llm, judge, made))
+        return made
 
     async def listed(self) -> list[dict[str, Any]]:
         """Name and time of the last change of each conversation, newest first."""

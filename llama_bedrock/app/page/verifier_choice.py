@@ -38,6 +38,7 @@ class VerifierChoice:
         own = state.verifier
         named = (name for name, kind in kinds.items() if isinstance(own, kind))
         self.default = "words" if own is None else next(named, "own")
+        self._plain: dict[str, Verifier] = {"words": WordVerifier(), "none": NoVerifier()}
         self._guardrail = own if isinstance(own, GuardrailVerifier) else _guardrail_of(state)
         offered = ["words", "llama"]
         offered += ["guardrail"] if self._guardrail is not None else []
@@ -53,7 +54,7 @@ class VerifierChoice:
         Raises:
             ApiError: There is none of that name.
         """
-        from llama_bedrock.grounding import LlamaJudge, NoVerifier, WordVerifier
+        from llama_bedrock.grounding import LlamaJudge
 
         if name is None or name == "own" == self.default:
             return self._state.verifier if name else None
@@ -64,7 +65,7 @@ class VerifierChoice:
             return self._guardrail
         if name == "llama":
             return LlamaJudge(self._state.models.get(model))
-        return WordVerifier() if name == "words" else NoVerifier()
+        return self._plain[name]
 
 
 def _guardrail_of(state: AppState) -> Verifier | None:

@@ -318,6 +318,24 @@ def test_what_a_tool_fails_with_is_its_result_and_the_turn_goes_on(open_page, ap
     assert api(address).ask("Ring the other")[-1][1]["error"]["code"] == "rate_limit_exceeded"
 
 
+def test_an_agent_with_tools_is_made_once_for_a_model_and_a_verifier(scripted):
+    @tool
+    def ring() -> str:
+        """Ring."""
+        return "It rang."
+
+    llm, _ = scripted([])
+    app = create_app(llm, tools=[ring], key="a-key-for-tests", checkpointer=InMemorySaver())
+    events = next(route.endpoint for route in app.routes if getattr(route, "path", "") == "/api/events")
+    threads, verifiers = events.__self__._threads, events.__self__._verifiers
+    first = threads.open("a")
+    assert threads.open("b").graph is first.graph
+    words = [threads.open("a", None, verifiers.get("words", None)) for _ in range(2)]
+    assert words[0].graph is words[1].graph
+    other = threads.open("a", "meta.llama3-1-8b-instruct-v1:0")
+    assert other.graph is not first.graph
+
+
 async def test_what_changes_while_the_state_is_on_its_way_is_news():
     app = create_app(FakeListChatModel(responses=["yes"]), key="a-key-for-tests")
     events = next(route.endpoint for route in app.routes if getattr(route, "path", "") == "/api/events")

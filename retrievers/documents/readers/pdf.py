@@ -35,6 +35,7 @@ _ENCODINGS_OF_LETTERS = ("/Uni", "/GB", "/ETen", "/90ms")
 _MOST_OBJECT_BYTES = 5_000_000
 _NO_TABLE = b"\nstartxref\n0\n%%EOF\n"
 _OBJECT = re.compile(rb"\s(\d{1,10})\s{1,20}(\d{1,5})\s{1,20}obj")
+_OBJECT_HERE = re.compile(rb"\s{0,20}(\d{1,10})\s{1,20}(\d{1,5})\s{0,20}obj")
 _LINE_END = re.compile(r"([^\W\d_]{1,60})[-\u2010\u00ad]\n[ \t]{0,20}([^\W\d_]{1,60})")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _SPACED = re.compile(r"(?:[^\W\d_] ){4,}[^\W\d_](?= |$)")
@@ -114,14 +115,19 @@ def _opened(pypdf: Any, content: FileContent) -> Any:
 
     class TimedReader(pypdf.PdfReader):  # type: ignore[misc]
         def get_object(self, indirect_reference: Any) -> Any:
-            number = getattr(indirect_reference, "idnum", None)
-            key = (getattr(indirect_reference, "generation", 0), number or 0)
-            if number is not None and key not in self.resolved_objects and number not in self.xref_objStm:
+            content.budget.check_time()
+            whole = isinstance(indirect_reference, int)
+            number = indirect_reference if whole else indirect_reference.idnum
+            key = (0 if whole else indirect_reference.generation, number)
+            if key not in self.resolved_objects and number not in self.xref_objStm:
                 places = self.xref.setdefault(key[0], {})
                 place = places.get(number)
-                head = _OBJECT.match(content.data, place - 1) if place else None
-                if (head is None or (int(head[2]), int(head[1])) != key) and key in found():
-                    places[number] = found()[key]
+                head = _OBJECT_HERE.match(content.data, place) if place else None
+                if head is None or (int(head[2]), int(head[1])) != key:
+                    if key in found():
+                        places[number] = found()[key]
+                    elif not self.xref_free_entry.get(key[0], {}).get(number):
+                        return None  # pypdf would search the whole file for each
             return super().get_object(indirect_reference)
 
         def cache_indirect_object(self, *args: Any, **options: Any) -> Any:

@@ -401,20 +401,31 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _NUMBER_WORDS = {name: number for number, name in enumerate(_SMALL.split())} | {
     name: number for number, name in zip(range(20, 100, 10), _TENS.split(), strict=True)
 }  # without "one", which is mostly a pronoun
+# After digits in any language; number words are read in English only. Not "mil" and "billones", which are
+# other numbers elsewhere.
+_SCALES = """
+1e3 k thousand tausend mila हज़ार | 1e5 lakh लाख | 1e7 crore करोड़
+1e6 m mn mio million millions millionen millones milioni milhões | 1e12 tn trn trillion trillions
+1e9 b bn mrd billion billions milliarde milliarden milliard milliards miliardi bilhões अरब
+"""
 _SCALE = {
-    **dict.fromkeys(("k", "thousand"), 1_000),
-    **dict.fromkeys(("m", "million"), 1_000_000),
-    **dict.fromkeys(("b", "billion"), 1_000_000_000),
+    name: int(float(line.split()[0]))
+    for line in re.split(r"[|\n]", _SCALES.strip())
+    for name in unicodedata.normalize("NFC", line).split()[1:]
 }
+_FRACTIONS = "¼-¾⅐-⅞"
 _MONTH_NAMES = "january february march april may june july august september october november december"
 _MONTHS = _MONTH_NAMES.split()
 _SHORT_MONTHS = {month[:3]: month for month in _MONTHS if month not in ("may", "march")} | {
     "sept": "september"
 }
 # These classes hold both cases of a letter; folding their 40,000 characters would take 50 ms of each import.
-_LETTER = rf"(?-i:[^\W\d_{_UNSPACED}]|[{_MARKS}{_INVISIBLE}])"
-_FIRST_LETTER = rf"(?:[a-z]|(?-i:[^\W\d_{_UNSPACED}]))"
-_DATE = r"\b[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])\b"
+_LETTER = rf"(?-i:[^\W\d_{_FRACTIONS}{_UNSPACED}]|[{_MARKS}{_INVISIBLE}])"
+_FIRST_LETTER = rf"(?:[a-z]|(?-i:[^\W\d_{_FRACTIONS}{_UNSPACED}]))"
+_DATE = (
+    r"\b(?:[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+    r"|(?:0?[1-9]|[12]\d|3[01])\.(?:0?[1-9]|1[0-2])\.(?:19|20)\d\d)\b"
+)
 _LINE_BREAK = r"[-\u2010][ \t]*\r?\n[ \t]*"
 
 
@@ -429,15 +440,22 @@ def _spelled_pattern() -> str:
 
 
 _SPELLED = _spelled_pattern()
+_LONG_SCALE = "|".join(sorted((name for name in _SCALE if len(name) > 1), key=len, reverse=True))
 _DIGITS = (
-    "(?:(?<![\\w.)\\]-])[-−])?\\d+(?:[\u00a0\u2009\u202f]\\d{3}(?!\\d)|[.,]\\d+|['’_]\\d{3}(?!\\d))*"
-    "(?:[kKmMbB]\\b|[ \u00a0-](?:thousand|million|billion)\\b)?"
+    rf"(?=[\d.−{_FRACTIONS}-])(?:(?<![\w.)\]-])[-−])?"
+    rf"(?:[{_FRACTIONS}]|(?<![\w.)\]])\.\d+"
+    "|\\d+(?:[\u00a0\u2009\u202f]\\d{3}(?!\\d)|[.,]\\d+|['’_]\\d{3}(?!\\d))*"
+    rf"(?:(?:[kmb]|bn|tn|trn|mn)\b|[ \u00a0-](?:{_LONG_SCALE})(?![^\W_])|[{_FRACTIONS}]"
+    r"|(?<!\d\d)(?<![.,]\d)(?: [1-7])?/[2-8](?![\w/])|(?<=10)\^\d{1,2}\b|e\+?\d{1,2}\b)?)"
+)
+_ODD = re.compile(
+    rf"([-−]?)(?:(?:(\d+) ?)?(?:(\d)/(\d)|([{_FRACTIONS}]))|10\^(\d+)|(\d(?:\.\d+)?e\+?\d+))", re.I
 )
 
 
 def _word_pattern(first: str, letter: str, run: str, flags: re.RegexFlag) -> re.Pattern[str]:
     return re.compile(
-        rf"(?=[\w−-]|{run})(?:{_SPELLED}"  # what few characters begin, and words, stand first, for speed
+        rf"(?=[\w−-]|\.\d|{run})(?:{_SPELLED}"  # what few characters begin, and words, stand first, for speed
         rf"|{first}(?:(?:\+\+|#)(?!\w)"
         rf"|{letter}*+(?:{_LINE_BREAK}(?-i:(?=[^\W\d_A-Z])){letter}++)?(?:['’]{letter}++)?)"
         rf"|(?P<date>{_DATE})|{_DIGITS}"
@@ -464,10 +482,15 @@ def _lower_word() -> re.Pattern[str]:
 
 def _is_simple(text: str) -> bool:
     """Whether a text has ASCII only, no date that is three words, and no word broken at a line's end."""
-    return text.isascii() and not _ISO_DATE.search(text) and not _ASCII_HYPHEN.search(text)
+    return text.isascii() and not any(has(text) for has in _NOT_SIMPLE)
 
 
-_ISO_DATE = re.compile(_DATE.removeprefix(r"\b"))
+# Each begins with what few characters are, for speed.
+_NOT_SIMPLE = (
+    _ASCII_HYPHEN.search,
+    re.compile(r"-\d\d-\d\d\b").search,
+    re.compile(r"\.\d\d?\.\d{4}\b").search,
+)
 # Signs that printed English has beside ASCII, and signs that cut words as they do: a text with no others is
 # read in half the time.
 _PRINTED = (("’", "'"), *((sign, '"') for sign in "“”–—…•‘→°"))
@@ -541,7 +564,8 @@ def forms_by_span(text: str, spans: Sequence[tuple[int, int]], language: str) ->
 def _cuts_no_word(plain: str, spans: Sequence[tuple[int, int]]) -> bool:
     """Whether white space parts the spans, and none ends in a word that is broken at the line's end."""
     return all(
-        before[1] < after[0] and not _BROKEN.fullmatch(plain, before[1] - 1, after[0])
+        before[1] < after[0]
+        and not (plain[before[1] - 1] in "-\u2010" and _BROKEN.fullmatch(plain, before[1] - 1, after[0]))
         for before, after in pairwise(spans)
     )
 
@@ -609,7 +633,7 @@ def _read(matches: Iterable[re.Match[str]], language: str) -> list[Word]:
             for at in range(start, max(end - 1, start + 1)):
                 found.append(Word(match.string[at : min(at + 2, end)], at, min(at + 2, end)))
         elif match.lastgroup == "date":
-            year, month, day = match[0].split("-")
+            year, month, day = match[0].split("-") if "-" in match[0] else match[0].split(".")[::-1]
             for form in (_MONTHS[int(month) - 1], str(int(day)), year):
                 found.append(Word(forms[form], start, end))
         else:
@@ -631,7 +655,7 @@ class _Forms(dict[str, str]):
         return form
 
     def _form(self, word: str) -> str:
-        if word.lstrip("-−")[:1].isdecimal():
+        if word.lstrip("-−.")[:1].isnumeric():
             return _number(word)
         form = _BROKEN.sub("", word).lower().replace("’", "'")
         if form in _NUMBER_WORDS or _JOINED.search(form):  # in no other word
@@ -661,7 +685,11 @@ def _number(word: str) -> str:
 
     A comma before other than three digits is a decimal comma, and so is the last of two kinds of separators.
     """
-    word = unicodedata.normalize("NFKC", word)
+    if odd := _ODD.fullmatch(word):
+        return _odd_number(odd)
+    if not word.isascii():
+        word = "".join(str(int(sign)) if sign.isdecimal() else sign for sign in word)  # of other scripts
+        word = unicodedata.normalize("NFKC", word)
     parts = _NUMBER_PARTS.fullmatch(re.sub(r"(?<=\d)[ \u2009\u202f'’_](?=\d)", "", word))
     if parts is None:
         return word.lower()
@@ -673,14 +701,24 @@ def _number(word: str) -> str:
         digits = digits.replace(".", "").replace(",", ".")
     elif digits.count(",") == 1 and "." not in digits:
         digits = digits.replace(",", ".")
+    digits = f"0{digits}" if digits[0] == "." else digits
     if not re.fullmatch(r"\d{1,15}(?:\.\d{1,15})?", digits):
         return word.lower()
     whole, _, fraction = digits.partition(".")
-    fraction = fraction.rstrip("0")
-    sign = "-" if sign else ""
+    fraction, sign = fraction.rstrip("0"), "-" if sign else ""
     if scale == 1:
         return sign + (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
     return f"{sign}{round(float(digits) * scale)}"
+
+
+def _odd_number(found: re.Match[str]) -> str:
+    """One spelling for what stands as ``½``, ``1½``, ``1 1/2``, ``10^6`` or ``1e6``."""
+    sign, whole, part, parts, fraction, power, scientific = found.groups()
+    if power or scientific:
+        value = 10 ** int(power) if power else float(scientific)
+    else:
+        value = int(whole or 0) + (int(part) / int(parts) if part else unicodedata.numeric(fraction))
+    return f"{'-' if sign else ''}{value:.15g}"
 
 
 # ---------------------------------------------------------------------------------------------- sentences

@@ -44,6 +44,9 @@ _DENIES = re.compile(
     r"|ohne|pas|jamais|sans|aucune?|nunca|sin|tampoco|non|mai|senza|não|nem|sem)\b"
     r"|n['’]t\b"  # of lower case: IGNORECASE takes twice the time
 )
+_DENIES_IN_OTHER_SCRIPTS = re.compile(
+    r"\b(?:не|нет|без|δεν|χωρίς)\b|(?<!\S)(?:नहीं|न|मत|बिना|لا|لم|لن|ليس|ليست|بدون|இல்லை)(?![^\s।.,])|ไม่|不|没|沒|ません|ない"
+)
 _CLAUSE = re.compile(r"[,;:.!?–—()]|\b(?:but|while|aber|mais|pero|ma|mas)\b")
 
 
@@ -67,6 +70,7 @@ class Statement:
 
     def __init__(self, text: str, lead: str = "", language: str = "en") -> None:
         text = _ENUMERATOR.sub("", text.strip(), count=1)
+        self._language = language
         self._text = text = text[said.end() :] if (said := _ATTRIBUTION.match(text)) else text
         found, tells = words(text, language), tells_something(language)
         self.forms = [word.form for word in found]
@@ -77,11 +81,14 @@ class Statement:
         self.content = frozenset(word.form for word in self._content)
         self.told = frozenset[object](number.form for number in numbers)
         self._vague = [word for word in numbers if is_vague(text, word)]
-        firm = quantities(text, [word for word in numbers if word not in self._vague])
         # A number in one word may be the claim's own count, as in "two ways": nobody misses it.
-        self.numbers = [number for number in firm if not number.written.isalpha()]
-        self.meant = self.told.union(*(number.means for number in firm))
-        self.units = self.content.union(number.form for number in self.numbers)
+        told = quantities(text, [word for word in numbers if word not in self._vague])
+        firm = [number for number in told if not number.written.isalpha()]
+        # Number words are read in English only: elsewhere a small number may stand there in a word.
+        small = [number for number in firm if number.kind == "number" and len(number.form) < 3]
+        self.numbers = firm if language == "en" else [number for number in firm if number not in small]
+        self.meant = self.told.union(*(number.means for number in told))
+        self.units = self.content.union(number.form for number in firm)
         self.code = list[str]()
         if _LIKE_CODE.search(text):
             self.code += [match[1].strip() for match in _CODE.finditer(text)]
@@ -95,6 +102,7 @@ class Statement:
         """Its names and rounded numbers as they are written, by form."""
         text = self._text
         upper = [word for word in self._content if word.start and text[word.start].isupper()]
+        upper = [] if self._language == "de" else upper  # German nouns are all written so
         begins = {start for start, _ in sentences(text)} if upper else ()
         told = [*self._vague, *(word for word in upper if word.start not in begins)]
         return {word.form: text[word.start : word.end] for word in told}
@@ -147,13 +155,16 @@ class ReadPassage:
             firsts = [0, *accumulate(map(len, self._said[:-1]))]  # number of each sentence's first word
             first, last = (bisect_right(firsts, number) - 1 for number in exact)
             span = self.sentences[first][0], self.sentences[last][1]
-            said, skipped = self.text[slice(*span)], exact[0] - firsts[first]
-            before = said[: words(said, self._language)[skipped].start] if skipped else ""
-            denied = _denies(_CLAUSE.split(before)[-1])
-            clash = statement.is_listed and self._denies(span) != statement.denies
-            lacks = frozenset(missing)
-            units, denied = statement.units, denied or clash
-            return Found(span, 1.0, units, units, lacks, whole=not clash, denied=denied)
+            said, denied, clash = self.text[slice(*span)], False, bool(missing)
+            if _denies(said):
+                placed = words(said, self._language)
+                begins, ends = (placed[number - firsts[first]] for number in exact)
+                denied = _denies(_CLAUSE.split(said[: begins.start])[-1])
+                # "liest Bilder nicht" says another thing than the words before it.
+                clash = clash or _denies(_CLAUSE.split(said[ends.end :])[0])
+            clash = clash or (statement.is_listed and self._denies(span) != statement.denies)
+            units, lacks = statement.units, frozenset(missing)
+            return Found(span, 1.0, units, units, lacks, whole=not clash, denied=denied or clash)
         unnamed = frozenset(name for form, name in statement.names.items() if form not in self._all)
         place, near = self._best_place(statement.units)
         share = len(near & content) / len(content) if content else 0.0
@@ -219,7 +230,9 @@ def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statemen
 
 
 def _denies(text: str) -> bool:
-    return _DENIES.search(text.lower()) is not None
+    text = text.lower()
+    other = None if text.isascii() else _DENIES_IN_OTHER_SCRIPTS.search(text)
+    return other is not None or _DENIES.search(text) is not None
 
 
 def _squeezed(text: str) -> str:

@@ -483,3 +483,52 @@ def test_the_score_is_the_mean_of_what_stands_in_one_place_and_in_all():
     assert verdict("Llamas eat apples and bananas.").score == round((2 / 4 + 3 / 4) / 4 / 0.64, 3)
     assert verdict("Llamas eat apples at 9.").score == round((2 / 4 + 4 / 4) / 4 / 0.64, 3)
     assert verdict("Llamas eat apples at 8.").score == round((2 / 4 + 3 / 4) / 8 / 0.64, 3)  # no such number
+
+
+SAME_IN_OTHER_WORDS = [
+    ("Add 1½ cups of sugar.", "Add 1.5 cups of sugar and stir."),
+    ("Add 0.5 cups of sugar.", "Add ½ cup of sugar and stir."),
+    ("Add 1 1/2 cups of sugar.", "Add 1.5 cups of sugar, then 2 of milk."),
+    ("It scored .85 there.", "It scored 0.85 there, and 0.9 here."),
+    ("The limit is 128K tokens.", "The limit is 131,072 tokens, of which 4 count."),
+    ("The limit is 4 KB.", "The limit is 4096 bytes, or 12 with padding."),
+    ("Revenue was $3.2bn.", "Revenue was $3.2 billion, up from $2 billion."),
+    ("Das Modell hat 70 Milliarden Parameter.", "Das Modell hat 70B Parameter und 80 Schichten."),
+    ("Es kostet 1,5 Mio. Euro.", "Es kostet 1.500.000 Euro und nicht 3 Euro."),
+    ("मॉडल में ७० अरब पैरामीटर हैं।", "मॉडल में 70 अरब पैरामीटर और 8 भाषाएँ हैं।"),
+    ("It takes 90 minutes.", "It takes 1 hour and 30 minutes."),
+    ("It takes 1 hour and 30 minutes.", "It takes 90 minutes, not 45 minutes."),
+    ("It opens at 3 pm.", "It opens at 15:00 and closes at 18:00."),
+    ("It opens at 14:30.", "It opens at 2:30 p.m. and closes at 6 p.m."),
+    ("It opened on 5.5.2024.", "It opened on May 5, 2024, not in 2023."),
+    ("Am 5. Mai 2024 eröffnet.", "Eröffnet am 05.05.2024, nicht 2023."),
+    ("The tower is 1.8m high.", "The tower is 180 cm high and 90 cm wide."),
+    ("It has 1e6 rows.", "It has 1,000,000 rows and 12 columns."),
+    (
+        "A la fiesta vinieron 20 personas con sus perros.",
+        "A la fiesta de la que nos habló vinieron veinte personas con sus 3 perros, y no fue la última.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statement", "passage"), SAME_IN_OTHER_WORDS)
+def test_a_number_in_another_notation_is_no_other_number(statement, passage):
+    verdict = WordVerifier().verify([Claim(statement, [Document(passage)])])[0]
+    assert verdict.supported is not False, verdict.reason
+
+
+DENIED_OR_OTHER = [
+    ("मॉडल चित्र पढ़ता है।", "मॉडल चित्र नहीं पढ़ता है।"),
+    ("Das Modell liest Bilder.", "Das Modell liest Bilder nicht."),
+    ("Модель читает все изображения.", "Модель не читает все изображения."),
+    ("النموذج يقرأ الصور", "النموذج لا يقرأ الصور"),
+    ("โมเดลอ่านรูปภาพ", "โมเดลไม่อ่านรูปภาพ"),
+    ("Run `apt install farm_tools` first.", "Run `apt install farm-tools` first."),
+    ("It opens at 3 pm.", "It opens at 3 am."),
+    ("The tower is 1.9 m high.", "The tower is 180 cm high."),
+]
+
+
+@pytest.mark.parametrize(("statement", "passage"), DENIED_OR_OTHER)
+def test_what_is_denied_or_another_name_is_not_supported(statement, passage):
+    assert WordVerifier().verify([Claim(statement, [Document(passage)])])[0].supported is not True

@@ -22,6 +22,7 @@ _PARTS = {
     *("tools", "tool_choice", "functions", "response_format", "modelInput", "body", "stop"),
     *("max_tokens", "max_completion_tokens", "max_gen_len", "temperature", "top_p"),
 }
+_PUT_ELSEWHERE = 'make "messages" of the texts, give settings to the model, or name the prompt with field='
 _DELIMITERS = (",", ";", "\t", "|")
 _LONGEST_CELL = 10_000_000
 _NOT_UTF8 = (b"\xff\xfe", b"\xfe\xff")  # how text in UTF-16 and UTF-32 begins
@@ -103,12 +104,13 @@ def as_input(value: Any, field: str | None = None) -> str | list[BaseMessage]:
     raise ValueError(f"the prompt is {type(value).__name__ if value else 'empty'}; expected {_FORMS}")
 
 
-def refuse_lost(record: Mapping[str, Any], kept: Set[str]) -> None:
+def refuse_lost(record: Mapping[str, Any], kept: Set[str], advice: str = _PUT_ELSEWHERE) -> None:
     """Refuse a record with parts that change an answer and would be dropped.
 
     Args:
         record: The record.
         kept: The members that are read.
+        advice: What to do with the others.
 
     Raises:
         ValueError: There are others.
@@ -116,8 +118,7 @@ def refuse_lost(record: Mapping[str, Any], kept: Set[str]) -> None:
     lost = [name for name in record if name in _PARTS - kept and record[name] not in (None, "", [])]
     if lost:
         raise ValueError(
-            f"the record also holds {', '.join(map(repr, lost))}, which would be dropped: make "
-            '"messages" of the texts, give settings to the model, or name the prompt with field='
+            f"the record also holds {', '.join(map(repr, lost))}, which would be dropped: {advice}"
         )
 
 

@@ -19,6 +19,7 @@ from llama_bedrock.control.base_models import base_of
 from llama_bedrock.control.findings import Finding, errors_of, refuse_errors
 from llama_bedrock.control.prompt_file import PromptRecord, read_columns, read_csv, read_jsonl, refuse_lost
 from llama_bedrock.control.training_checks import check_examples
+from llama_bedrock.control.training_shapes import read_texts, read_turns
 
 CONVERSATION = "bedrock-conversation-2024"
 _ROLES = {HumanMessage: "user", AIMessage: "assistant", SystemMessage: "system"}
@@ -119,7 +120,9 @@ class TrainingData:
 
     @classmethod
     def from_jsonl(cls, path: str | Path) -> TrainingData:
-        """Read JSON lines: Bedrock's two schemas, or ``{"messages": [{"role": …, "content": …}, …]}``."""
+        """Read JSON lines: Bedrock's two schemas, ``{"messages": [{"role": …, "content": …}, …]}``, or the
+        shapes of Alpaca, Dolly and ShareGPT.
+        """
         return cls(_of_file(Path(path), read_jsonl(Path(path)), _of_record))
 
     def check(
@@ -228,9 +231,13 @@ def _of_file(
 def _of_record(record: Any) -> tuple[TrainingTurn, ...]:
     if not isinstance(record, Mapping):
         raise ValueError("it is no JSON object")
+    if "messages" not in record:
+        record = read_turns(record) or read_texts(record) or record
     conversation = "messages" in record
-    refuse_lost(record, {"system"} if conversation else set())
-    if conversation and record.keys() & {"prompt", "completion"}:
+    said = _said(record.get("messages"))
+    kept = {name for name, value in record.items() if isinstance(value, str) and value in said}
+    refuse_lost(record, {"system", *kept} if conversation else set(), 'put it into "messages"')
+    if conversation and (record.keys() & {"prompt", "completion"}) - kept:
         raise ValueError('it holds "messages" and a prompt or completion: one of them would be dropped')
     if "prompt" in record:
         answer = [TrainingTurn("assistant", _text(record["completion"]))] if "completion" in record else []
@@ -253,6 +260,14 @@ def _of_record(record: Any) -> tuple[TrainingTurn, ...]:
         content = message["content"]
         turns.append(_turn(message["role"], [content] if isinstance(content, str) else content))
     return (*system, *turns)
+
+
+def _said(messages: Any) -> set[str]:
+    """The texts of messages: what a record holds beside them is lost only if it is none of these."""
+    contents = (
+        [m.get("content") for m in messages if isinstance(m, Mapping)] if isinstance(messages, list) else []
+    )
+    return {content for content in contents if isinstance(content, str)}
 
 
 def _turn(role: str, blocks: Iterable[Any]) -> TrainingTurn:

@@ -219,12 +219,6 @@ def test_hyperparameters_that_bedrock_would_refuse(given, says):
 
 
 SHAPES = {
-    "Alpaca": ({"instruction": "Translate.", "input": "Hallo", "output": "Hello"}, "'instruction'"),
-    "Dolly": (
-        {"instruction": "Why?", "context": "It rains.", "response": "Rain."},
-        "'instruction', 'context'",
-    ),
-    "ShareGPT": ({"conversations": [{"from": "human", "value": "Hi"}]}, "it holds 'conversations'"),
     "OASST": ({"message_id": "1", "text": "Hi", "role": "prompter"}, "it holds 'message_id', 'text', 'role'"),
     "OpenAI's with tools": (
         {"messages": [{"role": "user", "content": "Hi"}], "tools": [{"type": "function"}]},
@@ -238,10 +232,78 @@ SHAPES = {
         {"messages": [{"role": "assistant", "content": "No.", "weight": 0}]},
         "'weight', which Bedrock does not train",
     ),
-    "a system beside the prompt": ({"system": "Be brief.", "prompt": "a", "completion": "b"}, "'system'"),
+    "a system without an answer": ({"system": "Be brief.", "prompt": "a"}, "'system'"),
+    "an instruction without an answer": ({"instruction": "Why?", "id": 1}, "'instruction'"),
+    "two answers": ({"instruction": "a", "output": "b", "response": "c"}, "'output' and 'response': which"),
+    "two questions": ({"instruction": "a", "question": "b", "answer": "c"}, "'instruction' and 'question'"),
+    "an answer that is a list": ({"question": "a", "answer": ["b"]}, "texts are needed: 'answer' is list"),
+    "a history": ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, "'history'"),
+    "ShareGPT's tools": (
+        {"conversations": [{"from": "function_call", "value": "{}"}]},
+        "trains no turns of 'function_call'",
+    ),
+    "ShareGPT's weights": (
+        {"conversations": [{"from": "gpt", "value": "No.", "weight": 0}]},
+        "'weight', which Bedrock does not train",
+    ),
+    "turns twice": (
+        {"conversations": [{"from": "gpt", "value": "a"}], "conversation": [{"from": "gpt", "value": "b"}]},
+        "and other turns",
+    ),
     "both": ({"messages": [], "prompt": "a", "completion": "b"}, "one of them would be dropped"),
     "no role": ({"messages": [{"from": "human", "value": "Hi"}]}, "a message has a role and content"),
 }
+
+
+READ = {
+    "Alpaca": (
+        {"instruction": "Translate.", "input": "Hallo", "output": "Hello"},
+        ["user: Translate.\n\nHallo", "assistant: Hello"],
+    ),
+    "Alpaca without input": (
+        {"instruction": "Greet.", "input": "", "output": "Hello", "text": "Below is an instruction"},
+        ["user: Greet.", "assistant: Hello"],
+    ),
+    "Dolly": (
+        {"instruction": "Why?", "context": "It rains.", "response": "Rain.", "category": "closed_qa"},
+        ["user: Why?\n\nIt rains.", "assistant: Rain."],
+    ),
+    "ShareGPT": (
+        {
+            "id": "x_0",
+            "conversations": [
+                {"from": "system", "value": "Be brief."},
+                {"from": "human", "value": "Hi"},
+                {"from": "gpt", "value": "Hello"},
+            ],
+        },
+        ["system: Be brief.", "user: Hi", "assistant: Hello"],
+    ),
+    "the same twice": (
+        {
+            "instruction": "Why?",
+            "completion": "Rain.",
+            "messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Rain."}],
+        },
+        ["user: Why?", "assistant: Rain."],
+    ),
+    "questions": ({"question": "Why?", "answer": "Rain."}, ["user: Why?", "assistant: Rain."]),
+    "a response": ({"prompt": "Why?", "response": "Rain."}, ["user: Why?", "assistant: Rain."]),
+    "a system beside the prompt": (
+        {"system": "Be brief.", "prompt": "a", "completion": "b"},
+        ["system: Be brief.", "user: a", "assistant: b"],
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", READ)
+def test_public_shapes_are_read(tmp_path, shape):
+    record, turns = READ[shape]
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    (example,) = TrainingData.from_jsonl(path).examples
+    assert example.problem is None
+    assert [f"{turn.role}: {turn.text}" for turn in example.turns] == turns
 
 
 @pytest.mark.parametrize("shape", SHAPES)

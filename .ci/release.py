@@ -90,8 +90,9 @@ def check_contents(dist: Path) -> None:
         sys.exit(f"does not belong into a release: {foreign[:5]}")
     if missing := [name for name in IN_SDIST if name not in sources]:
         sys.exit(f"the sdist lacks {missing}")
-    if not any(name.endswith(".dist-info/licenses/LICENSE") for name in names):
-        sys.exit("the wheel lacks LICENSE")
+    for text in ("LICENSE", "NOTICE"):
+        if not any(name.endswith(f".dist-info/licenses/{text}") for name in names):
+            sys.exit(f"the wheel lacks {text}")
     installed = json.loads((ROOT / "ui/package-lock.json").read_text())["packages"]
     wanted = json.loads((ROOT / "ui/package.json").read_text()).get("dependencies", {})
     for name in wanted:

@@ -17,7 +17,7 @@ _SPEAKERS = {
     "system": "system",
 }
 _TURNS = ("conversations", "conversation")
-_EMPTY = (None, "", [])
+_EMPTY: tuple[Any, ...] = (None, "", [])
 
 
 def read_texts(record: Mapping[str, Any]) -> Mapping[str, Any] | None:

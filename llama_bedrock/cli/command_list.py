@@ -6,7 +6,8 @@ The list is shown, and a command run, without importing the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from shutil import get_terminal_size
 from typing import Any, get_type_hints
@@ -117,6 +118,7 @@ def load_command(name: str) -> Any:
     command = get_command(app)
     for one in (command, *getattr(command, "commands", {}).values()):
         _name_values(one)
+        _refuse_empty_values(one)
     command.name = name
     command.short_help = line
     if app is found:
@@ -135,6 +137,22 @@ def add_examples(app: typer.Typer, before: str = "") -> None:
         command.epilog = _epilog(f"{before}{command.name}")
         said = (getattr(command.callback, "__doc__", None) or "").strip()
         command.short_help = re.split(r"[:;.](?:\s|\Z)", said, maxsplit=1)[0]
+
+
+def _refuse_empty_values(command: Any) -> None:
+    """Let no option or path be empty, as `--region "$UNSET"` is: the default would be taken in silence."""
+    hints = get_type_hints(command.callback) if command.callback else {}
+    for parameter in command.params:
+        if parameter.param_type_name == "option" or "Path" in str(hints.get(parameter.name, "")):
+            parameter.process_value = partial(_process_value, parameter, parameter.process_value)
+
+
+def _process_value(parameter: Any, process_value: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
+    given = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(one, str) and not one.strip() for one in given):
+        advice = "leave it out for the default" if parameter.param_type_name == "option" else "name one"
+        raise typer.BadParameter(f"it is empty: {advice}", ctx=ctx, param=parameter)
+    return process_value(ctx, value)
 
 
 def _name_values(command: Any) -> None:

@@ -49,6 +49,31 @@ def test_a_missing_path(tmp_path):
     assert indexes() == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["ask", "", "Why?", "--local"], "PATH"),
+        (["ask", ".", "Why?", "--local", "--region", ""], "--region"),
+        (["ask", ".", "Why?", "--local", "--model", " "], "--model"),
+        (["index", ""], "PATH"),
+        (["index", "build", ".", "--embeddings", ""], "--embeddings"),
+        (["chat", "--system", ""], "--system"),
+        (["doctor", "--region", ""], "--region"),
+        (["migrate-plan", ""], "PATH"),
+        (["models", "--for", ""], "--for"),
+        (["api", ".", "--key", ""], "--key"),
+        (["deploy", "arn", "--name", ""], "--name"),
+    ],
+    ids=lambda one: "-".join(one).strip("-. ") if isinstance(one, list) else "",
+)
+def test_the_value_of_an_unset_variable_is_refused(arguments, name):
+    """The default would be taken in silence: another Region, a random key, this folder."""
+    line = failure(*arguments)
+    assert name in line
+    assert "it is empty" in line
+    assert indexes() == []
+
+
 def test_an_empty_folder(tmp_path):
     assert f"no files in {tmp_path}" in failure("ask", tmp_path, "Why?", "--local")
     assert indexes() == []

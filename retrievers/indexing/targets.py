@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from weakref import WeakValueDictionary
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
+from llama_bedrock.retrievers.analysis import AnalysedTexts
 from llama_bedrock.retrievers.arrays import np
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
@@ -53,6 +55,7 @@ _MOST_TOLD, _FEW = 1.25, 100
 """The files of a manifest may tell of so many more than there are; below a hundred it does not matter."""
 _AT_ONCE = 2048
 _ADDED_AT_ONCE = 16_384
+_WRITTEN_MEANWHILE = 65_536
 
 
 class IndexTarget(Protocol):
@@ -348,18 +351,15 @@ class FAISSTarget:
             return 0
         texts = {chunk.vector: self._store.embedded_text(document) for document, chunk in fresh}
         if self._store.embeddings is None:
-            lsa = LSAEmbeddings()
             analysed = self._ahead.analysed(list(texts.values()))
             places = {digest: place for place, digest in enumerate(texts)}
-            ids = [chunk.id for _, chunk in fresh]
+            own = [places[chunk.vector] for _, chunk in fresh]
             with ExitStack() as stack:
                 # A store may embed less of a document than it is found by (``contextual=False``).
                 if self._lexical is not None and all(text_digest(t) == d for d, t in texts.items()):
-                    own = [places[chunk.vector] for _, chunk in fresh]
+                    ids = [chunk.id for _, chunk in fresh]
                     stack.enter_context(self._lexical.preparing(ids, analysed, own))
-                vectors = dict(zip(texts, lsa.vectors_of(lsa.fit_analysed(analysed)), strict=True))
-                self._store.refit(lsa)
-                self._add_vectors(fresh, vectors)
+                self._fit_and_add(fresh, analysed, own)
             return len(texts)
         vectors = self._known_vectors(texts.keys(), known)
         missing = [digest for digest in texts if digest not in vectors]
@@ -367,14 +367,48 @@ class FAISSTarget:
         self._add_vectors(fresh, vectors)
         return len(missing)
 
+    def _fit_and_add(
+        self, fresh: Sequence[tuple[Document, Chunk]], analysed: AnalysedTexts, places: Sequence[int]
+    ) -> None:
+        """Fit LSA on texts while their documents are written, which one core does, and then add the vectors.
+
+        Args:
+            fresh: The documents.
+            analysed: The terms of their texts.
+            places: Of each document, the place of its text among them.
+        """
+        lsa = LSAEmbeddings()
+        with ThreadPoolExecutor(1, thread_name_prefix="lsa") as thread:
+            fitted = thread.submit(lambda: lsa.vectors_of(lsa.fit_analysed(analysed))[places])
+
+            def vectors() -> Any:
+                """Those of the first documents, once they are written; the store has its embeddings then."""
+                if self._store.dimension is not None:
+                    raise RuntimeError("another thread has added documents to the store: index again")
+                found = fitted.result()[:_WRITTEN_MEANWHILE]
+                self._store.refit(lsa)
+                return found
+
+            first = 0
+            if self._store.dimension is None:
+                first = min(len(fresh), _WRITTEN_MEANWHILE)
+                self._add_part(fresh[:first], vectors)
+            else:  # it holds other vectors, which are made anew
+                fitted.result()
+                self._store.refit(lsa)
+            for start in range(first, len(fresh), _ADDED_AT_ONCE):
+                part = slice(start, start + _ADDED_AT_ONCE)
+                self._add_part(fresh[part], fitted.result()[part])
+
     def _add_vectors(self, fresh: Sequence[tuple[Document, Chunk]], vectors: Mapping[str, Any]) -> None:
         for start in range(0, len(fresh), _ADDED_AT_ONCE):
             part = fresh[start : start + _ADDED_AT_ONCE]
-            self._store.add_documents(
-                [document for document, _ in part],
-                ids=[chunk.id for _, chunk in part],
-                vectors=np.stack([vectors[chunk.vector] for _, chunk in part]),
-            )
+            self._add_part(part, np.stack([vectors[chunk.vector] for _, chunk in part]))
+
+    def _add_part(self, part: Sequence[tuple[Document, Chunk]], vectors: Any) -> None:
+        self._store.add_documents(
+            [document for document, _ in part], ids=[chunk.id for _, chunk in part], vectors=vectors
+        )
 
     def _known_vectors(self, digests: Iterable[str], known: Folder) -> dict[str, Any]:
         """Vectors of texts that are in the store or in the journal already."""

@@ -12,10 +12,10 @@ import ctypes
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots, np
 from llama_bedrock.retrievers.joining import grouped
@@ -24,6 +24,9 @@ from llama_bedrock.retrievers.store.generations import Generation, StoreDamagedE
 from llama_bedrock.retrievers.store.locks import ReadWriteLock
 from llama_bedrock.retrievers.store.slots import FilterLike, Selector, SlotTable
 from llama_bedrock.retrievers.store.vector_index import IndexSettings, Structure, VectorIndex, normalised
+
+Vectors: TypeAlias = "list[Floats] | Callable[[], list[Floats]]"
+"""Vectors of new documents in some arrays, or what gives them."""
 
 logger = logging.getLogger(__name__)
 
@@ -386,12 +389,13 @@ class Collection:
 
     # Changing
 
-    def upsert(self, entries: Sequence[Entry], batches: list[Floats]) -> None:
+    def upsert(self, entries: Sequence[Entry], batches: Vectors) -> None:
         """Add documents; those whose id is known are replaced.
 
         Args:
             entries: The documents, each id once.
-            batches: Their vectors, in as many arrays as is convenient; emptied while they are added.
+            batches: Their vectors, in as many arrays as is convenient; emptied while they are added. Of a
+                function, what it gives once the documents are written: another thread makes them meanwhile.
 
         Raises:
             ValueError: A vector's length differs from the store's.
@@ -404,6 +408,7 @@ class Collection:
                 replaced = list(self._keys_of([entry.id for entry in entries]).values())
                 change.delete(replaced)
                 change.insert(range(part.slots.next_key, part.slots.next_key + len(entries)), entries)
+                batches = batches() if callable(batches) else batches
                 dimension = self._checked_dimension(batches)
                 index = part.index or VectorIndex(dimension, self.settings)
                 try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.embeddings.batches import as_array
+from llama_bedrock.retrievers.store.collection import Vectors
 from llama_bedrock.retrievers.store.document_table import Entry
 from llama_bedrock.retrievers.store.metadata_fields import encode_metadata
 
@@ -73,8 +75,13 @@ def _entry(id_: str, document: Document) -> Entry:
     return Entry(id_, document.page_content, document.metadata, encoded)
 
 
-def last_vectors(vectors: Any, ids: Sequence[str]) -> list[Floats]:
-    """Vectors in the order of `as_entries`: for a repeated id, its last one."""
+def last_vectors(vectors: Any, ids: Sequence[str]) -> Vectors:
+    """Vectors in the order of `as_entries`: for a repeated id, its last one. Of a function, another one."""
+    return partial(_last, vectors, ids) if callable(vectors) else _last(vectors, ids)
+
+
+def _last(vectors: Any, ids: Sequence[str]) -> list[Floats]:
+    vectors = vectors() if callable(vectors) else vectors
     array = as_array(vectors, len(ids)) if ids else None
     if array is None:
         return []

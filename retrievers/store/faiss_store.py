@@ -19,7 +19,7 @@ from llama_bedrock.retrievers.documents.searchable_text import query_text, with_
 from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array, embed_batches
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.filters import parse_filter, shown
-from llama_bedrock.retrievers.store.collection import Collection, Hit
+from llama_bedrock.retrievers.store.collection import Collection, Hit, Vectors
 from llama_bedrock.retrievers.store.document_table import Entry, Row, read_metadata
 from llama_bedrock.retrievers.store.entries import as_documents, as_entries, check_arguments, last_vectors
 from llama_bedrock.retrievers.store.generations import StoreDamagedError
@@ -420,8 +420,9 @@ class FAISSStore(VectorStore):
         Args:
             documents: What to add.
             **kwargs: ``ids``: one for each document (None: its own ``id``, else a random one); of documents
-                with the same id the last one counts. ``vectors``: the documents' vectors, where they are
-                known already. ``batch_size``: texts in one call of ``embed_documents``; default 512.
+                with the same id the last one counts. ``vectors``: theirs, where they are known already, or
+                a function that gives them, called when the texts are written. ``batch_size``: texts in one
+                call of ``embed_documents``; default 512.
 
         Returns:
             The ids, in the order of the documents.
@@ -433,7 +434,7 @@ class FAISSStore(VectorStore):
         check_arguments(kwargs)
         contents = self._contents
         ids, entries = as_entries(documents, kwargs.get("ids"))
-        batches: list[Floats] = []
+        batches: Vectors = []
         if kwargs.get("vectors") is not None:
             batches = last_vectors(kwargs["vectors"], ids)
         elif entries:
@@ -509,6 +510,9 @@ class FAISSStore(VectorStore):
         """
         with self._changing() as contents:
             old = contents.collection
+            if old.dimension is None:  # nothing was ever added
+                contents.embedding, self._embedding_id, old.version = embedding, None, old.version + 1
+                return
             renewed = Collection(old.settings, next_key=old.next_key)
             _, entries = as_entries(list(self.documents()), None)
             for start in range(0, len(entries), ADDED_AT_ONCE):
@@ -516,8 +520,7 @@ class FAISSStore(VectorStore):
                 texts = [self._searchable(entry.text, entry.metadata) for entry in part]
                 renewed.upsert(part, embed_batches(embedding, texts))
             renewed.version = old.version + 1
-            self._embedding_id = None
-            self._contents = Contents(renewed, embedding)
+            self._embedding_id, self._contents = None, Contents(renewed, embedding)
 
     def _fit_outdated(self) -> None:
         """Fit LSA again where the saved fit is of an older version, whose terms are not those of today."""
@@ -542,7 +545,7 @@ class FAISSStore(VectorStore):
     def _searchable(self, text: str, metadata: Mapping[str, Any]) -> str:
         return with_context(text, metadata) if self._contextual else text
 
-    def _upsert(self, contents: Contents, entries: Sequence[Entry], batches: list[Floats]) -> None:
+    def _upsert(self, contents: Contents, entries: Sequence[Entry], batches: Vectors) -> None:
         with contents.collection.changing:
             if contents is not self._contents:
                 raise RuntimeError(

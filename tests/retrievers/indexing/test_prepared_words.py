@@ -5,6 +5,7 @@ from langchain_core.documents import Document
 
 from llama_bedrock.retrievers import FAISSStore, HybridRetriever, index_folder
 from llama_bedrock.retrievers.analysis import AnalysedTexts
+from llama_bedrock.retrievers.indexing.targets import FAISSTarget
 from llama_bedrock.retrievers.search.lexical import BM25Index, lexical_side_of, searchable_text
 
 QUERIES = ["subject 7", "a heading of the hill", "llama wool", "late words"]
@@ -74,3 +75,41 @@ def test_a_first_run_analyses_each_text_once(docs, tmp_path, monkeypatch):
     assert len(analysed) == len(set(analysed)) == report.chunks > 40
     again = FAISSStore.load(tmp_path / "index")
     assert len(lexical_side_of(again).search("hill", 1_000)) == report.chunks
+
+
+def test_a_folder_without_a_word_leaves_the_store_as_it_was(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "marks.txt").write_text("!!! ??? ...\n" * 3)
+    store = FAISSStore()
+    with pytest.raises(ValueError, match="at least one text with a word"):
+        index_folder(tmp_path / "docs", store)
+    assert (len(store), store.embeddings, store.dimension, [*store.documents()]) == (0, None, None, [])
+    (tmp_path / "docs" / "marks.txt").write_text("Words of a llama.")
+    assert index_folder(tmp_path / "docs", store).chunks == 1
+    assert store.similarity_search("llama", k=1)[0].page_content == "Words of a llama."
+
+
+def test_documents_that_another_thread_adds_meanwhile_are_not_lost(docs, monkeypatch):
+    store = FAISSStore()
+    add = FAISSTarget._add_part
+
+    def add_after_another(target, part, vectors):
+        store.add_documents([Document("wool", id="other")])
+        add(target, part, vectors)
+
+    monkeypatch.setattr(FAISSTarget, "_add_part", add_after_another)
+    with pytest.raises(RuntimeError, match="another thread has added documents to the store: index again"):
+        index_folder(docs, store)
+    monkeypatch.undo()
+    assert [document.id for document in store.documents()] == ["other"]
+    chunks = index_folder(docs, store).chunks
+    assert len(store) == chunks + 1
+    assert len(store.similarity_search("wool", k=200)) == chunks + 1
+
+
+def test_documents_of_other_vectors_stay_when_a_folder_is_indexed_beside_them(docs):
+    store = FAISSStore()
+    store.add_documents([Document("a camel's wool", id="own")], vectors=[[1.0, 0.0, 0.0]])
+    report = index_folder(docs, store)
+    assert len(store) == report.chunks + 1
+    assert store.similarity_search("camel", k=1)[0].id == "own"

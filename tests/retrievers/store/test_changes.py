@@ -366,3 +366,33 @@ def test_documents_embedded_for_contents_that_are_gone_are_not_lost_in_silence(
     with pytest.raises(RuntimeError, match="add them again"):
         store.add_texts(["late"])
     assert len(store) == 5
+
+
+def test_vectors_may_come_from_a_function_that_is_called_when_the_texts_are_written(embedding: Any) -> None:
+    store = FAISSStore(embedding)
+    seen = []
+
+    def vectors() -> list[list[float]]:
+        seen.append(len(store))
+        return [embedding.embed_query(text) for text in ("one", "two", "three")]
+
+    documents = [Document(text, id=id_) for text, id_ in (("one", "a"), ("two", "b"), ("three", "a"))]
+    assert store.add_documents(documents, vectors=vectors) == ["a", "b", "a"]
+    assert seen == [0]  # nobody sees documents without vectors
+    assert {d.id: d.page_content for d in store.documents()} == {"a": "three", "b": "two"}
+    assert store.similarity_search("three", k=1)[0].id == "a"
+
+
+def test_a_function_that_fails_or_gives_too_few_vectors_adds_nothing(embedding: Any) -> None:
+    store = FAISSStore.from_texts(["kept"], embedding, ids=["kept"])
+
+    def fail() -> None:
+        raise OSError("torn")
+
+    for vectors, error in ((fail, OSError), (lambda: [embedding.embed_query("x")], ValueError)):
+        with pytest.raises(error):
+            store.add_documents([Document("new"), Document("newer")], vectors=vectors)
+        assert [d.page_content for d in store.documents()] == ["kept"]
+        assert store.similarity_search("new", k=3)[0].page_content == "kept"
+    store.add_documents([Document("new")])
+    assert len(store) == 2

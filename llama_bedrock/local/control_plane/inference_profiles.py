@@ -54,10 +54,8 @@ def create_inference_profile(request: PlaneRequest) -> dict[str, Any]:
         "status": "ACTIVE",
         "type": "APPLICATION",
     }
-    record = request.create(KIND, name, data, arn_member="inferenceProfileArn", tags=params.get("tags", ()))
-    record.data["inferenceProfileId"] = record.id
-    request.plane.store.save(record)
-    return record.data
+    members = {"arn_member": "inferenceProfileArn", "id_member": "inferenceProfileId"}
+    return request.create(KIND, name, data, tags=params.get("tags", ()), **members).data
 
 
 def delete_inference_profile(request: PlaneRequest) -> None:

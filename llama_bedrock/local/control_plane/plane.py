@@ -12,6 +12,7 @@ import secrets
 import string
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -130,6 +131,10 @@ class LocalPlane:
         region: str,
         arn_member: str,
         resource: str = "",
+        id_member: str = "",
+        tags: Mapping[str, str] | None = None,
+        token: str = "",
+        request: str = "",
     ) -> Record:
         """A new record, kept.
 
@@ -140,12 +145,18 @@ class LocalPlane:
             region: Where.
             arn_member: The member that holds its ARN.
             resource: What stands between type and id in its ARN.
+            id_member: The member that holds its id, if one does.
+            tags: Its tags.
+            token: The client's token of the request that makes it.
+            request: Digest of that request.
         """
         path = "/".join(part for part in (kind, resource, self.unique()) if part)
         arn, now = self.arn(region, path), self.now()
         given = {name: value for name, value in data.items() if value is not None}
         members = {"creationTime": now, "lastModifiedTime": now, **given, arn_member: arn}
-        record = Record(kind, arn, name, now, members)
+        if id_member:
+            members[id_member] = arn.rpartition("/")[2]
+        record = Record(kind, arn, name, now, members, dict(tags or {}), token, request)
         self.store.save(record)
         return record
 
@@ -189,14 +200,16 @@ class LocalPlane:
         text = "message" if record.kind == "model-invocation-job" else "failureMessage"
         try:
             await work(self, record)
+            return
         except JobStopped:
-            self.change(record, status="Stopped", endTime=self.now())
+            end = {"status": "Stopped"}
         except JobFailed as error:
-            self.change(record, status="Failed", endTime=self.now(), **{text: str(error)[:2048]})
+            end = {"status": "Failed", text: str(error)[:2048]}
         except Exception as error:
             logger.exception("the local endpoint failed in the work of %s", record.arn)
-            said = f"Internal error: {type(error).__name__}: {error}"
-            self.change(record, status="Failed", endTime=self.now(), **{text: said[:2048]})
+            end = {"status": "Failed", text: f"Internal error: {type(error).__name__}: {error}"[:2048]}
+        with suppress(ServiceError):  # the state cannot be written, which is in the log: it ends in memory
+            self.change(record, endTime=self.now(), **end)
 
     async def pause(self, record: Record) -> None:
         """Stay in a state as long as the account's pace says.
@@ -280,6 +293,7 @@ class PlaneRequest:
         *,
         resource: str = "",
         arn_member: str = "jobArn",
+        id_member: str = "",
         tags: Iterable[Mapping[str, str]] = (),
         region: str | None = None,
     ) -> Record:
@@ -291,17 +305,22 @@ class PlaneRequest:
             data: Its members besides the ARN; None leaves one out.
             resource: What stands between type and id in its ARN.
             arn_member: The member that holds its ARN.
+            id_member: The member that holds its id, if one does.
             tags: Its tags, as requests have them.
             region: Where; the request's if None.
         """
-        record = self.plane.make(
-            kind, name, data, resource=resource, arn_member=arn_member, region=region or self.region
+        return self.plane.make(
+            kind,
+            name,
+            data,
+            resource=resource,
+            arn_member=arn_member,
+            id_member=id_member,
+            region=region or self.region,
+            tags={tag["key"]: tag["value"] for tag in tags},
+            token=str(self.params.get("clientRequestToken", "")),
+            request=self._digest(),
         )
-        record.tags = {tag["key"]: tag["value"] for tag in tags}
-        record.token = str(self.params.get("clientRequestToken", ""))
-        record.request = self._digest()
-        self.plane.store.save(record)
-        return record
 
     def given(self, *names: str) -> dict[str, Any]:
         """These parameters, as far as the request has them."""

@@ -6,8 +6,10 @@ import base64
 import binascii
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +19,8 @@ from llama_bedrock.local.runtime.frames import ServiceError, invalid
 
 if TYPE_CHECKING:
     from llama_bedrock.retrievers.store.locks import FileLock
+
+logger = logging.getLogger(__name__)
 
 _DELETED = "deleted.json"
 _DEFAULT_PAGE = 100
@@ -93,18 +97,26 @@ class Store:
             self._lock.release()
 
     def save(self, record: Record) -> None:
-        """Keep a record, or what became of it."""
-        self._records[record.arn] = record
+        """Keep a record, or what became of it.
+
+        Raises:
+            ServiceError: ``InternalServerException``: the folder cannot be written; a new record is not kept.
+        """
         if self._folder is not None:
             self._write(self._path(record), asdict(record))
+        self._records[record.arn] = record
 
     def delete(self, record: Record) -> None:
-        """Forget a record; its ARN is remembered as deleted."""
+        """Forget a record; its ARN is remembered as deleted.
+
+        Raises:
+            ServiceError: ``InternalServerException``: the folder cannot be written; the record stays.
+        """
+        if self._folder is not None:
+            self._write(self._folder / _DELETED, sorted({*self._deleted, record.arn}))
+            self._path(record).unlink(missing_ok=True)
         del self._records[record.arn]
         self._deleted.add(record.arn)
-        if self._folder is not None:
-            self._write(self._folder / _DELETED, sorted(self._deleted))
-            self._path(record).unlink(missing_ok=True)
 
     def get(self, arn: str) -> Record | None:
         """The record with this ARN."""
@@ -132,11 +144,18 @@ class Store:
     @staticmethod
     def _write(path: Path, value: Any) -> None:
         temporary = path.with_name(f"{path.name}.new")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(value, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                json.dump(value, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            logger.error("the state in %s cannot be written: %s", path.parent, error.strerror)
+            text = f"The local endpoint cannot write its state in {path.parent}: {error.strerror}."
+            raise ServiceError("InternalServerException", text) from error
 
 
 def _locked(folder: Path) -> FileLock:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.connection import TransportSettings
-from llama_bedrock.transport.error_mapping import CallContext
+from llama_bedrock.transport.error_mapping import CallContext, forget_variables
 from llama_bedrock.transport.exchange import Exchange, Outgoing, Way
 from llama_bedrock.transport.json_operations import JsonOperation
 from llama_bedrock.transport.limiter import Slot
@@ -167,12 +167,14 @@ class Calls(ABC):
                 await exchange.send(form)
                 return await finish(exchange, slot)
             except LlamaBedrockError as error:
+                forget_variables(error)
                 exchange.close()
                 slot.release(error)
                 context.ended_by(error)
                 attempt = series.send(error)
                 context = context.after(error)
-            except BaseException:
+            except BaseException as error:
+                forget_variables(error)
                 exchange.close()
                 slot.release(unused=True)
                 raise

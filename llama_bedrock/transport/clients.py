@@ -23,7 +23,7 @@ from llama_bedrock.transport.connection import (
     missing_region,
     without_password,
 )
-from llama_bedrock.transport.error_mapping import CallContext, check_json, json_object
+from llama_bedrock.transport.error_mapping import CallContext, check_json, forget_variables, json_object
 from llama_bedrock.transport.exchange import earlier
 from llama_bedrock.transport.retry import RetryPolicy
 from llama_bedrock.version import __version__
@@ -61,7 +61,11 @@ def boto_client(settings: TransportSettings, service: str = RUNTIME) -> Any:
     # What has no part in making a client has none in finding one.
     own = replace(settings, limiter=None, max_retries=None, model_ready_timeout=0.0)
     with _lock:
-        return _shared(_clients, (own, service, _environment()), lambda: _make_client(own, service))
+        try:
+            return _shared(_clients, (own, service, _environment()), lambda: _make_client(own, service))
+        except Exception as error:
+            forget_variables(error)
+            raise
 
 
 def region_of(settings: TransportSettings) -> str:

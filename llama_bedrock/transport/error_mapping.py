@@ -11,8 +11,9 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from json import loads
+from traceback import clear_frames
 from typing import Any
 
 from llama_bedrock.errors import (
@@ -46,6 +47,19 @@ _OVERFLOW = tuple(
 _RETRYABLE_ORIGINAL_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
+def forget_variables(error: BaseException) -> None:
+    """Empty the frames that an error has come through: what signs and sends holds keys in its variables.
+
+    Reports of errors show them (rich's tracebacks, Sentry's events), with those of the libraries below.
+    """
+    seen: set[int] = set()
+    below: BaseException | None = error
+    while below is not None and id(below) not in seen:
+        seen.add(id(below))
+        clear_frames(below.__traceback__)
+        below = below.__cause__ or below.__context__
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """Which call it was.
@@ -62,7 +76,7 @@ class CallContext:
     operation: str
     model_id: str | None = None
     region: str | None = None
-    endpoint_url: str | None = None
+    endpoint_url: str | None = field(default=None, repr=False)  # may hold a password
     retries: int = 0
     throttles: int = 0
 

@@ -8,14 +8,15 @@ import pickle
 import traceback
 
 import pytest
+from botocore.config import Config
 from langchain_core.load import dumps
 from langchain_core.tracers.base import BaseTracer
 
 from llama_bedrock import ChatLlamaBedrock, EMFMetrics, LlamaBedrock
-from llama_bedrock.errors import BedrockThrottlingError, LlamaBedrockError
+from llama_bedrock.errors import BedrockThrottlingError, BedrockValidationError, LlamaBedrockError
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
-from tests.observability.conftest import MODEL
+from tests.observability.conftest import MODEL, WAYS
 
 KEYS = {
     "aws_access_key_id": "AKIDSECRETKEYID",
@@ -132,3 +133,38 @@ def test_what_is_secret_in_an_endpoint_is_not_told(address, way, caplog):
     told += [str(record.__dict__) for record in caplog.records if record.name.startswith(OURS)]
     told.append(pickle.dumps(caught.value).decode("latin-1"))
     assert not [text for text in told if PASSWORD in text or BEARER["api_key"] in text]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("credentials", [KEYS, BEARER], ids=["keys", "bearer"])
+@pytest.mark.parametrize("fault", ["refused", "not there", "through botocore", "no such file"])
+def test_tracebacks_with_the_variables_of_their_frames_show_none(
+    way, credentials, fault, tmp_path, monkeypatch
+):
+    """As rich shows them and Sentry sends them: with our frames, botocore's and aiohttp's."""
+    settings = {"config": Config(user_agent_extra="ours")} if fault == "through botocore" else {}
+    if fault == "no such file":
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "absent"))
+        settings["timeout"] = 30.5  # a client of its own
+    with LocalBedrock(engine=ScriptedEngine([BedrockValidationError("no")])) as server:
+        here = server.endpoint_url if fault == "refused" else f"http://ada:{PASSWORD}@127.0.0.1:1"
+        url = {"no such file": "https://localhost:1"}.get(fault, here)
+        llm = ChatLlamaBedrock(
+            model=MODEL, region_name="us-east-2", endpoint_url=url, max_retries=0, **credentials, **settings
+        )
+        with pytest.raises(Exception) as caught:
+            WAYS[way](llm)
+    frames, shown = 0, []
+    for told in chained(traceback.TracebackException.from_exception(caught.value, capture_locals=True)):
+        for frame in told.stack:
+            if "/tests/" not in frame.filename:
+                frames += "llama_bedrock" in frame.filename
+                shown += [f"{frame.filename}:{frame.lineno} {pair}" for pair in (frame.locals or {}).items()]
+    assert frames > 3
+    assert not [text for text in shown if any(secret in text for secret in SECRETS)]
+
+
+def chained(told):
+    while told is not None:
+        yield told
+        told = told.__cause__ or told.__context__

@@ -1,12 +1,12 @@
 // An answer as it is written: blocks of Markdown that are made once, marks that open the source.
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { cuts, fragmentOf, unwrapMarkers, withMarkers } from "./markdown.js";
 import { place, unitsOf } from "./text.js";
 import { partsOf, reasonOf, SIGNS, stateOf, WORDS } from "./verdicts.js";
 
 export function Answer({ id, text, record, streaming, current, onOpen, onReason }) {
   const host = useRef(null);
-  useLayoutEffect(() => paint(host.current, text, record, streaming));
+  usePaint(host, text, record, streaming);
   useLayoutEffect(() => {
     for (const button of host.current.querySelectorAll("[data-citation]"))
       button.setAttribute("aria-pressed", String(Number(button.dataset.citation) === current));
@@ -34,6 +34,26 @@ export function Answer({ id, text, record, streaming, current, onOpen, onReason 
       onFocusOut={(event) => light(event, false)}
     />
   );
+}
+
+// Half of the time is the page's: a paragraph of hundreds of marks, which is drawn anew with each word, takes more
+// than a frame, and what came meanwhile is drawn with the next words.
+function usePaint(host, text, record, streaming) {
+  const last = useRef({ until: 0, timer: null });
+  useLayoutEffect(() => {
+    const begun = performance.now();
+    clearTimeout(last.current.timer);
+    const draw = () => {
+      const before = performance.now();
+      if (host.current) paint(host.current, text, record, streaming);
+      const after = performance.now();
+      last.current.until = after - before > 8 ? after + 2 * (after - before) : 0;
+    };
+    const wait = streaming ? last.current.until - begun : 0;
+    if (wait > 0) last.current.timer = setTimeout(draw, wait);
+    else draw();
+  });
+  useEffect(() => () => clearTimeout(last.current.timer), []);
 }
 
 // Draws what has changed since the last time only: of a long answer that is its last item, row or paragraph.

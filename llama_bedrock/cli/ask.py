@@ -20,9 +20,9 @@ LONGEST_QUESTION = 20_000
 """Characters; Bedrock's Retrieve takes no more either."""
 _ANSWER_TOKENS = 1024
 _VERDICTS = {
-    True: ("\N{CHECK MARK}", "supported", "green"),
-    None: ("?", "not decided", "dim"),
-    False: ("\N{BALLOT X}", "not supported by the document", "yellow"),
+    True: ("\N{CHECK MARK}", "green"),
+    None: ("?", "dim"),
+    False: ("\N{BALLOT X}", "yellow"),
 }
 
 
@@ -164,16 +164,18 @@ def show_answer(answer: RagAnswer) -> None:
 def _show_sources(cited: dict[int, list[Citation]]) -> None:
     """The sources by number: a link where the terminal has them, the verdict in words, and the quotes."""
     from llama_bedrock.cli.output import has_links, is_piped, say, stdout
-    from llama_bedrock.grounding.source_list import file_link, shortened, verdict_note
+    from llama_bedrock.grounding.source_list import QUOTES_SHOWN, file_link, shortened, verdict_on
 
     quotes = {
         number: [f"“{shortened(quote)}”" for quote in dict.fromkeys(c.quote for c in citations if c.quote)]
         for number, citations in cited.items()
     }
+    quotes = {number: some[:QUOTES_SHOWN] for number, some in quotes.items()}
     if is_piped():
         say("", "")
-        for number, (first, *_) in cited.items():
-            say(f"[{number}] ", f"{first.location}{verdict_note(first) or ''}")
+        for number, citations in cited.items():
+            _, verdict = verdict_on(citations)
+            say(f"[{number}] ", citations[0].location + (f" ({verdict})" if verdict else ""))
             for quote in quotes[number]:
                 say("    ", quote)
         return
@@ -184,12 +186,13 @@ def _show_sources(cited: dict[int, list[Citation]]) -> None:
     console = stdout()
     links = has_links()
     console.print()
-    for number, (first, *_) in cited.items():
+    for number, citations in cited.items():
+        first, (state, verdict) = citations[0], verdict_on(citations)
         link = file_link(first) if links else None
         head, line = Text(f"[{number}] ", "bold"), Text(first.location, Style(link=link))
-        sign, verdict, style = _VERDICTS[first.supported]
-        reason = f": {first.reason}" if first.supported is False and first.reason else ""
-        judged = Text(f"{sign} {verdict}{reason}", style=style)
+        sign, style = _VERDICTS[state]
+        reason = next((f": {c.reason}" for c in citations if c.supported is False and c.reason), "")
+        judged = Text(f"{sign} {verdict or 'supported'}{reason}", style=style)
         fits = head.cell_len + line.cell_len + 1 + judged.cell_len <= console.width
         line.append(" " if fits else "\n").append_text(judged)
         say(head, line)

@@ -40,25 +40,30 @@ Reply with one line for each statement and nothing else: its number, a colon, an
 _PREFILL = "1:"
 # What models write instead: in the language of the passages, or as those who ask for labels taught them.
 _ANSWERS = {
-    "yes": "yes|true|(?:fully )?supported|ja|oui|s[íìi]|sim",
-    "no": "no|false|unsupported|not supported|nein|non|n[ãa]o",
+    "yes": "yes|true|(?:fully )?supported|entail(?:s|ed|ment)|ja|oui|s[íìi]|sim|हाँ|हां",
+    "no": "no|false|unsupported|not supported|contradict(?:s|ed|ion|ory)|refute[sd]|neutral"
+    "|nein|non|n[ãa]o|नहीं",
     "partly": "partly|partial(?:ly)?|(?:partly|partially) supported|teilweise|partiellement|en partie"
     "|par[cz]ialmente|en parte|in parte",
 }
 _ANSWER = "|".join(f"(?P<{name}>{said})" for name, said in _ANSWERS.items())
 _ANY = "|".join(_ANSWERS.values())
-# Also "**1**: yes", "[1] yes", "Statement 1: yes", "1. Answer: no", "| 1 | yes |".
+# Also "**1**: yes", "[1] yes", "Statement 1: yes", "S1 = yes", "1. Answer: no", "| 1 | yes |", "1：yes".
 _NUMBERED = re.compile(
-    r"^\W{0,4}(?:(?:statement|claim|answer|verdict)\s?#?)?(\d{1,4})[*\"'`]{0,3}\s?[]:.)>|–—-]", re.I
+    r"^\W{0,4}(?:(?:statement|claim|answer|verdict|s(?=\d))[\s_]?#?)?(\d{1,4})[*\"'`]{0,3}(?:\s?[]:.)>|=→：–—-]|\t)",
+    re.I,
 )
 _LINE = re.compile(  # not what goes on to say anything, "no doubt about it"
-    rf"{_NUMBERED.pattern}\W{{0,6}}(?:(?:answer|verdict)\W{{1,4}})?(?:{_ANSWER})\b"
+    rf"{_NUMBERED.pattern}\W{{0,6}}(?:(?:answer|verdict)\W{{1,4}})?(?:{_ANSWER})(?!\w)"
     r"(?=\s*(?:[^\s\w]|$)|\s+(?:because|since|as|by|in|it|this|that|the|they|these|there)\b)",
     re.I,
 )
 _MORE = re.compile(rf"\W{{0,4}}(?:but\s)?(?:only\s)?(?:{_ANSWER})\b", re.I)  # "yes, partly", "yes/no"
 _PAIR = re.compile(rf"\d{{1,4}}\s?[:.)-]\s?(?:{_ANY})\b\W*", re.I)  # several of which may share a line
-_KEYS = ("statement", "claim", "number", "id", "index"), ("answer", "verdict", "label", "result")
+_KEYS = (
+    ("statement", "claim", "number", "statement_number", "id", "index"),
+    ("answer", "verdict", "label", "result"),
+)
 _TOKENS_PER_LINE = 8
 _DEFAULT_WINDOW = 8_192  # tokens, for models that tell no profile: the smallest window of a Llama 3
 _RESERVE = 0.9  # of the window: tokens are estimated
@@ -211,6 +216,8 @@ class LlamaJudge(Runnable[list[Claim], list[Verdict]]):
         verdicts = []
         for sheet, reply in zip(sheets, replies, strict=True):
             read = read_lines(reply.text, prefilled=self._ours)
+            if not read and len(sheet.claims) == 1:  # no number is needed to tell one statement
+                read = read_lines(f"{_PREFILL} {reply.text}")
             verdicts += [self._verdict(read.get(n), claim) for n, claim in enumerate(sheet.claims, start=1)]
         return verdicts
 
@@ -232,7 +239,8 @@ def read_lines(reply: str, *, prefilled: bool = False) -> dict[int, str]:
         reply: One line for each statement. A number with two different answers has none.
         prefilled: The reply goes on after ``1:``.
     """
-    reply = _lines_of_json(reply.rpartition("</think>")[2].strip())
+    reply = re.sub(r"</?answer>", "", reply.rpartition("</think>")[2])
+    reply = _lines_of_json(reply.strip())
     if prefilled and not _NUMBERED.match(reply):
         reply = f"{_PREFILL} {reply}"
     read: dict[int, str | None] = {}

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from llama_bedrock.grounding.answers import Citation, RagAnswer
 
-_QUOTES_SHOWN = 2
+QUOTES_SHOWN = 2
+"""Of each source."""
 _QUOTE_LENGTH = 160
 _URL_SIGNS = "%/:?#[]@!$&'()*+,;=~"
 _ORDER = {True: 0, None: 1, False: 2}
-_VERDICT = {True: "", None: " (not decided)", False: " (not supported by the document)"}
+_SAID = {False: "not supported by the document", None: "not decided"}
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&:@])")
 
 
 def by_number(answer: RagAnswer) -> dict[int, list[Citation]]:
-    """The citations to show for each number: supported ones, then undecided ones; of each the longest."""
+    """The citations of each number: supported ones, then undecided ones; of each the longest quote first."""
     groups: dict[int, list[Citation]] = {}
     for citation in answer.citations:
         groups.setdefault(citation.number, []).append(citation)
     for citations in groups.values():
         citations.sort(key=lambda citation: (_ORDER[citation.supported], -len(citation.quote)))
-        del citations[_QUOTES_SHOWN:]
     return dict(sorted(groups.items()))
 
 
@@ -33,9 +35,17 @@ def shortened(text: str) -> str:
     return line if len(line) <= _QUOTE_LENGTH else f"{line[:_QUOTE_LENGTH].rsplit(' ', 1)[0]} …"
 
 
-def verdict_note(citation: Citation) -> str:
-    """What to say beside a source that was not found to support the answer; empty where it was."""
-    return _VERDICT[citation.supported]
+def verdict_on(citations: Sequence[Citation]) -> tuple[bool | None, str]:
+    """The gravest verdict on what cites one source, and how many have it; no text where all are supported.
+
+    A statement that the source does not support is told, however many others it does.
+    """
+    counts, every = Counter(citation.supported for citation in citations), len(citations)
+    held = [state for state in _SAID if counts[state]]
+    if not held or counts[held[0]] == every:
+        return (held[0], _SAID[held[0]]) if held else (True, "")
+    told = ", ".join(f"{counts[state]} {_SAID[state]}" for state in held)
+    return held[0], told.replace(" ", f" of {every} ", 1).replace(" by the document", "")
 
 
 def file_link(citation: Citation) -> str | None:
@@ -64,7 +74,9 @@ def markdown_sources(answer: RagAnswer) -> str:
     for number, citations in cited.items():
         first = citations[0]
         quote = f" — “{_escaped(shortened(first.quote))}”" if first.quote else ""
-        lines.append(f"{number}. {_escaped(first.location)}{verdict_note(first)}{quote}")
+        _, verdict = verdict_on(citations)
+        note = f" ({verdict})" if verdict else ""
+        lines.append(f"{number}. {_escaped(first.location)}{note}{quote}")
     return "\n".join(lines)
 
 

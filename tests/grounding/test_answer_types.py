@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -19,6 +20,8 @@ from llama_bedrock.grounding.answers import (
     document_source,
     positive_int,
 )
+from llama_bedrock.grounding.source_list import markdown_sources, verdict_on
+from llama_bedrock.grounding.verify import verify_answer
 
 DOCUMENT = Document("Llamas hum.", metadata={"source": "guide.md", "line": 12, "seen": date(2026, 1, 2)})
 CITATION = Citation(1, (0, 15), "Llamas hum.", "guide.md", "d1", line=12, offsets=(0, 11), supported=True)
@@ -102,3 +105,22 @@ def test_document_id_is_stable_and_prefers_the_loaders():
     assert document_id(Document("x", id="chunk-1")) == "chunk-1"
     assert document_source(Document("x", id="chunk-1")) == "chunk-1"
     assert document_id(Document("x")) == document_id(Document("x")) != document_id(Document("y"))
+
+
+def test_a_source_tells_the_statement_that_it_does_not_support_beside_those_that_it_does():
+    document = Document(
+        "The pump was built in 1974. It lifts water. It is blue.", metadata={"source": "pump.md"}
+    )
+    answer = verify_answer(
+        "The pump was built in 1974 [1]. It lifts water [1]. The pump was built in 1975 [1].", [document]
+    )
+    assert [citation.supported for citation in answer.citations] == [True, True, False]
+    assert "pump.md (1 of 3 not supported) —" in markdown_sources(answer)
+    same = verify_answer("The pump was built in 1974 [1]. It lifts water [1].", [document])
+    assert "supported" not in markdown_sources(same)
+    assert verdict_on(same.citations) == (True, "")
+    assert verdict_on([replace(c, supported=None) for c in same.citations]) == (None, "not decided")
+    mixed = [
+        replace(c, supported=state) for c, state in zip(answer.citations, (True, None, False), strict=True)
+    ]
+    assert verdict_on(mixed) == (False, "1 of 3 not supported, 1 not decided")

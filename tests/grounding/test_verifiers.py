@@ -173,6 +173,13 @@ REPLIES = {  # what models write in such tasks
     '[{"statement": "Llamas hum", "verdict": 1}, "yes", 5]': {},
     "I cannot help with that.": {},
     "": {},
+    "S1 = yes\nS2 → no": {1: "yes", 2: "no"},
+    "1\tyes\n2：no": {1: "yes", 2: "no"},
+    "<answer>1: yes\n2: no</answer>": {1: "yes", 2: "no"},
+    "1: entailment\n2: contradiction\n3: neutral": {1: "yes", 2: "no", 3: "no"},
+    "1: हाँ\n2: नहीं": {1: "yes", 2: "no"},
+    '{"statement_1": "yes", "statement_2": "no"}': {1: "yes", 2: "no"},
+    '{"results": [{"statement_number": 1, "verdict": "yes"}]}': {1: "yes"},
 }
 
 
@@ -184,6 +191,13 @@ def test_what_a_judge_writes(reply):
 def test_the_line_that_was_begun_for_the_judge():
     for reply in (" no\n2: yes", "no\n2: yes", "1: no\n2: yes", "no 2: yes", '{"1": "no", "2": "yes"}'):
         assert read_lines(reply, prefilled=True) == {1: "no", 2: "yes"}
+
+
+@pytest.mark.parametrize(("reply", "supported"), [("Yes", True), ("No.", False), ("Hmm", None), ("3", None)])
+def test_one_statement_needs_no_number(call, reply, supported):
+    judge = LlamaJudge(FakeListChatModel(responses=[reply]))
+    assert [verdict.supported for verdict in call(judge, CLAIMS[:1])] == [supported]
+    assert [verdict.supported for verdict in call(judge, CLAIMS)] == [None, None]
 
 
 def test_any_chat_model_can_judge(call):

@@ -40,8 +40,8 @@ Reply with one line for each statement and nothing else: its number, a colon, an
 _PREFILL = "1:"
 # What models write instead: in the language of the passages, or as those who ask for labels taught them.
 _ANSWERS = {
-    "yes": "yes|true|(?:fully )?supported|entail(?:s|ed|ment)|ja|oui|s[íìi]|sim|हाँ|हां",
-    "no": "no|false|unsupported|not supported|contradict(?:s|ed|ion|ory)|refute[sd]|neutral"
+    "yes": "yes|true|(?:fully )?supported|entails|entailed|entailment|ja|oui|s[íìi]|sim|हाँ|हां",
+    "no": "no|false|unsupported|not supported|contradicts|contradicted|contradiction|refute[sd]|neutral"
     "|nein|non|n[ãa]o|नहीं",
     "partly": "partly|partial(?:ly)?|(?:partly|partially) supported|teilweise|partiellement|en partie"
     "|par[cz]ialmente|en parte|in parte",

@@ -52,7 +52,7 @@ class Scenes:
     name = "scenes"
     blocking = True
     go_on = threading.Semaphore(0)
-    """What `paced` waits for, before the first and before the second part of its answer at a model's pace."""
+    """What `paced` waits for, before each part of its answer at a model's pace and before its end."""
 
     def __init__(self):
         self._other = ExtractiveEngine()
@@ -70,6 +70,7 @@ class Scenes:
                     for piece in re.findall("(?s).{1,20}", item(n)):
                         time.sleep(0.02)
                         yield piece
+            self.go_on.acquire(timeout=60)  # the end draws the whole answer once more, which is no pace
         elif "cut short" in question:
             yield "There was much to say about the sea, and then"
             yield StopReason("length")

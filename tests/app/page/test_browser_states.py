@@ -169,6 +169,7 @@ def test_a_long_answer_is_drawn_as_fast_as_a_short_one_and_nothing_jumps(open_pa
         Scenes.go_on.release()
         until(page, f"document.querySelector('.answer').textContent.includes('Item {after - 3} ')")
         cost.append((spent("TaskDuration") - work) / (page.evaluate("window.draws") - draws))
+    Scenes.go_on.release()
     until(page, "!document.querySelector('.streaming')")
     assert len(page.inner_text(".answer")) > 15_000
     assert page.eval_on_selector_all(".answer li", "all => all.length") == PACED[-1][1]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+from llama_bedrock.catalog.german_needs import in_english
 from llama_bedrock.catalog.model_info import ModelInfo
 from llama_bedrock.catalog.models_file import CATALOG
 from llama_bedrock.prompts.formats import format_of
@@ -15,18 +16,25 @@ _LONG = 100_000  # tokens
 _PLACES = {"europe": "eu", "european union": "eu", "usa": "us", "america": "us", "govcloud": "us-gov"}
 _PLACES |= {"frankfurt": "eu-central-1", "ireland": "eu-west-1", "london": "eu-west-2", "paris": "eu-west-3"}
 _PLACES |= {"stockholm": "eu-north-1", "virginia": "us-east-1", "ohio": "us-east-2", "oregon": "us-west-2"}
+_PLACES |= {"germany": "eu-central-1", "france": "eu-west-3", "uk": "eu-west-2", "montreal": "ca-central-1"}
+_PLACES |= {"sydney": "ap-southeast-2", "singapore": "ap-southeast-1", "tokyo": "ap-northeast-1"}
+_PLACES |= {"seoul": "ap-northeast-2", "australia": "ap-southeast-2", "japan": "ap-northeast-1"}
+_PLACES |= {"brazil": "sa-east-1", "são paulo": "sa-east-1", "zurich": "eu-central-2", "milan": "eu-south-1"}
 _PLACES |= {"canada": "ca", "india": "ap-south", "mumbai": "ap-south-1", "asia": "ap"}
 # What asks for nothing; neither "no" nor "without" nor "under", which ask for the opposite.
 _FILLERS = re.compile(
     r"\b(?:an?|the|with|for|and|of|on|to|in|at least|i|we|my|our|you|it|that|which|what|can|could|must|should"
     r"|be|is|are|has|have|having|does|do|needs?|wants?|something|some|any|good|supports?|supporting|understands?"
     r"|speaks?|answers?|takes?|offers?|offered|available|works?|use|usable|models?|llamas?|llm|regions?|bedrock"
-    r"|please|data|must stay|stays?|only|text|inputs?|tokens?)\b"
+    r"|please|data|must stay|stays?|only|text|inputs?|tokens?|pages?)\b"
 )
 
 _NEEDS: dict[str, tuple[str, Callable[[ModelInfo], bool]]] = {
     "text alone": (r"text[- ]only|only text", lambda info: not info.accepts_images),
-    "vision": (r"vision|images?|pictures?|photos?|multi-?modal", lambda info: info.accepts_images),
+    "vision": (
+        r"vision|images?|pictures?|photos?|scans|scanned|multi-?modal",
+        lambda info: info.accepts_images,
+    ),
     "long context": (
         r"(?:long|large|big)(?: context(?: window)?| documents?| prompts?)|long",
         lambda info: info.max_input_tokens >= _LONG,
@@ -54,7 +62,10 @@ _NEEDS: dict[str, tuple[str, Callable[[ModelInfo], bool]]] = {
     "provisioned": (r"provisioned(?: throughput)?", lambda info: info.provisioned_id is not None),
 }
 _ORDERS: dict[str, str] = {
-    "cheapest": r"cheap(?:est)?|low(?:est)?[- ](?:price|cost)|inexpensive",
+    "cheapest": (
+        r"as cheap(?:ly)? as possible|cheap(?:est)?|low(?:est)?[- ](?:price|cost)|inexpensive"
+        r"|not (?:too )?expensive"
+    ),
     "largest": r"best(?: quality)?|largest|biggest|strongest|most capable|quality",
     "smallest": r"smallest|small|tiny",
     "longest": r"longest(?: context(?: window)?)?",
@@ -95,7 +106,7 @@ def choose(text: str, today: date) -> Choice:
     wanted: dict[str, Callable[[ModelInfo], bool]] = {}
     orders: list[str] = []
     place: str | None = None
-    for part in re.split(r"[,;]", text.lower()):
+    for part in re.split(r"[,;]", in_english(text.lower())):
         phrase, where = _split_place(" ".join(part.split()))
         if where is not None:
             place = where

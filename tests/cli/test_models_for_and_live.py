@@ -45,9 +45,20 @@ PHRASES = {
     "data stays in the EU": ("in eu",),
     "GovCloud, text only": ("in us-gov", "text alone"),
     "8B, not legacy": ("8b", "not legacy"),
+    "as cheap as possible, data must stay in Germany": ("in eu-central-1", "cheapest"),
+    "scanned pages": ("vision",),
+    "günstigstes Modell mit Bildern in der EU": ("in eu", "vision", "cheapest"),
+    "schnelle Antworten auf Deutsch für einen Chatbot": ("chat", "low latency", "german"),
+    "ein großes Modell mit Werkzeugen, lange Dokumente, aus Frankfurt": (
+        *("tools", "long context", "in eu-central-1", "largest"),
+    ),
+    "Bilder, aber nicht teuer": ("vision", "cheapest"),
+    "Daten müssen in Deutschland bleiben, mehrsprachig": ("in eu-central-1", "many languages"),
 }
 REFUSED = {
     "best for coding": "coding",
+    "ohne Bilder": "ohne",
+    "keine Werkzeuge": "keine",
     "no vision": "no",
     "vision under $1": "under $1",
     "without tools": "without",

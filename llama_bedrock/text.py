@@ -405,8 +405,8 @@ _NUMBER_WORDS = {name: number for number, name in enumerate(_SMALL.split())} | {
 # other numbers elsewhere.
 _SCALES = """
 1e3 k thousand tausend mila हज़ार | 1e5 lakh लाख | 1e7 crore करोड़
-1e6 m mn mio million millions millionen millones milioni milhões | 1e12 tn trn trillion trillions
-1e9 b bn mrd billion billions milliarde milliarden milliard milliards miliardi bilhões अरब
+1e6 m mn mio million millions millionen millones milioni milhões मिलियन | 1e12 tn trn trillion trillions
+1e9 b bn mrd billion billions milliarde milliarden milliard milliards miliardi bilhões अरब बिलियन
 """
 _SCALE = {
     name: int(float(line.split()[0]))

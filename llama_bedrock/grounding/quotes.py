@@ -76,7 +76,7 @@ class Statement:
         self.forms = [word.form for word in found]
         self._content = [word for word in found if tells[text[word.start : word.end]]]
         numbers = [] if "".join(self.forms).isalpha() else [word for word in found if word.is_number]
-        if numbers:
+        if numbers and (len(numbers) == 1 or len(numbers) < len(self._content)):  # not a row of numbers
             self._content = [word for word in self._content if not word.is_number]
         self.content = frozenset(word.form for word in self._content)
         self.told = frozenset[object](number.form for number in numbers)
@@ -176,7 +176,8 @@ class ReadPassage:
         clashing = (number.written for number in absent if number.kind in kinds)
         held = share, near, self._all & statement.units, frozenset(missing), unnamed, frozenset(clashing)
         span = self.sentences[place[0]][0], self.sentences[place[1]][1]
-        follows = near >= statement.units and self._follows(statement, *place)
+        # "Not in Bremen but in Ulm" has all words of "Not in Ulm".
+        follows = near >= statement.units and not statement.denies and self._follows(statement, *place)
         denied = self._denies(span) != statement.denies
         return Found(span if share >= _LEAST_QUOTED else None, *held, follows=follows, denied=denied)
 

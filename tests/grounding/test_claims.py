@@ -526,9 +526,21 @@ DENIED_OR_OTHER = [
     ("Run `apt install farm_tools` first.", "Run `apt install farm-tools` first."),
     ("It opens at 3 pm.", "It opens at 3 am."),
     ("The tower is 1.9 m high.", "The tower is 180 cm high."),
+    ("Das Lager liegt nicht in Lübeck.", "Das Lager liegt nicht in Bremen, sondern in Lübeck."),
+    ("The old depot is not in Toledo.", "The old depot is not in Madrid but in Toledo."),
+    ("| 70B | 32K | $0.72 |", "| 8B | 32K | $0.22 |\n| 70B | 128K | $0.72 |"),
 ]
 
 
 @pytest.mark.parametrize(("statement", "passage"), DENIED_OR_OTHER)
 def test_what_is_denied_or_another_name_is_not_supported(statement, passage):
     assert WordVerifier().verify([Claim(statement, [Document(passage)])])[0].supported is not True
+
+
+def test_a_row_of_nothing_but_numbers_is_copied_too():
+    table = Document(
+        "| Model | Context | Price |\n|---|---|---|\n| 8B | 32K | $0.22 |\n| 70B | 128K | $0.72 |"
+    )
+    said = ["| 70B | 128K | $0.72 |", "| 70B | 128K | $0.79 |"]
+    verdicts = WordVerifier().verify([Claim(row, [table]) for row in said])
+    assert [verdict.supported for verdict in verdicts] == [True, False]

@@ -8,7 +8,7 @@ from typing import Any
 from llama_bedrock.retrievers.documents.readers.archive import local_name
 
 DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_TEXT, _BREAK, _PARAGRAPH = f"{DRAWING}t", f"{DRAWING}br", f"{DRAWING}p"
+_TEXT, _BREAK, _PARAGRAPH, _FIELD = (f"{DRAWING}{name}" for name in ("t", "br", "p", "fld"))
 
 
 def core_title(package: Any) -> str | None:
@@ -25,10 +25,14 @@ def chosen(element: Any) -> Any:
     return next((form for form in forms if any(e.text for e in form.iter(_TEXT, "{*}t"))), forms[:1] or [])
 
 
-def paragraphs(element: Any) -> Iterator[str]:
-    """The text of each paragraph that has some."""
+def paragraphs(element: Any, *, fields: bool = True) -> Iterator[str]:
+    """The text of each paragraph that has some; without ``fields``, only what somebody typed."""
     for paragraph in element.iter(_PARAGRAPH):
-        parts = (" " if part.tag == _BREAK else part.text or "" for part in paragraph.iter(_TEXT, _BREAK))
+        parts = (
+            " " if part.tag == _BREAK else part.text or ""
+            for part in paragraph.iter(_TEXT, _BREAK)
+            if fields or part.getparent().tag != _FIELD
+        )
         if text := " ".join("".join(parts).split()):
             yield text
 
@@ -51,7 +55,9 @@ def table_row(cells: list[str]) -> str:
 
 
 def chart_text(chart: Any) -> str:
-    """Titles of a chart and its axes, then its numbers as a table of categories and series."""
+    """Titles of a chart and its axes, labels that somebody wrote or took from cells, then its numbers as a table
+    of categories and series.
+    """
     titles = [" ".join(paragraphs(title)) for title in chart.iter("{*}title")]
     series = list(chart.iter("{*}ser"))
     names = [" ".join(_cached(node.find("{*}tx")).values()) for node in series]
@@ -61,7 +67,9 @@ def chart_text(chart: Any) -> str:
             for index, value in _cached(node.find(f"{{*}}{kind}")).items():
                 categories.setdefault(index, value)
     values = [_cached(node.find("{*}val")) or _cached(node.find("{*}yVal")) for node in series]
-    lines = [title for title in titles if title]
+    labels = [" ".join(paragraphs(label, fields=False)) for label in chart.iter("{*}dLbl")]
+    labels += [text for cells in chart.iter("{*}dlblRangeCache") for text in _cached(cells).values()]
+    lines = [line for line in (*titles, ", ".join(filter(None, labels))) if line]
     if any(names) or categories:
         lines.append(table_row(["", *names]))
         indexes = categories or dict.fromkeys(index for column in values for index in column)
@@ -76,11 +84,13 @@ def _cached(reference: Any) -> dict[str, str]:
     """The values that a chart keeps of a range of cells, by their index."""
     if reference is None:
         return {}
-    points = {
-        point.get("idx", ""): " ".join((value.text or "").split())
-        for point in reference.iter("{*}pt")
-        if (value := point.find("{*}v")) is not None
-    }
+    points: dict[str, str] = {}
+    # A range of several columns has a level for each, the innermost first; an outer one names the first of
+    # those that it stands for.
+    for point in reference.iter("{*}pt"):
+        if (value := point.find("{*}v")) is not None:
+            index, text = point.get("idx", ""), " ".join((value.text or "").split())
+            points[index] = f"{text}, {points[index]}" if index in points else text
     if points:
         return points
     value = reference.find("{*}v")

@@ -110,7 +110,8 @@ def _shapes(tree: Any, part: Any) -> Iterator[str]:
         elif name == "graphicFrame":
             yield from _graphic(shape, part)
         elif name == "sp" and _placeholder(shape) in ("dt", "sldNum", "sldImg"):
-            continue
+            # PowerPoint's own number or today's date is no word of the slide; a date that was typed is.
+            yield from (text for text in paragraphs(shape, fields=False) if not text.isdecimal())
         elif name == "sp" and _placeholder(shape) in ("title", "ctrTitle"):
             if title := " ".join(paragraphs(shape)):
                 yield f"# {title}"

@@ -15,6 +15,8 @@ from openpyxl.chart import BarChart, Reference
 from openpyxl.comments import Comment
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
+from pptx.enum.shapes import PP_PLACEHOLDER
+from pptx.oxml import parse_xml as pptx_xml
 from pptx.util import Inches
 
 from llama_bedrock.retrievers import load_documents, split_documents
@@ -240,6 +242,41 @@ def test_pptx_reads_titles_tables_notes_charts_and_groups(tmp_path):
     ]
     [chunk, *_] = split_documents(documents)
     assert chunk.metadata["heading"] == "About llamas"
+
+
+def test_pptx_reads_the_labels_and_all_levels_of_a_chart(tmp_path):
+    presentation = deck()
+    slide = presentation.slides.add_slide(presentation.slide_layouts[6])
+    data = CategoryChartData()
+    peru, chile = data.add_category("Peru"), data.add_category("Chile")
+    for country, town in ((peru, "Cusco"), (peru, "Puno"), (chile, "Arica")):
+        country.add_sub_category(town)
+    data.add_series("Herds", (3, 5, 4))
+    chart = slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 0, 9, 9, data).chart
+    chart.plots[0].series[0].points[1].data_label.text_frame.text = "after the drought"
+    [document] = load(tmp_path, "deck.pptx", saved(presentation))
+    assert document.page_content.split("\n") == [
+        "after the drought",
+        "|  | Herds |",
+        "| Peru, Cusco | 3 |",
+        "| Puno | 5 |",
+        "| Chile, Arica | 4 |",
+    ]
+
+
+def test_pptx_reads_what_was_typed_where_dates_and_numbers_stand(tmp_path):
+    presentation = deck()
+    slide = presentation.slides.add_slide(presentation.slide_layouts[6])
+    layout = {p.placeholder_format.type: p for p in presentation.slide_layouts[6].placeholders}
+    for kind in (PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.SLIDE_NUMBER):
+        slide.shapes.clone_placeholder(layout[kind])
+    typed, number = slide.placeholders
+    typed.text_frame.text = "Given in Lima on 3 May"
+    field = number.text_frame.paragraphs[0]._p.get_or_add_endParaRPr()
+    names = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+    field.addprevious(pptx_xml(f'<a:fld {names} id="{{0}}" type="slidenum"><a:t>page 71</a:t></a:fld>'))
+    [document] = load(tmp_path, "deck.pptx", saved(presentation))
+    assert document.page_content == "Given in Lima on 3 May"
 
 
 def test_pptx_reads_all_of_the_notes(tmp_path):

@@ -194,12 +194,22 @@ def _described(kind: Any) -> str:
     if taken in _WORDS:
         return _WORDS[taken]
     if isclass(taken) and issubclass(taken, collections.abc.Mapping):
-        return "a mapping"
+        described = [_many(argument) for argument in arguments]
+        return " to ".join(["a mapping", *described]).replace(" to ", " of ", 1)
     if isclass(taken) and issubclass(taken, collections.abc.Iterable) and arguments:
-        inner = {"a text": "texts", "a whole number": "whole numbers", "a number": "numbers"}
-        one = _described(arguments[0])
-        return f"a list of {inner.get(one, one)}"
+        return f"a list of {_many(arguments[0])}"
     return str(getattr(taken, "__name__", taken))
+
+
+def _many(kind: Any) -> str:
+    one = _described(kind)
+    many = {
+        "a text": "texts",
+        "a whole number": "whole numbers",
+        "a number": "numbers",
+        "a function": "functions",
+    }
+    return many.get(one, one)
 
 
 def _bound_text(bound: Any) -> str:

@@ -155,7 +155,10 @@ def test_what_fits_is_taken(given):
         ({"bounded": 0}, "takes: bounded=0: it takes a whole number of at least 1"),
         ({"share": 0}, "takes: share=0: it takes a number of over 0 and at most 1"),
         ({"share": 2}, "takes: share=2: it takes a number of over 0 and at most 1"),
-        ({"table": {"a": "b"}}, "takes: table=(of class dict): it takes a mapping or None"),
+        (
+            {"table": {"a": "b"}},
+            "takes: table=(of class dict): it takes a mapping of texts to whole numbers or None",
+        ),
         ({"switch": "false"}, "takes: switch='false': it takes True or False"),
         ({"pair": (1,)}, "takes: pair=(of class tuple): it takes a list of numbers or None"),
         ({"text": b"x"}, "takes: text=(of class bytes): it takes a text"),

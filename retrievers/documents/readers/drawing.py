@@ -55,8 +55,8 @@ def table_row(cells: list[str]) -> str:
 
 
 def chart_text(chart: Any) -> str:
-    """Titles of a chart and its axes, labels that somebody wrote or took from cells, then its numbers as a table
-    of categories and series.
+    """Titles of a chart and its axes, labels that somebody wrote or took from cells, then its numbers as a
+    table of categories and series.
     """
     titles = [" ".join(paragraphs(title)) for title in chart.iter("{*}title")]
     series = list(chart.iter("{*}ser"))

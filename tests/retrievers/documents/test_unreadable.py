@@ -86,7 +86,7 @@ def test_what_a_reader_of_ones_own_raises_is_reported(tmp_path):
 @pytest.mark.parametrize("readers", [{"": str}, {".": str}, {".a/b": str}, {".xyz": "no function"}])
 def test_readers_that_are_none_are_refused(tmp_path, readers):
     with pytest.raises(
-        ValueError, match="takes functions by suffix|readers=.* mapping of texts to functions"
+        ValueError, match=r"takes functions by suffix|readers=.* mapping of texts to functions"
     ):
         load_documents(tmp_path, readers=readers)
 

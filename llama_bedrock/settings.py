@@ -5,6 +5,7 @@ options of each call.
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,6 @@ from operator import is_
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.utils import secret_from_env
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from llama_bedrock.catalog import ResolvedModel, resolve_model, warn_lifecycle
@@ -34,7 +34,7 @@ from llama_bedrock.transport.connection import (
     without_password,
 )
 from llama_bedrock.transport.request import RequestOption, write_metadata
-from llama_bedrock.unknown_arguments import MODEL_HINTS, STRICT, Named, StrictArguments, refuse_unknown
+from llama_bedrock.unknown_arguments import MODEL_HINTS, STRICT, Named, StrictArguments, named, refuse_unknown
 
 # What only a call needs is imported by the call: importing the chat model costs little more than LangChain's.
 if TYPE_CHECKING:
@@ -130,6 +130,11 @@ class _Transports:
             await transport.aclose()
 
 
+def _environments_key() -> SecretStr | None:
+    key = os.environ.get("AWS_BEARER_TOKEN_BEDROCK", "").strip()
+    return SecretStr(key) if key else None
+
+
 class BedrockConnection(StrictArguments):
     """How to reach Bedrock, named as in langchain-aws.
 
@@ -157,7 +162,7 @@ class BedrockConnection(StrictArguments):
     aws_access_key_id: Secret = None
     aws_secret_access_key: Secret = None
     aws_session_token: Secret = None
-    api_key: Secret = Field(default_factory=secret_from_env("AWS_BEARER_TOKEN_BEDROCK", default=None))
+    api_key: Secret = Field(default_factory=_environments_key)
     client: Any = Field(default=None, exclude=True)
     config: Any = Field(default=None, exclude=True)
     timeout: Annotated[float, Field(gt=0)] | Timeout | None = None
@@ -170,6 +175,14 @@ class BedrockConnection(StrictArguments):
     def model_post_init(self, context: Any, /) -> None:
         """Hand on to LangChain's own hook, which pydantic's for private attributes would replace."""
         super().model_post_init(context)
+
+    @field_validator("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "api_key")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        """An empty key is that of an unset variable: the environment's would sign in its place."""
+        if value is not None:
+            named(value.get_secret_value(), "the key")
+        return value
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:
@@ -323,8 +336,8 @@ class BedrockLlama(BedrockConnection):
     special_tokens: SpecialTokens = "escape"
     tokenizer: Any = Field(default=None, exclude=True)
     context_check: ContextCheck = "raise"
-    fallback_models: list[str] = Field(default_factory=list)
-    fallback_regions: list[str] = Field(default_factory=list)
+    fallback_models: list[Named] = Field(default_factory=list)
+    fallback_regions: list[Named] = Field(default_factory=list)
     limiter: Any = Field(default=None, exclude=True)
 
     _resolved: dict[tuple[str | None, ...], ResolvedModel] = PrivateAttr(default_factory=dict)
@@ -345,13 +358,22 @@ class BedrockLlama(BedrockConnection):
     @field_validator("stop", mode="after")
     @classmethod
     def _list_stop(cls, value: list[str] | str | None) -> list[str] | None:
-        return [value] if isinstance(value, str) else value
+        return None if value is None else list(stop_strings(value))
+
+    @field_validator("limiter", mode="after")
+    @classmethod
+    def _check_limiter(cls, value: Any) -> Any:
+        if value is not None and not hasattr(value, "acquire_async"):
+            raise ValueError(
+                f"limiter={type(value).__name__}: an AdaptiveConcurrency (or a RayLimiter) is needed"
+            )
+        return value
 
     @model_validator(mode="after")
     def _check_model(self) -> Self:
         """Refuse what no call could succeed with, as early as it can be known without AWS settings."""
         resolved = self.resolve(region=self.region_name)
-        for region in self.fallback_regions:
+        for region in (self.region_name, *self.fallback_regions):
             for model in (None, *self.fallback_models):
                 self.resolve(model, region)
         if not is_loopback(self.endpoint_url or endpoint_override()):  # nothing of Bedrock is called there
@@ -654,7 +676,7 @@ def stop_strings(stops: Sequence[str] | str | None) -> tuple[str, ...]:
     Raises:
         ValueError: It is neither a text nor a list of texts, or one is empty.
     """
-    if not stops:
+    if stops is None or (isinstance(stops, list | tuple) and not stops):
         return ()
     listed = (stops,) if isinstance(stops, str) else tuple(stops) if isinstance(stops, Iterable) else ("",)
     if not all(isinstance(stop, str) and stop for stop in listed):

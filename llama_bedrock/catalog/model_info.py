@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.prompts.formats import FORMATS, PromptFormat
 
 PROMPT_FORMATS: tuple[PromptFormat, ...] = tuple(FORMATS)
@@ -16,7 +15,6 @@ Variant = Literal["chat", "instruct", "base"]
 Lifecycle = Literal["active", "legacy", "ended"]
 
 
-@refuses_wrong_kinds
 @dataclass(frozen=True, slots=True)
 class Price:
     """What tokens cost.

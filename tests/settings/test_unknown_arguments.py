@@ -252,3 +252,47 @@ def test_a_call_refuses_an_empty_user(option):
     if option == "user_id":
         with pytest.raises(ValueError, match="user_id is empty"):
             KnowledgeBaseRetriever(**OF_A_BASE).invoke("Who may see this?", user_id="")
+
+
+KEYS = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "aws_session_token": "c"}
+
+
+@pytest.mark.parametrize("name", [*KEYS, "api_key"])
+@pytest.mark.parametrize("unset", ["", " ", "s3cr3t\n"])
+def test_an_empty_key_is_refused(monkeypatch, name, unset):
+    """The environment's key would sign in its place: that of another tenant."""
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "of-the-environment")
+    given = {**(KEYS if name in KEYS else {}), name: unset}
+    for made in (
+        lambda **one: ChatLlamaBedrock(
+            model="meta.llama3-3-70b-instruct-v1:0", region_name="us-east-2", **one
+        ),
+        lambda **one: KnowledgeBaseRetriever(**OF_A_BASE, **one),
+    ):
+        with pytest.raises(ValueError, match=rf"(?s){name}.*the key (is empty|has white space)") as caught:
+            made(**given)
+        assert "s3cr3t" not in str(caught.value)
+
+
+def test_an_empty_key_of_the_environment_is_none(monkeypatch):
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "")
+    assert ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-east-2").api_key is None
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "of-a-file\n")
+    key = ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-east-2").api_key
+    assert key.get_secret_value() == "of-a-file"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"stop": ""}, "stop"),
+        ({"stop": ["", "x"]}, "stop"),
+        ({"limiter": 16}, "an AdaptiveConcurrency"),
+        ({"fallback_models": [""]}, "model"),
+        ({"fallback_models": ["meta.llama9"]}, "meta.llama9"),
+    ],
+    ids=str,
+)
+def test_what_only_a_rare_call_would_find_is_found_at_once(given, said):
+    with pytest.raises(ValueError, match=said):
+        ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-east-2", **given)

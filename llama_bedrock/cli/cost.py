@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 _SERVICE_DEFAULT = 512  # max_gen_len, where a request does not say it (Bedrock user guide, Meta Llama models)
 _KEYS = ("messages", "prompt", "input", "question", "text")
+_RECORDS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+# What a request may hold beside its texts: counted elsewhere, or of no weight.
+_NOT_READ = frozenset({
+    "tools", "tool_choice", "response_format", "stop", "temperature", "top_p",
+    "max_tokens", "max_completion_tokens", "max_gen_len",
+})  # fmt: skip
 
 
 def cost(
@@ -78,14 +84,26 @@ def cost(
 
 
 def _prompts(file: Path) -> Iterator[tuple[int, Any]]:
+    """The prompts of a file with their lines: records as `batch` reads them; of other files each line."""
+    from llama_bedrock.control.prompt_file import read_prompt_file
+
     try:
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        if file.suffix.lower() in _RECORDS:
+            for record in read_prompt_file(file):
+                if record.error is not None:
+                    why = record.error.removeprefix(f"line {record.line} is ")
+                    raise ValueError(f"{file}, line {record.line}: {why}")
+                yield record.line, record.value
+            return
+        lines = file.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} cannot be read: it is no UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror or error}") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        if file.suffix not in (".jsonl", ".ndjson") and not line.startswith("{"):
+        if not line.startswith("{"):
             yield number, line
             continue
         try:
@@ -107,10 +125,13 @@ def _tokens(llm: ChatLlamaBedrock, prompt: Any) -> tuple[int, int]:
     most = _SERVICE_DEFAULT if most is None else int(most)
     if "modelInput" in prompt and isinstance(body.get("prompt"), str):
         return llm.get_num_tokens(body["prompt"]), most  # the whole text, template and all
-    given = next((body[key] for key in _KEYS if body.get(key)), None)
-    if given is None:
+    from llama_bedrock.control.prompt_file import refuse_lost
+
+    key = next((key for key in _KEYS if body.get(key)), None)
+    if key is None:
         raise ValueError(f"none of {', '.join(_KEYS)} is there")
-    messages = llm._convert_input(given).to_messages()
+    refuse_lost(body, {key, *_NOT_READ}, 'put it into "messages", or it is not counted')
+    messages = llm._convert_input(body[key]).to_messages()
     return llm.get_num_tokens_from_messages(messages, tools=body.get("tools")), most
 
 

@@ -32,6 +32,9 @@ FORMS = {
     "question": ("p.jsonl", json.dumps({"question": "Who are you?"}), 512),
     "a JSON text": ("p.jsonl", json.dumps("Who are you?"), 512),
     "messages": ("p.jsonl", json.dumps({"messages": [{"role": "user", "content": "Who are you?"}]}), 512),
+    "a mark of the order of bytes": ("p.jsonl", "\ufeff" + json.dumps({"prompt": "Who are you?"}), 512),
+    "a mark before a line": ("p.txt", "\ufeffWho are you?\n", 512),
+    "CSV": ("p.csv", "id;question\n1;Who are you?\n", 512),
     "OpenAI's batch": (
         "p.jsonl",
         json.dumps(
@@ -82,6 +85,8 @@ def test_expected_answers_and_no_price(cost):
         ('{"a": ' + "[" * 200_000, "line 1: no JSON"),
         ("[1]", "line 1"),
         ('{"other": 1}', "none of messages"),
+        ('{"instruction": "Translate.", "input": "Hallo"}', "'instruction', which would be dropped"),
+        ('{"prompt": "a", "prompt": "b"}', "line 1"),
     ],
 )
 def test_bad_files_are_named(cost, text, said):

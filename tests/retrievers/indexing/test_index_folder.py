@@ -420,8 +420,8 @@ def test_one_file_can_be_indexed(docs, store):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "spark"}, 'engine must be "local" or "ray"'),
-        ({"batch_size": 0}, "batch_size must be positive"),
+        ({"engine": "spark"}, "engine='spark': it takes one of 'local', 'ray'"),
+        ({"batch_size": 0}, "batch_size=0: it takes a whole number of at least 1"),
         ({"refit_growth": -1}, "refit_growth"),
         ({"chunk_size": 0}, "chunk_size must be positive"),
     ],

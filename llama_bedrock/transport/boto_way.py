@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.errors import BedrockTimeoutError
 from llama_bedrock.transport import clients
-from llama_bedrock.transport.connection import Timeout, TransportSettings
+from llama_bedrock.transport.connection import Timeout, TransportSettings, without_password
 from llama_bedrock.transport.error_mapping import CallContext, caller_mistake
 from llama_bedrock.transport.eventstream import encode_frame
 from llama_bedrock.transport.exchange import BotoForm, Outgoing, Way, earlier
@@ -177,7 +177,9 @@ class BotoExchange(SocketExchange):
                 mapped = self.context.timed_out("total", self._timeout.total)
             if mapped is None or mapped is error:
                 raise
-            raise mapped from error
+            url = self._client.meta.endpoint_url
+            # botocore's error tells the whole address.
+            raise mapped from (error if without_password(url) == url else None)
         finally:
             _sockets.reset(token)
         self._response = response

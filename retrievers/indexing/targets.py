@@ -7,8 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
@@ -26,6 +25,7 @@ from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, Kno
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
 from llama_bedrock.retrievers.joining import first_to_join
 from llama_bedrock.retrievers.search.lexical import lexical_side_of, text_digest
+from llama_bedrock.retrievers.second_thread import in_second_thread
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.generations import (
     StoreChangedError,
@@ -56,6 +56,10 @@ _MOST_TOLD, _FEW = 1.25, 100
 _AT_ONCE = 2048
 _ADDED_AT_ONCE = 16_384
 _WRITTEN_MEANWHILE = 65_536
+
+
+class _HoldsOthers(Exception):
+    """The store has other documents, of this or another thread: their vectors are made anew, too."""
 
 
 class IndexTarget(Protocol):
@@ -378,22 +382,25 @@ class FAISSTarget:
             places: Of each document, the place of its text among them.
         """
         lsa = LSAEmbeddings()
-        with ThreadPoolExecutor(1, thread_name_prefix="lsa") as thread:
-            fitted = thread.submit(lambda: lsa.vectors_of(lsa.fit_analysed(analysed))[places])
+
+        def fit() -> Any:
+            return lsa.vectors_of(lsa.fit_analysed(analysed))[places]
+
+        with in_second_thread(fit, "lsa") as fitted:
 
             def vectors() -> Any:
                 """Those of the first documents, once they are written; the store has its embeddings then."""
                 if self._store.dimension is not None:
-                    raise RuntimeError("another thread has added documents to the store: index again")
+                    raise _HoldsOthers
                 found = fitted.result()[:_WRITTEN_MEANWHILE]
                 self._store.refit(lsa)
                 return found
 
             first = 0
-            if self._store.dimension is None:
+            with suppress(_HoldsOthers):
+                self._add_part(fresh[:_WRITTEN_MEANWHILE], vectors)
                 first = min(len(fresh), _WRITTEN_MEANWHILE)
-                self._add_part(fresh[:first], vectors)
-            else:  # it holds other vectors, which are made anew
+            if not first:
                 fitted.result()
                 self._store.refit(lsa)
             for start in range(first, len(fresh), _ADDED_AT_ONCE):

@@ -18,7 +18,6 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import reduce
 from itertools import chain, compress, pairwise
@@ -36,6 +35,7 @@ from llama_bedrock.retrievers.documents.searchable_text import searchable_text
 from llama_bedrock.retrievers.filters import parse_filter
 from llama_bedrock.retrievers.joining import grouped
 from llama_bedrock.retrievers.search.term_segment import TermSegment
+from llama_bedrock.retrievers.second_thread import in_second_thread
 from llama_bedrock.retrievers.store.private_files import link_file
 from llama_bedrock.text import TERMS_VERSION, is_lone_character, query_terms
 
@@ -429,8 +429,7 @@ class StoreLexicalSide:
         def made() -> TermSegment:
             return TermSegment.of(ids, analysed.part(places), np.arange(len(ids), dtype=np.int64))
 
-        with ThreadPoolExecutor(1, thread_name_prefix="lexical") as thread:
-            segment = thread.submit(made)
+        with in_second_thread(made, "lexical") as segment:
             yield
         self._prepared = segment.result()
 

@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.documents.readers.archive import Parts, checked_xml, local_name, parse_xml
 from llama_bedrock.retrievers.documents.readers.drawing import (
-    chart_text,
+    chart_part_text,
     chosen,
     core_title,
     smart_art_text,
@@ -195,7 +195,7 @@ class _Body:
 
     def _related(self, element: Any, attribute: str, read: Callable[[Any], str]) -> Iterator[str]:
         relation = self._part.rels.get(element.get(f"{_R}{attribute}", ""))
-        if relation is not None and not relation.is_external and (text := read(_root(relation.target_part))):
+        if relation is not None and not relation.is_external and (text := read(relation.target_part)):
             self._after.append(text)
         yield from ()
 
@@ -216,8 +216,8 @@ class _Body:
         "sym": lambda self, e: self._symbol(e),
         "docPr": lambda self, e: self._picture_name(e),
         "textpath": lambda self, e: self._word_art(e),
-        "chart": lambda self, e: self._related(e, "id", chart_text),
-        "relIds": lambda self, e: self._related(e, "dm", smart_art_text),
+        "chart": lambda self, e: self._related(e, "id", lambda part: chart_part_text(part, _root)),
+        "relIds": lambda self, e: self._related(e, "dm", lambda part: smart_art_text(_root(part))),
         "ddList": lambda self, e: self._choice_field(e),
         "cNvPr": lambda self, e: iter(()),
     }

@@ -15,7 +15,7 @@ from llama_bedrock._extras import require
 from llama_bedrock.retrievers.documents.readers.archive import Parts, checked_xml, local_name, parse_xml
 from llama_bedrock.retrievers.documents.readers.drawing import (
     DRAWING,
-    chart_text,
+    chart_part_text,
     chosen,
     core_title,
     paragraphs,
@@ -128,15 +128,15 @@ def _graphic(frame: Any, part: Any) -> Iterator[str]:
         if rows := list(table_rows(table)):
             yield "\n".join(rows)
     readers: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
-        ("{*}chart", "id", chart_text),
-        ("{*}relIds", "dm", smart_art_text),
+        ("{*}chart", "id", lambda part: chart_part_text(part, _root)),
+        ("{*}relIds", "dm", lambda part: smart_art_text(_root(part))),
     )
     for tag, attribute, read in readers:
         for reference in frame.iter(tag):
             relation = part.rels.get(reference.get(f"{_R}{attribute}", ""))
             if relation is None or relation.is_external:
                 continue
-            if text := read(_root(relation.target_part)):
+            if text := read(relation.target_part):
                 yield text
 
 

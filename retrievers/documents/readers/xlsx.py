@@ -15,11 +15,12 @@ from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.documents.readers.archive import REFUSALS, Parts, local_name, parse_xml
-from llama_bedrock.retrievers.documents.readers.drawing import chart_text, paragraphs, smart_art_text
+from llama_bedrock.retrievers.documents.readers.drawing import chart_text, shown_paragraphs, smart_art_text
 from llama_bedrock.retrievers.documents.readers.file_content import FileContent, ReadLimitError
 from llama_bedrock.retrievers.documents.readers.number_format import shown
 from llama_bedrock.retrievers.documents.readers.table_rows import Row, row_records
 
+_NUMBER = re.compile(r"\d*\.xml$")  # of a part
 _MARGIN = re.compile(rb"<(?:\w{1,20}:)?(?:odd|even|first)(?:Header|Footer)(?:\s[^<>]{0,80})?>([^<]+)<")
 _MARGIN_CODE = re.compile(r'&(?:"[^"]*"|K[\dA-Fa-f]{6}|K\d\d[+-]\d{3}|\d{1,3}|[LCRPNDTZFAGBIUESXYOH])')
 _STYLES = "xl/styles.xml"
@@ -166,7 +167,8 @@ def _beside_cells(file: Any, content: FileContent) -> Iterator[tuple[str, str]]:
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
             folder, _, base = name.removeprefix("xl/").rpartition("/")
-            kind = folder.rpartition("/")[2] or base.rstrip("0123456789.xml")
+            what = _NUMBER.sub("", base)
+            kind = folder.rpartition("/")[2] or what
             if not base.endswith(".xml") or not name.startswith("xl/"):
                 continue
             if kind in ("macrosheets", "dialogsheets"):
@@ -178,7 +180,7 @@ def _beside_cells(file: Any, content: FileContent) -> Iterator[tuple[str, str]]:
                     if b"rPh" in data and (text := "\n".join(_phonetic_guides(data, content))):
                         yield "phonetic guides", text
                 kind, text = "page headers and footers", "\n".join(_margins(data))
-            elif read := _BESIDE.get((kind, base.rstrip("0123456789.xml"))) or _BESIDE.get((kind, "")):
+            elif read := _BESIDE.get((kind, what)) or _BESIDE.get((kind, "")):
                 try:
                     text = read(parse_xml(archive.read(name), "XLSX"))
                 except ValueError as error:
@@ -205,8 +207,9 @@ def _lines(read: Callable[[Any], Iterable[str]]) -> Callable[[Any], str]:
 _BESIDE: dict[tuple[str, str], Callable[[Any], str]] = {
     ("comments", ""): _lines(_comments),
     ("threadedComments", ""): _lines(_comments),
-    ("drawings", ""): _lines(paragraphs),
+    ("drawings", ""): _lines(shown_paragraphs),
     ("charts", "chart"): chart_text,
+    ("charts", "chartEx"): chart_text,
     ("diagrams", "data"): smart_art_text,
 }
 

@@ -102,10 +102,6 @@ class EMFMetrics(BaseCallbackHandler):
                 f"namespace={namespace!r}: CloudWatch takes 1 to 255 characters, and neither ':' nor 'AWS/' "
                 "at their beginning"
             )
-        if isinstance(dimensions, str):
-            raise ValueError(
-                f"dimensions={dimensions!r}: give a dict of names and values, or a list of names"
-            )
         if metrics is not None and not callable(getattr(metrics, "add_metric", None)):
             raise ValueError(
                 "metrics= wants an object with add_metric(name, unit, value), such as Powertools' Metrics"

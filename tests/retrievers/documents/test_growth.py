@@ -162,6 +162,7 @@ OF_OTHER_PARTS = {
 ELSEWHERE = {
     "document_table.read_metadata": "one json.loads",
     "choosing.choose": "a line of the command line",
+    "german_needs.in_english": "a line of the command line",
     "verify.verify_answer": "tests/grounding/test_verifiers.py",
     "verify.averify_answer": "tests/grounding/test_verifiers.py",
     "frames.chunk_frame": "writes a frame around a body",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llama_bedrock.argument_kinds import refuses_wrong_kinds
+from llama_bedrock.unknown_arguments import named
 
 if TYPE_CHECKING:
     from llama_bedrock.transport.limiter import AdaptiveConcurrency
@@ -54,6 +55,12 @@ class Timeout:
         if isinstance(value, Timeout):
             return value
         return cls() if value is None else cls(total=value)
+
+
+_NAMES_AND_KEYS = (
+    "region_name", "endpoint_url", "credentials_profile_name", "aws_access_key_id", "aws_secret_access_key",
+    "aws_session_token", "api_key",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,9 @@ class TransportSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timeout", Timeout.of(self.timeout))
+        for name in _NAMES_AND_KEYS:  # a copy with changes, or an assignment, has not been checked yet
+            if (value := getattr(self, name)) is not None:
+                named(value, name)
         if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together: give both or neither")
         if self.aws_session_token is not None and self.aws_access_key_id is None:

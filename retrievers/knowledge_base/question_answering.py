@@ -238,7 +238,7 @@ class KnowledgeBaseQA(KnowledgeBaseConnection, AnswersQuestions, RunnableSeriali
             generation["promptTemplate"] = {"textPromptTemplate": self.prompt_template}
         if self.guardrail_id is not None:
             generation["guardrailConfiguration"] = {
-                "guardrailId": self.guardrail_id,
+                "guardrailId": named(self.guardrail_id, "guardrail_id"),
                 "guardrailVersion": self.guardrail_version,
             }
         if self.additional_model_fields:

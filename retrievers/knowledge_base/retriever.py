@@ -147,7 +147,7 @@ class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
         }
         if self.guardrail_id is not None:
             request["guardrailConfiguration"] = {
-                "guardrailId": self.guardrail_id,
+                "guardrailId": named(self.guardrail_id, "guardrail_id"),
                 "guardrailVersion": self.guardrail_version,
             }
         user_id = options.get("user_id", self.user_id)

@@ -1,5 +1,6 @@
 """Nothing given is dropped: every public class, factory and call refuses a name it does not know."""
 
+import asyncio
 import importlib
 import inspect
 import pickle
@@ -7,7 +8,7 @@ import pickle
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from llama_bedrock import ChatLlamaBedrock, LlamaBedrock
 from llama_bedrock.agents import create_rag_agent, create_tool_agent
@@ -296,3 +297,31 @@ def test_an_empty_key_of_the_environment_is_none(monkeypatch):
 def test_what_only_a_rare_call_would_find_is_found_at_once(given, said):
     with pytest.raises(ValueError, match=said):
         ChatLlamaBedrock(model="meta.llama3-3-70b-instruct-v1:0", region_name="us-east-2", **given)
+
+
+@pytest.mark.parametrize("name", ["api_key", "credentials_profile_name", "endpoint_url", "region_name"])
+@pytest.mark.parametrize("change", ["copied", "assigned"])
+def test_a_change_to_an_empty_name_is_refused_by_the_call(monkeypatch, name, change):
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "of-the-environment")
+    model = ChatLlamaBedrock(
+        model="meta.llama3-3-70b-instruct-v1:0",
+        region_name="us-east-2",
+        endpoint_url="http://127.0.0.1:9",
+        api_key="a",
+    )
+    empty = SecretStr("") if name == "api_key" else ""
+    if change == "copied":
+        model = model.model_copy(update={name: empty})
+    else:
+        setattr(model, name, empty)
+    with pytest.raises(ValueError, match=rf"{name} is empty"):
+        model.invoke("Hello")
+    with pytest.raises(ValueError, match=rf"{name} is empty"):
+        asyncio.run(model.ainvoke("Hello"))
+
+
+@pytest.mark.parametrize("name", ["guardrail_id", "user_id"])
+def test_a_changed_search_refuses_an_empty_guardrail_and_user(name):
+    searching = KnowledgeBaseRetriever(**OF_A_BASE).model_copy(update={name: ""})
+    with pytest.raises(ValueError, match=f"{name} is empty"):
+        searching.invoke("Who may see this?")

@@ -40,8 +40,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, TypeAlias, cast, get_args
 
-from llama_bedrock.argument_kinds import refuses_wrong_kinds
-
 Scalar: TypeAlias = str | int | float | bool | None
 Operator: TypeAlias = Literal[
     "eq",
@@ -392,7 +390,6 @@ def _check_value(key: str, operator: Operator, value: object) -> None:
         raise ValueError(f"filter on {shown(key)}: ${operator} takes a text, number or bool, got None")
 
 
-@refuses_wrong_kinds
 def parse_filter(filter_: Filter | Mapping[str, Any] | None) -> Filter | None:
     """Read a filter in any of its forms.
 

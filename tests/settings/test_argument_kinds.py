@@ -42,7 +42,7 @@ GIVEN_BY_US = {
     # Interfaces.
     "Engine", "Fault", "Filter", "NoVerifier",
     # These say it themselves.
-    "LlamaJudge", "ScriptedEngine", "resolve_model",
+    "LlamaJudge", "ScriptedEngine", "parse_filter", "resolve_model",
 }  # fmt: skip
 PLAIN = {"int", "float", "bool", "str", "AtLeastOne", "ZeroOrMore", "NotNegative"}
 

@@ -369,7 +369,7 @@ def test_a_batch_answers_as_single_queries_do(make_store: Make) -> None:
         (
             lambda store: store.similarity_search("a", filter="n = 1"),
             TypeError,
-            "it takes Filter or a mapping",
+            "a filter is a Filter, a dict or None",
         ),
         (lambda store: FAISSStore(kind="tree"), ValueError, "kind=.tree.: it takes one of .auto."),
         (lambda store: FAISSStore(metric="cos"), ValueError, "metric=.cos.: it takes one of .cosine."),

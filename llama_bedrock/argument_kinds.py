@@ -125,7 +125,9 @@ def _fits(kind: Any, value: Any) -> bool:
     if origin in (Union, UnionType):
         return any(_fits(one, value) for one in arguments)
     if origin is Literal:
-        return any(type(value) is type(one) and value == one for one in arguments)
+        is_bool = isinstance(value, bool)  # which is a 1 or a 0 too
+        same = (one for one in arguments if isinstance(value, type(one)) and isinstance(one, bool) == is_bool)
+        return any(value == one for one in same)
     if kind in (int, float):
         number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
         return number and value == value  # NaN is no number

@@ -117,6 +117,7 @@ def takes(
         {"number": np.float32(1)},
         {"number": math.inf},
         {"choice": 1},
+        {"choice": np.str_("x")},  # as pandas and enumerations of texts give it
         {"names": ["a"]},
         {"names": np.array(["a"])},
         {"function": str},

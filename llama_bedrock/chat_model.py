@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
 from functools import cache
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -209,6 +210,10 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
     def _llm_type(self) -> str:
         return "llama-bedrock-chat"
 
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        # LangChain's own asks by way of the deprecated `dict`, which looks through the stack at each call.
+        return {**self.asdict(), "stop": stop, **kwargs}
+
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return self._answer_settings()
@@ -263,3 +268,8 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
         call = prepare(self, messages, self._options_for(candidate, stop, overrides), expected)
         candidate.reads_with(call.assembler)
         return call
+
+
+# LangChain asks for the parameters of these at each call; `inspect` takes a signature that it finds.
+for _function in (ChatLlamaBedrock._generate, ChatLlamaBedrock._agenerate):
+    _function.__signature__ = signature(_function)  # type: ignore[attr-defined]

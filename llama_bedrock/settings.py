@@ -16,7 +16,16 @@ from operator import is_
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
 
 from langchain_core.runnables import RunnableConfig
-from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from llama_bedrock.catalog import ResolvedModel, resolve_model, warn_lifecycle
 from llama_bedrock.catalog.arn import parse_model_arn
@@ -211,7 +220,8 @@ class BedrockConnection(StrictArguments):
 
     def _derived(self, region: str | None = None) -> _Derived:
         """Return what follows from the settings as they are, for a region or for that of the settings."""
-        return self._transports.derived(region, tuple(self.__dict__.values()), self._make_transport_settings)
+        transports: _Transports = _private(self)["_transports"]
+        return transports.derived(region, tuple(self.__dict__.values()), self._make_transport_settings)
 
     def _transport_settings(self, region: str | None = None) -> TransportSettings:
         return self._derived(region).transport
@@ -551,12 +561,13 @@ class BedrockLlama(BedrockConnection):
 
     @classmethod
     @cache
-    def _answer_fields(cls) -> frozenset[str]:
-        return frozenset(cls.model_fields.keys() - _NO_PART_IN_THE_ANSWER)
+    def _answer_fields(cls) -> tuple[str, ...]:
+        return tuple(name for name in cls.model_fields if name not in _NO_PART_IN_THE_ANSWER)
 
     def _answer_settings(self) -> dict[str, Any]:
         """Return the settings that change what is answered, for caches and traces."""
-        settings = {name: value for name, value in self.__dict__.items() if name in self._answer_fields()}
+        values = self.__dict__
+        settings = {name: values[name] for name in self._answer_fields()}
         settings["stop_sequences"] = settings.pop("stop")  # LangChain puts the call's own under "stop"
         guardrails = Guardrails.from_value(self.guardrails)
         settings["guardrails"] = None if guardrails is None else asdict(guardrails)
@@ -577,10 +588,11 @@ class BedrockLlama(BedrockConnection):
         """
         model = model or self.model
         own_format = self.prompt_format if model == self.model or model.startswith("arn:") else None
-        key, known = (model, region, own_format), self._resolved
-        if key not in known:
-            known[key] = resolve_model(model, region, prompt_format=own_format)
-        return known[key]
+        key, known = (model, region, own_format), _private(self)["_resolved"]
+        resolved: ResolvedModel | None = known.get(key)
+        if resolved is None:
+            resolved = known[key] = resolve_model(model, region, prompt_format=own_format)
+        return resolved
 
     def _candidates(
         self, given: Mapping[str, Any] | None = None, run_manager: Any = None
@@ -589,7 +601,7 @@ class BedrockLlama(BedrockConnection):
         from llama_bedrock.fallbacks import candidates
 
         given = given or {}
-        total = Timeout.of(self.timeout).total
+        total = self.timeout.total if isinstance(self.timeout, Timeout) else self.timeout
         # A queue before a limiter is of the caller's own making: there, each candidate has its own time.
         ends_by = None if total is None or self.limiter is not None else time.monotonic() + total
         return candidates(
@@ -711,6 +723,13 @@ def _control_transports(model: str, endpoint_url: str | None, settings: Mapping[
         endpoint_url=endpoint_url or control_endpoint(settings.get("endpoint_url")), **given
     )
     return Transports(lambda _: connection._sync_transport(), lambda _: connection._async_transport())
+
+
+def _private(model: BaseModel) -> dict[str, Any]:
+    """Return a model's private attributes; asked for by name, each costs pydantic a microsecond."""
+    found = model.__pydantic_private__
+    assert found is not None
+    return found
 
 
 def _plain(secret: SecretStr | str | None) -> str | None:

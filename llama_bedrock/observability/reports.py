@@ -33,7 +33,9 @@ def is_watched(manager: Any = None) -> bool:
     Args:
         manager: LangChain's, of the run that is reported, or its callback manager for runs below that one.
     """
-    return logger.isEnabledFor(logging.DEBUG) or next(_spans(manager), None) is not None
+    if logger.isEnabledFor(logging.DEBUG):
+        return True
+    return "opentelemetry.trace" in sys.modules and next(_spans(manager), None) is not None
 
 
 def report_call(

@@ -7,6 +7,7 @@ So each read here gets what is left of the time.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 _PIECE_BYTES = 65536
@@ -65,15 +66,17 @@ class Channel:
             DamagedHttpError: It is no head of an answer.
         """
         while True:
-            version, status = self._status_line()
+            lines = self._lines_of_head()
+            version, status = self._status_line(next(lines))
             headers: dict[str, str] = {}
             left, name = _MAX_HEAD_BYTES, ""
-            while line := self.read_line():
+            for line in lines:
                 left -= len(line)
                 key, colon, value = line.partition(":")
-                if left < 0 or not colon:
+                is_folded = line[0] in " \t"  # an old way to go on with the header before
+                if left < 0 or not (name if is_folded else colon):
                     raise DamagedHttpError(f"no header of HTTP: {line[:80]!r}")
-                if line[0] in " \t":  # an old way to go on with the header before
+                if is_folded:
                     headers[name] += " " + line.strip()
                     continue
                 name = key.strip().lower()
@@ -82,8 +85,27 @@ class Channel:
             if status >= 200:
                 return status, version == "HTTP/1.1", headers
 
-    def _status_line(self) -> tuple[str, int]:
-        line = self.read_line()
+    def _lines_of_head(self) -> Iterator[str]:
+        """Yield the lines up to the empty one: at once where all have come, and end as they should."""
+        if not self.has_data:
+            self._data, self._at = self._receive(), 0
+        data, at = self._data, self._at
+        end = data.find(b"\r\n\r\n", at)
+        if 0 <= end < at + _MAX_LINE_BYTES:
+            text = data[at:end].decode("latin-1")
+            lines = text.split("\r\n")
+            if text.count("\n") == len(lines) - 1 == text.count("\r"):
+                self._at = end + 4
+                return iter(lines)
+        return self._line_by_line()
+
+    def _line_by_line(self) -> Iterator[str]:
+        yield self.read_line()
+        while line := self.read_line():
+            yield line
+
+    @staticmethod
+    def _status_line(line: str) -> tuple[str, int]:
         version, _, rest = line.partition(" ")
         status = rest[:3]
         if not version.startswith("HTTP/1.") or not status.isdigit() or len(status) < 3:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, get_args
 from urllib.parse import quote
 
@@ -81,9 +82,7 @@ class InvokeRequest:
         Raises:
             ValueError: The body cannot be sent.
         """
-        operation = "invoke-with-response-stream" if stream else "invoke"
-        # The model id is percent-encoded as AWS signs it.
-        path = f"/model/{quote(self.model_id, safe='-._~')}/{operation}"
+        path = _path(self.model_id, stream)
         headers = {"Content-Type": "application/json"}
         headers["X-Amzn-Bedrock-Accept" if stream else "Accept"] = "application/json"
         headers |= {option.header: value for option, value in self.options.items()}
@@ -125,6 +124,13 @@ class InvokeRequest:
                 "Send less text or smaller images"
             )
         return payload
+
+
+@lru_cache(maxsize=256)
+def _path(model_id: str, stream: bool) -> str:
+    """Return the path of a call; the model id is percent-encoded as AWS signs it."""
+    operation = "invoke-with-response-stream" if stream else "invoke"
+    return f"/model/{quote(model_id, safe='-._~')}/{operation}"
 
 
 def build_body(

@@ -167,7 +167,7 @@ def parse_body(body: bytes, headers: Mapping[str, str], context: CallContext) ->
         BedrockStreamError: It is not the JSON of any of the three shapes.
     """
     try:
-        answer = loads(body)
+        answer = _json(body.decode("utf-8", "surrogatepass")) if body.startswith(b"{") else loads(body)
         if "generation" not in answer and "choices" not in answer:
             raise ValueError(f"no generation in {sorted(answer)}")
         tally = _Tally()
@@ -330,12 +330,15 @@ def _event(payload: bytes) -> dict[str, Any]:
         encoded = payload[11 : payload.index(b'"', 11)]
     else:
         encoded = loads(payload)["bytes"]
-    text = a2b_base64(encoded).decode()
+    return _json(a2b_base64(encoded).decode())  # type: ignore[no-any-return]
+
+
+def _json(text: str) -> Any:
     if text[:1] == "{":
-        event, end = _decode(text)  # without the search for spaces and encodings that `loads` begins with
+        value, end = _decode(text)  # without the search for spaces and encodings that `loads` begins with
         if end == len(text):
-            return event  # type: ignore[no-any-return]
-    return loads(text)  # type: ignore[no-any-return]
+            return value
+    return loads(text)
 
 
 def _or_header(count: int | None, headers: Mapping[str, str], name: str) -> int | None:

@@ -85,11 +85,10 @@ def attempts(
     """
     bounds = [bound for bound in (ends_by, None if total is None else clock() + total) if bound is not None]
     ends_at = min(bounds, default=None)
+    error = yield Attempt(1, 0.0, ends_at)
     state = _State(policy, clock, fraction or random.random)
-    wait = 0.0
     number = 1
     while True:
-        error = yield Attempt(number, wait, ends_at)
         next_wait = state.wait_after(error)
         if next_wait is None or (ends_at is not None and clock() + next_wait >= ends_at):
             raise error
@@ -99,6 +98,7 @@ def attempts(
         level = logging.WARNING if state.retries else logging.INFO
         told = {"attempt": number, "wait_seconds": wait, **described(error)}
         logger.log(level, "attempt %d in %.1f s, after: %s", number, wait, error, extra=told)
+        error = yield Attempt(number, wait, ends_at)
 
 
 class _State:

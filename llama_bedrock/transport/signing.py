@@ -59,9 +59,8 @@ class SigningClient:
         """
         scope = self._scopes.get(operation)
         if scope is not None and "?" not in url:
-            moment = _now().strftime("%Y%m%dT%H%M%SZ")
             named = {**headers, "User-Agent": self._agent}
-            return scope.sign(self._frozen(), method, url, named, body, moment)
+            return scope.sign(self._frozen(), method, url, named, body, _moment(_now()))
         signed = self._sign_by_botocore(operation, method, url, headers, body)
         if operation not in self._scopes and "?" not in url:
             self._scopes[operation] = self._scope_of(signed, method, url, headers, body)
@@ -174,6 +173,12 @@ def _now() -> datetime:
     clock = getattr(auth, "get_current_datetime", None)  # botocore's own, of 1.40 and later
     now: datetime = clock() if clock is not None else datetime.now(UTC)
     return now
+
+
+def _moment(now: datetime) -> str:
+    """Return a time as AWS writes it; `strftime` asks the system for its time zone first."""
+    day = f"{now.year:04}{now.month:02}{now.day:02}"
+    return f"{day}T{now.hour:02}{now.minute:02}{now.second:02}Z"
 
 
 class OncePerLoop:

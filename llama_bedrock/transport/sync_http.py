@@ -12,6 +12,8 @@ from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
 
+from urllib3.util import wait_for_read
+
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.connection import Timeout, TransportSettings
@@ -76,8 +78,6 @@ class Origin:
 
     def take(self) -> Channel | None:
         """Return a connection that is open and idle, if there is one."""
-        from urllib3.util import wait_for_read
-
         if self._process != os.getpid():  # a fork's copies are connections of its parent
             _close_all(self._idle)
             self._process = os.getpid()

@@ -1,6 +1,7 @@
 """Our signatures are botocore's, whatever is signed."""
 
 import string
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llama_bedrock.transport.signing import _moment
 from llama_bedrock.transport.sigv4 import Scope
 
 NAMES = st.text(string.ascii_letters + "-", min_size=3, max_size=12).map(lambda name: f"X-{name}")
@@ -48,3 +50,8 @@ def test_a_signature_is_botocores(path, headers, body, token, host):
 @pytest.mark.parametrize("header", ["", "Bearer abc", "AWS4-ECDSA-P256-SHA256 Credential=a/b"])
 def test_what_is_signed_another_way_has_no_scope(header):
     assert Scope.of(header) is None
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31)))
+def test_a_moment_is_written_as_strftime_does(now):
+    assert _moment(now) == now.strftime("%Y%m%dT%H%M%SZ")

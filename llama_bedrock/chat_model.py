@@ -272,4 +272,4 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
 
 # LangChain asks for the parameters of these at each call; `inspect` takes a signature that it finds.
 for _function in (ChatLlamaBedrock._generate, ChatLlamaBedrock._agenerate):
-    _function.__signature__ = signature(_function)  # type: ignore[attr-defined]
+    _function.__signature__ = signature(_function)  # type: ignore[union-attr]

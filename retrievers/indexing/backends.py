@@ -18,7 +18,8 @@ from llama_bedrock.retrievers.documents.split import split_documents
 from llama_bedrock.retrievers.embeddings.batches import as_array
 from llama_bedrock.retrievers.embeddings.bounded import BoundedEmbeddings
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
-from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, KnownFile
+from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile
+from llama_bedrock.retrievers.indexing.known_files import KnownFile
 
 _READERS = 4
 """Raised when readers or the splitter make other text of the same files: indexes are then made anew."""

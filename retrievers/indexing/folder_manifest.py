@@ -5,182 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
-
-from langchain_core.documents import Document
+from typing import NamedTuple, TypeAlias
 
 from llama_bedrock.retrievers.documents.load import FileProblem, find_files
 from llama_bedrock.retrievers.documents.readers.file_bytes import file_digest
-from llama_bedrock.retrievers.documents.searchable_text import searchable_text
-from llama_bedrock.retrievers.search.lexical import TEXT_DIGEST_LENGTH, text_digest
+from llama_bedrock.retrievers.indexing.known_files import Chunk, KnownColumns, KnownFiles, decode_known
 
-_FORMAT = 2
-_READ = (1, _FORMAT)
-"""Format 1 lists each chunk by itself."""
+_MAGIC = b"llama-bedrock folders 3\n"
+_READ = (1, 2)
+"""Formats of older versions, which are JSON; 1 lists each chunk by itself."""
 _RACY_NS = 2_000_000_000
-_FEW_ASKED = 64
-"""Digests that are found in less time by reading the text that holds all of them than by splitting it."""
-_NO_MORE: list[Any] = [[], None, []]
-"""What most files have in place of duplicates, a problem and notes."""
-
-
-class Chunk(NamedTuple):
-    """A chunk in the store.
-
-    Attributes:
-        id: Its id there.
-        content: Digest of its text, by which duplicates are told.
-        vector: Digest of what is embedded, its text with title and headings: the same digest, the same
-            vector.
-    """
-
-    id: str
-    content: str
-    vector: str
-
-    @classmethod
-    def of(cls, document: Document) -> Chunk:
-        """The chunk a split document becomes."""
-        text, embedded = document.page_content, searchable_text(document)
-        digest = text_digest(text)
-        return cls(str(document.id), digest, digest if embedded == text else text_digest(embedded))
-
-
-class Chunks:
-    """The chunks of a file, kept as three texts until they are looked at: most files do not change.
-
-    Args:
-        chunks: The chunks.
-    """
-
-    __slots__ = ("_columns", "_count")
-
-    def __init__(self, chunks: Iterable[Chunk] = ()) -> None:
-        self._columns: list[list[str] | str] = [list(column) for column in zip(*chunks, strict=True)]
-        self._columns = self._columns or [[], [], []]
-        self._count = len(self._columns[0])
-
-    @classmethod
-    def unpacked(cls, columns: Sequence[str]) -> Chunks:
-        """What `packed` gave.
-
-        Raises:
-            ValueError: It did not give that.
-        """
-        ids, contents, vectors = columns
-        if not (type(ids) is type(contents) is type(vectors) is str):
-            raise ValueError("chunks are no texts")
-        count = ids.count(" ") + 1 if ids else 0
-        # So long are so many digests and the blanks between them: each run that follows reads all of them.
-        length = count * (TEXT_DIGEST_LENGTH + 1) - 1 if count else 0
-        if not (len(contents) == len(vectors) == length or _size(contents) == _size(vectors) == count):
-            raise ValueError("chunks lack a part")
-        chunks = cls.__new__(cls)
-        chunks._columns, chunks._count = [ids, contents, vectors], count
-        return chunks
-
-    def packed(self) -> list[str]:
-        """Ids, digests of texts, and digests of what is embedded, each joined by blanks, which none has."""
-        return [column if isinstance(column, str) else " ".join(column) for column in self._columns]
-
-    def _column(self, number: int) -> list[str]:
-        column = self._columns[number]
-        return column if isinstance(column, list) else column.split(" ") if column else []
-
-    @property
-    def ids(self) -> list[str]:
-        """The id of each."""
-        return self._column(0)
-
-    @property
-    def contents(self) -> list[str]:
-        """The digest of the text of each."""
-        return self._column(1)
-
-    @property
-    def vectors(self) -> list[str]:
-        """The digest of what is embedded of each."""
-        return self._column(2)
-
-    def append(self, chunk: Chunk) -> None:
-        """Add one at the end."""
-        columns = [self._column(number) for number in range(3)]
-        for column, part in zip(columns, chunk, strict=True):
-            column.append(part)
-        self._columns = list(columns)
-        self._count += 1
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return map(Chunk, self.ids, self.contents, self.vectors)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Chunks) and self.packed() == other.packed()
-
-
-class OwnedTexts:
-    """The digests of the texts that files have in the store.
-
-    A run that adds little asks for few of them: those are looked for in the digests as they were saved, which
-    takes a fraction of the time that a set of them all takes to make.
-
-    Args:
-        chunks: The chunks of the files.
-    """
-
-    def __init__(self, chunks: Sequence[Chunks]) -> None:
-        self._added: set[str] = set()
-        self._chunks = chunks
-        self._text: str | None = None
-        self._asked = 0
-
-    def add(self, digest: str) -> None:
-        """One more."""
-        self._added.add(digest)
-
-    def __contains__(self, digest: str) -> bool:
-        if digest in self._added:
-            return True
-        if self._text is None:
-            self._text = " ".join([chunks.packed()[1] for chunks in self._chunks])
-        self._asked += 1
-        if self._asked > _FEW_ASKED:
-            self._added.update(self._text.split())
-            self._text = ""
-            return digest in self._added
-        return digest in self._text
-
-
-def _size(column: str) -> int:
-    return column.count(" ") + 1 if column else 0
-
-
-@dataclass(slots=True)
-class KnownFile:
-    """A file as it was when it was indexed.
-
-    Attributes:
-        size: In bytes.
-        modified_ns: Time of its last change; 0 if it was so recent that another change could share it, as git
-            does: the content decides then.
-        digest: Of its bytes.
-        chunks: Its chunks in the store.
-        duplicates: Content digests of chunks that are in the store for another file.
-        problem: Why it could not be read.
-        notes: Each reason, if there are several, and what could not be read of a file that was.
-    """
-
-    size: int
-    modified_ns: int
-    digest: str
-    chunks: Chunks = field(default_factory=Chunks)
-    duplicates: list[str] = field(default_factory=list)
-    problem: str | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -194,11 +30,76 @@ class Folder:
     """
 
     settings: str
-    files: dict[str, KnownFile] = field(default_factory=dict)
+    files: KnownFiles = field(default_factory=KnownFiles)
 
     def chunks(self) -> Iterable[Chunk]:
         """All its chunks in the store."""
         return (chunk for file in self.files.values() for chunk in file.chunks)
+
+
+@dataclass(slots=True)
+class ManifestPart:
+    """What one file of a manifest tells: all of it, or what has changed since an older file.
+
+    Attributes:
+        store_version: As in `Manifest`.
+        settings: Of each folder.
+        columns: The files of each folder.
+    """
+
+    store_version: int | None
+    settings: dict[str, str]
+    columns: dict[str, KnownColumns]
+
+    def encode(self) -> bytes:
+        """It as bytes, for a file."""
+        folders, blocks = [], []
+        for name, columns in self.columns.items():
+            lengths, own = columns.encoded()
+            folders.append({"name": name, "settings": self.settings[name], **lengths})
+            blocks += own
+        header = _MAGIC + json.dumps({"store_version": self.store_version, "folders": folders}).encode()
+        # The arrays begin at whole numbers of eight bytes.
+        return b"".join([header, b" " * (-len(header) % 8), b"\n" + bytes(7), *blocks])
+
+    @classmethod
+    def decode(cls, encoded: bytes | memoryview) -> ManifestPart:
+        """What `encode` gave; the bytes are kept, and must not change.
+
+        Raises:
+            ValueError: It is damaged, or of another version.
+        """
+        try:
+            data = memoryview(encoded)
+            if bytes(data[: len(_MAGIC)]) != _MAGIC:
+                raise ValueError("it is of another version of llama-bedrock")
+            end = _end_of_line(data, len(_MAGIC))
+            facts = json.loads(bytes(data[len(_MAGIC) : end]))
+            part = cls(facts["store_version"], {}, {})
+            data = data[end + 8 :]
+            for folder in facts["folders"]:
+                name = _text(folder["name"])
+                part.settings[name] = _text(folder["settings"])
+                part.columns[name], data = KnownColumns.decoded(folder, data)
+            if len(data):
+                raise ValueError("something lies behind its end")
+            return part
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise _damaged(error) from error
+
+
+def _end_of_line(data: memoryview, start: int) -> int:
+    """Where the first line from a place on ends."""
+    length = 4096
+    while (end := bytes(data[start : start + length]).find(b"\n")) < 0:
+        if start + length >= len(data):
+            raise ValueError("it has no header")
+        length *= 2
+    return start + end
+
+
+def _damaged(error: Exception) -> ValueError:
+    return ValueError(f"the manifest of the indexed folders is damaged ({error})")
 
 
 @dataclass(slots=True)
@@ -214,85 +115,73 @@ class Manifest:
     folders: dict[str, Folder] = field(default_factory=dict)
     store_version: int | None = None
 
-    def encode(self, only: Mapping[str, Iterable[str]] | None = None) -> bytes:
-        """It as bytes, for a file.
+    def encode(self) -> bytes:
+        """It as bytes, for a file."""
+        return self.part({name: folder.files.everything() for name, folder in self.folders.items()}).encode()
 
-        Args:
-            only: The folders and sources that changed, to be put upon an older manifest by `update`; default:
-                all.
+    def part(self, columns: dict[str, KnownColumns]) -> ManifestPart:
+        """What is to be told of its folders in one file."""
+        settings = {name: self.folders[name].settings for name in columns}
+        return ManifestPart(self.store_version, settings, columns)
+
+    @classmethod
+    def of(cls, parts: Sequence[ManifestPart]) -> Manifest:
+        """What the files of a manifest tell, oldest first.
+
+        Raises:
+            ValueError: They do not belong together.
         """
-        folders = {}
-        for name in self.folders if only is None else only:
-            folder = self.folders[name]
-            sources = list(folder.files) if only is None else list(only[name])
-            folders[name] = {
-                "settings": folder.settings,
-                "files": {s: encode_known(folder.files[s]) for s in sources if s in folder.files},
-                "gone": [source for source in sources if source not in folder.files],
-            }
-        facts = {"format": _FORMAT, "store_version": self.store_version, "folders": folders}
-        return json.dumps(facts).encode()
+        manifest = cls()
+        for part in parts:
+            manifest.store_version = part.store_version
+            for name, settings in part.settings.items():
+                manifest.folders[name] = Folder(settings)
+        try:
+            manifest.keep(parts)
+        except ValueError as error:
+            raise _damaged(error) from error
+        return manifest
+
+    def keep(self, parts: Sequence[ManifestPart]) -> None:
+        """From now on its files are what was saved of them in these parts."""
+        for name, folder in self.folders.items():
+            folder.files = KnownFiles.saved([part.columns[name] for part in parts if name in part.columns])
 
     @classmethod
     def decode(cls, encoded: bytes) -> Manifest:
-        """Read what `encode` made of all folders.
+        """Read what `encode` made, or an older version's.
+
+        Raises:
+            ValueError: It is damaged, or of another version.
+        """
+        if encoded.startswith(_MAGIC):
+            return cls.of([ManifestPart.decode(encoded)])
+        return cls.of_json([encoded])
+
+    @classmethod
+    def of_json(cls, parts: Iterable[bytes]) -> Manifest:
+        """Read a manifest of older versions, in one or several files; none of it counts as saved.
 
         Raises:
             ValueError: It is damaged, or of another version.
         """
         manifest = cls()
-        manifest.update(encoded)
-        return manifest
-
-    def update(self, encoded: bytes) -> dict[str, list[str]]:
-        """Put upon it what `encode` made of the changes since; returns the sources by folder.
-
-        Raises:
-            ValueError: It is damaged, or of another version.
-        """
         try:
-            facts = json.loads(encoded)
-            if facts["format"] not in _READ:
-                raise ValueError("it is of another version of llama-bedrock")
-            sources: dict[str, list[str]] = {}
-            for name, found in facts["folders"].items():
-                folder = self.folders.setdefault(name, Folder(""))
-                folder.settings = _text(found["settings"])
-                gone = [_text(source) for source in found.get("gone", ())]
-                for source in gone:
-                    folder.files.pop(source, None)
-                folder.files |= {source: decode_known(file) for source, file in found["files"].items()}
-                sources[name] = [*found["files"], *gone]
-            self.store_version = facts["store_version"]
-            return sources
+            for encoded in parts:
+                facts = json.loads(encoded)
+                if facts["format"] not in _READ:
+                    raise ValueError("it is of another version of llama-bedrock")
+                for name, found in facts["folders"].items():
+                    folder = manifest.folders.setdefault(name, Folder(""))
+                    folder.settings = _text(found["settings"])
+                    for source in found.get("gone", ()):
+                        folder.files.pop(_text(source), None)
+                    known = found["files"].items()
+                    folder.files.update({source: decode_known(file) for source, file in known})
+                manifest.store_version = facts["store_version"]
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"the manifest of the indexed folders is damaged ({error})") from error
-
-
-def encode_known(file: KnownFile) -> list[Any]:
-    """The facts of a file as JSON holds them."""
-    # Lists: keys would be most of the bytes, and of the time.
-    chunks = file.chunks.packed()
-    return [file.size, file.modified_ns, file.digest, chunks, file.duplicates, file.problem, file.notes]
-
-
-def decode_known(facts: list[Any]) -> KnownFile:
-    """What `encode_known` was given.
-
-    Raises:
-        ValueError: The facts are not of its form.
-    """
-    size, modified_ns, digest, columns, *rest = facts
-    if not columns or isinstance(columns[0], list):  # format 1
-        columns = [" ".join(column) for column in zip(*columns, strict=True)] or ["", "", ""]
-    file = KnownFile(size, modified_ns, digest, Chunks.unpacked(columns), *rest)
-    if not (type(size) is type(modified_ns) is int and type(digest) is str):
-        raise ValueError("a file's facts are of a wrong type")
-    if rest != _NO_MORE and not all(
-        type(text) is str for text in (*file.duplicates, *file.notes, file.problem or "")
-    ):
-        raise ValueError("a file's facts are of a wrong type")
-    return file
+            raise _damaged(error) from error
+        return manifest
 
 
 def _text(value: object) -> str:
@@ -352,30 +241,42 @@ def scan(
     return found
 
 
-def compare(known: Folder, found: Iterable[FoundFile], is_ours: Callable[[FoundFile], bool]) -> Changes:
+def compare(
+    known: Folder,
+    found: Sequence[FoundFile],
+    is_ours: Callable[[FoundFile], bool],
+    again: Collection[str] = (),
+) -> Changes:
     """What has to be done for the store to hold what was found.
 
     Args:
         known: What was indexed before, with the same settings.
         found: The files there are.
         is_ours: Whether a file that is not known is one we read.
+        again: Files to be read again, whether they have changed or not.
     """
     read: list[FoundFile] = []
     touched: list[FoundFile] = []
-    present: set[str] = set()
-    for file in found:
-        present.add(file.source)
+    # Not by ``zip``: with an object for each file, Python's garbage collector would look at all others.
+    sources = [file.source for file in found]
+    doubtful, all_there = known.files.doubtful(
+        sources, [file.size for file in found], [file.modified_ns for file in found]
+    )
+    if again:
+        doubtful = sorted({*doubtful, *(n for n, source in enumerate(sources) if source in again)})
+    for file in (found[number] for number in doubtful):
         before = known.files.get(file.source)
         if before is None:
             if is_ours(file):
                 read.append(file)
-        elif before.size != file.size:
+        elif before.size != file.size or file.source in again:
             read.append(file)
         elif before.modified_ns != file.modified_ns:
             (touched if file_digest(file.source) == before.digest else read).append(file)
         elif before.problem is not None and not before.digest and file_digest(file.source):
             read.append(file)  # permission to read it leaves its time as it was
-    removed = [source for source in known.files if source not in present]
+    present: set[str] = set() if all_there else set(sources)
+    removed = [] if all_there else [source for source in known.files if source not in present]
     return _with_heirs(Changes(read, touched, removed), known, found)
 
 
@@ -384,12 +285,9 @@ def _with_heirs(changes: Changes, known: Folder, found: Iterable[FoundFile]) -> 
     them.
     """
     going = {file.source for file in changes.read} | set(changes.removed)
-    lost = {text for source in going & known.files.keys() for text in known.files[source].chunks.contents}
-    heirs = {
-        source
-        for source, file in known.files.items()
-        if source not in going and not lost.isdisjoint(file.duplicates)
-    }
+    files = (known.files.get(source) for source in going)
+    lost = {text for file in files if file is not None for text in file.chunks.contents}
+    heirs = known.files.with_duplicates(lost) - going if lost else set()
     if not heirs:
         return changes
     wanted = heirs | {file.source for file in changes.read}

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -32,16 +32,8 @@ from llama_bedrock.retrievers.documents.readers.file_content import (
 )
 from llama_bedrock.retrievers.documents.split import CHUNK_OVERLAP, CHUNK_SIZE
 from llama_bedrock.retrievers.indexing.backends import IndexEngine, LocalEngine, ReadFile, ReadOptions
-from llama_bedrock.retrievers.indexing.folder_manifest import (
-    Changes,
-    Chunk,
-    Folder,
-    FoundFile,
-    KnownFile,
-    OwnedTexts,
-    compare,
-    scan,
-)
+from llama_bedrock.retrievers.indexing.folder_manifest import Changes, Folder, FoundFile, compare, scan
+from llama_bedrock.retrievers.indexing.known_files import Chunk, KnownFile, KnownFiles, OwnedTexts
 from llama_bedrock.retrievers.indexing.targets import FAISSTarget, ForeignTarget, IndexTarget
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 
@@ -214,14 +206,14 @@ class _Run:
         started = time.perf_counter()
         root = os.path.abspath(self.path)
         self.is_file = os.path.isfile(root)
-        before, strays = self._before(root)
+        before, again, strays = self._before(root)
         found = scan(
             self.path,
             self._report,
             lambda done: self._tell("scan", done, 0),
             follow_links_outside=self.follow_links_outside,
         )
-        changes = compare(before, found, self._is_ours)
+        changes = compare(before, found, self._is_ours, again)
         self._report_known(before, changes)
         after, refitted = before, False
         if changes.read or changes.removed or changes.touched or strays or self.target.is_unsaved:
@@ -235,15 +227,18 @@ class _Run:
         self, root: str, before: Folder, changes: Changes, found: Sequence[FoundFile], strays: set[str]
     ) -> tuple[Folder, bool]:
         """Make the store hold what was found; returns what is known then, and if LSA was fitted again."""
-        after = Folder(before.settings, dict(before.files))
+        after = Folder(before.settings, before.files.copy())
+        going = {*changes.removed, *(file.source for file in changes.read)}
+        outdated = {source: before.files[source] for source in going if source in before.files}
         for file in changes.touched:
             after.files[file.source] = replace(before.files[file.source], modified_ns=file.remembered_time())
-        outdated = {source: after.files.pop(source) for source in changes.removed}
+        for source in changes.removed:
+            del after.files[source]
         if not self.target.is_atomic:
-            self._delete(outdated, after)
-        self._read(changes.read, before, after, root)
+            self._delete({source: outdated[source] for source in changes.removed}, after)
+        self._read(changes.read, outdated, after, root)
         self._require_something(before, after, found)
-        return after, self._keep(root, before, after, strays)
+        return after, self._keep(root, outdated, after, strays)
 
     def _is_ours(self, file: FoundFile) -> bool:
         if self.is_file or has_reader(file.source, self.options.settings):
@@ -255,34 +250,27 @@ class _Run:
     def _report_known(self, before: Folder, changes: Changes) -> None:
         """Name what could not be read of files that are not read again now."""
         again = {file.source for file in changes.read} | set(changes.removed)
-        for source, file in before.files.items():
+        for source, file in before.files.with_notes():
             for reason in () if source in again else file.notes:
                 self._report(FileProblem(source, reason))
 
-    def _before(self, root: str) -> tuple[Folder, set[str]]:
-        """What is known of the folder, and ids of its chunks that are in the store although nothing is
-        known.
+    def _before(self, root: str) -> tuple[Folder, Collection[str], set[str]]:
+        """What is known of the folder, the files to be read again, and ids of its chunks that are in the
+        store although nothing is known.
         """
         settings = json.dumps([self.path, *self.options.key()])
         folder = self.target.manifest.folders.get(root)
         if folder is None:
-            return Folder(settings), self.target.strays(self.path)
-        again = set(folder.files) if folder.settings != settings else self.target.lost(folder)
-        files = {
-            # No file has this size, so it is read again.
-            source: replace(file, size=-2) if source in again else file
-            for source, file in folder.files.items()
-        }
-        return Folder(settings, files), set()
+            return Folder(settings), (), self.target.strays(self.path)
+        again = folder.files if folder.settings != settings else self.target.lost(folder)
+        return Folder(settings, folder.files), again, set()
 
-    def _read(self, files: Sequence[FoundFile], before: Folder, after: Folder, root: str) -> None:
+    def _read(
+        self, files: Sequence[FoundFile], outdated: Mapping[str, KnownFile], after: Folder, root: str
+    ) -> None:
         """Read files and add their chunks, in groups whose chunks fit into memory."""
-        reading = {file.source for file in files}
-        before = Folder(
-            before.settings,
-            {s: file for s, file in before.files.items() if s in reading or s not in after.files},
-        )
-        owned = OwnedTexts([file.chunks for source, file in after.files.items() if source not in reading])
+        before = Folder(after.settings, KnownFiles(outdated))
+        owned = OwnedTexts(after.files, {file.source for file in files})
         group: list[ReadFile] = []
         waiting = 0
         for number, result in enumerate(self.engine.read(files, self.options) if files else (), 1):
@@ -325,11 +313,11 @@ class _Run:
             self.target.manifest.folders[root] = after
             self.target.checkpoint()
 
-    def _keep(self, root: str, before: Folder, after: Folder, strays: set[str]) -> bool:
+    def _keep(self, root: str, outdated: Mapping[str, KnownFile], after: Folder, strays: set[str]) -> bool:
         """Delete what is outdated, and save. It comes last, because vectors of outdated chunks are used
         again.
         """
-        self._delete({s: f for s, f in before.files.items() if after.files.get(s) is not f}, after)
+        self._delete(outdated, after)
         if strays:
             self.target.delete(sorted(strays - {chunk.id for chunk in after.chunks()}))
         self.target.manifest.folders[root] = after
@@ -340,14 +328,13 @@ class _Run:
 
     def _delete(self, outdated: Mapping[str, KnownFile], after: Folder) -> None:
         """Delete the chunks of files as they were; a chunk's id holds its source, so no other file has it."""
-        kept = {
-            id_ for source in outdated.keys() & after.files.keys() for id_ in after.files[source].chunks.ids
-        }
+        present = (after.files.get(source) for source in outdated)
+        kept = {id_ for file in present if file is not None for id_ in file.chunks.ids}
         gone = {id_ for file in outdated.values() for id_ in file.chunks.ids}
         self.target.delete(sorted(gone - kept))
 
     def _require_something(self, before: Folder, after: Folder, found: Sequence[FoundFile]) -> None:
-        if before.files or any(len(file.chunks) for file in after.files.values()):
+        if before.files or after.files.totals()[0]:
             return
         others = (file.source for file in found if file.source not in after.files)
         ignored = Counter(suffix_of(source) or os.path.basename(source) for source in others)
@@ -357,22 +344,23 @@ class _Run:
         self, before: Folder, after: Folder, changes: Changes, *, refitted: bool, started: float
     ) -> IndexReport:
         new = changed = 0
-        for source, file in after.files.items():
-            known = before.files.get(source)
+        for source in {file.source for file in changes.read}:
+            known, file = before.files.get(source), after.files[source]
             if known is None:
                 new += 1
-            elif known is not file:
+            else:
                 changed += (file.digest, file.problem) != (known.digest, known.problem)
+        chunks, duplicates, unread = after.files.totals()
         return IndexReport(
             added=new,
             changed=changed,
             removed=len(changes.removed),
             unchanged=len(after.files) - new - changed,
             unreadable=tuple(self.problems),
-            unread=sum(file.problem is not None for file in after.files.values()),
-            chunks=sum(len(file.chunks) for file in after.files.values()),
+            unread=unread,
+            chunks=chunks,
             embedded=self.embedded,
-            duplicates=sum(len(file.duplicates) for file in after.files.values()),
+            duplicates=duplicates,
             refitted=refitted,
             seconds=time.perf_counter() - started,
         )

@@ -23,7 +23,8 @@ from llama_bedrock.retrievers.indexing.backends import (
     bounded_embeddings,
     read_chunks,
 )
-from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile, decode_known, encode_known
+from llama_bedrock.retrievers.indexing.folder_manifest import FoundFile
+from llama_bedrock.retrievers.indexing.known_files import decode_known, encode_known
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
 from llama_bedrock.retrievers.indexing.analysis_ahead import AnalysisAhead
 from llama_bedrock.retrievers.indexing.backends import IndexEngine
-from llama_bedrock.retrievers.indexing.folder_manifest import Chunk, Folder, KnownFile, Manifest
+from llama_bedrock.retrievers.indexing.folder_manifest import Folder, Manifest, ManifestPart
+from llama_bedrock.retrievers.indexing.known_files import Chunk
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
 from llama_bedrock.retrievers.joining import first_to_join
 from llama_bedrock.retrievers.search.lexical import lexical_side_of, text_digest
@@ -38,6 +39,7 @@ from llama_bedrock.retrievers.store.private_files import (
     ForeignFileError,
     link_file,
     make_folder,
+    map_file,
     read_file,
     replace_file,
     write_file,
@@ -45,7 +47,8 @@ from llama_bedrock.retrievers.store.private_files import (
 
 logger = logging.getLogger(__name__)
 
-MANIFEST_FILE = "manifest.json"
+MANIFEST_FILE = "manifest.bin"
+_OLD_FILE = "manifest.json"
 SIDECAR = "folders"
 """Name of the side files of a FAISSStore that hold it."""
 _JOURNAL = "index-journal"
@@ -137,9 +140,8 @@ class ManifestSide:
     def __init__(self, store: FAISSStore) -> None:
         self._store = weakref.ref(store)  # the store refers to this, and goes with its last user
         self.manifest = Manifest()
-        # What is in the files: their names with the folders and sources each tells of, and what they say.
-        self._files: dict[str, set[tuple[str, str]]] = {}
-        self._saved: dict[str, dict[str, KnownFile]] = {}
+        self._files: dict[str, ManifestPart] = {}
+        """What is in the files, by name, oldest first."""
         self._lineage = store.lineage
         folder = store.sidecar(SIDECAR)
         if folder is not None:
@@ -156,14 +158,13 @@ class ManifestSide:
         return self._store()
 
     def _read(self, folder: Path) -> None:
-        for name in sorted((path.name for path in folder.glob("manifest*.json")), key=_number):
-            content = read_file(folder / name, _MANIFEST_BYTES) or b""
-            changes = self.manifest.update(content)
-            self._files[name] = {(root, source) for root, sources in changes.items() for source in sources}
-        self._remember()
-
-    def _remember(self) -> None:
-        self._saved = {root: dict(folder.files) for root, folder in self.manifest.folders.items()}
+        names = sorted((path.name for path in folder.glob("manifest*.bin")), key=_number)
+        if names:
+            self._files = {name: ManifestPart.decode(map_file(folder / name)) for name in names}
+            self.manifest = Manifest.of(list(self._files.values()))
+            return
+        names = sorted((path.name for path in folder.glob("manifest*.json")), key=_number)
+        self.manifest = Manifest.of_json(read_file(folder / n, _MANIFEST_BYTES) or b"" for n in names)
 
     def _write(self, folder: Path) -> None:
         store = self.store
@@ -172,45 +173,47 @@ class ManifestSide:
         is_same = before is not None and self._lineage is store.lineage
         if not is_same or not all((before / name).is_file() for name in self._files):  # type: ignore[operator]
             self._files = {}
-        changed = self._changed()
-        names = list(self._files)
-        first = first_to_join([*(len(self._files[name]) for name in names), len(changed)])
-        told = sum(map(len, self._files.values())) + len(changed)
-        known = sum(len(f.files) for f in self.manifest.folders.values())
-        if not names or told > _MOST_TOLD * max(known, _FEW):
+        parts = self._files
+        sizes = [sum(map(len, part.columns.values())) for part in parts.values()]
+        sizes.append(sum(known.files.changed for known in self.manifest.folders.values()))
+        first = first_to_join(sizes)
+        if not parts or sum(sizes) > _MOST_TOLD * max(sum(map(_size, self._folders())), _FEW):
             first = 0
-        for name in names[first:]:
-            changed |= self._files.pop(name)
-        for name in self._files:
+        names = list(parts)
+        for name in names[:first]:
             link_file(before / name, folder / name)  # type: ignore[operator]
-        if first:
-            name = f"manifest-{_number(names[-1]) + 1}.json"
-            only: dict[str, list[str]] = {root: [] for root in self.manifest.folders}
-            for root, source in sorted(changed):
-                only[root].append(source)
-            write_file(folder / name, self.manifest.encode(only))
-            self._files[name] = changed
-        else:
-            write_file(folder / MANIFEST_FILE, self.manifest.encode())
-            self._files = {
-                MANIFEST_FILE: {(r, source) for r, f in self.manifest.folders.items() for source in f.files}
-            }
+        joined = [parts[name] for name in names[first:]]
+        new = self._part(joined if first else None)
+        name = f"manifest-{_number(names[-1]) + 1}.bin" if first else MANIFEST_FILE
+        encoded = new.encode()
+        write_file(folder / name, encoded)
+        self._files = {name: parts[name] for name in names[:first]} | {name: ManifestPart.decode(encoded)}
         self._lineage = store.lineage
-        self._remember()
+        self.manifest.keep(list(self._files.values()))
 
-    def _changed(self) -> set[tuple[str, str]]:
-        """Folders and sources that are not as they were saved."""
-        changed = set()
-        for root, folder in self.manifest.folders.items():
-            saved = self._saved.get(root, {})
-            changed |= {(root, s) for s, file in folder.files.items() if saved.get(s) is not file}
-            changed |= {(root, s) for s in saved.keys() - folder.files.keys()}
-        return changed
+    def _folders(self) -> Iterable[Folder]:
+        return self.manifest.folders.values()
+
+    def _part(self, joined: Sequence[ManifestPart] | None) -> ManifestPart:
+        """What a new file tells: what has changed, and what those files told that it takes the place of; or
+        all.
+        """
+        folders = self.manifest.folders.items()
+        if joined is None:
+            return self.manifest.part({name: folder.files.everything() for name, folder in folders})
+        columns = {}
+        for name, folder in folders:
+            columns[name] = folder.files.changes([p.columns[name] for p in joined if name in p.columns])
+        return self.manifest.part(columns)
+
+
+def _size(folder: Folder) -> int:
+    return len(folder.files)
 
 
 def _number(name: str) -> int:
     """The place of a file of the manifest: the later, the higher; `MANIFEST_FILE` is the first."""
-    digits = name.removeprefix("manifest").removesuffix(".json").removeprefix("-")
+    digits = name.removeprefix("manifest").partition(".")[0].removeprefix("-")
     return int(digits) if digits.isdecimal() and len(digits) < 10 else 0
 
 
@@ -556,6 +559,7 @@ class ForeignTarget:
         """Write the manifest: what is in the store by now is not embedded again."""
         self._encoded = self._manifest.encode()
         replace_file(self._state / MANIFEST_FILE, self._encoded)
+        (self._state / _OLD_FILE).unlink(missing_ok=True)
 
     def finish(self) -> bool:
         """Write the manifest."""
@@ -580,7 +584,8 @@ def _locked(folder: Path, busy: str) -> Iterator[None]:
 
 
 def _encoded_manifest(folder: Path) -> bytes | None:
-    return read_file(folder / MANIFEST_FILE, _MANIFEST_BYTES)
+    found = read_file(folder / MANIFEST_FILE, _MANIFEST_BYTES)
+    return read_file(folder / _OLD_FILE, _MANIFEST_BYTES) if found is None else found
 
 
 def _lies_under(source: object, path: str) -> bool:

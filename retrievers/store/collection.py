@@ -383,8 +383,11 @@ class Collection:
         """Which of these keys belong to documents that are not deleted."""
         with self._lock.read():
             found: Mask = np.zeros(len(keys), np.bool_)
+            are_rising = bool((keys[1:] > keys[:-1]).all())
             for part in self.parts:
-                found |= part.slots.holds(keys)
+                ends = (part.slots.first_key, part.slots.next_key)
+                own = slice(*np.searchsorted(keys, ends)) if are_rising else slice(None)
+                found[own] |= part.slots.holds(keys[own])
         return found
 
     # Changing

@@ -6,6 +6,7 @@ or a device is refused. What is written is the owner's alone (folders 0700, file
 
 from __future__ import annotations
 
+import mmap
 import os
 import secrets
 import shutil
@@ -17,6 +18,8 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe would wait for its other end
 _UNFINISHED = ".new"
 _NOT_IN_NAMES = set("/\\:")
+_MAPPED = 2**16
+"""Bytes from which on a file is mapped; smaller ones are read as soon."""
 _LONGEST = 1000  # characters of a name with its folders
 
 
@@ -103,6 +106,19 @@ def read_file(path: Path, most: int) -> bytes | None:
     if len(content) > most:
         raise ForeignFileError(f"{path} is larger than {most:,} bytes")
     return content
+
+
+def map_file(path: Path) -> memoryview:
+    """The bytes of a file that never changes, read where they are looked at.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ForeignFileError: It is a link or a pipe.
+    """
+    with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
+        if os.fstat(file.fileno()).st_size < _MAPPED:
+            return memoryview(file.read())
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -75,16 +75,28 @@ class SlotTable:
 
     def holds(self, keys: Slots) -> Mask:
         """Whether each of these keys is that of a living document."""
-        found: Mask = self._places(keys) >= 0
+        found: Mask
+        if len(keys) > 1 and self._is_dense and int(keys[-1] - keys[0]) == len(keys) - 1:
+            # Most often all keys of a part, in a row: there is nothing to look for.
+            first = int(keys[0]) - self.first_key
+            own = self.keys[max(first, 0) : max(first, 0) + len(keys)]
+            if first >= 0 and len(own) == len(keys) and (np.abs(own) == keys).all():
+                found = own > 0
+                return found
+        found = self._places(keys) >= 0
         return found
+
+    @property
+    def _is_dense(self) -> bool:
+        """Whether no key is missing between the first and the last."""
+        return self.count > 0 and int(abs(self.keys[-1])) - self.first_key + 1 == self.count
 
     def _places(self, keys: Slots) -> Slots:
         """The slot of each key; -1 where no living document has it."""
         if not self.count or not len(keys):
             return np.full(len(keys), -1, np.int64)
         first, last = self.first_key, int(abs(self.keys[-1]))
-        is_dense = last - first + 1 == self.count
-        slots = keys - first if is_dense else np.searchsorted(np.abs(self.keys), keys)
+        slots = keys - first if self._is_dense else np.searchsorted(np.abs(self.keys), keys)
         slots = np.where((keys >= first) & (keys <= last), slots, 0)
         places: Slots = np.where(self.keys[slots] == keys, slots, -1)
         return places

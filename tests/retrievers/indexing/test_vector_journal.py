@@ -5,14 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_bedrock.retrievers.indexing.folder_manifest import (
-    Chunk,
-    Chunks,
-    Folder,
-    KnownFile,
-    Manifest,
-    OwnedTexts,
-)
+from llama_bedrock.retrievers.indexing.known_files import Chunk, Chunks
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
 from llama_bedrock.retrievers.search.lexical import text_digest
 
@@ -72,29 +65,6 @@ def test_it_is_deleted_when_the_store_is_saved(path):
     assert not path.exists()
 
 
-def test_a_manifest_is_read_as_it_was_written(tmp_path):
-    file = KnownFile(3, 99, "abc", Chunks([Chunk("id", "content", "vector")]), ["copy"], "a problem")
-    manifest = Manifest({"/docs": Folder("settings", {"a.md": file})}, 7)
-    assert Manifest.decode(manifest.encode()) == manifest
-    old = b"""{"format": 1, "store_version": 7, "folders": {"/docs": {"settings": "settings", "files":
-        {"a.md": [3, 99, "abc", [["id", "content", "vector"]], ["copy"], "a problem", []]}}}}"""
-    assert Manifest.decode(old) == manifest
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"", b"{}", b"[]", b'{"format": 99}', b"\xff", b'{"format": 1, "folders": 3}', b"[" * 100_000,
-        b'{"format": 1, "store_version": 1, "folders": {"/d": {"settings": 7, "files": {}}}}',
-        b'{"format": 1, "store_version": 1, "folders": {"/d": {"settings": "", "files": {"a": [1, 1, "d", [["i", "c", 9]], []]}}}}',
-        b'{"format": 1, "store_version": 1, "folders": {"/d": {"settings": "", "files": {"a": ["1", 1, "d", [], []]}}}}',
-    ],
-)  # fmt: skip
-def test_a_damaged_manifest_is_a_value_error(content):
-    with pytest.raises(ValueError, match="damaged"):
-        Manifest.decode(content)
-
-
 @pytest.mark.parametrize("kind", ["link", "other name"])
 def test_a_journal_that_leads_elsewhere_is_replaced_and_what_it_leads_to_stays(tmp_path, kind):
     outside = tmp_path / "outside"
@@ -126,16 +96,3 @@ def test_chunks_that_lack_a_part_are_a_value_error(lacking):
     packed[lacking] = packed[lacking].rpartition(" ")[0]
     with pytest.raises(ValueError, match="lack"):
         Chunks.unpacked(packed)
-
-
-@pytest.mark.parametrize("asked", [3, 1_000])
-def test_owned_texts_are_those_of_the_files_and_those_that_were_added(asked):
-    """Few are looked for in the joined digests, many in a set."""
-    digests = [text_digest(str(number)) for number in range(1_000)]
-    chunks = [
-        Chunks([Chunk(f"id-{d}", d, d) for d in digests[start : start + 7]]) for start in range(0, 700, 7)
-    ]
-    owned = OwnedTexts([Chunks(), *(Chunks.unpacked(some.packed()) for some in chunks), Chunks()])
-    owned.add(digests[-1])
-    for number in [*range(0, 1_000, 1_000 // asked), 999]:
-        assert (digests[number] in owned) == (number < 700 or number == 999)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from llama_bedrock.retrievers import FAISSStore
+from llama_bedrock.retrievers.indexing.targets import ForeignTarget, manifest_side_of
 from llama_bedrock.retrievers.store.faiss_file import vectors_in_cells
 
+FOLDER = Path(__file__).parent / "data" / "folder-format-2.tar.xz"
 STORES = Path(__file__).parent / "data" / "stores-0.1.tar.xz"
 KINDS = {
     "flat": ("flat", 20),
@@ -83,3 +85,47 @@ def test_cells_that_name_a_wrong_place_are_damage(old_stores: Path, tmp_path: Pa
     assert len(vectors_in_cells(path, 16, 90, "float32")) == 90
     with pytest.raises(ValueError, match="wrong places"):
         vectors_in_cells(tmp_path / "damaged", 16, 90, "float32")
+
+
+@pytest.fixture
+def old_folder(tmp_path: Path) -> Path:
+    with tarfile.open(FOLDER) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "folder"
+
+
+def test_a_folder_manifest_of_an_older_version_is_read_and_renewed_by_the_next_save(
+    old_folder: Path, embedding: Any
+) -> None:
+    names = {
+        f"/srv/indexed/{name}" for name in ("sub/ü.md", "bad.pdf", *(f"{n}.md" for n in range(13) if n != 4))
+    }
+    store = FAISSStore.load(old_folder, embedding)
+    known = manifest_side_of(store).manifest
+    files = known.folders["/srv/indexed"].files
+    assert set(files) == names
+    assert files["/srv/indexed/3.md"].size == len("# Note 3\n\nAnother text of the third.")
+    assert files.totals() == (12, 1, 1)
+    ids = {id_ for file in files.values() for id_ in file.chunks.ids}
+    assert ids == {document.id for document in store.documents()}
+    before = dict(files)
+    store.save()
+    again = FAISSStore.load(old_folder, embedding, verify=True)
+    assert dict(manifest_side_of(again).manifest.folders["/srv/indexed"].files) == before
+    [newest] = old_folder.glob("generation-*")
+    assert [path.name for path in newest.glob("sidecars/folders/*")] == ["manifest.bin"]
+
+
+def test_the_notes_on_another_store_of_an_older_version_are_read_and_renewed(old_folder: Path) -> None:
+    from langchain_core.embeddings import FakeEmbeddings
+    from langchain_core.vectorstores import InMemoryVectorStore
+
+    [old] = old_folder.glob("generation-*/sidecars/folders/manifest.json")
+    state = old.parent
+    target = ForeignTarget(InMemoryVectorStore(FakeEmbeddings(size=3)), state)
+    files = dict(target.manifest.folders["/srv/indexed"].files)
+    assert len(files) == 14
+    target.checkpoint()
+    assert not old.exists()
+    again = ForeignTarget(InMemoryVectorStore(FakeEmbeddings(size=3)), state)
+    assert dict(again.manifest.folders["/srv/indexed"].files) == files

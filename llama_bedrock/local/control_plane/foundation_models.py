@@ -68,7 +68,7 @@ def find_details(request: PlaneRequest, identifier: str) -> dict[str, Any]:
     """
     name = identifier.rpartition("foundation-model/")[2]
     for model in _models(request):
-        if model["modelId"] == name:
+        if identifier in (model["modelId"], model["modelArn"]):  # an ARN names its Region
             return model
     if name in CATALOG or name.removesuffix(":128k") in CATALOG:
         raise not_found("Could not resolve the foundation model from the provided model identifier.")

@@ -35,6 +35,15 @@ def test_models_are_listed_by_region_and_filter(plane):
     assert client().list_foundation_models(byProvider="Cohere")["modelSummaries"] == []
 
 
+def test_an_arn_names_its_region_and_partition(plane):
+    client = plane()
+    arn = client().get_foundation_model(modelIdentifier=LLAMA)["modelDetails"]["modelArn"]
+    assert client().get_foundation_model(modelIdentifier=arn)["modelDetails"]["modelId"] == LLAMA
+    for other in (arn.replace("us-west-2", "us-east-2"), arn.replace("arn:aws:", "arn:aws-us-gov:")):
+        with pytest.raises(ClientError, match="Could not resolve"):
+            client().get_foundation_model(modelIdentifier=other)
+
+
 def test_the_lifecycle_is_that_of_the_clock_or_of_the_account(plane):
     def lifecycle(**settings):
         details = plane(**settings)().get_foundation_model(modelIdentifier=LLAMA)["modelDetails"]

@@ -8,14 +8,28 @@ from __future__ import annotations
 
 import builtins
 import collections.abc
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
-from inspect import Parameter, isclass, iscoroutinefunction, signature, unwrap
+from inspect import Parameter, getattr_static, isclass, iscoroutinefunction, isfunction, signature, unwrap
 from itertools import islice
 from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from annotated_types import Ge, Gt, Le
 
@@ -23,6 +37,7 @@ if sys.version_info >= (3, 12):
     from inspect import markcoroutinefunction
 
 _T = TypeVar("_T", bound=Callable[..., Any])
+_C = TypeVar("_C", bound=type)
 
 AtLeastOne = Annotated[int, Ge(1)]
 ZeroOrMore = Annotated[int, Ge(0)]
@@ -71,6 +86,26 @@ def refuses_wrong_kinds(target: _T) -> _T:
     return cast(_T, call)
 
 
+def refuses_wrong_kinds_in_methods(*inherited: str) -> Callable[[_C], _C]:
+    """Make a class refuse them in its public methods: of the text "12" a list of ids would be 1 and 2.
+
+    Args:
+        *inherited: Methods of the classes it is made from that refuse them as well.
+    """
+
+    def decorate(made: _C) -> _C:
+        public = [name for name in vars(made) if not name.startswith(("_", "model_"))]
+        for name in (*public, *inherited):
+            method = getattr_static(made, name)
+            if isinstance(method, classmethod | staticmethod):
+                setattr(made, name, type(method)(refuses_wrong_kinds(method.__func__)))
+            elif isfunction(method):
+                setattr(made, name, refuses_wrong_kinds(method))
+        return made
+
+    return decorate
+
+
 class _Kinds:
     """What a function takes; its annotations are read at the first call."""
 
@@ -102,18 +137,25 @@ class _Kinds:
         return self._kinds
 
 
-class _Unknown:
-    """A name that only type checkers import."""
+class _OfUnknown(type):
+    def __getitem__(cls, item: Any) -> type[_Unknown]:
+        return _Unknown
 
-    def __class_getitem__(cls, item: Any) -> type[_Unknown]:
-        return cls
+    def __getattr__(cls, name: str) -> type[_Unknown]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Unknown
+
+
+class _Unknown(metaclass=_OfUnknown):
+    """A name that only type checkers import, or what is in it."""
 
 
 class _Names(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         if name.startswith("__"):  # debuggers and pytest look into the frame for names of theirs
             raise KeyError(name)
-        return getattr(builtins, name, _Unknown)
+        return getattr(builtins, name, None) or getattr(collections.abc, name, _Unknown)
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -123,7 +165,10 @@ def _fits(kind: Any, value: Any) -> bool:
     if origin is Annotated:
         return _fits(arguments[0], value) and all(_within(bound, value) for bound in arguments[1:])
     if origin in (Union, UnionType):
-        return any(_fits(one, value) for one in arguments)
+        unset = isinstance(value, str) and not value and _is_path(arguments)  # which would be this folder
+        return not unset and any(_fits(one, value) for one in arguments)
+    if is_typeddict(kind):
+        return isinstance(value, collections.abc.Mapping)
     if origin is Literal:
         is_bool = isinstance(value, bool)  # which is a 1 or a 0 too
         same = (one for one in arguments if isinstance(value, type(one)) and isinstance(one, bool) == is_bool)
@@ -143,6 +188,10 @@ def _fits(kind: Any, value: Any) -> bool:
     return _container_fits(taken, arguments, value)
 
 
+def _is_path(kinds: tuple[Any, ...]) -> bool:
+    return str in kinds and any((get_origin(kind) or kind) in (Path, PathLike) for kind in kinds)
+
+
 def _may_be(taken: type, value: Any) -> bool:
     if getattr(taken, "_is_protocol", False) and not getattr(taken, "_is_runtime_protocol", False):
         return type(value) not in _PLAIN
@@ -152,6 +201,8 @@ def _may_be(taken: type, value: Any) -> bool:
 def _container_fits(taken: type, arguments: tuple[Any, ...], value: Any) -> bool:
     if isinstance(value, str | bytes) or not isinstance(value, collections.abc.Iterable):
         return False  # a text is a sequence of letters, which is never meant
+    if hasattr(type(value), "model_fields") and not hasattr(taken, "model_fields"):
+        return False  # one Document is an iterable of its fields
     if not isinstance(value, taken) and (type(value) in _PLAIN or isinstance(value, collections.abc.Mapping)):
         return False  # others, as of numpy and pandas, may do
     if isinstance(value, collections.abc.Mapping) and len(arguments) == 2:
@@ -161,6 +212,8 @@ def _container_fits(taken: type, arguments: tuple[Any, ...], value: Any) -> bool
         return True  # an iterator is read by who uses it
     if taken is tuple and arguments[-1] is not Ellipsis:
         return len(value) == len(arguments) and all(map(_fits, arguments, value))
+    if arguments[0] in (int, float):  # vectors are long, and who uses them says which number is NaN
+        return all(one != one or _fits(arguments[0], one) for one in islice(value, 1))
     return all(_fits(arguments[0], one) for one in islice(value, _LOOKED_AT))
 
 
@@ -189,6 +242,9 @@ def _described(kind: Any) -> str:
         bounds = [bound for bound in map(_bound_text, arguments[1:]) if bound]
         return " ".join([_described(arguments[0]), *(["of", " and ".join(bounds)] if bounds else [])])
     if origin in (Union, UnionType):
+        if _is_path(arguments):
+            others = [kind for kind in arguments if (get_origin(kind) or kind) not in (str, Path, PathLike)]
+            return " or ".join(dict.fromkeys(["a path", *map(_described, others)]))
         return " or ".join(dict.fromkeys(map(_described, arguments)))
     if origin is Literal:
         return "one of " + ", ".join(map(repr, arguments))
@@ -198,6 +254,8 @@ def _described(kind: Any) -> str:
     if isclass(taken) and issubclass(taken, collections.abc.Mapping):
         described = [_many(argument) for argument in arguments]
         return " to ".join(["a mapping", *described]).replace(" to ", " of ", 1)
+    if taken is tuple and arguments and arguments[-1] is not Ellipsis:
+        return " and ".join(map(_described, arguments))
     if isclass(taken) and issubclass(taken, collections.abc.Iterable) and arguments:
         return f"a list of {_many(arguments[0])}"
     return str(getattr(taken, "__name__", taken))
@@ -206,12 +264,13 @@ def _described(kind: Any) -> str:
 def _many(kind: Any) -> str:
     one = _described(kind)
     many = {
+        "Any": "anything",
         "a text": "texts",
         "a whole number": "whole numbers",
         "a number": "numbers",
         "a function": "functions",
     }
-    return many.get(one, one)
+    return many.get(one) or re.sub("^a mapping", "mappings", one)
 
 
 def _bound_text(bound: Any) -> str:

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, LLMResult
 from langchain_core.runnables import Runnable
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.choices import StructuredOutputMethod
 from llama_bedrock.usage import with_cost
 
@@ -119,6 +120,7 @@ class LlamaChatModel(BaseChatModel):
             async for chunk in chunks:
                 yield with_cost(chunk) if chunk.usage_metadata else chunk
 
+    @refuses_wrong_kinds
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | Runnable[Any, Any]],

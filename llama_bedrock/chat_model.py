@@ -16,6 +16,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import model_validator
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds_in_methods
 from llama_bedrock.catalog import model_profile
 from llama_bedrock.chat_interface import LlamaChatModel
 from llama_bedrock.choices import Dialect
@@ -35,6 +36,7 @@ _ANSWER_FORM = frozenset(
 )
 
 
+@refuses_wrong_kinds_in_methods()
 class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
     """Chat model for every Llama on Amazon Bedrock.
 

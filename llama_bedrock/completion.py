@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import model_validator
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds_in_methods
 from llama_bedrock.choices import SpecialTokens
 from llama_bedrock.settings import BedrockLlama
 from llama_bedrock.usage import with_cost
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _MAX_THREADS = 32
 
 
+@refuses_wrong_kinds_in_methods()
 class LlamaBedrock(BedrockLlama, BaseLLM):
     """Continues a text: base models, and raw prompts for any Llama.
 

@@ -68,10 +68,12 @@ class Guardrails:
         """Accept this class, its fields as a dict, or the keys that langchain-aws takes.
 
         Raises:
-            ValueError: A key is unknown, or the id is missing.
+            ValueError: It is none of these, a key is unknown, or the id is missing.
         """
         if value is None or isinstance(value, Guardrails):
             return value
+        if not isinstance(value, Mapping):
+            raise ValueError(f"guardrails={value!r}: Guardrails or a dict of its fields is needed")
         fields = {_ALIASES.get(key, key): item for key, item in value.items()}
         unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
         if unknown or not fields.get("id"):

@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds
 from llama_bedrock.catalog import ResolvedModel, resolve_model, warn_lifecycle
 from llama_bedrock.catalog.arn import parse_model_arn
 from llama_bedrock.choices import ContextCheck, ImportFormat, Latency, ServiceTier, SpecialTokens
@@ -228,6 +229,10 @@ class BedrockConnection(StrictArguments):
 
     def _make_transport_settings(self, region: str | None) -> TransportSettings:
         client = self.client
+        if client is not None and not hasattr(client, "meta"):
+            raise ValueError(f"client={client!r}: a boto3 client of bedrock-runtime is needed")
+        if self.config is not None and not hasattr(self.config, "merge"):
+            raise ValueError(f"config={self.config!r}: a botocore.config.Config is needed")
         if client is not None and region not in (None, str(client.meta.region_name)):
             client = None
         return TransportSettings(
@@ -373,11 +378,7 @@ class BedrockLlama(BedrockConnection):
     @field_validator("limiter", mode="after")
     @classmethod
     def _check_limiter(cls, value: Any) -> Any:
-        if value is not None and not hasattr(value, "acquire_async"):
-            raise ValueError(
-                f"limiter={type(value).__name__}: an AdaptiveConcurrency (or a RayLimiter) is needed"
-            )
-        return value
+        return _limiter(value)
 
     @model_validator(mode="after")
     def _check_model(self) -> Self:
@@ -414,6 +415,7 @@ class BedrockLlama(BedrockConnection):
         }
 
     @classmethod
+    @refuses_wrong_kinds
     def from_imported(
         cls, arn_or_name: str, *, control_endpoint_url: str | None = None, **settings: Any
     ) -> Self:
@@ -440,6 +442,7 @@ class BedrockLlama(BedrockConnection):
         return cls(**{**settings, "model": found.arn, "prompt_format": found.prompt_format})
 
     @classmethod
+    @refuses_wrong_kinds
     async def afrom_imported(
         cls, arn_or_name: str, *, control_endpoint_url: str | None = None, **settings: Any
     ) -> Self:
@@ -585,8 +588,14 @@ class BedrockLlama(BedrockConnection):
         Args:
             model: Model id or ARN; None for that of the settings.
             region: AWS region; None leaves the id as it is.
+
+        Raises:
+            TypeError: The model is no text.
+            ValueError: As `resolve_model`.
         """
-        model = model or self.model
+        model = self.model if model is None else model
+        if not isinstance(model, str):  # assigned, or given with a call
+            return resolve_model(model, region)
         own_format = self.prompt_format if model == self.model or model.startswith("arn:") else None
         key, known = (model, region, own_format), _private(self)["_resolved"]
         resolved: ResolvedModel | None = known.get(key)
@@ -618,8 +627,8 @@ class BedrockLlama(BedrockConnection):
         Raises:
             ValueError: No region is set.
         """
-        model = candidate.model or self.model
-        of_arn = self.resolve(model).region if model.startswith("arn:") else None
+        model = self.model if candidate.model is None else candidate.model
+        of_arn = self.resolve(model).region if str(model).startswith("arn:") else None
         return candidate.region or of_arn or self._sync_transport().region
 
     def _make_transport_settings(self, region: str | None) -> TransportSettings:
@@ -627,14 +636,16 @@ class BedrockLlama(BedrockConnection):
             super()._make_transport_settings(region),
             max_connections=self.max_connections,
             model_ready_timeout=self.model_ready_timeout,
-            limiter=self.limiter,
+            limiter=_limiter(self.limiter),
         )
 
     def _count_tokens(self, text: str, model: str | None = None) -> int:
         """Count the tokens of a text by `tokenizer`, else estimate them."""
         if self.tokenizer is not None:
             return len(encoder_of(self.tokenizer)(text))
-        return math.ceil(estimate_tokens(text) * self._counts.correction(model or self.model))
+        return math.ceil(
+            estimate_tokens(text) * self._counts.correction(self.model if model is None else model)
+        )
 
     def _check_context(self, text: str, options: CallOptions) -> None:
         """Refuse a prompt that the model's window cannot hold, before it is sent.
@@ -708,6 +719,12 @@ def _in_range(name: str, value: Any, low: float, high: float | None) -> Any:
         return value
     bounds = f"at least {low}" if high is None else f"{low} to {high}"
     raise ValueError(f"{name}={value!r}: Llama on Bedrock takes {bounds}")
+
+
+def _limiter(value: Any) -> Any:
+    if value is not None and not hasattr(value, "acquire_async"):
+        raise ValueError(f"limiter={value!r}: an AdaptiveConcurrency (or a RayLimiter) is needed")
+    return value
 
 
 def _control_transports(model: str, endpoint_url: str | None, settings: Mapping[str, Any]) -> Transports:

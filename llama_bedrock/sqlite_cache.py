@@ -19,7 +19,7 @@ from langchain_core.caches import BaseCache
 from langchain_core.messages import AIMessage, message_to_dict, messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 
-from llama_bedrock.argument_kinds import refuses_wrong_kinds
+from llama_bedrock.argument_kinds import refuses_wrong_kinds, refuses_wrong_kinds_in_methods
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ _FULL = 0.9  # share of max_mb that is left when the oldest are removed
 
 
 @refuses_wrong_kinds
+@refuses_wrong_kinds_in_methods()
 class SQLiteCache(BaseCache):
     """Keeps answers in one SQLite file: many threads and processes, bounded in size and age, no pickle.
 

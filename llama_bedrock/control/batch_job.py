@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from langchain_core.runnables import Runnable
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds_in_methods
 from llama_bedrock.catalog import resolve_model
 from llama_bedrock.control.batch_records import BatchModel, BatchResult, RecordInput, RecordNotRunError
 from llama_bedrock.control.batch_storage import (
@@ -104,6 +105,7 @@ class _Plan:
     allow_public_bucket: bool = False
 
 
+@refuses_wrong_kinds_in_methods()
 class BatchJob:
     """Many prompts for one Llama as batch inference jobs, at half the price of live calls.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeAlias
 
-from llama_bedrock.argument_kinds import refuses_wrong_kinds
+from llama_bedrock.argument_kinds import refuses_wrong_kinds, refuses_wrong_kinds_in_methods
 from llama_bedrock.catalog import ModelInfo
 from llama_bedrock.control.base_models import base_of, check_hyperparameters, refuse_closed
 from llama_bedrock.control.control_plane import ControlPlane
@@ -101,6 +101,7 @@ class TrainingStep:
     loss: float
 
 
+@refuses_wrong_kinds_in_methods()
 class CustomisationJob:
     """A customisation that was started, here or elsewhere.
 

@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import BaseModel, Field
 
-from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds
+from llama_bedrock.argument_kinds import AtLeastOne, refuses_wrong_kinds, refuses_wrong_kinds_in_methods
 from llama_bedrock.control.training_data import TrainingData, TrainingExample, TrainingTurn
 from llama_bedrock.grounding.claims import Claim, Verdict, Verifier, checked
 from llama_bedrock.grounding.judge import LlamaJudge
@@ -58,6 +58,7 @@ class SyntheticQuestion:
     verdict: Verdict
 
 
+@refuses_wrong_kinds_in_methods()
 @dataclass(frozen=True, slots=True)
 class SyntheticQuestions:
     """Questions about documents.

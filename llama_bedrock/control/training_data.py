@@ -14,6 +14,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.messages.utils import convert_to_messages
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds_in_methods
 from llama_bedrock.catalog import ModelInfo
 from llama_bedrock.control.base_models import base_of
 from llama_bedrock.control.findings import Finding, errors_of, refuse_errors
@@ -55,6 +56,7 @@ class TrainingExample:
     problem: str | None = None
 
 
+@refuses_wrong_kinds_in_methods()
 class TrainingData:
     """Examples, from messages, CSV or JSON lines.
 
@@ -143,6 +145,7 @@ class TrainingData:
         return CheckedTrainingData(self.examples, info, tuple(findings))
 
 
+@refuses_wrong_kinds_in_methods()
 @dataclass(frozen=True, slots=True)
 class CheckedTrainingData:
     """Examples, and what was found in them for one base model.

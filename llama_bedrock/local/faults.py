@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from llama_bedrock.argument_kinds import refuses_wrong_kinds
+from llama_bedrock.argument_kinds import refuses_wrong_kinds, refuses_wrong_kinds_in_methods
 from llama_bedrock.local.runtime.frames import ServiceError
 
 
@@ -38,6 +38,7 @@ class FaultTarget:
     body: Mapping[str, Any]
 
 
+@refuses_wrong_kinds_in_methods()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """Base of all faults.

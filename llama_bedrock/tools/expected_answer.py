@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.choices import Dialect
 from llama_bedrock.tools.rendering import prefill, render_tools
-from llama_bedrock.tools.spec import ToolChoice, ToolSpec, normalise_tool_choice, to_tool_specs
+from llama_bedrock.tools.spec import ToolChoice, ToolSpec, checked_flag, normalise_tool_choice, to_tool_specs
 
 if TYPE_CHECKING:
     from llama_bedrock.catalog import ResolvedModel
@@ -41,18 +41,20 @@ class ExpectedAnswer:
         """Take the keyword arguments that say it out of those of a call.
 
         Raises:
-            ValueError: A tool, the tool choice or the response format is not usable.
+            ValueError: A tool, the tool choice, the response format or a flag is not usable.
         """
         if not kwargs:
             return _words(dialect)
-        strict = kwargs.pop("strict", None)
-        specs = to_tool_specs(kwargs.pop("tools", None) or (), strict=strict)
+        flags = (checked_flag(name, kwargs.pop(name, None)) for name in ("strict", "parallel_tool_calls"))
+        strict, parallel = flags
+        tools = kwargs.pop("tools", None)
+        specs = to_tool_specs(() if tools is None else tools, strict=strict)
         choice = kwargs.pop("tool_choice", None)
         return cls(
             specs=tuple(specs),
             choice=normalise_tool_choice(choice, specs) if specs or choice else ToolChoice(),
             dialect=kwargs.pop("tool_dialect", None) or dialect,
-            parallel=kwargs.pop("parallel_tool_calls", None) is not False,
+            parallel=parallel is not False,
             strict=bool(strict),
             form=_form(kwargs.pop("response_format", None)),
         )

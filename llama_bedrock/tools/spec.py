@@ -91,6 +91,8 @@ def to_tool_specs(tools: Sequence[Any], *, strict: bool | None = None) -> list[T
     Raises:
         ValueError: A tool has no known form, no name, or that of a different tool.
     """
+    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
+        raise ValueError(f"tools={tools!r}: a list of tools is needed")
     specs: dict[str, ToolSpec] = {}  # by written name
     for tool in tools:
         spec = tool if isinstance(tool, ToolSpec) else _to_spec(tool)
@@ -102,6 +104,17 @@ def to_tool_specs(tools: Sequence[Any], *, strict: bool | None = None) -> list[T
         if twin is not spec and (twin.name != spec.name or not _is_same(twin, spec)):
             raise ValueError(f"two tools are named {spec.written_name!r}; rename one")
     return list(specs.values())
+
+
+def checked_flag(name: str, value: Any) -> bool | None:
+    """The value of a setting that is True, False or None: "false" would count as True.
+
+    Raises:
+        ValueError: It is another.
+    """
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"{name}={value!r}: True, False or None is needed")
+    return value
 
 
 def with_names_of_their_own(tools: Iterable[Any]) -> list[Any]:

@@ -195,6 +195,8 @@ def write_metadata(metadata: Mapping[str, str]) -> str:
     Raises:
         ValueError: The service would refuse it.
     """
+    if not isinstance(metadata, Mapping):
+        raise ValueError(f"request_metadata={metadata!r}: a dict of strings is needed")
     if len(metadata) > MAX_METADATA_ENTRIES:
         raise ValueError(
             f"request_metadata has {len(metadata)} entries; Bedrock takes {MAX_METADATA_ENTRIES}"

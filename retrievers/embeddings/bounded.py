@@ -13,7 +13,12 @@ from typing import TypeAlias
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 
-from llama_bedrock.argument_kinds import NotNegative, ZeroOrMore, refuses_wrong_kinds
+from llama_bedrock.argument_kinds import (
+    NotNegative,
+    ZeroOrMore,
+    refuses_wrong_kinds,
+    refuses_wrong_kinds_in_methods,
+)
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.remote_calls import RemoteCalls
 from llama_bedrock.transport.error_mapping import CallContext
@@ -24,6 +29,7 @@ Vectors: TypeAlias = "list[list[float]]"
 
 
 @refuses_wrong_kinds
+@refuses_wrong_kinds_in_methods()
 class BoundedEmbeddings(Embeddings):
     """Calls another embedding model with several requests in flight, as many as the service takes.
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 
-from llama_bedrock.argument_kinds import refuses_wrong_kinds
+from llama_bedrock.argument_kinds import refuses_wrong_kinds, refuses_wrong_kinds_in_methods
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.sqlite_cache import SQLiteCache
 
 
 @refuses_wrong_kinds
+@refuses_wrong_kinds_in_methods()
 class CachedEmbeddings(Embeddings):
     """Another embedding model, asked only for texts whose vectors a cache does not hold.
 

@@ -17,7 +17,7 @@ from typing import Any
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock._extras import require
-from llama_bedrock.argument_kinds import refuses_wrong_kinds
+from llama_bedrock.argument_kinds import refuses_wrong_kinds, refuses_wrong_kinds_in_methods
 from llama_bedrock.retrievers.analysis import AnalysedTexts
 from llama_bedrock.retrievers.arrays import Floats, Integers, Slots, np, read_arrays, write_arrays
 from llama_bedrock.retrievers.cores import cores, one_thread_in_blas
@@ -41,6 +41,7 @@ class OutdatedLSAError(ValueError):
 
 
 @refuses_wrong_kinds
+@refuses_wrong_kinds_in_methods()
 class LSAEmbeddings(Embeddings):
     """Latent semantic analysis: the corpus's BM25-weighted terms, reduced by a truncated SVD.
 

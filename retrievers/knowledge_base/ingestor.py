@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from langchain_core.documents import Document
 from pydantic import Field, field_validator
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds_in_methods
 from llama_bedrock.retrievers.knowledge_base.kb_connection import KnowledgeBaseConnection
 from llama_bedrock.retrievers.knowledge_base.uploads import Upload, read_uploads, s3_objects, split_s3_uri
 from llama_bedrock.transport.steps import Pause, Request, Steps, Transports, adrive, drive
@@ -71,6 +72,7 @@ Source: TypeAlias = Iterable[Document] | str | Path
 OnProgress: TypeAlias = Callable[[IngestProgress], None]
 
 
+@refuses_wrong_kinds_in_methods()
 class KnowledgeBaseIngestor(KnowledgeBaseConnection):
     """Put documents into a Knowledge Base and take them out.
 

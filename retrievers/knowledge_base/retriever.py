@@ -12,6 +12,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, model_validator
 
+from llama_bedrock.argument_kinds import refuses_wrong_kinds_in_methods
 from llama_bedrock.retrievers.knowledge_base.kb_connection import (
     HINTS,
     RUNTIME_SERVICE,
@@ -50,6 +51,7 @@ class RetrievalResult:
     pages: int = 0
 
 
+@refuses_wrong_kinds_in_methods()
 class KnowledgeBaseRetriever(KnowledgeBaseConnection, BaseRetriever):
     """Search a Bedrock Knowledge Base.
 

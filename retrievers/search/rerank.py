@@ -21,6 +21,7 @@ from langchain_core.runnables.config import run_in_executor
 from pydantic import Field, PrivateAttr
 
 from llama_bedrock._extras import require
+from llama_bedrock.argument_kinds import refuses_wrong_kinds_in_methods
 from llama_bedrock.retrievers.remote_calls import RemoteCalls
 from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.retry import RetryPolicy
@@ -32,6 +33,7 @@ _MAX_CHARACTERS = 32_000
 _IN_FLIGHT = 4
 
 
+@refuses_wrong_kinds_in_methods()
 class BedrockReranker(StrictArguments, BaseDocumentCompressor):
     """Orders documents by a reranker model on Bedrock (Cohere's or Amazon's), through langchain-aws.
 

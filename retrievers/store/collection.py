@@ -129,7 +129,7 @@ class Part:
         if index is None or not self.slots.alive_count:
             return nothing
         dead = self.slots.dead
-        is_filtered = bool(filter_) or callable(filter_)
+        is_filtered = filter_ is not None and filter_ != {}
         is_adding = len(index) > self.slots.count
         if not is_filtered and not is_adding and not (dead and index.structure.kind == "hnsw"):
             # As many of the dead are among the nearest as of all, or somewhat more.
@@ -249,7 +249,7 @@ class Collection:
             )
         queries = normalised(queries) if self.settings.metric == "cosine" else queries
         queries = np.ascontiguousarray(queries, np.float32)
-        is_filtered = bool(filter_) or callable(filter_)
+        is_filtered = filter_ is not None and filter_ != {}
         found = [part.search(queries, k, filter_) for part in (self.parts if is_filtered else self._viewed())]
         scores, keys = found[0] if len(found) == 1 else self._joined(found)
         if self.settings.metric == "l2":

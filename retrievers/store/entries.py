@@ -44,6 +44,8 @@ def as_entries(
     Raises:
         ValueError: An id is no text, a text cannot be encoded, metadata is not JSON, or the numbers differ.
     """
+    if isinstance(given, str):
+        raise TypeError(f"ids={given!r}: a list of ids is needed")
     if given is not None and len(given) != len(documents):
         raise ValueError(f"there are {len(documents)} documents and {len(given)} ids")
     ids = [_id(given[n] if given is not None else None, document) for n, document in enumerate(documents)]

@@ -13,7 +13,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
-from llama_bedrock.argument_kinds import refuses_wrong_kinds
+from llama_bedrock.argument_kinds import refuses_wrong_kinds, refuses_wrong_kinds_in_methods
 from llama_bedrock.retrievers.arrays import Floats, Mask, Slots
 from llama_bedrock.retrievers.documents.searchable_text import query_text, with_context
 from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array, embed_batches
@@ -72,6 +72,7 @@ ADDED_AT_ONCE = 16_384
 
 
 @refuses_wrong_kinds
+@refuses_wrong_kinds_in_methods("add_texts", "aadd_texts")
 class FAISSStore(VectorStore):
     """Documents found by their vectors, with FAISS, on this machine.
 
@@ -481,6 +482,8 @@ class FAISSStore(VectorStore):
         if filter is not None:
             if ids is not None:
                 raise ValueError("delete() takes ids or a filter, not both")
+            if filter == {}:
+                raise ValueError("delete(filter={}) names nothing: delete() deletes all")
             ids = sorted(self.matching_ids(filter))
         with self._changing() as contents:
             contents.collection.delete(ids)

@@ -14,10 +14,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 from annotated_types import Ge, Gt, Le
+from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from llama_bedrock import ChatLlamaBedrock, Guardrails
 from llama_bedrock.argument_kinds import WrongKindError, refuses_wrong_kinds
+from llama_bedrock.retrievers import FAISSStore
 
 PACKAGES = (
     "llama_bedrock",
@@ -45,6 +47,12 @@ GIVEN_BY_US = {
     "LlamaJudge", "ScriptedEngine", "parse_filter", "resolve_model",
 }  # fmt: skip
 PLAIN = {"int", "float", "bool", "str", "AtLeastOne", "ZeroOrMore", "NotNegative"}
+
+CONTAINERS = {
+    "Sequence[str]": "12", "list[str]": "12", "Iterable[str]": "12", "list[Document]": Document(page_content="1"),
+    "Sequence[Document]": Document(page_content="1"), "str | Path": "",
+    "str | os.PathLike[str]": "", "str | PathLike[str]": "",
+}  # fmt: skip
 
 
 def public_callables():
@@ -74,14 +82,68 @@ def test_the_list_of_what_is_not_checked_has_only_names_there_are():
 def test_each_public_function_and_class_refuses_what_it_cannot_take(name):
     target = public_callables()[name]
     for parameter in inspect.signature(target).parameters.values():
-        if str(parameter.annotation).removesuffix(" | None") not in PLAIN:
+        kind = str(parameter.annotation).removesuffix(" | None")
+        value = object() if kind in PLAIN else CONTAINERS.get(kind)
+        if value is None:
             continue
-        with pytest.raises(
-            WrongKindError, match=rf"\b{parameter.name}=\(of class object\): it takes"
-        ) as caught:
-            done(target, **{parameter.name: object()})
+        with pytest.raises(WrongKindError, match=rf"\b{parameter.name}=.*: it takes") as caught:
+            done(target, **{parameter.name: value})
         assert isinstance(caught.value, ValueError)
         assert isinstance(caught.value, TypeError)
+
+
+# Methods that are called by others than users, or say it themselves.
+OF_OTHERS = {
+    "AppState", "CitationReader", "FolderIndex", "Guardrail", "Guardrails", "LocalKnowledgeBase", "ModelDirectory",
+    "ModelInfo", "Account", "ControlPlane",
+}  # fmt: skip
+SAID_BY_THEM = {"resolve", "with_structured_output", "get_num_tokens", "get_token_ids", "await_end", "nth"}
+
+
+def public_methods():
+    for package in map(importlib.import_module, PACKAGES):
+        for one in (getattr(package, name) for name in package.__all__):
+            names = dir(one) if inspect.isclass(one) and one.__name__ not in OF_OTHERS else ()
+            for name in names:
+                method = inspect.getattr_static(one, name)
+                function = getattr(method, "__func__", method)
+                ours = inspect.isfunction(function) and "llama_bedrock" in inspect.unwrap(function).__module__
+                if ours and not name.startswith(("_", "model_", "on_")) and name not in SAID_BY_THEM:
+                    yield pytest.param(function, id=f"{one.__name__}.{name}")
+
+
+@pytest.mark.parametrize("function", sorted(public_methods(), key=lambda param: param.id))
+def test_each_public_method_refuses_what_it_cannot_take(function):
+    for parameter in inspect.signature(function).parameters.values():
+        kind = str(parameter.annotation).removesuffix(" | None")
+        value = object() if kind in PLAIN else CONTAINERS.get(kind)
+        if value is None or parameter.kind is parameter.POSITIONAL_ONLY:
+            continue
+        with pytest.raises(WrongKindError, match=rf"\b{parameter.name}=.*: it takes"):
+            function(None, **{parameter.name: value})
+
+
+def test_methods_that_are_inherited_refuse_it_as_well(tmp_path):
+    store = FAISSStore.from_texts(["one", "two", "both"], ids=["1", "2", "12"])
+    for call in (
+        lambda: store.add_texts("letters"),
+        lambda: store.add_documents([Document(page_content="x"), Document(page_content="y")], ids="12"),
+        lambda: store.delete("12"),
+        lambda: store.delete([1]),
+        lambda: store.delete(filter={}),
+        lambda: store.delete(filter=""),
+        lambda: store.similarity_search("one", filter=""),
+        lambda: store.similarity_search("one", filter=[]),
+        lambda: asyncio.run(store.asimilarity_search("one", filter="")),
+        lambda: store.save(""),
+        lambda: store.get_by_ids("12"),
+        lambda: FAISSStore.load(""),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            call()
+    assert len(store) == 3
+    assert store.delete(["12"])
+    assert [document.id for document in store.get_by_ids(["1", "2", "12"])] == ["1", "2"]
 
 
 @refuses_wrong_kinds
@@ -161,7 +223,7 @@ def test_what_fits_is_taken(given):
             "takes: table=(of class dict): it takes a mapping of texts to whole numbers or None",
         ),
         ({"switch": "false"}, "takes: switch='false': it takes True or False"),
-        ({"pair": (1,)}, "takes: pair=(of class tuple): it takes a list of numbers or None"),
+        ({"pair": (1,)}, "takes: pair=(of class tuple): it takes a number and a number or None"),
         ({"text": b"x"}, "takes: text=(of class bytes): it takes a text"),
         ({"either": 5}, "takes: either=5: it takes a text or a list of texts or None"),
         ({"texts": "abc"}, "takes: texts='abc': it takes a list of texts"),

@@ -362,7 +362,7 @@ def test_a_batch_answers_as_single_queries_do(make_store: Make) -> None:
     ("call", "error", "words"),
     [
         (lambda store: store.similarity_search("a", k=0), ValueError, "positive integer"),
-        (lambda store: store.similarity_search("a", k=2.0), ValueError, "positive integer"),
+        (lambda store: store.similarity_search("a", k=2.0), ValueError, "k=2.0: it takes a whole number"),
         (lambda store: store.similarity_search("a", filters={}), TypeError, "filters"),
         (lambda store: store.similarity_search_by_vector([1.0]), ValueError, "another embedding model"),
         (lambda store: store.similarity_search_by_vector([float("nan")] * 16), ValueError, "NaN"),

@@ -92,16 +92,23 @@ def test_a_place_is_given_back_once():
 
 
 def test_after_throttling_nothing_is_sent_for_a_while_longer_each_time():
-    limiter = AdaptiveConcurrency(initial=8, longest_pause=0.6)
-    pauses = []
-    for _ in range(2):
-        slot = limiter.acquire()
-        started = time.monotonic()
-        slot.release(THROTTLED)
-        limiter.acquire().release(unused=True)
-        pauses.append(time.monotonic() - started)
-    assert 0.45 < pauses[0] < 0.59
-    assert 0.55 < pauses[1] < 0.9
+    clock = Clock()
+    limiter = AdaptiveConcurrency(initial=8, longest_pause=0.6, clock=clock)
+    for pause in (0.5, 0.6):
+        limiter.acquire().release(THROTTLED)
+        clock.now += pause - 0.01
+        assert not limiter._may_send()
+        clock.now += 0.02
+        assert limiter._may_send()
+
+
+def test_who_waits_after_throttling_is_woken_when_the_pause_is_over():
+    limiter = AdaptiveConcurrency(initial=8, longest_pause=0.3)
+    slot = limiter.acquire()
+    started = time.monotonic()
+    slot.release(THROTTLED)
+    limiter.acquire().release(unused=True)
+    assert time.monotonic() - started > 0.25
 
 
 def test_retry_after_of_the_service_is_the_pause_if_it_is_longer():

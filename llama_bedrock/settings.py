@@ -594,7 +594,8 @@ class BedrockLlama(BedrockConnection):
             ValueError: As `resolve_model`.
         """
         model = self.model if model is None else model
-        if not isinstance(model, str):  # assigned, or given with a call
+        given: object = model
+        if not isinstance(given, str):  # assigned, or given with a call
             return resolve_model(model, region)
         own_format = self.prompt_format if model == self.model or model.startswith("arn:") else None
         key, known = (model, region, own_format), _private(self)["_resolved"]

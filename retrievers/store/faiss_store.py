@@ -480,10 +480,8 @@ class FAISSStore(VectorStore):
         if kwargs:
             raise TypeError(f"delete() takes ids or a filter, got {sorted(kwargs)}")
         if filter is not None:
-            if ids is not None:
-                raise ValueError("delete() takes ids or a filter, not both")
-            if filter == {}:
-                raise ValueError("delete(filter={}) names nothing: delete() deletes all")
+            if ids is not None or filter == {}:  # which names nothing, and is not meant to name everything
+                raise ValueError("delete() takes ids, or a filter that is not empty, or neither for all")
             ids = sorted(self.matching_ids(filter))
         with self._changing() as contents:
             contents.collection.delete(ids)
@@ -746,9 +744,7 @@ async def _asearch(
     contents: Contents, vector: Vector | None, k: int, filter_: FilterLike, kwargs: dict[str, Any]
 ) -> list[Hit]:
     _refuse_unknown(kwargs)
-    if vector is None:
-        return []
-    return await _queued(contents.queue, vector, k, filter_)
+    return [] if vector is None else await _queued(contents.queue, vector, k, filter_)
 
 
 async def _queued(queue: SearchQueue[Found], vector: Vector, k: int, filter_: FilterLike) -> list[Found]:

@@ -165,6 +165,8 @@ def _fits(kind: Any, value: Any) -> bool:
     if origin is Annotated:
         return _fits(arguments[0], value) and all(_within(bound, value) for bound in arguments[1:])
     if origin in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return True
         unset = isinstance(value, str) and not value and _is_path(arguments)  # which would be this folder
         return not unset and any(_fits(one, value) for one in arguments)
     if is_typeddict(kind):

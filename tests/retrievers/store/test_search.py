@@ -375,7 +375,7 @@ def test_a_batch_answers_as_single_queries_do(make_store: Make) -> None:
         (lambda store: FAISSStore(metric="cos"), ValueError, "metric=.cos.: it takes one of .cosine."),
         (lambda store: FAISSStore(ef_search=0), ValueError, "ef_search"),
         (lambda store: FAISSStore(candidates="many"), ValueError, "candidates"),
-        (lambda store: store.delete(["1"], filter={"n": 1}), ValueError, "not both"),
+        (lambda store: store.delete(["1"], filter={"n": 1}), ValueError, "or neither for all"),
         (lambda store: store.delete(["1"], id="1"), TypeError, "id"),
         (lambda store: store.vectors(["nobody"]), KeyError, "nobody"),
     ],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 
+from llama_bedrock.text_chunks import text_chunk
 from llama_bedrock.tools.events import Event, TextDelta, to_chunks, to_message
 from llama_bedrock.usage import estimate_tokens, usage_metadata
 
@@ -162,7 +163,7 @@ class ResponseAssembler:
         if not text:
             return []
         if self._parser is None and self._json is None:
-            return [AIMessageChunk(content=text)]
+            return [text_chunk(text)]
         return to_chunks(self._read(text))
 
     def finish(self) -> list[AIMessageChunk]:

@@ -23,6 +23,7 @@ from llama_bedrock.choices import Dialect
 from llama_bedrock.prompts.formats import format_of
 from llama_bedrock.prompts.rendered_prompt import RenderedPrompt
 from llama_bedrock.settings import BedrockLlama, stop_strings
+from llama_bedrock.text_chunks import generation_chunk
 from llama_bedrock.token_counter import encoder_of
 from llama_bedrock.version import __version__
 
@@ -114,10 +115,10 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
                     for chunk in chunks:
                         for message in assembler.feed(chunk):
                             candidate.committed = True
-                            yield ChatGenerationChunk(message=message)
+                            yield generation_chunk(message)
                         if assembler.done:
                             break
-                yield from (ChatGenerationChunk(message=message) for message in assembler.finish())
+                yield from map(generation_chunk, assembler.finish())
                 return
 
     async def _astream_of_model(
@@ -135,11 +136,11 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
                     async for chunk in chunks:
                         for message in assembler.feed(chunk):
                             candidate.committed = True
-                            yield ChatGenerationChunk(message=message)
+                            yield generation_chunk(message)
                         if assembler.done:
                             break
                 for message in assembler.finish():
-                    yield ChatGenerationChunk(message=message)
+                    yield generation_chunk(message)
                 return
 
     def render_prompt(

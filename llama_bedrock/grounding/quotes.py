@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
-from itertools import accumulate, chain, pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from langchain_core.documents import Document
@@ -16,38 +15,25 @@ from llama_bedrock.grounding.quantities import Quantity, is_vague, quantities
 from llama_bedrock.text import forms, forms_by_span, language_of_texts, sentences, tells_something, words
 
 LONG = 1_000  # characters: of a shorter text, that something stands nowhere in it proves little
-_COPIED = 0.8  # more of a statement's words than this, one sentence has in the same order, in runs of two
+_COPIED = 0.7  # more of a statement's words than this, one sentence has in the same order, in runs of two
 _SKIPPED = 8  # words of that sentence between the runs
 _NEIGHBOURS = 3  # sentences that make a quote
 _BESIDE = 0.4  # share of the content words beside which another number of its kind stands for a missing one
 _LEAST_QUOTED = 0.25  # share of the content words below which nothing is quoted
 _HUGE = 20_000  # characters of a passage, of which few are kept as they were read
-_CODE = re.compile(r"`+([^`\n]+)`+")
-_IDENTIFIER = re.compile(
-    r"(?<![\w-])--[a-z][\w-]{1,80}|\b[A-Za-z][A-Za-z0-9]{0,80}_\w{1,80}|\b[a-z]{1,80}[A-Z]\w{0,80}"
-    r"|\b\w{1,80}\(\)|https?://[^\s)\]>]+"
-)
-# Without one, nothing is code. Few characters begin it, for speed.
-_LIKE_CODE = re.compile(r"[`_(:A-Z-](?:(?<=[`_])|(?<=-)-|(?<=\()\)|(?<=:)//|(?<=[a-z][A-Z]))")
-_QUOTATION = re.compile(r"[“\"«]([^“”\"«»\n]{12,400})[”\"»]")
+# Code, and quotations long enough to be no title.
+_LITERAL = re.compile(r"`+([^`\n]+)`+|[“\"«]([^“”\"«»\n]{12,400})[”\"»]")
 _ENUMERATOR = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)])\s+")
-# What speaks of the passage and not of its subject: "The page says that …".
-_ATTRIBUTION = re.compile(
-    r"^(?:according to (?:the |this |these )?(?:\w{1,20} )?\w{1,20},? "
-    r"|(?:(?:the|this) )?(?:passage|document|source|page|text|context)?s? ?"
-    r"(?:says?|states?|mentions?),? (?:that )?)",
-    re.IGNORECASE,
-)
 # One such word turns a copied sentence into its opposite. Nothing else is concluded from them.
 _DENIES = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|without|cannot|nor|neither|nicht|kein\w{0,2}|nie(?:mals)?"
-    r"|ohne|pas|jamais|sans|aucune?|nunca|sin|tampoco|non|mai|senza|não|nem|sem)\b"
-    r"|n['’]t\b"  # of lower case: IGNORECASE takes twice the time
+    r"|ohne|pas|jamais|sans|aucune?|nunca|sin|tampoco|non|mai|senza|n[ãa]o|nem|sem|не|нет|без|δεν|χωρίς)\b"
+    r"|n['’]t\b|(?<!\S)(?:नहीं|न|मत|बिना|لا|لم|لن|ليس|ليست|بدون|இல்லை)(?![^\s।.,])|ไม่|不|没|沒|ません|ない"
 )
-_DENIES_IN_OTHER_SCRIPTS = re.compile(
-    r"\b(?:не|нет|без|δεν|χωρίς)\b|(?<!\S)(?:नहीं|न|मत|बिना|لا|لم|لن|ليس|ليست|بدون|இல்லை)(?![^\s।.,])|ไม่|不|没|沒|ません|ない"
-)
-_CLAUSE = re.compile(r"[,;:.!?–—()]|\b(?:but|while|aber|mais|pero|ma|mas)\b")
+# Number words are read in English only, which all counts as that is not told: two of these show it.
+_ENGLISH = {"the", "and", "with", "from", "that", "this", "are", "has", "it", "its", "they", "were"}
+_BEFORE, _AFTER = 4, 3  # words beside what was copied that may deny it: "It is not true that …"
+_STOP = "\n.\n"  # between the sentences of a text whose words are joined
 
 
 class Found(NamedTuple):
@@ -70,42 +56,29 @@ class Statement:
 
     def __init__(self, text: str, lead: str = "", language: str = "en") -> None:
         text = _ENUMERATOR.sub("", text.strip(), count=1)
-        self._language = language
-        self._text = text = text[said.end() :] if (said := _ATTRIBUTION.match(text)) else text
         found, tells = words(text, language), tells_something(language)
         self.forms = [word.form for word in found]
-        self._content = [word for word in found if tells[text[word.start : word.end]]]
-        numbers = [] if "".join(self.forms).isalpha() else [word for word in found if word.is_number]
-        if numbers and (len(numbers) == 1 or len(numbers) < len(self._content)):  # not a row of numbers
-            self._content = [word for word in self._content if not word.is_number]
-        self.content = frozenset(word.form for word in self._content)
-        self.told = frozenset[object](number.form for number in numbers)
-        self._vague = [word for word in numbers if is_vague(text, word)]
+        places = list(sentences(text))
+        self.joined = _joined(forms_by_span(text, places, language) if len(places) > 1 else [self.forms])
+        content = [word for word in found if tells[text[word.start : word.end]]]
+        numbers = [word for word in found if word.is_number]
+        if numbers and (len(numbers) == 1 or len(numbers) < len(content)):  # not a row of numbers
+            content = [word for word in content if not word.is_number]
+        self.content = frozenset(word.form for word in content)
+        self.told = frozenset(number.form for number in numbers)
+        vague = [word for word in numbers if is_vague(text, word)]
+        meant = quantities(text, numbers)
+        self.meant = frozenset[tuple[str, str]]().union(*(number.holds for number in meant))
         # A number in one word may be the claim's own count, as in "two ways": nobody misses it.
-        told = quantities(text, [word for word in numbers if word not in self._vague])
-        firm = [number for number in told if not number.written.isalpha()]
-        # Number words are read in English only: elsewhere a small number may stand there in a word.
-        small = [number for number in firm if number.kind == "number" and len(number.form) < 3]
-        self.numbers = firm if language == "en" else [number for number in firm if number not in small]
-        self.meant = self.told.union(*(number.means for number in told))
-        self.units = self.content.union(number.form for number in firm)
-        self.code = list[str]()
-        if _LIKE_CODE.search(text):
-            self.code += [match[1].strip() for match in _CODE.finditer(text)]
-            self.code += [match[0].rstrip(".,;:") for match in _IDENTIFIER.finditer(_CODE.sub(" ", text))]
-        self.quotations = {quoted: forms(quoted, language) for quoted in _QUOTATION.findall(text)}
+        told = zip(numbers, meant, strict=True)
+        self.numbers = [n for word, n in told if word not in vague and not n.written.isalpha()]
+        self.units = self.content.union(number.form for number in self.numbers)
+        self.literals = ["".join(found) for found in _LITERAL.findall(text)]
         self.is_listed = lead.endswith(":")
         self.denies = _denies(text) or (self.is_listed and _denies(lead))
-
-    @cached_property
-    def names(self) -> dict[str, str]:
-        """Its names and rounded numbers as they are written, by form."""
-        text = self._text
-        upper = [word for word in self._content if word.start and text[word.start].isupper()]
-        upper = [] if self._language == "de" else upper  # German nouns are all written so
-        begins = {start for start, _ in sentences(text)} if upper else ()
-        told = [*self._vague, *(word for word in upper if word.start not in begins)]
-        return {word.form: text[word.start : word.end] for word in told}
+        upper = [word for word in content if word.start and text[word.start].isupper()]
+        names = vague if language == "de" else [*vague, *upper]  # German nouns are all written so
+        self.names = {word.form: text[word.start : word.end] for word in names}
 
 
 class ReadPassage:
@@ -119,91 +92,92 @@ class ReadPassage:
         self._beside, self._language = context, language
         self._context = frozenset(forms(context, language))
         self._all = self._context.union(*self._by_sentence)
-        self._joined = "\n".join(["", *chain.from_iterable(self._said), ""])
+        self._joined = _joined(self._said)
 
     @cached_property
     def _quantities(self) -> list[list[Quantity]]:
         """The numbers of each sentence, and of the context."""
         told = zip(self.sentences, self._said, strict=True)
         texts = ["" if "".join(said).isalpha() else self.text[slice(*span)] for span, said in told]
-        return [quantities(text, words(text, self._language)) for text in [*texts, self._beside]]
+        texts.append(self._beside)
+        return [quantities(text, words(text, self._language)) if text else [] for text in texts]
 
     @cached_property
-    def _numbers(self) -> frozenset[object]:
-        return frozenset().union(*(number.holds for number in chain.from_iterable(self._quantities)))
+    def _numbers(self) -> frozenset[tuple[str, str]]:
+        return frozenset(chain.from_iterable(number.holds for number in chain(*self._quantities)))
 
-    def find(self, wanted: Sequence[str]) -> tuple[int, int] | None:
-        """Numbers of the first and last word of the first place with exactly these words in this order."""
-        if not wanted or not self._all.issuperset(wanted):
+    def _find(self, wanted: str) -> tuple[int, int, str] | None:
+        """First and last sentence of the first place with exactly these words, and the words beside them."""
+        if (at := self._joined.find(wanted)) < 0:
             return None
-        at = self._joined.find("\n".join(["", *wanted, ""]))
-        first = self._joined.count("\n", 0, at)
-        return None if at < 0 else (first, first + len(wanted) - 1)
+        start, end = at + 1, at + len(wanted) - 1
+        first, last = self._joined.count(_STOP, 0, start), self._joined.count(_STOP, 0, end)
+        before, after = self._joined[:start].rpartition(_STOP)[2], self._joined[end:].partition(_STOP)[0]
+        return first, last, " ".join([*before.split()[-_BEFORE:], *after.split()[:_AFTER]])
 
     def look_for(self, statement: Statement) -> Found:
         """What this passage holds of a statement, and where."""
+        units, content = statement.units, statement.content
         if not self.sentences or not statement.forms:
             return Found()
-        content = statement.content
         absent = [number for number in statement.numbers if number.means.isdisjoint(self._numbers)]
-        missing = {number.written for number in absent}
-        exact = self.find(statement.forms) if content and not missing else None
-        squeezed = _squeezed(self.text) if statement.code else ""
-        missing |= {code for code in statement.code if _squeezed(code).removesuffix("()") not in squeezed}
-        missing |= {quoted for quoted, said in statement.quotations.items() if self.find(said) is None}
+        if self._language != "en" or len(_ENGLISH & self._all) < 2:  # it may stand there in a word
+            absent = [number for number in absent if number.kind != "number" or len(number.form) > 2]
+        squeezed = _squeezed(self.text) if statement.literals else ""
+        missing = frozenset(number.written for number in absent)
+        missing |= {literal for literal in statement.literals if _squeezed(literal) not in squeezed}
+        exact = self._find(statement.joined) if content and not absent else None
         if exact is not None:
-            firsts = [0, *accumulate(map(len, self._said[:-1]))]  # number of each sentence's first word
-            first, last = (bisect_right(firsts, number) - 1 for number in exact)
-            span = self.sentences[first][0], self.sentences[last][1]
-            said, denied, clash = self.text[slice(*span)], False, bool(missing)
-            if _denies(said):
-                placed = words(said, self._language)
-                begins, ends = (placed[number - firsts[first]] for number in exact)
-                denied = _denies(_CLAUSE.split(said[: begins.start])[-1])
-                # "liest Bilder nicht" says another thing than the words before it.
-                clash = clash or _denies(_CLAUSE.split(said[ends.end :])[0])
-            clash = clash or (statement.is_listed and self._denies(span) != statement.denies)
-            units, lacks = statement.units, frozenset(missing)
-            return Found(span, 1.0, units, units, lacks, whole=not clash, denied=denied or clash)
+            span = self.sentences[exact[0]][0], self.sentences[exact[1]][1]
+            # "liest Bilder nicht" says another thing than the words before it.
+            denied = _denies(exact[2]) or (statement.is_listed and self._denies(span) != statement.denies)
+            return Found(span, 1.0, units, units, missing, whole=not denied and not missing, denied=denied)
         unnamed = frozenset(name for form, name in statement.names.items() if form not in self._all)
-        place, near = self._best_place(statement.units)
+        place, near = self._best_place(units)
         share = len(near & content) / len(content) if content else 0.0
         # In its place another of its kind stands that the statement does not name; in a long text, anywhere.
-        here = chain.from_iterable(self._quantities[place[0] : place[1] + 1]) if absent else ()
-        others = frozenset(number.kind for number in here if number.means.isdisjoint(statement.meant))
-        kinds = self._numbers if absent and len(self.text) >= LONG else others
-        kinds -= frozenset() if share >= _BESIDE else {"year", "number"}
-        clashing = (number.written for number in absent if number.kind in kinds)
-        held = share, near, self._all & statement.units, frozenset(missing), unnamed, frozenset(clashing)
+        here = self._quantities[place[0] : place[1] + 1] if len(self.text) < LONG else self._quantities
+        others = chain(*here) if absent else ()
+        kinds = {number.kind for number in others if number.means.isdisjoint(statement.meant)}
+        kinds -= set() if share >= _BESIDE else {"year", "number"}
+        clashing = frozenset(number.written for number in absent if number.kind in kinds)
         span = self.sentences[place[0]][0], self.sentences[place[1]][1]
-        # "Not in Bremen but in Ulm" has all words of "Not in Ulm".
-        follows = near >= statement.units and not statement.denies and self._follows(statement, *place)
         denied = self._denies(span) != statement.denies
-        return Found(span if share >= _LEAST_QUOTED else None, *held, follows=follows, denied=denied)
+        # "Not in Bremen but in Ulm" has all words of "Not in Ulm".
+        follows = not statement.denies and place[0] == place[1] and self._follows(statement, place[0], near)
+        quote = span if share >= _LEAST_QUOTED else None
+        held = share, near, self._all & units, missing, unnamed, clashing
+        return Found(quote, *held, follows=follows, denied=denied)
 
     def _best_place(self, units: frozenset[str]) -> tuple[tuple[int, int], frozenset[str]]:
         """Numbers of the fewest neighbouring sentences that hold most of a statement, and what they hold."""
         held = [units & forms for forms in self._by_sentence]
-        best, most, near = (0, -1), 0, frozenset[str]()
-        for length in range(1, _NEIGHBOURS + 1):
-            for first in range(len(held) - length + 1):
-                if not held[first]:
-                    continue
-                found = held[first].union(*held[first + 1 : first + length])
-                if len(found) > most:
-                    best, most, near = (first, first + length - 1), len(found), found
+        places = ((n, n + more) for more in range(_NEIGHBOURS) for n in range(len(held) - more) if held[n])
+        best, near = (0, -1), frozenset[str]()
+        for first, last in places:
+            found = held[first].union(*held[first + 1 : last + 1])
+            if len(found) > len(near):
+                best, near = (first, last), found
         return best, near | (self._context & units)
 
-    def _follows(self, statement: Statement, sentence: int, last: int) -> bool:
-        """Whether one sentence says it in the same order, in runs of two words or more with few between."""
+    def _follows(self, statement: Statement, sentence: int, near: frozenset[str]) -> bool:
+        """Whether one sentence says it in the same order, in runs of two words or more with few between.
+
+        What else the statement says may stand only where the sentence has nothing: "Well, llamas eat hay".
+        """
         wanted, said = statement.forms, self._said[sentence]
         long = len(wanted) > 2 * len(said)  # so that this is never done for two long texts
-        if sentence != last or long or not statement.told <= self._by_sentence[sentence]:
+        added = len(statement.units - near) > (1 - _COPIED) * len(wanted)
+        if long or added or not statement.told <= self._by_sentence[sentence]:
             return False
         blocks = SequenceMatcher(None, wanted, said, autojunk=False).get_matching_blocks()
         runs = [block for block in blocks if block.size > 1]
+        if sum(run.size for run in runs) <= _COPIED * len(wanted):
+            return False
         skipped = sum(after.b - before.b - before.size for before, after in pairwise(runs))
-        return skipped <= _SKIPPED and sum(run.size for run in runs) > _COPIED * len(wanted)
+        ends = [(0, 0), *((run.a + run.size, run.b + run.size) for run in runs)]
+        instead = [wanted[at : run.a] for (at, there), run in zip(ends, runs, strict=False) if there < run.b]
+        return skipped <= _SKIPPED and statement.units.isdisjoint(chain(*instead, wanted[ends[-1][0] :]))
 
     def _denies(self, span: tuple[int, int]) -> bool:
         """Whether a place denies something; an item of a list, together with the line that leads the list."""
@@ -230,11 +204,14 @@ def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statemen
     return Statement(claim, lead, language), passages
 
 
+def _joined(said: Sequence[Sequence[str]]) -> str:
+    return "\n".join(["", _STOP.join("\n".join(forms) for forms in said), ""])
+
+
 def _denies(text: str) -> bool:
-    text = text.lower()
-    other = None if text.isascii() else _DENIES_IN_OTHER_SCRIPTS.search(text)
-    return other is not None or _DENIES.search(text) is not None
+    return _DENIES.search(text.lower()) is not None
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"\s+", "", text).replace('"', "'").casefold()
+    """A literal as it is looked for: without white space, marks of quotation, and a full stop at its end."""
+    return re.sub(r"[\s\"'`“”‘’]+", "", text).casefold().rstrip(".,;:!?").removesuffix("()")

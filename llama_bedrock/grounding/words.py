@@ -17,7 +17,7 @@ from llama_bedrock.grounding.quotes import LONG, Found, Statement, read
 _SUPPORTED = 0.64  # mean of the shares of a statement in one place and in all, that scores 0.5
 # Share of it in a long passage, below which it is not from there where a number, quotation, code or two names
 # stand nowhere; where one name does, which the passage may give another way.
-_ABSENT, _STRANGE = 0.65, 0.5
+_ABSENT, _STRANGE = 0.65, 0.4
 
 Decision = tuple[bool | None, float, str]
 
@@ -29,9 +29,8 @@ class WordVerifier(Runnable[list[Claim], list[Verdict]]):
     numbers in three neighbouring sentences and in the whole, halved where a number, quotation or code stands
     nowhere; from 0.5 on it is rather supported. ``supported`` is True for what was copied, word for word or
     nearly, with all its names and numbers, unless one side denies what the other says; False where a number
-    stands nowhere but another of its kind does beside what else is said, where a denial was left out of what
-    was copied, and where names or a quotation, and many other words, stand nowhere in a long passage. None
-    for all else.
+    stands nowhere but another of its kind does beside what else is said, and where names or a quotation, and
+    many other words, stand nowhere in a long passage. None for all else.
     """
 
     def invoke(
@@ -61,8 +60,6 @@ def judge(claim: Claim) -> tuple[Verdict, list[Found]]:
 
 def _decide(statement: Statement, found: Sequence[Found], best: Found, is_long: bool) -> Decision:
     if best.whole:
-        if best.denied:
-            return False, 0.0, "the passage denies what was copied from it"
         return True, 1.0, "copied word for word"
     count = len(statement.units)
     near = len(frozenset().union(*(f.near for f in found))) / count
@@ -72,16 +69,13 @@ def _decide(statement: Statement, found: Sequence[Found], best: Found, is_long: 
     clashing = missing & frozenset().union(*(f.clashing for f in found))
     score = min(1.0, (near + anywhere) / 4 / _SUPPORTED) / (2 if missing else 1)
     what = "not in the passage: " + ", ".join(sorted(missing | unnamed)) if missing or unnamed else ""
-    if clashing:
-        return False, min(score, 0.49), f"{what}; there are others"
     absent = _ABSENT if missing or len(unnamed) > 1 else _STRANGE
-    if (what and is_long and anywhere < absent) or (missing and not anywhere and count > 1):
-        return False, min(score, 0.49), what
+    if clashing or (what and is_long and anywhere < absent) or (missing and not anywhere and count > 1):
+        return False, min(score, 0.49), f"{what}; there are others" if clashing else what
     if what:
         return None, score, what
     if best.denied:
         return None, score, "one of the two denies what the other says"
     if best.follows and not best.missing and not best.unnamed:
         return True, max(score, 0.5), "nearly word for word"
-    part = "in part, or in another order" if anywhere >= _SUPPORTED else f"to {anywhere:.0%}"
-    return None, score, f"its words stand there {part}"
+    return None, score, f"{anywhere:.0%} of its words stand there, which decides nothing"

@@ -76,7 +76,7 @@ CASES = {
     ),
     "leading marks": (
         "[1] says that it calls tools.",
-        [(1, "[1] says that it calls tools.", "- It calls tools.", True)],
+        [(1, "[1] says that it calls tools.", "- It calls tools.", None)],
     ),
     "a number spelled otherwise": (
         "Llama 3.3 has 70B parameters [1].",
@@ -112,7 +112,7 @@ CASES = {
                 1,
                 'The page says "its context window is 128,000 tokens" [1]',
                 "Its context window is 128,000 tokens, and it knows eight languages.",
-                True,
+                None,
             )
         ],
     ),

@@ -48,3 +48,46 @@ def llama_index(answer: str, retriever: Any) -> Callable[[str], object] | None:
 
     engine = CitationQueryEngine.from_args(None, llm=Answers(max_tokens=256), retriever=Same())
     return engine.query  # type: ignore[no-any-return]
+
+
+def llama_index_fusion(store: Any, k: int) -> Callable[[str], object] | None:
+    """LlamaIndex's hybrid retriever (bm25s, and a graph of FAISS: faster there than a flat index) over the
+    documents and vectors of a store, fused by reciprocal ranks; None where it is not installed.
+    """
+    try:
+        import faiss
+        from llama_index.core import StorageContext, VectorStoreIndex
+        from llama_index.core.embeddings import BaseEmbedding
+        from llama_index.core.llms import MockLLM
+        from llama_index.core.retrievers import QueryFusionRetriever
+        from llama_index.core.schema import TextNode
+        from llama_index.retrievers.bm25 import BM25Retriever
+        from llama_index.vector_stores.faiss import FaissVectorStore
+    except ImportError as error:
+        print(f"LlamaIndex's fusion is left out: {error}"[:200], file=sys.stderr)
+        return None
+
+    class Same(BaseEmbedding):  # type: ignore[misc]
+        def _get_query_embedding(self, query: str) -> list[float]:
+            return store.embeddings.embed_query(query)  # type: ignore[no-any-return]
+
+        async def _aget_query_embedding(self, query: str) -> list[float]:
+            return self._get_query_embedding(query)
+
+        def _get_text_embedding(self, text: str) -> list[float]:
+            return self._get_query_embedding(text)
+
+    documents = list(store.documents())
+    vectors = store.vectors([document.id for document in documents])
+    nodes = [
+        TextNode(text=one.page_content, id_=one.id, metadata=one.metadata, embedding=vector.tolist())
+        for one, vector in zip(documents, vectors, strict=True)
+    ]
+    graph = faiss.IndexHNSWFlat(store.dimension, 32, faiss.METRIC_INNER_PRODUCT)
+    context = StorageContext.from_defaults(vector_store=FaissVectorStore(faiss_index=graph))
+    dense = VectorStoreIndex(nodes, storage_context=context, embed_model=Same())
+    words = BM25Retriever.from_defaults(nodes=nodes, similarity_top_k=k)
+    both = [dense.as_retriever(similarity_top_k=k), words]
+    settings = {"similarity_top_k": k, "num_queries": 1, "use_async": False, "mode": "reciprocal_rerank"}
+    fusion = QueryFusionRetriever(both, llm=MockLLM(), **settings)
+    return fusion.retrieve  # type: ignore[no-any-return]

@@ -4,9 +4,10 @@
 
 Each row alternates with the others question by question, each coming first in turn: `verifier=None` (words)
 beside `NoVerifier`, dense beside hybrid, and the retriever alone. Milliseconds of wall clock and of this
-process's CPU, medians of 60 questions. Beside them plain LCEL and, where it is installed, LlamaIndex's
-CitationQueryEngine, over the same dense retriever and with the same answer. Writes
-benchmarks/results/rag_speed.md.
+process's CPU, medians of 60 questions. Beside them plain LCEL and, where they are installed, LlamaIndex's
+CitationQueryEngine, over the same dense retriever and with the same answer, and its fusion of BM25 and a
+graph of vectors (`pip install llama-index-core llama-index-retrievers-bm25 llama-index-vector-stores-faiss`).
+Writes benchmarks/results/rag_speed.md.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from langchain_core.documents import Document
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from rag_peers import llama_index, plain_lcel
+from rag_peers import llama_index, llama_index_fusion, plain_lcel
 
 from llama_bedrock.agents import create_rag_chain
 from llama_bedrock.grounding import NoVerifier
@@ -74,6 +75,8 @@ def main() -> None:
     rows["dense: plain LCEL, nothing checked"] = plain_lcel(llm, retrievers["dense"])
     if (engine := llama_index(_ANSWER, retrievers["dense"])) is not None:
         rows["dense: LlamaIndex, nothing checked"] = engine
+    if (fusion := llama_index_fusion(store, 6)) is not None:
+        rows["hybrid: LlamaIndex's fusion retriever alone"] = fusion
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
     for turn, question in enumerate(questions):
         at = turn % len(rows)  # each row comes first as often as the others: the first one reads the passages

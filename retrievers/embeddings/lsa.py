@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -150,9 +151,7 @@ class LSAEmbeddings(Embeddings):
 
     def vectors_of(self, counts: Frequencies) -> Floats:
         """Unit vectors of texts whose terms are counted, as `fit_analysed` does."""
-        if (
-            len(counts.lengths) == 1
-        ):  # a query: importing scipy takes longer than all the rest of a short program
+        if len(counts.lengths) == 1:  # importing scipy takes longer than all the rest of a short program
             vectors = (self._weights(counts) @ self._components[counts.terms])[None, :]  # type: ignore[index]
         else:
             vectors = _product(self._weighted(counts), self._components)  # type: ignore[arg-type]
@@ -181,10 +180,16 @@ class LSAEmbeddings(Embeddings):
         known = sorted(
             (self._vocabulary[word], count) for word, count in words.items() if word in self._vocabulary
         )
-        terms, values = np.array(known, np.int32).reshape(-1, 2).T
-        length = np.array([words.total()], np.float32)
-        counts = Frequencies(terms, values.astype(np.float32), np.array([0, len(known)]), length)
-        vector: list[float] = self.vectors_of(counts)[0].tolist()
+        # As `_weights` does it, in a tenth of its time for so few terms.
+        terms = [term for term, _ in known]
+        damping = _K1 * (1 - _B + _B * words.total() / self._average_length)
+        idf = self._idf[terms].tolist()  # type: ignore[index]
+        weights = [c * (_K1 + 1) / (c + damping) * rarity for (_, c), rarity in zip(known, idf, strict=True)]
+        summed = np.array(weights, np.float32) @ self._components[terms]  # type: ignore[index]
+        norm = math.sqrt(float(summed @ summed))
+        # The terms' own norm comes first: what is next to nothing of it is nothing.
+        own = math.sqrt(sum(weight * weight for weight in weights))
+        vector: list[float] = (summed / (norm if norm > 1e-9 * own else own or 1.0)).tolist()
         return vector
 
     def embed_array(self, texts: Sequence[str]) -> Floats:

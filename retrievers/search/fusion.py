@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from heapq import nsmallest
-from typing import Literal
+from heapq import nlargest
+from typing import Literal, TypeVar
 
 Fusion = Literal["minmax", "rrf"]
+Key = TypeVar("Key", int, str)
+"""What names a document."""
 RRF_K = 60  # Cormack, Clarke and Büttcher, SIGIR 2009
 
 
 def fuse(
-    rankings: Sequence[Mapping[str, float]],
+    rankings: Sequence[Mapping[Key, float]],
     weights: Sequence[float],
     method: Fusion = "minmax",
     k: int | None = None,
-) -> list[tuple[str, float]]:
-    """Fuse rankings, best first; ties in order of id, so that the result never depends on dictionary order.
+) -> list[tuple[Key, float]]:
+    """Fuse rankings, best first; ties in order of id or key, so that they never depend on dictionary order.
 
     Args:
         rankings: For each side, id → score (higher is better). An id may be missing from a side.
@@ -32,28 +35,31 @@ def fuse(
         raise ValueError(f'fusion must be "minmax" or "rrf", got {method!r}')
     if len(weights) != len(rankings) or any(weight < 0 for weight in weights) or not any(weights):
         raise ValueError(f"weights must be one number ≥ 0 a side, not all 0; got {list(weights)}")
-    fused: dict[str, float] = {}
+    fused: dict[Key, float] = {}
     for scores, weight in zip(rankings, weights, strict=True):
         if not weight:
             continue
         scaled = _min_max(scores) if method == "minmax" else _reciprocal_ranks(scores)
+        known = fused.get
         for identity, score in scaled.items():
-            fused[identity] = fused.get(identity, 0.0) + weight * score
-    falling = [(-score, identity) for identity, score in fused.items()]
-    best = sorted(falling) if k is None else nsmallest(k, falling)
-    return [(identity, -score) for score, identity in best]
+            fused[identity] = known(identity, 0.0) + weight * score
+    # Floats are compared in a third of the time of pairs, and few are as great as the k-th.
+    least = -math.inf if k is None or len(fused) <= k else nlargest(k, fused.values())[-1]
+    best = sorted([(-score, identity) for identity, score in fused.items() if score >= least])
+    return [(identity, -score) for score, identity in best[:k]]
 
 
-def _min_max(scores: Mapping[str, float]) -> dict[str, float]:
+def _min_max(scores: Mapping[Key, float]) -> dict[Key, float]:
     if not scores:
         return {}
     low, high = min(scores.values()), max(scores.values())
     if high == low:
         # One candidate, or all alike: they count fully if they matched at all.
         return dict.fromkeys(scores, 1.0 if high > 0 else 0.0)
-    return {identity: (score - low) / (high - low) for identity, score in scores.items()}
+    span = high - low
+    return {identity: (score - low) / span for identity, score in scores.items()}
 
 
-def _reciprocal_ranks(scores: Mapping[str, float]) -> dict[str, float]:
+def _reciprocal_ranks(scores: Mapping[Key, float]) -> dict[Key, float]:
     ranked = sorted((identity for identity in scores if scores[identity] > 0), key=lambda i: (-scores[i], i))
     return {identity: 1 / (RRF_K + rank) for rank, identity in enumerate(ranked, 1)}

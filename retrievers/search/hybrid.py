@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, Self, TypeAlias
@@ -28,8 +28,10 @@ from llama_bedrock.retrievers.search.lexical import (
 )
 from llama_bedrock.unknown_arguments import STRICT, StrictArguments
 
-Scored: TypeAlias = "list[tuple[Document | str, float]]"
-"""What the dense side found, best first: of a FAISSStore only ids, since few of them are shown."""
+Scored: TypeAlias = "list[tuple[Any, float]]"
+"""What the dense side found, best first: documents, of a FAISSStore their keys, since few are shown."""
+_Key: TypeAlias = "str | int"
+"""What a document is known by on both sides: of a FAISSStore its key, else as the lexical side says."""
 _DenseQuery: TypeAlias = "str | list[float]"
 _Steps: TypeAlias = "Generator[_DenseQuery, Scored, list[Document]]"
 
@@ -210,6 +212,14 @@ class _Retrieval:
 
     def steps(self, query: str) -> _Steps:
         """Yields what the store is to be searched for, and is sent what it found."""
+        while True:
+            lineage = None if self._is_foreign else self.store.lineage
+            shown = yield from self._attempt(query)
+            if self._is_foreign or lineage is self.store.lineage:
+                return shown
+            # The store was reloaded meanwhile: its keys are those of other documents now.
+
+    def _attempt(self, query: str) -> _Steps:
         is_dense = bool(self.call.weights[0])
         if not (is_dense and self.call.feedback):
             # A foreign store's own filter is known only from what it lets pass.
@@ -235,7 +245,7 @@ class _Retrieval:
         if not self._is_foreign and store.embeddings is not None and len(store):
             if isinstance(wanted, str):
                 wanted = store.embeddings.embed_query(wanted)
-            found = store.nearest_ids(wanted, depth, self.call.filter)
+            found = store.nearest_keys(wanted, depth, self.call.filter)
             return found
         if isinstance(wanted, str):
             return [*store.similarity_search_with_score(wanted, k=depth, **self.call.dense)]
@@ -248,7 +258,7 @@ class _Retrieval:
         if not self._is_foreign and store.embeddings is not None and len(store):
             if isinstance(wanted, str):
                 wanted = await store.embeddings.aembed_query(wanted)
-            found = await store.anearest_ids(wanted, depth, self.call.filter)
+            found = await store.anearest_keys(wanted, depth, self.call.filter)
             return found
         if isinstance(wanted, str):
             return [*await store.asimilarity_search_with_score(wanted, k=depth, **self.call.dense)]
@@ -269,36 +279,36 @@ class _Retrieval:
     def _is_foreign(self) -> bool:
         return not isinstance(self.side, StoreLexicalSide)
 
-    def _lexical_scores(self, query: str, found: Scored) -> dict[str, float]:
+    def _lexical_scores(self, query: str, found: Scored) -> Mapping[Any, float]:
         if not self.call.weights[1]:
             return {}
         if isinstance(self.side, StoreLexicalSide):
             return self.side.search(query, self.call.candidates, self.call.filter)
         # The language of the store's filters is its own: what it let pass is known from what it found.
-        allowed = None if self.call.filter is None else [_key(self.side, one) for one, _ in found]
+        allowed = None if self.call.filter is None else [self.side.key(one) for one, _ in found]
         return self.side.search(query, self.call.candidates, allowed)
 
     def _fused(
-        self, found: Scored, lexical: Mapping[str, float], k: int
-    ) -> tuple[list[tuple[str, float]], dict[str, float]]:
+        self, found: Scored, lexical: Mapping[Any, float], k: int
+    ) -> tuple[list[tuple[_Key, float]], Mapping[Any, float]]:
         """The best k keys with their scores, and the scores of the dense side."""
         dense = self._dense_scores(found[: self.call.candidates])
         return fuse([dense, lexical], self.call.weights, self.call.fusion, k), dense
 
-    def _dense_scores(self, found: Scored) -> dict[str, float]:
+    def _dense_scores(self, found: Scored) -> Mapping[Any, float]:
         """Scores by key, higher being better: stores that give distances list them in rising order."""
         sign = -1.0 if found and found[0][1] < found[-1][1] else 1.0
-        if self._is_foreign:
+        if not isinstance(self.side, StoreLexicalSide):
             # Of documents that share a key the first, nearest, counts.
-            return {_key(self.side, one): sign * float(score) for one, score in reversed(found)}
-        return {key if isinstance(key, str) else str(key.id): sign * score for key, score in found}
+            return {self.side.key(one): sign * float(score) for one, score in reversed(found)}
+        return dict(found) if sign > 0 else {key: -score for key, score in found}
 
-    def _ranked(self, found: Scored, lexical: Mapping[str, float]) -> list[Document]:
+    def _ranked(self, found: Scored, lexical: Mapping[Any, float]) -> list[Document]:
         ranked, dense = self._fused(found, lexical, self.call.k)
         documents = self._documents([key for key, _ in ranked], found)
         shown = []
         for key, score in ranked:
-            if document := documents.get(key):  # it may have been deleted meanwhile
+            if document := documents.get(key):  # else it was deleted meanwhile
                 scores = {"score": score, "dense_score": dense.get(key), "lexical_score": lexical.get(key)}
                 if self._is_foreign:  # it may be the caller's
                     document = Document(document.page_content, id=document.id, metadata={**document.metadata})
@@ -306,20 +316,22 @@ class _Retrieval:
                 shown.append(document)
         return shown
 
-    def _documents(self, keys: Sequence[str], found: Scored) -> dict[str, Document]:
+    def _documents(self, keys: Sequence[Any], found: Scored) -> Mapping[Any, Document]:
+        if isinstance(self.side, StoreLexicalSide):
+            own: Mapping[int, Document] = self.store.with_keys(keys)
+            return own
         documents = {self.side.key(one): one for one, _ in found if isinstance(one, Document)}
         missing = [key for key in keys if key not in documents]
         return documents | self.side.documents(missing) if missing else documents
 
     def _best_vectors(
-        self, found: Scored, lexical: Mapping[str, float], embeddings: Embeddings
+        self, found: Scored, lexical: Mapping[Any, float], embeddings: Embeddings
     ) -> Sequence[Sequence[float]]:
         """The vectors of the best documents."""
         keys = [key for key, _ in self._fused(found, lexical, self.call.feedback)[0]]
         if not self._is_foreign:
-            with suppress(KeyError):  # one was deleted meanwhile
-                vectors: Sequence[Sequence[float]] = list(self.store.vectors(keys))
-                return vectors
+            vectors: Sequence[Sequence[float]] = list(self.store.vectors_with_keys(keys))
+            return vectors
         documents = self._documents(keys, found)
         texts = [searchable_text(documents[key]) for key in keys if key in documents]
         return embeddings.embed_documents(texts) if texts else []
@@ -333,14 +345,12 @@ def _advance(steps: _Steps, found: Scored | None) -> _Step:
         return _Step(result=end.value)
 
 
-def _key(side: StoreLexicalSide | DocumentsLexicalSide, found: Document | str) -> str:
-    return found if isinstance(found, str) else side.key(found)
-
-
 def _moved(vector: Sequence[float], towards: Sequence[Sequence[float]]) -> list[float]:
     """The query's direction, moved towards the mean direction of some documents (Rocchio), of unit length."""
     rows = np.asarray([vector, *towards], dtype=np.float32)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    moved = rows[0] + _FEEDBACK_WEIGHT * rows[1:].mean(axis=0)
-    unit: list[float] = (moved / max(np.linalg.norm(moved), 1e-12)).tolist()
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    shares = np.full(len(rows), _FEEDBACK_WEIGHT / len(towards), np.float32)
+    shares[0] = 1.0
+    moved = (shares / np.maximum(lengths, 1e-12)) @ rows
+    unit: list[float] = (moved / max(math.sqrt(float(moved @ moved)), 1e-12)).tolist()
     return unit

@@ -174,17 +174,22 @@ class BM25Index:
             k: How many at most.
             allowed: Only these ids, if given.
         """
+        searched = self._state()
+        places, scores = searched.search(query, k, None if allowed is None else searched.places_of(allowed))
+        return dict(zip(searched.ids(places), scores.tolist(), strict=True))
+
+    def search_keys(self, query: str, k: int, *, allowed: Slots | None = None) -> dict[int, float]:
+        """As `search`, with the keys of the texts."""
+        searched = self._state()
+        within = None if allowed is None else np.flatnonzero(np.isin(searched.keys, allowed))
+        places, scores = searched.search(query, k, within)
+        return dict(zip(searched.keys[places].tolist(), scores.tolist(), strict=True))
+
+    def _state(self) -> _Searched:
         with self._lock:
             if self._searched is None:
                 self._searched = _Searched(self._segments, self._alive)
-            searched = self._searched
-        if k < 1:
-            return {}
-        wordings = [
-            [known for word in words[:MAX_QUERY_TERMS] for known in searched.known(word)]
-            for words in query_terms(query, searched.languages)
-        ]
-        return searched.search(wordings, k, allowed) if any(wordings) else {}
+            return self._searched
 
     def save(self, folder: Path, before: Path | None = None) -> None:
         """Write ``lexical.json`` and the segments.
@@ -239,6 +244,7 @@ class _Searched:
         self._segments = list(segments)
         self._firsts = np.cumsum([0, *(len(segment) for segment in segments)])
         self._alive: Mask = np.concatenate([np.empty(0, np.bool_), *alive])
+        self.keys: Slots = np.concatenate([np.empty(0, np.int64), *(segment.keys for segment in segments)])
         lengths = [np.empty(0, np.int64), *(segment.lengths for segment in segments)]
         self._lengths: Slots = np.concatenate(lengths)
         self._count = int(self._alive.sum())
@@ -277,31 +283,35 @@ class _Searched:
             known = self._postings[word] = (found, added, weight)
         return known
 
-    def search(
-        self, wordings: Sequence[Sequence[str]], k: int, allowed: Collection[str] | None
-    ) -> dict[str, float]:
-        """The best k ids for a query, given as its terms in each language."""
+    def search(self, query: str, k: int, allowed: Sequence[int] | Slots | None) -> tuple[Slots, Floats]:
+        """The places of the best k texts for a query, and their scores."""
+        wordings = [
+            [known for word in words[:MAX_QUERY_TERMS] for known in self.known(word)]
+            for words in query_terms(query, self.languages)
+        ]
+        if k < 1 or not any(wordings):
+            return np.empty(0, np.int64), np.empty(0, np.float32)
         scores: Floats = np.zeros(len(self._alive), np.float32)
         for word, times in reduce(or_, map(Counter, wordings)).items():
             places, added, _ = self._found(word)
             scores[places] += times * added
         if allowed is not None:
-            positions = self._positions(allowed)
             masked = np.zeros_like(scores)
-            masked[positions] = scores[positions]
+            masked[allowed] = scores[allowed]
             scores = masked
         best = _best(scores, max(k, _PAIRED_CANDIDATES))
         found = scores[best] + PAIR_WEIGHT * self._pair_scores(wordings, best)
         order = np.lexsort((best, -found))[:k]
-        best, found = best[order], found[order]
-        owners = np.searchsorted(self._firsts, best, "right") - 1
-        places = best - self._firsts[owners]
-        return {
-            self._segments[owner].ids[place]: score
-            for owner, place, score in zip(owners.tolist(), places.tolist(), found.tolist(), strict=True)
-        }
+        return best[order], found[order]
 
-    def _positions(self, ids: Collection[str]) -> list[int]:
+    def ids(self, places: Slots) -> list[str]:
+        """The ids of the texts at these places."""
+        owners = np.searchsorted(self._firsts, places, "right") - 1
+        own = (places - self._firsts[owners]).tolist()
+        return [self._segments[owner].ids[place] for owner, place in zip(owners.tolist(), own, strict=True)]
+
+    def places_of(self, ids: Collection[str]) -> list[int]:
+        """The places of the texts with these ids."""
         if self._places is None:
             every = chain.from_iterable(segment.ids for segment in self._segments)
             self._places = {id_: n for n, id_ in enumerate(every) if self._alive[n]}
@@ -314,29 +324,46 @@ class _Searched:
         theirs.
         """
         totals: Floats = np.zeros(len(candidates), dtype=np.float32)
-        pairs = {pair for wording in wordings for pair in pairwise(wording)}
+        pairs = sorted({pair for wording in wordings for pair in pairwise(wording)})
+        damping = self._damping[candidates]
         owners = np.searchsorted(self._firsts, candidates, "right") - 1
-        for number, segment in enumerate(self._segments):
-            own = np.flatnonzero(owners == number)
+        for number in np.unique(owners).tolist():
+            segment = self._segments[number]
             words = segment.vocabulary
             wanted = [pair for pair in pairs if pair[0] in words and pair[1] in words]
-            if not len(own) or not wanted:
-                continue
-            texts = candidates[own] - self._firsts[number]
-            # One long text, with a term that no query has between the candidates.
-            lengths = segment.lengths[texts]
-            ends = np.cumsum(lengths + 1)
-            places = np.arange(ends[-1]) + np.repeat(segment.starts[texts] + lengths + 1 - ends, lengths + 1)
-            joined = segment.terms.take(places, mode="clip")
-            joined[ends - 1] = -1
-            owner = np.repeat(own, lengths + 1)[:-1]
-            damping = self._damping[candidates]
-            for first, second in wanted:
-                hits = owner[(joined[:-1] == words[first]) & (joined[1:] == words[second])]
-                counts = np.bincount(hits, minlength=len(candidates))
-                weight = self._found(first)[2] + self._found(second)[2]
-                totals += (weight * counts / (counts + damping)).astype(np.float32)
+            if wanted:
+                own = np.flatnonzero(owners == number)
+                found = _pair_counts(segment, candidates[own] - self._firsts[number], wanted)
+                weights = np.array(
+                    [self._found(first)[2] + self._found(second)[2] for first, second in wanted]
+                )
+                totals[own] = weights @ (found / (found + damping[own]))
         return totals
+
+
+def _pair_counts(segment: TermSegment, texts: Slots, pairs: Sequence[tuple[str, str]]) -> Slots:
+    """How often each pair of neighbouring words (rows) stands in each of some texts (columns)."""
+    known = list({word: None for pair in pairs for word in pair})
+    places, count = {word: place for place, word in enumerate(known, 1)}, len(known) + 1
+    marks = np.zeros(len(segment.vocabulary), np.int64)
+    marks[[segment.vocabulary[word] for word in known]] = range(1, count)
+    numbers = np.full(count * count, -1)
+    numbers[[places[first] * count + places[second] for first, second in pairs]] = range(len(pairs))
+    # One long text, of which only neighbours that are both marked are looked at. ("clip" is the fast way of
+    # `take`; no place lies outside.)
+    lengths = segment.lengths[texts]
+    ends = np.cumsum(lengths)
+    own = np.arange(ends[-1]) + np.repeat(segment.starts[texts] + lengths - ends, lengths)
+    marked = marks.take(segment.terms.take(own, mode="clip"), mode="clip")
+    is_marked = marked != 0
+    heads = np.flatnonzero(is_marked[:-1] & is_marked[1:])
+    rows = numbers.take(marked.take(heads) * count + marked.take(heads + 1))
+    met = np.flatnonzero(rows >= 0)
+    heads, rows = heads.take(met), rows.take(met)
+    owners = np.searchsorted(ends, heads, "right")
+    cells = (rows * len(texts) + owners)[heads + 1 < ends.take(owners)]
+    counted: Slots = np.bincount(cells, minlength=len(pairs) * len(texts))
+    return counted.reshape(len(pairs), len(texts))
 
 
 def _best(scores: Floats, k: int) -> Any:
@@ -365,28 +392,20 @@ class StoreLexicalSide:
         """The store; None when nobody uses it any more."""
         return self._store()
 
-    def search(self, query: str, k: int, filter: Any = None) -> dict[str, float]:
-        """Scores of the best k ids that share a word with the query, among those the filter matches."""
+    def search(self, query: str, k: int, filter: Any = None) -> dict[int, float]:
+        """Scores of the best k keys that share a word with the query, among those the filter matches."""
         index = self._current(complete=True)
         if filter is None or filter == {}:
-            return index.search(query, k)
+            return index.search_keys(query, k)
         # Most filters let many documents pass, and testing the best few is cheaper than listing all that
         # match.
-        found = index.search(query, _OVERFETCHED * k)
+        found = index.search_keys(query, _OVERFETCHED * k)
         matches = filter if callable(filter) else parse_filter(filter).matches  # type: ignore[union-attr]
-        documents = {document.id: document for document in self.store.get_by_ids(list(found))}
-        passed = [id_ for id_ in found if id_ in documents and matches(documents[id_].metadata)]
+        documents = self.store.with_keys(list(found))
+        passed = [key for key in found if key in documents and matches(documents[key].metadata)]
         if len(passed) >= k or len(found) < _OVERFETCHED * k:
-            return {id_: found[id_] for id_ in passed[:k]}
-        return index.search(query, k, allowed=self.store.matching_ids(filter))
-
-    def key(self, document: Document) -> str:
-        """The document's id."""
-        return str(document.id)
-
-    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
-        """The documents with these ids, by id."""
-        return {str(document.id): document for document in self.store.get_by_ids(list(ids))}
+            return {key: found[key] for key in passed[:k]}
+        return index.search_keys(query, k, allowed=self.store.matching_keys(filter))
 
     def _current(self, *, complete: bool) -> BM25Index:
         """The index of what the store holds now; complete: read from its files, and not only added to."""
@@ -507,7 +526,7 @@ def lexical_side_of(store: VectorStore) -> StoreLexicalSide | None:
     """The lexical side of a store that lists its documents, shared by all its retrievers; None if it does
     not.
     """
-    needed = ("documents_after", "alive", "lineage", "matching_ids", "attach_sidecar", "last_sidecar")
+    needed = ("documents_after", "alive", "lineage", "matching_keys", "attach_sidecar", "last_sidecar")
     if not all(hasattr(store, name) for name in needed):
         return None
     with _sides_lock:

@@ -39,8 +39,6 @@ _FEW, _OVERFETCHED = 8, 128
 _MERGED = 4_096
 """Vectors of saved parts that a search without a filter goes through as if they were one part: a copy of some
 megabytes, and one call of FAISS instead of several (30 µs each)."""
-_IDS_KEPT = 100_000
-"""Ids that are kept in memory by their keys: some 10 MB."""
 _CODED = 2_000
 """Documents of a part beside a large one that is scanned by codes, from which on it has the same codes."""
 _DEAD_SHARE = {"flat": 0.02, "fastscan": 0.1, "hnsw": 0.3}
@@ -181,7 +179,6 @@ class Collection:
         self.version = version
         self.changing = threading.RLock()
         self._lock = ReadWriteLock()
-        self._ids: dict[int, str] = {}
         self._view: list[Part] | None = None
         self._merged: tuple[list[Part], VectorIndex] | None = None
 
@@ -200,21 +197,12 @@ class Collection:
         with self._lock.read():
             return self._search(queries, k, filter_)
 
-    def search_ids(
+    def search_keys(
         self, queries: Floats, k: int, filter_: FilterLike = None
-    ) -> list[list[tuple[str, float]]]:
-        """As `search`: ids and scores alone, where few of the documents are shown."""
+    ) -> list[list[tuple[int, float]]]:
+        """As `search`: keys and scores alone, where few of the documents are shown."""
         with self._lock.read():
-            found = self._nearest(queries, k, filter_)
-            wanted = {key for hits in found for key, _ in hits}
-            known = self._ids
-            ids = {key: known[key] for key in wanted if key in known}
-            if len(ids) < len(wanted):
-                ids |= self._known_ids(wanted - ids.keys())
-        if len(self._ids) > _IDS_KEPT:
-            self._ids = {}
-        self._ids.update(ids)  # a key is that of one document, for ever
-        return [[(ids[key], score) for key, score in hits] for hits in found]
+            return self._nearest(queries, k, filter_)
 
     def search_diverse(
         self, query: Floats, k: int, fetch_k: int, balance: float, filter_: FilterLike = None
@@ -294,14 +282,6 @@ class Collection:
             rows |= part.documents.rows(own)
         return rows
 
-    def _known_ids(self, keys: set[int]) -> dict[int, str]:
-        ids: dict[int, str] = {}
-        for part, own in self._by_part(keys):
-            ids |= part.documents.ids_by_key(own)
-        if len(ids) < len(keys):
-            raise _without_document(min(keys - ids.keys()))
-        return ids
-
     def _by_part(self, keys: set[int]) -> Iterator[tuple[Part, list[int]]]:
         """Each part with its own of these keys, which rise from part to part."""
         for part in reversed(self.parts):
@@ -313,6 +293,16 @@ class Collection:
                 yield part, list(own)
 
     # Reading
+
+    def rows(self, keys: Sequence[int]) -> dict[int, Row]:
+        """Rows of the living documents among these keys, by key."""
+        with self._lock.read():
+            living = self._living(keys)
+            found = self._rows(set(living))
+        for key in living:
+            if key not in found:
+                raise _without_document(key)
+        return found
 
     def get(self, ids: Sequence[str]) -> list[Row]:
         """The rows with these ids, in the order of the ids; unknown ones are left out, repeated ones come
@@ -330,6 +320,12 @@ class Collection:
         for part in self.parts:
             keys |= part.keys_of(ids)
         return keys
+
+    def matching_keys(self, filter_: FilterLike) -> Slots:
+        """The keys of all documents that a filter matches, rising."""
+        with self._lock.read():
+            found = [part.slots.keys[part.selector.select(filter_).slots] for part in self.parts]
+        return np.concatenate([np.empty(0, np.int64), *found])
 
     def matching_ids(self, filter_: FilterLike) -> set[str]:
         """The ids of all documents that a filter matches."""
@@ -352,6 +348,16 @@ class Collection:
             if unknown:
                 raise KeyError(f"no document has the id {unknown[0]!r}")
             return self._vectors([keys[id_] for id_ in ids])
+
+    def living_vectors(self, keys: Sequence[int]) -> Floats:
+        """The stored vectors of the living documents among these keys."""
+        with self._lock.read():
+            return self._vectors(self._living(keys))
+
+    def _living(self, keys: Sequence[int]) -> list[int]:
+        wanted = np.array(keys, np.int64)
+        found: list[int] = wanted[self._alive(wanted)].tolist()
+        return found
 
     def _vectors(self, keys: Sequence[int]) -> Floats:
         wanted = np.array(keys, np.int64)
@@ -382,12 +388,15 @@ class Collection:
     def alive(self, keys: Slots) -> Mask:
         """Which of these keys belong to documents that are not deleted."""
         with self._lock.read():
-            found: Mask = np.zeros(len(keys), np.bool_)
-            are_rising = bool((keys[1:] > keys[:-1]).all())
-            for part in self.parts:
-                ends = (part.slots.first_key, part.slots.next_key)
-                own = slice(*np.searchsorted(keys, ends)) if are_rising else slice(None)
-                found[own] |= part.slots.holds(keys[own])
+            return self._alive(keys)
+
+    def _alive(self, keys: Slots) -> Mask:
+        found: Mask = np.zeros(len(keys), np.bool_)
+        are_rising = bool((keys[1:] > keys[:-1]).all())
+        for part in self.parts:
+            ends = (part.slots.first_key, part.slots.next_key)
+            own = slice(*np.searchsorted(keys, ends)) if are_rising else slice(None)
+            found[own] |= part.slots.holds(keys[own])
         return found
 
     # Changing

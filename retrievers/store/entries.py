@@ -11,8 +11,10 @@ from langchain_core.documents import Document
 
 from llama_bedrock.retrievers.arrays import Floats
 from llama_bedrock.retrievers.embeddings.batches import as_array
+from llama_bedrock.retrievers.filters import shown
 from llama_bedrock.retrievers.store.collection import Vectors
-from llama_bedrock.retrievers.store.document_table import Entry
+from llama_bedrock.retrievers.store.document_table import Entry, Row, read_metadata
+from llama_bedrock.retrievers.store.generations import StoreDamagedError
 from llama_bedrock.retrievers.store.metadata_fields import encode_metadata
 
 
@@ -100,3 +102,30 @@ def check_arguments(kwargs: Mapping[str, Any]) -> None:
     unknown = set(kwargs) - {"ids", "vectors", "batch_size"}
     if unknown:
         raise TypeError(f"unknown arguments {sorted(unknown)}; it takes ids, vectors and batch_size")
+
+
+def as_document(row: Row) -> Document:
+    """The document of a row."""
+    _, id_, text, metadata = row
+    try:
+        return Document(page_content=text, metadata=read_metadata(metadata), id=id_)
+    except ValueError as error:
+        raise StoreDamagedError(f"the document {shown(id_)} is damaged: restore the store") from error
+
+
+def checked_k(k: int) -> int:
+    """How many documents to find.
+
+    Raises:
+        ValueError: That is no number of them.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"k must be a positive integer, got {k!r}")
+    return k
+
+
+def refuse_unknown_search(kwargs: Mapping[str, Any]) -> None:
+    """Refuse what a search does not take."""
+    # langchain-community's FAISS needs fetch_k with a filter; here k documents come back without it.
+    if unknown := set(kwargs) - {"fetch_k"}:
+        raise TypeError(f"unknown search arguments {sorted(unknown)}; a search takes k and filter")

@@ -18,11 +18,18 @@ from llama_bedrock.retrievers.arrays import Floats, Mask, Slots
 from llama_bedrock.retrievers.documents.searchable_text import query_text, with_context
 from llama_bedrock.retrievers.embeddings.batches import aembed_batches, as_array, embed_batches
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
-from llama_bedrock.retrievers.filters import parse_filter, shown
+from llama_bedrock.retrievers.filters import parse_filter
 from llama_bedrock.retrievers.store.collection import Collection, Hit, Vectors
-from llama_bedrock.retrievers.store.document_table import Entry, Row, read_metadata
-from llama_bedrock.retrievers.store.entries import as_documents, as_entries, check_arguments, last_vectors
-from llama_bedrock.retrievers.store.generations import StoreDamagedError
+from llama_bedrock.retrievers.store.document_table import Entry
+from llama_bedrock.retrievers.store.entries import (
+    as_document,
+    as_documents,
+    as_entries,
+    check_arguments,
+    checked_k,
+    last_vectors,
+    refuse_unknown_search,
+)
 from llama_bedrock.retrievers.store.langchain_import import (
     INDEX_NAME,
     holds_langchain_store,
@@ -50,7 +57,7 @@ class Contents:
         self.collection = collection
         self.embedding = embedding
         self.queue = SearchQueue(collection.search)
-        self.id_queue = SearchQueue(collection.search_ids)
+        self.key_queue = SearchQueue(collection.search_keys)
 
     def model(self) -> Embeddings | None:
         """The embeddings; None if there are no documents, where no query needs any.
@@ -321,7 +328,8 @@ class FAISSStore(VectorStore):
             self._saved, collection, embedding = open_store(
                 self._saved.folder, embedding, self._embedding_id, mapped=True, verify=None
             )
-            self._contents = Contents(collection, embedding)
+            # Another one before and after, so that no search takes an old key for one of today.
+            self._lineage, self._contents = object(), Contents(collection, embedding)
             self._lineage = object()
             self._fit_outdated()
             return True
@@ -491,6 +499,14 @@ class FAISSStore(VectorStore):
         """The documents with these ids, in that order; unknown ids are left out."""
         return [as_document(row) for row in self._contents.collection.get(ids)]
 
+    def with_keys(self, keys: Sequence[int]) -> dict[int, Document]:
+        """The documents with these keys, by key, as far as they are there still."""
+        return {key: as_document(row) for key, row in self._contents.collection.rows(keys).items()}
+
+    def matching_keys(self, filter: FilterLike) -> Slots:
+        """The keys of all documents that a filter matches, rising."""
+        return self._contents.collection.matching_keys(filter)
+
     def matching_ids(self, filter: FilterLike) -> set[str]:
         """The ids of all documents that a filter matches."""
         return self._contents.collection.matching_ids(filter)
@@ -502,6 +518,10 @@ class FAISSStore(VectorStore):
             KeyError: An id is unknown.
         """
         return self._contents.collection.vectors(ids)
+
+    def vectors_with_keys(self, keys: Sequence[int]) -> Floats:
+        """As `vectors`, of those of the documents with these keys that are there still."""
+        return self._contents.collection.living_vectors(keys)
 
     def refit(self, embedding: Embeddings) -> None:
         """Use another embedding model from now on, and make every vector anew, in one change.
@@ -614,13 +634,13 @@ class FAISSStore(VectorStore):
         """As `similarity_search_with_score_by_vector`."""
         return _scored(await _asearch(self._contents, embedding, k, filter, kwargs))
 
-    def nearest_ids(self, embedding: Vector, k: int, filter: FilterLike) -> list[tuple[str, float]]:
-        """As `similarity_search_with_score_by_vector`, with ids, where few of the documents are shown."""
-        return self._contents.collection.search_ids(as_array([embedding], 1), _checked(k), filter)[0]
+    def nearest_keys(self, embedding: Vector, k: int, filter: FilterLike) -> list[tuple[int, float]]:
+        """As `similarity_search_with_score_by_vector`, with keys, where few of the documents are shown."""
+        return self._contents.collection.search_keys(as_array([embedding], 1), checked_k(k), filter)[0]
 
-    async def anearest_ids(self, embedding: Vector, k: int, filter: FilterLike) -> list[tuple[str, float]]:
-        """As `nearest_ids`."""
-        return await _queued(self._contents.id_queue, embedding, k, filter)
+    async def anearest_keys(self, embedding: Vector, k: int, filter: FilterLike) -> list[tuple[int, float]]:
+        """As `nearest_keys`."""
+        return await _queued(self._contents.key_queue, embedding, k, filter)
 
     def similarity_search_batch(
         self, queries: list[str], k: int = 4, filter: FilterLike = None
@@ -633,7 +653,7 @@ class FAISSStore(VectorStore):
         if embedding is None:
             return [[] for _ in queries]
         vectors = as_array([embedding.embed_query(query_text(query)) for query in queries], len(queries))
-        return [_scored(hits) for hits in contents.collection.search(vectors, _checked(k), filter)]
+        return [_scored(hits) for hits in contents.collection.search(vectors, checked_k(k), filter)]
 
     def max_marginal_relevance_search(
         self,
@@ -734,22 +754,22 @@ class FAISSStore(VectorStore):
 def _search(
     contents: Contents, vector: Vector | None, k: int, filter_: FilterLike, kwargs: dict[str, Any]
 ) -> list[Hit]:
-    _refuse_unknown(kwargs)
+    refuse_unknown_search(kwargs)
     if vector is None:
         return []
-    return contents.collection.search(as_array([vector], 1), _checked(k), filter_)[0]
+    return contents.collection.search(as_array([vector], 1), checked_k(k), filter_)[0]
 
 
 async def _asearch(
     contents: Contents, vector: Vector | None, k: int, filter_: FilterLike, kwargs: dict[str, Any]
 ) -> list[Hit]:
-    _refuse_unknown(kwargs)
+    refuse_unknown_search(kwargs)
     return [] if vector is None else await _queued(contents.queue, vector, k, filter_)
 
 
-async def _queued(queue: SearchQueue[Found], vector: Vector, k: int, filter_: FilterLike) -> list[Found]:
+async def _queued(queue: SearchQueue[Found], vector: Vector, k: int, filter_: FilterLike) -> Found:
     parsed = filter_ if callable(filter_) else parse_filter(filter_)
-    return await queue.search(as_array([vector], 1), _checked(k), parsed)
+    return await queue.search(as_array([vector], 1), checked_k(k), parsed)
 
 
 def _diverse(
@@ -761,22 +781,15 @@ def _diverse(
     filter_: FilterLike,
     kwargs: dict[str, Any],
 ) -> list[Document]:
-    _refuse_unknown(kwargs)
+    refuse_unknown_search(kwargs)
     if not 0 <= lambda_mult <= 1:
         raise ValueError(f"lambda_mult must be between 0 and 1, got {lambda_mult!r}")
     if vector is None:
         return []
     query, collection = as_array([vector], 1), contents.collection
-    return _documents(collection.search_diverse(query, _checked(k), _checked(fetch_k), lambda_mult, filter_))
-
-
-def as_document(row: Row) -> Document:
-    """The document of a row."""
-    _, id_, text, metadata = row
-    try:
-        return Document(page_content=text, metadata=read_metadata(metadata), id=id_)
-    except ValueError as error:
-        raise StoreDamagedError(f"the document {shown(id_)} is damaged: restore the store") from error
+    return _documents(
+        collection.search_diverse(query, checked_k(k), checked_k(fetch_k), lambda_mult, filter_)
+    )
 
 
 def _documents(hits: Sequence[Hit]) -> list[Document]:
@@ -785,15 +798,3 @@ def _documents(hits: Sequence[Hit]) -> list[Document]:
 
 def _scored(hits: Sequence[Hit]) -> Scored:
     return [(as_document(hit.row), hit.score) for hit in hits]
-
-
-def _checked(k: int) -> int:
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"k must be a positive integer, got {k!r}")
-    return k
-
-
-def _refuse_unknown(kwargs: dict[str, Any]) -> None:
-    # langchain-community's FAISS needs fetch_k with a filter; here k documents come back without it.
-    if unknown := set(kwargs) - {"fetch_k"}:
-        raise TypeError(f"unknown search arguments {sorted(unknown)}; a search takes k and filter")

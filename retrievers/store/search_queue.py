@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from llama_bedrock.retrievers.filters import Filter
 from llama_bedrock.retrievers.store.slots import FilterLike
 
 Found = TypeVar("Found")
-"""What is found: a document with its score, or its id."""
+"""What is found for one query."""
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class _Waiting(Generic[Found]):
     query: Floats
     k: int
     filter_: FilterLike
-    future: asyncio.Future[list[Found]]
+    future: asyncio.Future[Found]
 
     @property
     def group(self) -> tuple[int, int, object]:
@@ -44,7 +44,7 @@ class SearchQueue(Generic[Found]):
         search: Searches for several queries (rows) with one k and filter.
     """
 
-    def __init__(self, search: Callable[[Floats, int, FilterLike], list[list[Found]]]) -> None:
+    def __init__(self, search: Callable[[Floats, int, FilterLike], Sequence[Found]]) -> None:
         self._search = search
         self._lock = threading.Lock()
         self._waiting: list[_Waiting[Found]] = []
@@ -52,9 +52,9 @@ class SearchQueue(Generic[Found]):
         self._pid = os.getpid()
         self._executor: ThreadPoolExecutor | None = None
 
-    async def search(self, query: Floats, k: int, filter_: FilterLike) -> list[Found]:
+    async def search(self, query: Floats, k: int, filter_: FilterLike) -> Found:
         """The k nearest documents to one query (a row)."""
-        future: asyncio.Future[list[Found]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         with self._lock:
             if self._pid != os.getpid():  # a forked child has no worker thread
                 self._waiting, self._running, self._executor, self._pid = [], False, None, os.getpid()
@@ -81,13 +81,13 @@ class SearchQueue(Generic[Found]):
                 self._run(group)
 
     def _run(self, group: list[_Waiting[Found]]) -> None:
-        results: list[list[Found]] | Exception
+        results: Sequence[Found] | Exception
         try:
             queries = np.vstack([waiting.query for waiting in group])
             results = self._search(queries, group[0].k, group[0].filter_)
         except Exception as error:  # noqa: BLE001  # handed to those who wait
             results = error
-        by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[list[Found]], Any]]]
+        by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Found], Any]]]
         by_loop = defaultdict(list)
         for number, waiting in enumerate(group):
             result = results if isinstance(results, Exception) else results[number]
@@ -97,7 +97,7 @@ class SearchQueue(Generic[Found]):
                 loop.call_soon_threadsafe(_deliver, answers)
 
 
-def _deliver(answers: list[tuple[asyncio.Future[list[Any]], Any]]) -> None:
+def _deliver(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
     for future, result in answers:
         if future.done():
             continue

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import math
+import shutil
 
 import pytest
 from langchain_core.documents import Document
@@ -216,7 +217,7 @@ class TestOtherStores:
         with pytest.raises(ValueError, match=r"InMemoryVectorStore cannot list its documents.*documents=…"):
             HybridRetriever(store=memory)
         retriever = HybridRetriever(store=memory, documents=DOCUMENTS, k=2)
-        assert ids(retriever.invoke("llama wool")) == ["wool", "loads"]
+        assert ids(retriever.invoke("llama wool", alpha=1, feedback=0)) == ["wool", "loads"]
         assert ids(retriever.invoke("sourdough"))[0] == "bread"
 
     async def test_async_finds_the_same(self, memory):
@@ -345,3 +346,38 @@ def test_lsa_weighs_half_of_what_it_keeps_and_other_vectors_half(store):
     given = FAISSStore.from_documents(DOCUMENTS, DeterministicFakeEmbedding(size=8))
     retriever = HybridRetriever(store=given, k=10)
     assert retriever.invoke("llama wing") == retriever.invoke("llama wing", alpha=0.5)
+
+
+def test_a_store_that_is_exchanged_in_the_middle_of_a_search_is_searched_again(store, tmp_path, monkeypatch):
+    store.save(tmp_path / "store")
+    retriever = HybridRetriever(store=store, k=2)
+    nearest = store.nearest_keys
+
+    def exchanged(*arguments):
+        found = nearest(*arguments)
+        if store.lineage is first:
+            shutil.rmtree(tmp_path / "store")
+            other = FAISSStore.from_documents(DOCUMENTS[::-1])  # its keys name others
+            other.save(tmp_path / "store")
+            other.add_documents([Document(id="later", page_content="Something else.")])
+            other.save()
+            assert store.reload()
+        return found
+
+    first = store.lineage
+    monkeypatch.setattr(store, "nearest_keys", exchanged)
+    assert ids(retriever.invoke("llama wool", alpha=1, feedback=0)) == ["wool", "loads"]
+
+
+def test_documents_that_were_deleted_in_the_middle_of_a_search_are_left_out(store, monkeypatch):
+    retriever = HybridRetriever(store=store, k=3)
+    nearest = store.nearest_keys
+
+    def deleted(*arguments):
+        found = nearest(*arguments)
+        store.delete(["wool"])
+        return found
+
+    monkeypatch.setattr(store, "nearest_keys", deleted)
+    assert ids(retriever.invoke("llama wool", alpha=1, feedback=1))[:1] == ["loads"]
+    assert "wool" not in ids(retriever.invoke("llama wool"))

@@ -188,6 +188,16 @@ class CheckedAnswer(AgentMiddleware[RagState, Any, Any]):
         super().__init__()
         self._verifier = verifier
 
+    def before_agent(self, state: RagState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """Refuse a run that nobody asked for: LangGraph drops keys it does not know, such as ``question``.
+
+        Raises:
+            ValueError: No message is from the user.
+        """
+        if not any(isinstance(message, HumanMessage) for message in state["messages"]):
+            raise ValueError('the agent takes {"messages": […]}, and one of them from the user')
+        return None
+
     def after_agent(self, state: RagState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Read the answer; cut marks that name no document out of the message, too."""
         return _update(state, read_answer(state["messages"], self._verifier))

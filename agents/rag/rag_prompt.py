@@ -62,6 +62,18 @@ _LABEL = re.compile(
 
 
 _HISTORIES = ("chat_history", "history")
+# Keys of an input that narrow a search: dropped, the chain would find what it may not.
+_OF_RETRIEVERS = {
+    "filter",
+    "filters",
+    "metadata_filter",
+    "where",
+    "search_kwargs",
+    "k",
+    "top_k",
+    "user_id",
+    "namespace",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,8 @@ def read_query(value: Any) -> Query:
     if not isinstance(value, dict):
         value = {"messages": value}
     for key in value.keys() - {"question", "input", "messages", *_HISTORIES}:
+        if key in _OF_RETRIEVERS:
+            raise ValueError(f"the input takes no {key!r}: it is a setting of the retriever")
         if close := get_close_matches(str(key), _HISTORIES, 1, 0.8):
             raise ValueError(f"the input takes no {key!r}: did you mean {close[0]!r}?")
     history = _messages(value.get("chat_history") or value.get("history") or ())

@@ -38,6 +38,17 @@ both = pytest.mark.parametrize("run", MODES.values(), ids=MODES)
 
 
 @both
+@pytest.mark.parametrize(
+    "value", [{}, {"messages": []}, {"question": "Where?"}, {"messages": [("system", "x")]}]
+)
+def test_a_run_that_nobody_asked_for_is_refused(scripted, run, value):
+    llm, engine = scripted(["Amaru."])
+    with pytest.raises(ValueError, match="one of them from the user"):
+        run(create_rag_agent(llm, RunnableLambda(find)), value)
+    assert not engine.requests
+
+
+@both
 def test_two_hops_are_searched_and_both_cited(scripted, run):
     llm, engine = scripted(
         [

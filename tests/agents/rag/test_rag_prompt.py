@@ -104,6 +104,12 @@ def test_tool_turns_and_empty_turns_are_no_history():
     assert query.history == (("User", "Hi"), ("Assistant", "Hello"))
 
 
+@pytest.mark.parametrize("key", ["filter", "k", "user_id", "search_kwargs"])
+def test_what_narrows_a_search_is_not_dropped(key):
+    with pytest.raises(ValueError, match=f"takes no '{key}': it is a setting of the retriever"):
+        read_query({"question": "And it?", key: {"tenant": "a"}})
+
+
 @pytest.mark.parametrize(
     ("value", "history"),
     [

@@ -334,6 +334,26 @@ def test_every_role_is_known(ask):
     assert prompt.index("Be brief.") < prompt.index("Is it dry?")
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {
+            "extra_headers": {
+                "X-Amzn-Bedrock-GuardrailIdentifier": "g1",
+                "X-Amzn-Bedrock-GuardrailVersion": "1",
+            }
+        },
+        {"extra_body": {"amazon-bedrock-guardrailConfig": {"tagSuffix": "x"}}},
+        {"extra_body": {"guardrails": {"id": "g1"}}},
+    ],
+)
+def test_a_guardrail_of_bedrocks_own_openai_api_is_never_dropped(ask, given):
+    calls, engine = ask("Yes.")
+    with pytest.raises(openai.BadRequestError, match=r"(?i)guardrail.*is not possible"):
+        chat(calls, **given)
+    assert not engine.requests
+
+
 def test_what_llama_has_no_use_for_is_reported(ask):
     calls, _ = ask("Yes.", "Yes.")
     fields = {

@@ -82,7 +82,7 @@ async def read_json(request: Request) -> dict[str, Any]:
     """The JSON object of a request.
 
     Raises:
-        ApiError: There is none.
+        ApiError: There is none, or it or a header asks for a guardrail.
     """
     try:
         body = json.loads(await request.body())
@@ -90,6 +90,9 @@ async def read_json(request: Request) -> dict[str, Any]:
         raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from None
     if not isinstance(body, dict):
         raise ApiError(400, "the body must be a JSON object", code="invalid_json")
+    for name in (*body, *request.headers):
+        if "guardrail" in name.lower():  # as Bedrock's own OpenAI API takes it: never dropped in silence
+            raise _bad(name, f"`{name}` is not possible: a guardrail is set where the server's model is made")
     return body
 
 

@@ -21,8 +21,11 @@ _NEIGHBOURS = 3  # sentences that make a quote
 _BESIDE = 0.4  # share of the content words beside which another number of its kind stands for a missing one
 _LEAST_QUOTED = 0.25  # share of the content words below which nothing is quoted
 _HUGE = 20_000  # characters of a passage, of which few are kept as they were read
-# Code, and quotations long enough to be no title.
-_LITERAL = re.compile(r"`+([^`\n]+)`+|[“\"«]([^“”\"«»\n]{12,400})[”\"»]")
+# Code, quotations long enough to be no title, addresses, and names of functions and options.
+_LITERAL = re.compile(
+    r"`+([^`\n]+)`+|[“\"«]([^“”\"«»\n]{12,400})[”\"»]"
+    r"|(https?://[^\s)\]>]+|(?<![\w-])--[a-z][\w-]{1,80}|\b\w{1,80}(?:_\w{1,80}|\(\)))"
+)
 _ENUMERATOR = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)])\s+")
 # One such word turns a copied sentence into its opposite. Nothing else is concluded from them.
 _DENIES = re.compile(

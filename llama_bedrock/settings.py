@@ -523,7 +523,10 @@ class BedrockLlama(BedrockConnection):
         self, stop: Sequence[str] | None, overrides: Mapping[str, Any], region: str | None
     ) -> CallOptions:
         self._refuse_unknown_in_call(overrides)
-        given = {_CALL_ALIASES.get(key, key): value for key, value in overrides.items() if value is not None}
+        given: dict[str, Any] = {} if stop is None else {"stop": stop}
+        for key, value in overrides.items():
+            if value is not None and given.setdefault(name := _CALL_ALIASES.get(key, key), value) != value:
+                raise ValueError(f"{key} and {name} are one setting: give one of them")
         settings = {name: getattr(self, name) for name in (*_SAMPLING, *self._request_options())} | given
         resolved = self.resolve(settings["model"], region)
         if "max_tokens" in given:
@@ -531,9 +534,12 @@ class BedrockLlama(BedrockConnection):
         guardrails = Guardrails.from_value(settings["guardrails"])
         if guardrails is not None and guardrails.trace is None and self.trace is not None:
             guardrails = replace(guardrails, trace="ENABLED" if self.trace else "DISABLED")
-        if settings["special_tokens"] not in get_args(SpecialTokens):
-            choices = ", ".join(get_args(SpecialTokens))
-            raise ValueError(f"special_tokens={settings['special_tokens']!r}: one of {choices}")
+        for choice, value, known in (
+            ("special_tokens", settings["special_tokens"], get_args(SpecialTokens)),
+            ("context_check", self.context_check, get_args(ContextCheck)),
+        ):
+            if value not in known:
+                raise ValueError(f"{choice}={value!r}: one of {', '.join(known)}")
         options = {
             option: option.encode(name, settings[name])
             for name, option in self._request_options().items()
@@ -545,7 +551,7 @@ class BedrockLlama(BedrockConnection):
             temperature=_in_range("temperature", settings["temperature"], 0, 1),
             top_p=_in_range("top_p", settings["top_p"], 0, 1),
             max_tokens=_in_range("max_tokens", settings["max_tokens"], 1, None),
-            stop=stop_strings(settings["stop"] if stop is None else stop),
+            stop=stop_strings(settings["stop"]),
             guardrails=guardrails,
             special_tokens=settings["special_tokens"],
             request_options=options | (guardrails.request_options() if guardrails else {}),
@@ -611,6 +617,8 @@ class BedrockLlama(BedrockConnection):
         from llama_bedrock.fallbacks import candidates
 
         given = given or {}
+        if None not in (both := [given.get("model"), given.get("model_id")]) and both[0] != both[1]:
+            raise ValueError("model and model_id are one setting: give one of them")
         total = self.timeout.total if isinstance(self.timeout, Timeout) else self.timeout
         # A queue before a limiter is of the caller's own making: there, each candidate has its own time.
         ends_by = None if total is None or self.limiter is not None else time.monotonic() + total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from llama_bedrock.choices import Dialect
 from llama_bedrock.tools.rendering import prefill, render_tools
@@ -43,6 +43,8 @@ class ExpectedAnswer:
         Raises:
             ValueError: A tool, the tool choice, the response format or a flag is not usable.
         """
+        if (dialect := kwargs.pop("tool_dialect", None) or dialect) not in get_args(Dialect):
+            raise ValueError(f"tool_dialect={dialect!r}: one of {', '.join(get_args(Dialect))}")
         if not kwargs:
             return _words(dialect)
         flags = (checked_flag(name, kwargs.pop(name, None)) for name in ("strict", "parallel_tool_calls"))
@@ -53,7 +55,7 @@ class ExpectedAnswer:
         return cls(
             specs=tuple(specs),
             choice=normalise_tool_choice(choice, specs) if specs or choice else ToolChoice(),
-            dialect=kwargs.pop("tool_dialect", None) or dialect,
+            dialect=dialect,
             parallel=parallel is not False,
             strict=bool(strict),
             form=_form(kwargs.pop("response_format", None)),

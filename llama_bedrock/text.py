@@ -135,7 +135,7 @@ def language_of_words(found: Sequence[str]) -> str:
     beginning: Iterable[str] = found[:TELLING_WORDS]
     if len(found) < FEW_WORDS:  # a question may begin with its only function word
         beginning = [word.lower() for word in found if not word.isupper()]
-    known = [telling[word] for word in {_composed(word) for word in beginning} if word in telling]
+    known = [telling[word] for word in set(map(_composed, set(beginning))) if word in telling]
     if not known:
         return "en"
     scores = list(map(sum, zip(*known, strict=True)))

@@ -35,7 +35,7 @@ _DENIES = re.compile(
 )
 # Number words are read in English only, which all counts as that is not told: two of these show it.
 _ENGLISH = {"the", "and", "with", "from", "that", "this", "are", "has", "it", "its", "they", "were"}
-_BEFORE, _AFTER = 4, 3  # words beside what was copied that may deny it: "It is not true that …"
+_BEFORE, _AFTER = 4, 3  # words beside what was copied that may deny it, as in "liest Bilder nicht"
 _STOP = "\n.\n"  # between the sentences of a text whose words are joined
 
 
@@ -123,7 +123,9 @@ class ReadPassage:
         units, content = statement.units, statement.content
         if not self.sentences or not statement.forms:
             return Found()
-        absent = [number for number in statement.numbers if number.means.isdisjoint(self._numbers)]
+        # What is plainly there is not read again: of most passages, no number is.
+        sought = [n for n in statement.numbers if ("", n.form) not in n.means or n.form not in self._all]
+        absent = [number for number in sought if number.means.isdisjoint(self._numbers)]
         if self._language != "en" or len(_ENGLISH & self._all) < 2:  # it may stand there in a word
             absent = [number for number in absent if number.kind != "number" or len(number.form) > 2]
         squeezed = _squeezed(self.text) if statement.literals else ""
@@ -132,15 +134,14 @@ class ReadPassage:
         exact = self._find(statement.joined) if content and not absent else None
         if exact is not None:
             span = self.sentences[exact[0]][0], self.sentences[exact[1]][1]
-            # "liest Bilder nicht" says another thing than the words before it.
             denied = _denies(exact[2]) or (statement.is_listed and self._denies(span) != statement.denies)
             return Found(span, 1.0, units, units, missing, whole=not denied and not missing, denied=denied)
         unnamed = frozenset(name for form, name in statement.names.items() if form not in self._all)
         place, near = self._best_place(units)
         share = len(near & content) / len(content) if content else 0.0
         # In its place another of its kind stands that the statement does not name; in a long text, anywhere.
-        here = self._quantities[place[0] : place[1] + 1] if len(self.text) < LONG else self._quantities
-        others = chain(*here) if absent else ()
+        here = slice(place[0], place[1] + 1) if len(self.text) < LONG else slice(None)
+        others = chain(*self._quantities[here]) if absent else ()
         kinds = {number.kind for number in others if number.means.isdisjoint(statement.meant)}
         kinds -= set() if share >= _BESIDE else {"year", "number"}
         clashing = frozenset(number.written for number in absent if number.kind in kinds)
@@ -148,9 +149,8 @@ class ReadPassage:
         denied = self._denies(span) != statement.denies
         # "Not in Bremen but in Ulm" has all words of "Not in Ulm".
         follows = not statement.denies and place[0] == place[1] and self._follows(statement, place[0], near)
-        quote = span if share >= _LEAST_QUOTED else None
         held = share, near, self._all & units, missing, unnamed, clashing
-        return Found(quote, *held, follows=follows, denied=denied)
+        return Found(span if share >= _LEAST_QUOTED else None, *held, follows=follows, denied=denied)
 
     def _best_place(self, units: frozenset[str]) -> tuple[tuple[int, int], frozenset[str]]:
         """Numbers of the fewest neighbouring sentences that hold most of a statement, and what they hold."""

@@ -24,7 +24,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 OURS, THEIRS, FLOOR = "llama-bedrock", "langchain-aws", "LangChain alone"
-SERVERS_GC = (20_000, 20, 50)  # docs/performance.md
+SERVERS_GC = (50_000, 50, 50)  # docs/performance.md
 BASE_IMPORT = "from langchain_core.language_models.chat_models import BaseChatModel"
 IMPORTS = {
     OURS: "from llama_bedrock import ChatLlamaBedrock",

@@ -147,7 +147,7 @@ def main() -> None:
     """Entry point of the installed command."""
     # Imports make a million objects that stay: looking at them again and again takes a tenth of the time
     # to the first answer, and a third of what a server of many streams does (docs/performance.md).
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(50_000, 50, 50)
     # At the end Python would go through all of them once more, to free what ends anyway: a sixth of the CPU
     # of `ask --local`.
     atexit.register(gc.freeze)

@@ -211,10 +211,7 @@ class HttpExchange(Exchange):
             raise self._passed(error.name) from None
         except Exception as error:
             raise self.context.broken_off(error) from error
-        if watchdog.heard is None:
-            watchdog.hear_first()
-        else:
-            watchdog.heard = self._loop.time()
+        watchdog.heard = self._loop.time()
         return self._count(data)
 
     def close(self) -> None:
@@ -258,7 +255,11 @@ class _DeadlinePassed(Exception):  # a message from the watchdog to the reader
 
 
 class _Watchdog:
-    """Wakes the reader of a body when a deadline has passed; one timer per body, not one per piece."""
+    """Wakes the reader of a body when a deadline has passed; one timer per body, not one per piece.
+
+    Until the first piece has come, `heard` is None. From then on it is silence that counts, which may be due
+    sooner than the first piece was: so the timer looks after each idle time at the latest.
+    """
 
     __slots__ = ("_ends_at", "_first_by", "_handle", "_idle", "_loop", "_response", "heard")
 
@@ -279,12 +280,6 @@ class _Watchdog:
         self._handle: asyncio.TimerHandle | None = None
         self._look()
 
-    def hear_first(self) -> None:
-        """From now on it is silence that counts, which may be due sooner than the first piece was."""
-        self.heard = self._loop.time()
-        self.cancel()
-        self._look()
-
     def cancel(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
@@ -292,10 +287,11 @@ class _Watchdog:
 
     def _look(self) -> None:
         name, due = self._next()
-        if due is None:
-            return
-        if due > self._loop.time():
-            self._handle = self._loop.call_at(due, self._look)
+        now = self._loop.time()
+        if due is None or due > now:
+            look_again = now + self._idle if self.heard is None and self._idle is not None else None
+            wake = earlier(due, look_again)
+            self._handle = None if wake is None else self._loop.call_at(wake, self._look)
             return
         self._handle = None
         content: Any = self._response.content

@@ -7,6 +7,7 @@ before it; integers are big-endian. Source: the smithy specification `applicatio
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from struct import Struct
 from struct import error as StructError
 from typing import Any, TypeAlias
@@ -20,6 +21,7 @@ _UINT32 = Struct("!I")
 _OVERHEAD = _PRELUDE.size + _UINT32.size
 _MAX_FRAME_BYTES = MAX_HEADER_BYTES + MAX_PAYLOAD_BYTES
 _KEEP_HEADER_SETS = 64  # a model's stream has one set of headers, a knowledge base's three
+_KEEP_HEADER_BYTES = 512  # longer ones are not kept for the next stream
 
 HeaderValue: TypeAlias = bool | int | bytes | str | UUID
 
@@ -113,7 +115,7 @@ class EventStreamDecoder:
             raise EventStreamDecodeError(f"frame length {total} out of bounds")
 
     def _parse_headers(self, raw: bytes) -> dict[str, HeaderValue]:
-        headers = parse_headers(raw)
+        headers = _known_headers(raw) if len(raw) <= _KEEP_HEADER_BYTES else parse_headers(raw)
         if len(self._headers) >= _KEEP_HEADER_SETS:
             self._headers.clear()
         self._headers[raw] = headers
@@ -172,6 +174,9 @@ def _parse_value(raw: bytes, kind: int, position: int) -> tuple[HeaderValue, int
     if kind == 7:
         return str(value, "utf-8"), end
     return (UUID(bytes=value) if kind == 9 else value), end
+
+
+_known_headers = lru_cache(maxsize=_KEEP_HEADER_SETS)(parse_headers)  # each stream has the same
 
 
 def encode_frame(headers: Mapping[str, Any], payload: bytes = b"") -> bytes:

@@ -74,7 +74,10 @@ class Guardrails:
             return value
         if not isinstance(value, Mapping):
             raise ValueError(f"guardrails={value!r}: Guardrails or a dict of its fields is needed")
-        fields = {_ALIASES.get(key, key): item for key, item in value.items()}
+        fields = dict[str, Any]()
+        for key, item in value.items():
+            if fields.setdefault(name := _ALIASES.get(key, key), item) != item:
+                raise ValueError(f"guardrails={dict(value)!r}: {key} and {name} are one setting")
         unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
         if unknown or not fields.get("id"):
             raise ValueError(

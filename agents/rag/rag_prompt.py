@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -100,9 +100,13 @@ def read_query(value: Any) -> Query:
             raise ValueError(f"the input takes no {key!r}: it is a setting of the retriever")
         if close := get_close_matches(str(key), _HISTORIES, 1, 0.8):
             raise ValueError(f"the input takes no {key!r}: did you mean {close[0]!r}?")
-    history = _messages(value.get("chat_history") or value.get("history") or ())
-    if asked := next((key for key in ("question", "input") if key in value), None):
-        return _query(_text_of(value[asked]), history)
+    history = _messages(_one_of(value, *_HISTORIES) or ())
+    if (asked := _one_of(value, "question", "input")) is not None or {"question", "input"} & value.keys():
+        question = _text_of(asked)
+        before = _messages(value.get("messages") or ())  # as the state of a graph has them
+        if before and isinstance(before[-1], HumanMessage) and before[-1].text.strip() == question.strip():
+            before.pop()
+        return _query(question, [*history, *before])
     if "messages" not in value:
         raise ValueError(
             f'the input needs the key "question" (or "messages"); it has {sorted(map(str, value))}'
@@ -112,6 +116,13 @@ def read_query(value: Any) -> Query:
     if last is None:
         raise ValueError("the messages hold no question: none of them is from the user")
     return _query(messages[last].text, messages[:last])
+
+
+def _one_of(value: Mapping[str, Any], *names: str) -> Any:
+    given = [value[name] for name in names if value.get(name) is not None]
+    if any(one != given[0] for one in given):
+        raise ValueError(f"{' and '.join(names)} are one part of the input: give one of them")
+    return given[0] if given else None
 
 
 def _messages(value: Any) -> list[BaseMessage]:

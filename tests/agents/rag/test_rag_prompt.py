@@ -104,6 +104,18 @@ def test_tool_turns_and_empty_turns_are_no_history():
     assert query.history == (("User", "Hi"), ("Assistant", "Hello"))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"question": "And it?", "input": "Or this?"},
+        {"question": "And it?", "chat_history": [("user", "Hi")], "history": [("user", "Ho")]},
+    ],
+)
+def test_of_two_names_of_one_part_none_is_dropped(value):
+    with pytest.raises(ValueError, match="give one of them"):
+        read_query(value)
+
+
 @pytest.mark.parametrize("key", ["filter", "k", "user_id", "search_kwargs"])
 def test_what_narrows_a_search_is_not_dropped(key):
     with pytest.raises(ValueError, match=f"takes no '{key}': it is a setting of the retriever"):
@@ -116,6 +128,8 @@ def test_what_narrows_a_search_is_not_dropped(key):
         ({"input": "And it?", "history": [("user", "Hi")]}, (("User", "Hi"),)),
         ({"messages": [("user", "And it?")], "chat_history": [("user", "Hi")]}, (("User", "Hi"),)),
         ({"question": "And it?", "context": "of another step of a chain"}, ()),
+        ({"question": "And it?", "messages": [("user", "Hi"), ("user", "And it?")]}, (("User", "Hi"),)),
+        ({"question": "And it?", "input": "And it?", "chat_history": []}, ()),
         ({"question": "And it?", "chat_history": "Hi"}, TypeError),
         ({"messages": "And it?"}, TypeError),
         ({"question": "And it?", "chat_histroy": []}, ValueError),

@@ -27,12 +27,13 @@ _LITERAL = re.compile(
     r"|(https?://[^\s)\]>]+|(?<![\w-])--[a-z][\w-]{1,80}|\b\w{1,80}(?:_\w{1,80}|\(\)))"
 )
 _ENUMERATOR = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)])\s+")
-# One such word turns a copied sentence into its opposite. Nothing else is concluded from them.
-_DENIES = re.compile(
+# One such word, in lower case, turns a copied sentence into its opposite. Nothing else is concluded from it.
+_denies = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|without|cannot|nor|neither|nicht|kein\w{0,2}|nie(?:mals)?"
     r"|ohne|pas|jamais|sans|aucune?|nunca|sin|tampoco|non|mai|senza|n[ãa]o|nem|sem|не|нет|без|δεν|χωρίς)\b"
+    r"(?! (?:but|aber|mais|pero)\b)"  # the next clause says something else
     r"|n['’]t\b|(?<!\S)(?:नहीं|न|मत|बिना|لا|لم|لن|ليس|ليست|بدون|இல்லை)(?![^\s।.,])|ไม่|不|没|沒|ません|ない"
-)
+).search
 # Number words are read in English only, which all counts as that is not told: two of these show it.
 _ENGLISH = {"the", "and", "with", "from", "that", "this", "are", "has", "it", "its", "they", "were"}
 _BEFORE, _AFTER = 4, 3  # words beside what was copied that may deny it, as in "liest Bilder nicht"
@@ -78,7 +79,7 @@ class Statement:
         self.units = self.content.union(number.form for number in self.numbers)
         self.literals = ["".join(found) for found in _LITERAL.findall(text)]
         self.is_listed = lead.endswith(":")
-        self.denies = _denies(text) or (self.is_listed and _denies(lead))
+        self.denies = _denies(f"{lead if self.is_listed else ''}\n{text}".lower()) is not None
         upper = [word for word in content if word.start and text[word.start].isupper()]
         names = vague if language == "de" else [*vague, *upper]  # German nouns are all written so
         self.names = {word.form: text[word.start : word.end] for word in names}
@@ -134,7 +135,8 @@ class ReadPassage:
         exact = self._find(statement.joined) if content and not absent else None
         if exact is not None:
             span = self.sentences[exact[0]][0], self.sentences[exact[1]][1]
-            denied = _denies(exact[2]) or (statement.is_listed and self._denies(span) != statement.denies)
+            denied = _denies(exact[2]) is not None
+            denied = denied or (statement.is_listed and self._denies(span) != statement.denies)
             return Found(span, 1.0, units, units, missing, whole=not denied and not missing, denied=denied)
         unnamed = frozenset(name for form, name in statement.names.items() if form not in self._all)
         place, near = self._best_place(units)
@@ -188,7 +190,7 @@ class ReadPassage:
         if _ENUMERATOR.match(text):
             before = self.text[max(0, span[0] - 2_000) : span[0]].split("\n")
             lead = next((line for line in reversed(before) if line.rstrip().endswith(":")), "")
-        return _denies(f"{lead}\n{text}")
+        return _denies(f"{lead}\n{text}".lower()) is not None
 
 
 # So that each passage is read once for an answer and its follow-ups.
@@ -209,10 +211,6 @@ def read(claim: str, lead: str, documents: Sequence[Document]) -> tuple[Statemen
 
 def _joined(said: Sequence[Sequence[str]]) -> str:
     return "\n".join(["", _STOP.join("\n".join(forms) for forms in said), ""])
-
-
-def _denies(text: str) -> bool:
-    return _DENIES.search(text.lower()) is not None
 
 
 def _squeezed(text: str) -> str:

@@ -553,6 +553,17 @@ def test_a_clause_is_copied_whatever_another_clause_denies():
     said = ["Scout reads images of any size.", "It flies."]
     verdicts = WordVerifier().verify([Claim(one, [Document(passage)]) for one in said])
     assert [verdict.supported for verdict in verdicts] == [True, None]
+    ferry = Document("Die Fähre fährt bei Sturm nicht, aber im Winter fährt sie täglich.")
+    assert WordVerifier().verify([Claim("Im Winter fährt sie täglich.", [ferry])])[0].supported is True
+
+
+def test_a_number_of_thousands_of_digits_ends_nothing():
+    huge = "9" * 5_000
+    for said, there in ((huge, "12"), ("12", huge), (f"{huge} minutes", "5 minutes"), (huge, huge)):
+        claim = Claim(
+            f"The farm has {said} llamas.", [Document(f"The farm has {there} llamas, and it is old.")]
+        )
+        assert (WordVerifier().verify([claim])[0].supported is True) is (said == there)
 
 
 DENIED_OR_OTHER = [

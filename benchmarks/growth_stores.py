@@ -7,9 +7,13 @@ documentation does; the defaults are its own but for what a comparison needs: co
 from __future__ import annotations
 
 import importlib.util
-import sqlite3
 from pathlib import Path
 from typing import Any
+
+try:
+    import pysqlite3 as sqlite3  # some builds of Python have an SQLite that loads no extensions
+except ImportError:
+    import sqlite3
 
 DIMENSION, BATCH = 384, 5_000
 
@@ -237,6 +241,5 @@ STORES: dict[str, tuple[Any, str]] = {
 def installed() -> list[str]:
     """The names of those that can run here."""
     names = [name for name, (_, package) in STORES.items() if importlib.util.find_spec(package)]
-    # Some builds of Python have an SQLite that loads no extensions.
     loads = hasattr(sqlite3.Connection, "enable_load_extension")
     return [name for name in names if loads or name != "sqlite-vec"]

@@ -13,6 +13,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
@@ -23,7 +24,13 @@ from llama_bedrock.retrievers.store.document_table import DocumentTable, Entry, 
 from llama_bedrock.retrievers.store.generations import Generation, StoreDamagedError
 from llama_bedrock.retrievers.store.locks import ReadWriteLock
 from llama_bedrock.retrievers.store.slots import FilterLike, Selector, SlotTable
-from llama_bedrock.retrievers.store.vector_index import IndexSettings, Structure, VectorIndex, normalised
+from llama_bedrock.retrievers.store.vector_index import (
+    IndexSettings,
+    Structure,
+    VectorIndex,
+    as_units,
+    normalised,
+)
 
 Vectors: TypeAlias = "list[Floats] | Callable[[], list[Floats]]"
 """Vectors of new documents in some arrays, or what gives them."""
@@ -36,6 +43,8 @@ _LARGE = 1_000
 """Documents in a change that leaves much freed memory behind."""
 _FEW, _OVERFETCHED = 8, 128
 """Dead slots that a scan may just find and drop, at first and then, instead of testing every slot."""
+_FILLED_AT_ONCE = 131_072
+"""Documents of a new collection whose codes are learnt once, of all: the vectors lie in memory twice then."""
 _MERGED = 4_096
 """Vectors of saved parts that a search without a filter goes through as if they were one part: a copy of some
 megabytes, and one call of FAISS instead of several (30 µs each)."""
@@ -181,6 +190,7 @@ class Collection:
         self._lock = ReadWriteLock()
         self._view: list[Part] | None = None
         self._merged: tuple[list[Part], VectorIndex] | None = None
+        self._is_filling = False
 
     def __len__(self) -> int:
         return sum(part.slots.alive_count for part in self.parts)
@@ -235,7 +245,7 @@ class Collection:
                 f"the query has {queries.shape[1]} dimensions and the store {self.dimension}: "
                 "it was made with another embedding model"
             )
-        queries = normalised(queries) if self.settings.metric == "cosine" else queries
+        queries = as_units(queries) if self.settings.metric == "cosine" else queries
         queries = np.ascontiguousarray(queries, np.float32)
         is_filtered = filter_ is not None and filter_ != {}
         found = [part.search(queries, k, filter_) for part in (self.parts if is_filtered else self._viewed())]
@@ -517,10 +527,23 @@ class Collection:
 
     # Parts
 
+    @contextmanager
+    def filling(self, count: int) -> Iterator[None]:
+        """So many documents are added within, and not searched: their structure is made once, at the end."""
+        self._is_filling = count <= _FILLED_AT_ONCE
+        try:
+            yield
+        finally:
+            self._is_filling = False
+        with self.changing:
+            self._restructure()
+
     def _restructure(self) -> None:
         """Join, compact, and change the structure of parts, where the numbers ask for it; searches go on
         meanwhile.
         """
+        if self._is_filling:
+            return
         parts = [part for part in self.parts if part.slots.alive_count]
         groups = grouped([part.slots.alive_count for part in parts], [part.slots.dead for part in parts])
         done = [

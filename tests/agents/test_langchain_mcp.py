@@ -1,5 +1,6 @@
 """`langchain.mcp` in place of langchain-mcp-adapters: what an environment with ``langchain[mcp]`` has."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -60,3 +61,16 @@ def test_where_neither_can_be_imported_the_error_says_what_to_install(monkeypatc
     monkeypatch.setitem(sys.modules, "langchain_mcp_adapters.client", None)
     with pytest.raises(ImportError, match=r"pip install .*\[agents,mcp\]"):
         mcp.load_mcp_tools_sync({"farm": {"transport": "stdio", "command": "farm"}})
+
+
+def test_a_variable_that_is_not_set_is_no_text_of_its_own_name(monkeypatch):
+    monkeypatch.delenv("FARM_TOKEN", raising=False)
+    server = {"command": sys.executable, "args": ["-c", ""], "env": {"TOKEN": "key ${FARM_TOKEN}"}}
+
+    async def opened():
+        async with mcp.open_mcp_session("farm", server):
+            pass
+
+    for way in (lambda: mcp.load_mcp_tools_sync({"farm": server}), lambda: asyncio.run(opened())):
+        with pytest.raises(ValueError, match="MCP server 'farm': env TOKEN=.*: FARM_TOKEN is not set"):
+            way()

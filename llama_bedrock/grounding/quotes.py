@@ -17,6 +17,7 @@ from llama_bedrock.text import forms, forms_by_span, language_of_texts, sentence
 LONG = 1_000  # characters: of a shorter text, that something stands nowhere in it proves little
 _COPIED = 0.7  # more of a statement's words than this, one sentence has in the same order, in runs of two
 _SKIPPED = 8  # words of that sentence between the runs
+_ADDED = 0.15  # share of the statement's content words that the sentence may lack
 _NEIGHBOURS = 3  # sentences that make a quote
 _BESIDE = 0.4  # share of the content words beside which another number of its kind stands for a missing one
 _LEAST_QUOTED = 0.25  # share of the content words below which nothing is quoted
@@ -172,7 +173,7 @@ class ReadPassage:
         """
         wanted, said = statement.forms, self._said[sentence]
         long = len(wanted) > 2 * len(said)  # so that this is never done for two long texts
-        added = len(statement.units - near) > (1 - _COPIED) * len(wanted)
+        added = len(statement.units - near) > _ADDED * len(statement.units)
         if long or added or not statement.told <= self._by_sentence[sentence]:
             return False
         blocks = SequenceMatcher(None, wanted, said, autojunk=False).get_matching_blocks()

@@ -523,23 +523,18 @@ def test_a_number_in_another_notation_is_no_other_number(statement, passage):
     assert verdict.supported is not False, verdict.reason
 
 
+BARN = "The old llamas sleep in the warm hay behind the red barn."
+
+
 @pytest.mark.parametrize(
     ("statement", "passage", "supported"),
     [
-        ("Well, the old farm keeps its llamas behind the red barn.", "The farm keeps it.", None),
-        (
-            "Interestingly, the llamas sleep behind the red barn.",
-            "The llamas sleep behind the red barn.",
-            True,
-        ),
-        (
-            "The old llamas always sleep behind the red barn.",
-            "The old llamas sleep behind the red barn.",
-            True,
-        ),
-        ("The old horses sleep behind the red barn.", "The old llamas sleep behind the red barn.", None),
-        ("The old llamas sleep behind the red fence.", "The old llamas sleep behind the red barn.", None),
-        ("The old llamas sleep behind the barn in Cusco.", "The old llamas sleep behind the barn.", None),
+        (f"Interestingly, {BARN.lower()}", BARN, True),
+        (BARN.replace("sleep", "always sleep"), BARN, True),
+        (BARN.replace("sleep", "rarely sleep").replace("in the warm hay ", ""), BARN, None),  # one of six
+        (BARN.replace("llamas", "horses"), BARN, None),
+        (BARN.replace("barn", "fence"), BARN, None),
+        (BARN.replace("barn", "barn in Cusco"), BARN, None),
     ],
 )
 def test_what_is_said_besides_may_stand_beside_but_not_instead(statement, passage, supported):

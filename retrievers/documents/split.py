@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ def _split(document: Document, cutter: _Cutter) -> Iterator[Document]:
     format = _format_of(document)
     # In other documents "language" may be one that people speak.
     language = document.metadata.get("language") if format == "code" else None
-    line_starts: list[int] = []
+    line, counted = 0, 0  # lines that end before that place
     first_line = document.metadata.get("line") if format in _VERBATIM else None
     for section in _merge_short(text, _sections(text, format), cutter.chunk_size // 5, cutter.chunk_size):
         for start, end in cutter.spans(text, section, language):
@@ -100,11 +99,11 @@ def _split(document: Document, cutter: _Cutter) -> Iterator[Document]:
             if section.headings:
                 metadata["heading"] = " > ".join(section.headings)
             if start and isinstance(first_line, int):
-                line_starts = line_starts or [0, *(match.end() for match in re.finditer("\n", text))]
-                metadata["line"] = first_line + bisect_right(line_starts, start) - 1
-            yield Document(
-                page_content=text[start:end], metadata=metadata, id=_chunk_id(document, start, end)
-            )
+                line += text.count("\n", counted, start) - text.count("\n", start, counted)
+                counted = start
+                metadata["line"] = first_line + line
+            chunk = text[start:end]
+            yield Document(page_content=chunk, metadata=metadata, id=_chunk_id(document, start, chunk))
 
 
 def _format_of(document: Document) -> str:
@@ -114,12 +113,12 @@ def _format_of(document: Document) -> str:
     return _FORMAT_OF_SUFFIX.get(PurePath(str(document.metadata.get("source", ""))).suffix.lower(), "text")
 
 
-def _chunk_id(document: Document, start: int, end: int) -> str:
+def _chunk_id(document: Document, start: int, text: str) -> str:
     origin = (
         str(document.metadata.get("source", "")),
         str(document.metadata.get("document_id", document.id or "")),
     )
-    identity = "\0".join((*origin, str(start), document.page_content[start:end]))
+    identity = "\0".join((*origin, str(start), text))
     return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

@@ -6,6 +6,7 @@ no documents, whose way between processes would cost more than it saves.
 
 from __future__ import annotations
 
+import gc
 import marshal
 import os
 import signal
@@ -157,6 +158,7 @@ def _asked(child: subprocess.Popen[bytes] | None, texts: list[str]) -> _Answer |
 def serve() -> None:
     """The child: answers with the terms that are new, and the texts' terms by number, until nobody asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends this
+    gc.disable()  # lists of words are in no cycles
     analyser, known = Analyser(), 0
     while True:
         try:

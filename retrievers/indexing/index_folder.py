@@ -35,6 +35,7 @@ from llama_bedrock.retrievers.indexing.backends import IndexEngine, LocalEngine,
 from llama_bedrock.retrievers.indexing.folder_manifest import Changes, Folder, FoundFile, compare, scan
 from llama_bedrock.retrievers.indexing.known_files import Chunk, KnownFile, KnownFiles, OwnedTexts
 from llama_bedrock.retrievers.indexing.targets import FAISSTarget, ForeignTarget, IndexTarget
+from llama_bedrock.retrievers.rare_collections import rare_collections
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 
 logger = logging.getLogger(__name__)
@@ -171,7 +172,8 @@ def index_folder(
     worker = _engine(engine)
     try:
         run = _Run(os.fspath(path), target, worker, options, on_progress, on_error, follow_links_outside)
-        return run.run()
+        with rare_collections():
+            return run.run()
     finally:
         worker.close()
 

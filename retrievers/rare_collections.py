@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _THRESHOLD = 20_000
-"""New objects between two collections, where Python has 700: what is dropped meanwhile takes few megabytes."""
+"""New objects between two collections, where Python has 700: what is dropped meanwhile takes megabytes."""
 _lock = threading.Lock()
 _users = 0
 _before: tuple[int, int, int] | None = None

@@ -161,10 +161,17 @@ class BM25Index:
             ValueError: A file is damaged.
             OSError: A file is gone.
         """
+        self.find_in(folder)
+        for segment in self._segments:
+            segment.load()
+
+    def find_in(self, folder: Path | None) -> None:
+        """Read what was not needed yet from this folder: a save has linked its files there, and the one
+        before goes.
+        """
         for segment in self._segments:
             if segment.path is not None and folder is not None:
                 segment.path = folder / segment.path.name
-            segment.load()
 
     def search(self, query: str, k: int, *, allowed: Collection[str] | None = None) -> dict[str, float]:
         """The best k ids that share a word with the query, with their scores, best first.
@@ -419,6 +426,7 @@ class StoreLexicalSide:
                     self._index = self._opened()
                     self._follow(self._index)
                 elif state != self._state:
+                    self._index.find_in(self.store.last_sidecar(SIDECAR))
                     self._follow(self._index)
                 if complete and not self._index.is_loaded:
                     self._index.load_all(self.store.last_sidecar(SIDECAR))

@@ -370,6 +370,21 @@ def test_a_change_writes_what_changed_and_a_manifest_in_files_is_the_same_as_one
     assert sorted(int(Path(d.metadata["source"]).stem) for d in answer) == list(range(12))
 
 
+def test_an_open_store_goes_on_with_its_lexical_index_through_many_saves(docs, counting, tmp_path, caplog):
+    """Its files were looked for in the generation that it was opened from, which had gone."""
+    for number in range(400):
+        (docs / f"more{number}.md").write_text(f"# More {number}\n\nThe first text of {number}.")
+    index_folder(docs, FAISSStore(counting()), save=tmp_path / "index")
+    again = FAISSStore.load(tmp_path / "index", counting())
+    for turn in range(6):
+        for number in range(40 * turn, 40 * turn + 40):  # until a third of the oldest part is deleted
+            (docs / f"more{number}.md").write_text(f"# More {number}\n\nThe turn{turn} of {number}.")
+        assert index_folder(docs, again).embedded == 40
+    assert caplog.messages == []
+    [found, *_] = HybridRetriever(store=again, alpha=0.0).invoke("turn5 of 239")
+    assert found.page_content.endswith("The turn5 of 239.")
+
+
 def test_the_lexical_index_is_saved_with_it(docs, store):
     index_folder(docs, store)
     assert reopened(store).sidecar("lexical") is not None

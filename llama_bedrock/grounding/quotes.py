@@ -37,7 +37,7 @@ _denies = re.compile(
 ).search
 # Number words are read in English only, which all counts as that is not told: two of these show it.
 _ENGLISH = {"the", "and", "with", "from", "that", "this", "are", "has", "it", "its", "they", "were"}
-_BEFORE, _AFTER = 4, 3  # words beside what was copied that may deny it, as in "liest Bilder nicht"
+_BEFORE, _AFTER = 4, 3  # words that may deny a copy; those after it not in English: "eats hay, not meat"
 _STOP = "\n.\n"  # between the sentences of a text whose words are joined
 
 
@@ -117,8 +117,9 @@ class ReadPassage:
             return None
         start, end = at + 1, at + len(wanted) - 1
         first, last = self._joined.count(_STOP, 0, start), self._joined.count(_STOP, 0, end)
-        before, after = self._joined[:start].rpartition(_STOP)[2], self._joined[end:].partition(_STOP)[0]
-        return first, last, " ".join([*before.split()[-_BEFORE:], *after.split()[:_AFTER]])
+        before = self._joined[:start].rpartition(_STOP)[2].split()[-_BEFORE:]
+        after = self._joined[end:].partition(_STOP)[0].split()[: 0 if self._language == "en" else _AFTER]
+        return first, last, " ".join([*before, *after])
 
     def look_for(self, statement: Statement) -> Found:
         """What this passage holds of a statement, and where."""
@@ -136,8 +137,8 @@ class ReadPassage:
         exact = self._find(statement.joined) if content and not absent else None
         if exact is not None:
             span = self.sentences[exact[0]][0], self.sentences[exact[1]][1]
-            denied = _denies(exact[2]) is not None
-            denied = denied or (statement.is_listed and self._denies(span) != statement.denies)
+            listed = statement.is_listed and self._denies(span) != statement.denies
+            denied = listed or _denies(exact[2]) is not None
             return Found(span, 1.0, units, units, missing, whole=not denied and not missing, denied=denied)
         unnamed = frozenset(name for form, name in statement.names.items() if form not in self._all)
         place, near = self._best_place(units)

@@ -548,6 +548,8 @@ def test_a_clause_is_copied_whatever_another_clause_denies():
     said = ["Scout reads images of any size.", "It flies."]
     verdicts = WordVerifier().verify([Claim(one, [Document(passage)]) for one in said])
     assert [verdict.supported for verdict in verdicts] == [True, None]
+    hay = Document("Llamas eat hay, not meat.")
+    assert WordVerifier().verify([Claim("Llamas eat hay.", [hay])])[0].supported is True
     ferry = Document("Die Fähre fährt bei Sturm nicht, aber im Winter fährt sie täglich.")
     assert WordVerifier().verify([Claim("Im Winter fährt sie täglich.", [ferry])])[0].supported is True
 

@@ -693,6 +693,8 @@ class OwnedTexts:
     def __contains__(self, digest: str) -> bool:
         if digest in self._added:
             return True
+        if not len(self._saved.rows):  # a first index, which asks for every text
+            return False
         [begin] = _begins([digest])
         self._asked += 1
         owners = self._saved.owners(begin) if self._asked <= _FEW_ASKED else self._owners(begin)

@@ -30,7 +30,8 @@ _LITERAL = re.compile(
 _ENUMERATOR = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)])\s+")
 # One such word, in lower case, turns a copied sentence into its opposite. Nothing else is concluded from it.
 _denies = re.compile(
-    r"\b(?:not|no|never|none|nobody|nothing|without|cannot|nor|neither|nicht|kein\w{0,2}|nie(?:mals)?"
+    r"\b(?:not|no|never|none|nobody|nothing|without|cannot|nor|neither|hardly|rarely|seldom|barely|scarcely"
+    r"|nicht|kein\w{0,2}|nie(?:mals)?|kaum|selten|rarement|raramente"
     r"|ohne|pas|jamais|sans|aucune?|nunca|sin|tampoco|non|mai|senza|n[ãa]o|nem|sem|не|нет|без|δεν|χωρίς)\b"
     r"(?! (?:but|aber|mais|pero)\b)"  # the next clause says something else
     r"|n['’]t\b|(?<!\S)(?:नहीं|न|मत|बिना|لا|لم|لن|ليس|ليست|بدون|இல்லை)(?![^\s।.,])|ไม่|不|没|沒|ません|ない"

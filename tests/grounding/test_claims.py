@@ -571,6 +571,14 @@ DENIED_OR_OTHER = [
     ("โมเดลอ่านรูปภาพ", "โมเดลไม่อ่านรูปภาพ"),
     ("Run `apt install farm_tools` first.", "Run `apt install farm-tools` first."),
     ("It opens at 3 pm.", "It opens at 3 am."),
+    (
+        "Llamas on the highland farms near Cusco rarely eat fresh grass and dry hay in the long winter.",
+        "Llamas on the highland farms near Cusco eat fresh grass and dry hay in the long winter.",
+    ),
+    (
+        "Die Lamas auf den Höfen bei Cusco fressen im langen Winter kaum frisches Gras und Heu vom Dorf.",
+        "Die Lamas auf den Höfen bei Cusco fressen im langen Winter frisches Gras und Heu vom Dorf.",
+    ),
     ("The tower is 1.9 m high.", "The tower is 180 cm high."),
     ("Das Lager liegt nicht in Lübeck.", "Das Lager liegt nicht in Bremen, sondern in Lübeck."),
     ("The old depot is not in Toledo.", "The old depot is not in Madrid but in Toledo."),

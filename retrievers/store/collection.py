@@ -537,6 +537,8 @@ class Collection:
             self._is_filling = False
         with self.changing:
             self._restructure()
+        if count >= _LARGE:
+            _give_back_freed_memory()
 
     def _restructure(self) -> None:
         """Join, compact, and change the structure of parts, where the numbers ask for it; searches go on

@@ -175,7 +175,7 @@ async def test_questions_are_embedded_with_the_same_retries(service, titan):
 
 
 def test_a_mistake_of_the_caller_is_raised_as_it_is(titan):
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError, match="takes a list of texts"):
         titan.embed_documents([None, "text"])
 
 

@@ -405,7 +405,7 @@ class _Saved:
         self.layers = list(layers)
         most = sum(map(len, layers))
         told = [column for layer in layers for column in (layer.positions, layer.gone)]
-        places = max((int(column.max()) + 1 for column in told if len(column)), default=0)
+        places = max((int(np.max(column)) + 1 for column in told if len(column)), default=0)
         if places > most:
             raise ValueError("it tells of places that there are not")
         self.rows: Slots = np.full(places, -1, np.int64)

@@ -144,7 +144,7 @@ def test_throttling_is_retried(server, ingestor, run):
         ([Document("  ", id="a")], ValueError, "'a' is empty"),
         ([Document("x", id="a"), Document("y", id="a")], ValueError, "two documents have the id 'a'"),
         ([Document("x" * 5_242_881, id="a")], ValueError, "through S3"),
-        (["text"], TypeError, "expected LangChain documents"),
+        (["text"], TypeError, "documents=.*: it takes a path or a list of Document"),
         ("/no/such/folder", FileNotFoundError, "no such file"),
     ],
 )

@@ -17,7 +17,7 @@ from itertools import islice
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import (
     Annotated,
     Any,
@@ -128,13 +128,20 @@ class _Kinds:
 
     def _read(self) -> dict[str, Any]:
         origin = unwrap(self._function)
-        names = _Names(vars(sys.modules[origin.__module__]))
-        hints = get_type_hints(origin, localns=names, include_extras=True)
         parameters = signature(origin).parameters.values()
         single = [p for p in parameters if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
         self._positions = [p.name for p in single if p.kind is not Parameter.KEYWORD_ONLY]
-        self._kinds = {p.name: hints[p.name] for p in single if p.name in hints}
+        names = _Names(vars(sys.modules[origin.__module__]))
+        self._kinds = {p.name: _kind(p, names) for p in single if p.annotation is not Parameter.empty}
         return self._kinds
+
+
+def _kind(parameter: Parameter, names: _Names) -> Any:
+    holder = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    try:
+        return get_type_hints(holder, dict(names), names, include_extras=True)[parameter.name]
+    except AttributeError:
+        return _Unknown  # numpy 1.26 has no `typing` before somebody imports it
 
 
 class _OfUnknown(type):

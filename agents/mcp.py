@@ -154,7 +154,7 @@ def _check_variables(name: str, connection: Connection) -> None:
     """Refuse a server that would get the text ``${TOKEN}`` for its token."""
     for key, value in (connection.get("env") or {}).items():
         if unset := [found for found in _VARIABLE.findall(value) if found not in os.environ]:
-            raise ValueError(f"MCP server {name!r}: env {key} needs the variable {unset[0]}, which is not set")
+            raise ValueError(f"MCP server {name!r}: env {key} needs the variable {unset[0]}: it is not set")
 
 
 def _expanded(value: str) -> str:

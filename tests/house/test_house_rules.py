@@ -16,6 +16,11 @@ PRODUCT = [
     if not any(part.is_symlink() for part in path.parents)
 ]
 EVERYWHERE = {"__init__.py"}
+ROOT_ENTRIES = {
+    ".ci", ".gitignore", "CHANGELOG.md", "CITATION.cff", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE",
+    "MANIFEST.in", "Makefile", "NOTICE", "README.md", "SECURITY.md", "agents", "benchmarks", "docs", "examples",
+    "langgraph.json", "llama_bedrock", "mkdocs.yml", "pyproject.toml", "retrievers", "setup.py", "tests", "ui",
+}  # fmt: skip
 
 
 def tracked_files():
@@ -23,6 +28,11 @@ def tracked_files():
     if listed.returncode:
         pytest.skip("not a git checkout")
     return [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+
+
+def test_the_root_has_only_what_belongs_there():
+    """A store that a test or a person saved into the working folder was committed once."""
+    assert {path.relative_to(ROOT).parts[0] for path in tracked_files()} == ROOT_ENTRIES
 
 
 def test_no_module_is_longer_than_800_lines():

@@ -123,7 +123,8 @@ def test_each_public_method_refuses_what_it_cannot_take(function):
             function(None, **{parameter.name: value})
 
 
-def test_methods_that_are_inherited_refuse_it_as_well(tmp_path):
+def test_methods_that_are_inherited_refuse_it_as_well(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a path of nothing would be
     store = FAISSStore.from_texts(["one", "two", "both"], ids=["1", "2", "12"])
     for call in (
         lambda: store.add_texts("letters"),

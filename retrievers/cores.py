@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from llama_bedrock._extras import require
+from llama_bedrock.retrievers.process_setting import ProcessSetting
 
 _MOST = 8
-_lock = threading.Lock()
-_users = 0
-_limits: Any = None
+_setting = ProcessSetting()
 
 
 def cores() -> int:
@@ -22,23 +19,15 @@ def cores() -> int:
     return min(len(affinity(0)) if affinity else os.cpu_count() or 1, _MOST)
 
 
-@contextmanager
-def one_thread_in_blas() -> Iterator[None]:
+def one_thread_in_blas() -> AbstractContextManager[None]:
     """Have BLAS, in the whole process, do its work in the thread that asks for it.
 
     Its own threads meet after every small step and spin until the last one comes: beside other work, an
     orthonormal basis took ten times as long by two of them as by one. The last to leave puts them back.
     """
-    global _users, _limits
-    control = require("threadpoolctl", "local")
-    with _lock:
-        if not _users:
-            _limits = control.threadpool_limits(1, user_api="blas")
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if not _users:
-                _limits.restore_original_limits()
+    return _setting.made_by(_limit_blas)
+
+
+def _limit_blas() -> Callable[[], object]:
+    limits = require("threadpoolctl", "local").threadpool_limits(1, user_api="blas")
+    return limits.restore_original_limits  # type: ignore[no-any-return]

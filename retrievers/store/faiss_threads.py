@@ -6,11 +6,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.arrays import Floats, Slots, np
 from llama_bedrock.retrievers.cores import cores
+from llama_bedrock.retrievers.process_setting import ProcessSetting
 
 faiss = require("faiss", "local")
 
@@ -19,8 +20,7 @@ _BLAS_BATCH = 8
 _PROCESS = os.getpid()
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
-_blas_users = 0
-_blas_default = 0
+_setting = ProcessSetting()
 
 
 @contextmanager
@@ -73,25 +73,21 @@ def _pool() -> ThreadPoolExecutor:
         return _pools[os.getpid()]
 
 
-@contextmanager
-def blas_for_small_batches(queries: int, dimension: int) -> Iterator[None]:
+def blas_for_small_batches(queries: int, dimension: int) -> AbstractContextManager[None]:
     """Let a batch use BLAS: FAISS's own threshold (queries × dimension ≥ 128,000) is far too high for it.
 
     With 32 queries on 100,000 × 384, a query falls from 6.1 to 1.0 ms. The threshold is global, so the first
     batch to come lowers it and the last to leave restores it.
     """
-    global _blas_users, _blas_default
-    cvar = faiss.cvar
-    with _lock:
-        if _blas_users == 0:
-            _blas_default = cvar.distance_compute_blas_threshold
-            # Older versions compare with the number of queries and are content with 20.
-            cvar.distance_compute_blas_threshold = min(_blas_default, _BLAS_BATCH * dimension)
-        _blas_users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                cvar.distance_compute_blas_threshold = _blas_default
+    return _setting.made_by(lambda: _lower_threshold(dimension))
+
+
+def _lower_threshold(dimension: int) -> Callable[[], None]:
+    before = faiss.cvar.distance_compute_blas_threshold
+    # Older versions compare with the number of queries and are content with 20.
+    faiss.cvar.distance_compute_blas_threshold = min(before, _BLAS_BATCH * dimension)
+
+    def put_back() -> None:
+        faiss.cvar.distance_compute_blas_threshold = before
+
+    return put_back

@@ -106,6 +106,20 @@ def refuses_wrong_kinds_in_methods(*inherited: str) -> Callable[[_C], _C]:
     return decorate
 
 
+def refuse_wrong_kind(name: str, kind: Any, value: Any) -> None:
+    """Refuse a value among a call's other keywords, which no parameter is annotated for.
+
+    Raises:
+        WrongKindError: It is not of the kind.
+    """
+    if not _fits(kind, value):
+        raise WrongKindError(_refusal(name, kind, value))
+
+
+def _refusal(name: str, kind: Any, value: Any) -> str:
+    return f"{name}={_shown(value)}: it takes {_described(kind)}"
+
+
 class _Kinds:
     """What a function takes; its annotations are read at the first call."""
 
@@ -119,12 +133,8 @@ class _Kinds:
         for given in (zip(self._positions, args, strict=False), kwargs.items()):
             for name, value in given:
                 if name in kinds and not _fits(kinds[name], value):
-                    raise WrongKindError(self._refusal(name, value))
-
-    def _refusal(self, name: str, value: Any) -> str:
-        owner = self._function.__qualname__.removesuffix(".__init__")
-        assert self._kinds is not None
-        return f"{owner}: {name}={_shown(value)}: it takes {_described(self._kinds[name])}"
+                    owner = self._function.__qualname__.removesuffix(".__init__")
+                    raise WrongKindError(f"{owner}: {_refusal(name, kinds[name], value)}")
 
     def _read(self) -> dict[str, Any]:
         origin = unwrap(self._function)

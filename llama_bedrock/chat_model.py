@@ -275,4 +275,4 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
 
 # LangChain asks for the parameters of these at each call; `inspect` takes a signature that it finds.
 for _function in (ChatLlamaBedrock._generate, ChatLlamaBedrock._agenerate):
-    _function.__signature__ = signature(_function)  # type: ignore[union-attr]
+    _function.__signature__ = signature(_function)  # type: ignore[union-attr]  # functions have attributes

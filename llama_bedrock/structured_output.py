@@ -20,13 +20,13 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 from typing_extensions import is_typeddict
 
+from llama_bedrock.argument_kinds import refuse_wrong_kind
 from llama_bedrock.choices import StructuredOutputMethod
 from llama_bedrock.tools.events import with_errors
 from llama_bedrock.tools.json_answer import ResponseFormat, clean_json, unwrap
 from llama_bedrock.tools.json_schema import resolve, strict_violations, types_of, violations
 from llama_bedrock.tools.parser.tool_call_parser import CUT_REASONS
 from llama_bedrock.tools.schema_of_types import typed_dict_schema
-from llama_bedrock.tools.spec import checked_flag
 from llama_bedrock.usage import with_calls_before
 
 
@@ -55,8 +55,8 @@ def build_structured_runnable(
         raise ValueError(f"method={method!r}: give one of {', '.join(methods)}")
     if not isinstance(max_repairs, int) or max_repairs < 0:
         raise ValueError(f"max_repairs={max_repairs!r}: give 0 or more")
-    checked_flag("strict", strict)
-    checked_flag("include_raw", include_raw)
+    refuse_wrong_kind("strict", bool | None, strict)
+    refuse_wrong_kind("include_raw", bool, include_raw)
     if schema is None:
         raise ValueError("schema is None: with_structured_output needs a schema")
     output = OutputSchema.of(schema, strict=bool(strict))

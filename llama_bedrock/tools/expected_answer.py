@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
+from llama_bedrock.argument_kinds import refuse_wrong_kind
 from llama_bedrock.choices import Dialect
 from llama_bedrock.tools.rendering import prefill, render_tools
-from llama_bedrock.tools.spec import ToolChoice, ToolSpec, checked_flag, normalise_tool_choice, to_tool_specs
+from llama_bedrock.tools.spec import ToolChoice, ToolSpec, normalise_tool_choice, to_tool_specs
 
 if TYPE_CHECKING:
     from llama_bedrock.catalog import ResolvedModel
@@ -47,8 +48,7 @@ class ExpectedAnswer:
             raise ValueError(f"tool_dialect={dialect!r}: one of {', '.join(get_args(Dialect))}")
         if not kwargs:
             return _words(dialect)
-        flags = (checked_flag(name, kwargs.pop(name, None)) for name in ("strict", "parallel_tool_calls"))
-        strict, parallel = flags
+        strict, parallel = (_flag(kwargs, name) for name in ("strict", "parallel_tool_calls"))
         tools = kwargs.pop("tools", None)
         specs = to_tool_specs(() if tools is None else tools, strict=strict)
         choice = kwargs.pop("tool_choice", None)
@@ -120,6 +120,12 @@ class ExpectedAnswer:
         from llama_bedrock.tools.json_answer import JsonContent
 
         return JsonContent(self.form, prefix=self.prefill if prefilled and not self.offers_tools else "")
+
+
+def _flag(kwargs: dict[str, Any], name: str) -> bool | None:
+    value: bool | None = kwargs.pop(name, None)
+    refuse_wrong_kind(name, bool | None, value)  # "false" would count as true
+    return value
 
 
 @cache

@@ -106,17 +106,6 @@ def to_tool_specs(tools: Sequence[Any], *, strict: bool | None = None) -> list[T
     return list(specs.values())
 
 
-def checked_flag(name: str, value: Any) -> bool | None:
-    """The value of a setting that is True, False or None: "false" would count as True.
-
-    Raises:
-        ValueError: It is another.
-    """
-    if value is not None and not isinstance(value, bool):
-        raise ValueError(f"{name}={value!r}: True, False or None is needed")
-    return value
-
-
 def with_names_of_their_own(tools: Iterable[Any]) -> list[Any]:
     """The tools of an agent, if none has the name of another: ``create_agent`` offers the last of them alone.
 

@@ -231,6 +231,9 @@ def _stemmer(language: str) -> Any:
 # ----------------------------------------------------------------------------------------- terms of search
 
 _ASCII_WORD = re.compile(r"\w+[+#]*", re.ASCII)  # twice as fast as with the two suffixes that are meant
+# Each byte of ASCII text, blanks for what is in no word; and "w" for one of a word, "+" for the signs behind.
+_BLANKED = bytes(c if chr(c).isalnum() or c == ord("_") else ord(" ") for c in range(128)).ljust(256)
+_KINDS = bytes(ord("w" if b != ord(" ") else "+" if c in b"+#" else " ") for c, b in enumerate(_BLANKED))
 _MARKED_WORD = re.compile(rf"[\w{_MARKS}]+[+#]*")
 # Parts of an identifier: HTTPServer → HTTP, Server; getUserName → get, User, Name; utf8 → utf, 8.
 _PART = re.compile(rf"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|(?:[^\W\dA-Za-z_]|[{_MARKS}])+")
@@ -280,11 +283,15 @@ def written_words(text: str) -> list[str]:
     if (_ASCII_HYPHEN if is_ascii else _HYPHEN).search(text):  # rare, and found in a tenth of the time
         text = _LINE_END_HYPHEN.sub(r"\1\2 \1 \2", text)
     text = _plain(text)
-    return (
-        _ASCII_WORD.findall(text)
-        if is_ascii or text.isascii()
-        else _MARKED_WORD.findall(_HIDDEN.sub("", text))
-    )
+    return _ascii_words(text) if is_ascii or text.isascii() else _MARKED_WORD.findall(_HIDDEN.sub("", text))
+
+
+def _ascii_words(text: str) -> list[str]:
+    """What `_ASCII_WORD` finds: by cutting at blanks, in half the time, where no sign follows a word."""
+    encoded = text.encode()
+    if ("+" in text or "#" in text) and b"w+" in encoded.translate(_KINDS):
+        return _ASCII_WORD.findall(text)
+    return encoded.translate(_BLANKED).decode().split()
 
 
 def _plain(text: str) -> str:
@@ -322,9 +329,9 @@ class _Terms(dict[str, tuple[str, ...]]):
             if is_name and word[1:] in ("++", "#"):
                 return (word.lower(),)
             return self._parts(bare)
-        if _UNSPACED_RUN.search(word):
-            return tuple(_unspaced(unicodedata.normalize("NFKC", word)))
         if not word.isascii():
+            if _UNSPACED_RUN.search(word):
+                return tuple(_unspaced(unicodedata.normalize("NFKC", word)))
             word = unicodedata.normalize("NFKC", word)
         whole = word.lower()
         if is_stop_word(whole, self._language):

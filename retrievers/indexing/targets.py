@@ -337,7 +337,7 @@ class FAISSTarget:
     def foresee(self, documents: Sequence[Document]) -> None:
         """Have their terms found meanwhile, where LSA is to be fitted on them."""
         if self._store.embeddings is None:
-            self._ahead.take(map(self._store.embedded_text, documents))
+            self._ahead.take(self._store.embedded_texts(documents))
 
     def add(
         self,
@@ -356,7 +356,8 @@ class FAISSTarget:
         ]
         if not fresh:
             return 0
-        texts = {chunk.vector: self._store.embedded_text(document) for document, chunk in fresh}
+        embedded = self._store.embedded_texts(document for document, _ in fresh)
+        texts = {chunk.vector: text for (_, chunk), text in zip(fresh, embedded, strict=True)}
         if self._store.embeddings is None:
             analysed = self._ahead.analysed(list(texts.values()))
             places = {digest: place for place, digest in enumerate(texts)}
@@ -470,7 +471,7 @@ class FAISSTarget:
             fitted, now = max(embeddings.fitted_documents, 1), len(self._store)
             if now > fitted * (1 + self._refit_growth):
                 logger.info("fitting LSA again: %d chunks, and %d when it was fitted", now, fitted)
-                texts = map(self._store.embedded_text, self._store.documents())
+                texts = self._store.embedded_texts(self._store.documents())
                 self._store.refit(LSAEmbeddings(embeddings.dimensions).fit(texts))
                 refitted = True
         self.manifest.store_version = self._store.version

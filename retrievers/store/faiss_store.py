@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -167,7 +167,7 @@ class FAISSStore(VectorStore):
         batch_size = kwargs.pop("batch_size", None)
         store = cls(embedding, **kwargs)
         if embedding is None:
-            _, fitted = store._fit([store.embedded_text(document) for document in documents])
+            _, fitted = store._fit([*store.embedded_texts(documents)])
             vectors = fitted[0] if vectors is None else vectors
         store._fill(documents, ids, vectors, batch_size)
         return store
@@ -546,7 +546,7 @@ class FAISSStore(VectorStore):
         """Fit LSA again where the saved fit is of an older version, whose terms are not those of today."""
         embedding = self._contents.embedding
         if isinstance(embedding, LSAEmbeddings) and not embedding.fitted_documents and len(self):
-            self.refit(embedding.fit(map(self.embedded_text, self.documents())))
+            self.refit(embedding.fit(self.embedded_texts(self.documents())))
 
     def _fit(self, texts: Sequence[str]) -> tuple[Embeddings, list[Floats]]:
         """The embeddings; where LSA had to be fitted on the texts first, also their vectors, a by-product."""
@@ -558,9 +558,9 @@ class FAISSStore(VectorStore):
             contents.embedding = lsa
             return lsa, [vectors]
 
-    def embedded_text(self, document: Document) -> str:
-        """What is embedded of a document; see ``contextual``."""
-        return self._searchable(document.page_content, document.metadata)
+    def embedded_texts(self, documents: Iterable[Document]) -> Iterator[str]:
+        """What is embedded of documents; see ``contextual``."""
+        return (self._searchable(document.page_content, document.metadata) for document in documents)
 
     def _searchable(self, text: str, metadata: Mapping[str, Any]) -> str:
         return with_context(text, metadata) if self._contextual else text

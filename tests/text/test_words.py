@@ -185,3 +185,8 @@ def test_no_reader_of_text_takes_more_than_its_length(name, growth):
 
     ratios = {unit: growth(making(unit), READERS[name], 5_000) for unit in UNITS}
     assert max(ratios.values()) < 8, {unit: ratio for unit, ratio in ratios.items() if ratio >= 8}
+
+
+@given(st.text(st.characters(max_codepoint=127)) | st.text("aZ_09+#- \n\x1c\0", max_size=12))
+def test_words_of_ascii_are_those_of_the_pattern(text):
+    assert module._ascii_words(text) == module._ASCII_WORD.findall(text)

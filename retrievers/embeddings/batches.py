@@ -63,9 +63,9 @@ def as_array(vectors: Any, count: int) -> Floats:
         raise ValueError(f"the vectors are not {count} lists of numbers of one length: {error}") from error
     if array.ndim != 2 or array.shape[0] != count or array.shape[1] == 0:
         raise ValueError(f"expected {count} vectors, got an array of shape {array.shape}")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(bad):
-        raise ValueError(f"vector {bad[0]} holds NaN or infinity")
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise ValueError(f"vector {np.flatnonzero(~finite.all(axis=1))[0]} holds NaN or infinity")
     return array
 
 

@@ -297,7 +297,8 @@ class Collection:
         for part in reversed(self.parts):
             if not keys:
                 return
-            own = {key for key in keys if key >= part.slots.first_key}
+            first = part.slots.first_key
+            own = {key for key in keys if key >= first}
             keys = keys - own
             if own:
                 yield part, list(own)

@@ -211,11 +211,9 @@ class DocumentTable:
 
     def rows(self, keys: Sequence[int]) -> dict[int, Row]:
         """The rows with these keys, by key."""
+        statement = "SELECT key, id, text, metadata FROM documents WHERE key IN ({})"
         with self._connection() as connection:
-            found = _in_batches(
-                connection, "SELECT key, id, text, metadata FROM documents WHERE key IN ({})", list(keys)
-            )
-            return {row[0]: row for row in found}
+            return {row[0]: row for row in _in_batches(connection, statement, list(keys))}
 
     def ids_by_key(self, keys: Sequence[int]) -> dict[int, str]:
         """The ids of the documents with these keys, by key."""
@@ -233,7 +231,7 @@ class DocumentTable:
         """The rows of the documents with these ids."""
         statement = "SELECT key, id, text, metadata FROM documents WHERE id IN ({})"
         with self._connection() as connection:
-            return list(_in_batches(connection, statement, list(ids)))
+            return _in_batches(connection, statement, list(ids))
 
     def rows_after(self, key: int) -> list[Row]:
         """The next 1,000 rows in the order of their keys, which is that of their insertion."""
@@ -303,7 +301,9 @@ def read_metadata(encoded: str) -> dict[str, Any]:
     """
     try:
         found, end = _decode(encoded)  # as `json.loads`, in half its time where nothing stands around it
-        return dict(found if end == len(encoded) else json.loads(encoded))
+        if type(found) is dict and end == len(encoded):
+            return found
+        return dict(json.loads(encoded))
     except (ValueError, TypeError, RecursionError) as error:
         raise StoreDamagedError(f"metadata of a document is damaged ({error}): restore the store") from None
 
@@ -369,10 +369,12 @@ def _keys(connection: _Connection, where: str, parameters: Sequence[Any]) -> Slo
     return keys
 
 
-def _in_batches(connection: _Connection, statement: str, values: list[Any]) -> Iterator[Any]:
+def _in_batches(connection: _Connection, statement: str, values: list[Any]) -> list[Any]:
+    found: list[Any] = []
     for start in range(0, len(values), _VARIABLES):
         part = values[start : start + _VARIABLES]
-        yield from connection.execute(statement.format(",".join("?" * len(part))), part)
+        found += connection.execute(statement.format(",".join("?" * len(part))), part).fetchall()
+    return found
 
 
 def _close_all(connections: list[_Connection], folder: WorkingFolder | None = None) -> None:

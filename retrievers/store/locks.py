@@ -69,7 +69,8 @@ class ReadWriteLock:
     """Searches share it; a change has it alone. A waiting writer goes before new readers. Not re-entrant."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
+        self._mutex = threading.Lock()
+        self._condition = threading.Condition(self._mutex)
         self._readers = 0
         self._writing = False
         self._writers_waiting = 0
@@ -77,14 +78,14 @@ class ReadWriteLock:
     @contextmanager
     def read(self) -> Iterator[None]:
         """Hold it together with other readers."""
-        with self._condition:
+        with self._mutex:
             while self._writing or self._writers_waiting:
                 self._condition.wait()
             self._readers += 1
         try:
             yield
         finally:
-            with self._condition:
+            with self._mutex:
                 self._readers -= 1
                 if self._readers == 0:
                     self._condition.notify_all()

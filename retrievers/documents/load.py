@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -191,15 +192,15 @@ def find_files(
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
+                entries = sorted(scan, key=_NAME)
         except OSError as error:
             report(FileProblem(folder, describe_error(error)))
             continue
         folders = []
-        for entry in entries:
-            if entry.name.startswith("."):
+        for entry in entries:  # of which there are many: what most are not is asked without a call
+            if entry.name[0] == ".":
                 continue
-            if bounds is not None and _leads_out(entry, bounds):
+            if bounds is not None and (entry.is_symlink() or _HAS_JUNCTIONS) and _leads_out(entry, bounds):
                 report(FileProblem(entry.path, OUTSIDE))
             elif _is_folder(entry):
                 if not _is_skipped(entry):
@@ -207,6 +208,10 @@ def find_files(
             else:
                 yield entry.path
         pending.extend(reversed(folders))
+
+
+_NAME = attrgetter("name")
+_HAS_JUNCTIONS = os.name == "nt"
 
 
 def _leads_out(entry: os.DirEntry[str], root: str) -> bool:

@@ -202,6 +202,36 @@ class FoundFile(NamedTuple):
         return self.modified_ns if self.modified_ns < time.time_ns() - _RACY_NS else 0
 
 
+class FoundFiles:
+    """The files of a folder as they are now, in columns: with an object for each, Python's garbage collector
+    would look at all others.
+
+    Attributes:
+        sources: Of each file.
+        sizes: The same.
+        times: Of its last change.
+    """
+
+    def __init__(self, files: Iterable[FoundFile] = ()) -> None:
+        self.sources: list[str] = []
+        self.sizes: list[int] = []
+        self.times: list[int] = []
+        for file in files:
+            self.add(*file)
+
+    def add(self, source: str, size: int, modified_ns: int) -> None:
+        """One more."""
+        self.sources.append(source)
+        self.sizes.append(size)
+        self.times.append(modified_ns)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, number: int) -> FoundFile:
+        return FoundFile(self.sources[number], self.sizes[number], self.times[number])
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What differs between a folder and what is known of it.
@@ -223,27 +253,28 @@ Report: TypeAlias = Callable[[FileProblem], None]
 def scan(
     path: str | os.PathLike[str],
     report: Report,
-    on_file: Callable[[int], None],
+    on_file: Callable[[int], None] | None = None,
     *,
     follow_links_outside: bool = False,
-) -> list[FoundFile]:
+) -> FoundFiles:
     """All files under a path with size and time, in the order in which they are read."""
-    found = []
+    found = FoundFiles()
     files = find_files(path, report, follow_links_outside=follow_links_outside)
     for number, source in enumerate(files, 1):
         try:
             status = os.stat(source)
         except OSError:
-            found.append(FoundFile(source, -1, 0))  # a link to nothing: reading it gives the reason
+            found.add(source, -1, 0)  # a link to nothing: reading it gives the reason
         else:
-            found.append(FoundFile(source, status.st_size, status.st_mtime_ns))
-        on_file(number)
+            found.add(source, status.st_size, status.st_mtime_ns)
+        if on_file is not None:
+            on_file(number)
     return found
 
 
 def compare(
     known: Folder,
-    found: Sequence[FoundFile],
+    found: FoundFiles,
     is_ours: Callable[[FoundFile], bool],
     again: Collection[str] = (),
 ) -> Changes:
@@ -257,14 +288,10 @@ def compare(
     """
     read: list[FoundFile] = []
     touched: list[FoundFile] = []
-    # Not by ``zip``: with an object for each file, Python's garbage collector would look at all others.
-    sources = [file.source for file in found]
-    doubtful, all_there = known.files.doubtful(
-        sources, [file.size for file in found], [file.modified_ns for file in found]
-    )
+    doubtful, all_there = known.files.doubtful(found.sources, found.sizes, found.times)
     if again:
-        doubtful = sorted({*doubtful, *(n for n, source in enumerate(sources) if source in again)})
-    for file in (found[number] for number in doubtful):
+        doubtful = sorted({*doubtful, *(n for n, source in enumerate(found.sources) if source in again)})
+    for file in map(found.__getitem__, doubtful):
         before = known.files.get(file.source)
         if before is None:
             if is_ours(file):
@@ -275,12 +302,12 @@ def compare(
             (touched if file_digest(file.source) == before.digest else read).append(file)
         elif before.problem is not None and not before.digest and file_digest(file.source):
             read.append(file)  # permission to read it leaves its time as it was
-    present: set[str] = set() if all_there else set(sources)
+    present: set[str] = set() if all_there else set(found.sources)
     removed = [] if all_there else [source for source in known.files if source not in present]
     return _with_heirs(Changes(read, touched, removed), known, found)
 
 
-def _with_heirs(changes: Changes, known: Folder, found: Iterable[FoundFile]) -> Changes:
+def _with_heirs(changes: Changes, known: Folder, found: FoundFiles) -> Changes:
     """Read also the files whose duplicates were in the store for a file that is gone or may have lost
     them.
     """
@@ -291,6 +318,6 @@ def _with_heirs(changes: Changes, known: Folder, found: Iterable[FoundFile]) -> 
     if not heirs:
         return changes
     wanted = heirs | {file.source for file in changes.read}
-    read = [file for file in found if file.source in wanted]
+    read = [found[number] for number, source in enumerate(found.sources) if source in wanted]
     touched = [file for file in changes.touched if file.source not in heirs]
     return Changes(read, touched, changes.removed)

@@ -32,7 +32,14 @@ from llama_bedrock.retrievers.documents.readers.file_content import (
 )
 from llama_bedrock.retrievers.documents.split import CHUNK_OVERLAP, CHUNK_SIZE
 from llama_bedrock.retrievers.indexing.backends import IndexEngine, LocalEngine, ReadFile, ReadOptions
-from llama_bedrock.retrievers.indexing.folder_manifest import Changes, Folder, FoundFile, compare, scan
+from llama_bedrock.retrievers.indexing.folder_manifest import (
+    Changes,
+    Folder,
+    FoundFile,
+    FoundFiles,
+    compare,
+    scan,
+)
 from llama_bedrock.retrievers.indexing.known_files import Chunk, KnownFile, KnownFiles, OwnedTexts
 from llama_bedrock.retrievers.indexing.targets import FAISSTarget, ForeignTarget, IndexTarget
 from llama_bedrock.retrievers.rare_collections import rare_collections
@@ -212,7 +219,7 @@ class _Run:
         found = scan(
             self.path,
             self._report,
-            lambda done: self._tell("scan", done, 0),
+            None if self.on_progress is None else lambda done: self._tell("scan", done, 0),
             follow_links_outside=self.follow_links_outside,
         )
         changes = compare(before, found, self._is_ours, again)
@@ -226,7 +233,7 @@ class _Run:
         return self._report_of(before, after, changes, refitted=refitted, started=started)
 
     def _carry_out(
-        self, root: str, before: Folder, changes: Changes, found: Sequence[FoundFile], strays: set[str]
+        self, root: str, before: Folder, changes: Changes, found: FoundFiles, strays: set[str]
     ) -> tuple[Folder, bool]:
         """Make the store hold what was found; returns what is known then, and if LSA was fitted again."""
         after = Folder(before.settings, before.files.copy())
@@ -335,10 +342,10 @@ class _Run:
         gone = {id_ for file in outdated.values() for id_ in file.chunks.ids}
         self.target.delete(sorted(gone - kept))
 
-    def _require_something(self, before: Folder, after: Folder, found: Sequence[FoundFile]) -> None:
+    def _require_something(self, before: Folder, after: Folder, found: FoundFiles) -> None:
         if before.files or after.files.totals()[0]:
             return
-        others = (file.source for file in found if file.source not in after.files)
+        others = (source for source in found.sources if source not in after.files)
         ignored = Counter(suffix_of(source) or os.path.basename(source) for source in others)
         raise ValueError(nothing_found(self.path, self.problems, ignored, len(after.files)))
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from llama_bedrock.retrievers.indexing.folder_manifest import (
     Folder,
     FoundFile,
+    FoundFiles,
     Manifest,
     ManifestPart,
     compare,
@@ -122,7 +123,7 @@ def test_what_differs_is_what_a_look_at_each_file_tells(steps, there):
         for f in found
         if f.source in model
     ]
-    changes = compare(manifest.folders["/docs"], gone, lambda file: True)
+    changes = compare(manifest.folders["/docs"], FoundFiles(gone), lambda file: True)
     assert set(changes.removed) == missing
 
 
@@ -157,7 +158,7 @@ def test_of_a_file_only_the_line_that_is_asked_for_is_read(monkeypatch):
     monkeypatch.setattr(
         type(known.files._saved.layers[0]), "line", lambda self, row: read.append(row) or whole(self, row)
     )
-    assert [file.source for file in compare(known, found, lambda file: True).read] == ["50.md"]
+    assert [file.source for file in compare(known, FoundFiles(found), lambda file: True).read] == ["50.md"]
     assert set(read) == {50}
 
 

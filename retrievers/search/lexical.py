@@ -129,7 +129,7 @@ class BM25Index:
     def _changed(self) -> None:
         """Join segments where there are too many, and leave out what is deleted where it is much."""
         pairs = [pair for pair in zip(self._segments, self._alive, strict=True) if pair[1].any()]
-        living = [int(alive.sum()) for _, alive in pairs]
+        living = [int(np.count_nonzero(alive)) for _, alive in pairs]
         dead = [len(alive) - number for (_, alive), number in zip(pairs, living, strict=True)]
         self._segments, self._alive = [], []
         for group in grouped(living, dead):
@@ -147,7 +147,7 @@ class BM25Index:
         return int(self._segments[-1].keys[-1]) if self._segments else 0
 
     def __len__(self) -> int:
-        return sum(int(alive.sum()) for alive in self._alive)
+        return sum(int(np.count_nonzero(alive)) for alive in self._alive)
 
     @property
     def is_loaded(self) -> bool:
@@ -254,7 +254,7 @@ class _Searched:
         self.keys: Slots = np.concatenate([np.empty(0, np.int64), *(segment.keys for segment in segments)])
         lengths = [np.empty(0, np.int64), *(segment.lengths for segment in segments)]
         self._lengths: Slots = np.concatenate(lengths)
-        self._count = int(self._alive.sum())
+        self._count = int(np.count_nonzero(self._alive))
         average = max(float(self._lengths[self._alive].mean()), 1.0) if self._count else 1.0
         self._damping: Floats = (K1 * (1 - B + B * self._lengths / average)).astype(np.float32)
         self.languages = frozenset(

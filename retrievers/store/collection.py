@@ -585,6 +585,8 @@ class Collection:
                     part.changed()
                 else:
                     part.documents.path = table.path  # its connections lead to the same file
+                if part.index is not None:
+                    part.index.find_in(generation.path)
                 part.number, part.generation = number, generation
             self._view = None
 

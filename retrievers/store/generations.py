@@ -106,6 +106,12 @@ class Generation:
         """The folder's name."""
         return self.path.name
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether nobody deletes any of its files meanwhile, open or not: there are no such locks on Windows.
+        """
+        return self.lock is not None and os.name != "nt"
+
     def file(self, name: str) -> Path:
         """A file that the manifest names; others are not opened.
 

@@ -194,7 +194,10 @@ def _read_index(
     facts.pop("nlist", None)
     if facts["kind"] == "ivf":
         return VectorIndex.from_cells(path, dimension, count, settings, facts["storage"])
-    return VectorIndex.read(path, dimension, count, settings, Structure(**facts), mapped=mapped)
+    structure = Structure(**facts)
+    return VectorIndex.read(
+        path, dimension, count, settings, structure, mapped=mapped, later=generation.is_kept
+    )
 
 
 def write_store(

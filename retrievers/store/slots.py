@@ -25,7 +25,7 @@ class SlotTable:
     def __init__(self, keys: Slots | None = None) -> None:
         self._keys: Slots = np.empty(0, np.int64) if keys is None else keys
         self.count = len(self._keys)
-        self.dead = int((self.keys < 0).sum())
+        self.dead = int(np.count_nonzero(self.keys < 0))
         self.next_key = int(abs(self._keys[-1])) + 1 if self.count else 1
 
     @property
@@ -80,9 +80,11 @@ class SlotTable:
             # Most often all keys of a part, in a row: there is nothing to look for.
             first = int(keys[0]) - self.first_key
             own = self.keys[max(first, 0) : max(first, 0) + len(keys)]
-            if first >= 0 and len(own) == len(keys) and (np.abs(own) == keys).all():
-                found = own > 0
-                return found
+            if first >= 0 and len(own) == len(keys):
+                found = (own == keys) & (own > 0)
+                others = np.flatnonzero(~found)
+                if (own[others] == -keys[others]).all():
+                    return found
         found = self._places(keys) >= 0
         return found
 
@@ -114,17 +116,22 @@ class SlotTable:
             ValueError: It is no such file, or holds no such keys.
         """
         keys = read_array(path, "<i8")
-        magnitudes = np.abs(keys)
+        # Where none was deleted, which is most often, they are their own magnitudes.
+        magnitudes = keys if len(keys) and keys[0] > 0 and (keys[1:] > keys[:-1]).all() else np.abs(keys)
         if len(keys) and (
-            magnitudes[0] < 1 or (magnitudes[1:] <= magnitudes[:-1]).any() or magnitudes[-1] >= 2**62
+            magnitudes[0] < 1
+            or magnitudes[-1] >= 2**62
+            or (magnitudes is not keys and (magnitudes[1:] <= magnitudes[:-1]).any())
         ):
             raise ValueError(f"{path} does not hold rising keys")
         return cls(keys)
 
     def bury(self, dead: Bits) -> None:
         """Delete the documents of some slots: a bit for each slot."""
-        buried = np.flatnonzero(np.unpackbits(dead, count=self.count, bitorder="little"))
-        self.kill(np.abs(self.keys[buried]))
+        bytes_ = np.flatnonzero(dead)
+        rows, bits = np.nonzero(np.unpackbits(dead[bytes_, None], axis=1, bitorder="little"))
+        buried = 8 * bytes_[rows] + bits
+        self.kill(np.abs(self.keys[buried[buried < self.count]]))
 
 
 FilterLike: TypeAlias = "Filter | Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None"

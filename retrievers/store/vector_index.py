@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -129,19 +130,44 @@ class VectorIndex:
         dimension: Length of a vector.
         settings: How vectors are compared, stored and searched.
         structure: What the index is made of; default: what the settings ask for with no vectors.
-        index: A FAISS index of that structure; default: an empty one.
+        saved: The file of such an index, and how many vectors are in it; default: an empty one.
     """
 
     def __init__(
-        self, dimension: int, settings: IndexSettings, structure: Structure | None = None, index: Any = None
+        self,
+        dimension: int,
+        settings: IndexSettings,
+        structure: Structure | None = None,
+        saved: tuple[Path, int] | None = None,
     ) -> None:
         self.dimension = dimension
         self.settings = settings
         self.structure = structure or settings.structure(0)
-        self._index = _build(dimension, settings, self.structure) if index is None else index
+        self._saved = saved
+        if saved is None:
+            self._index = _build(dimension, settings, self.structure)
+
+    @cached_property
+    def _index(self) -> Any:
+        """The FAISS index. One that was saved is read when somebody searches or copies it: of a million
+        vectors that takes longer than all else that a change among them needs.
+        """
+        assert self._saved is not None, "the constructor makes any other"
+        path, count = self._saved
+        faiss_file.check(path, self.dimension, count, self.settings, self.structure)
+        return _read(path, mapped=True)
 
     def __len__(self) -> int:
+        if "_index" not in self.__dict__ and self._saved is not None:
+            return self._saved[1]
         return int(self._index.ntotal)
+
+    def find_in(self, folder: Path) -> None:
+        """Read what was not needed yet from this folder: a save has linked its file there, and the one before
+        goes.
+        """
+        if self._saved is not None:
+            self._saved = folder / self._saved[0].name, self._saved[1]
 
     # Changing
 
@@ -331,14 +357,27 @@ class VectorIndex:
         structure: Structure,
         *,
         mapped: bool,
+        later: bool = False,
     ) -> VectorIndex:
-        """Open what `write` wrote; mapped shares the pages of the file with other processes.
+        """Open what `write` wrote.
+
+        Args:
+            path: The file.
+            dimension: Length of a vector.
+            count: Number of vectors.
+            settings: How they are compared, stored and searched.
+            structure: What the index is made of.
+            mapped: Share the pages of the file with other processes.
+            later: Read it when it is needed first; until then nobody may delete it.
 
         Raises:
             ValueError: It is no such file, or one of other vectors.
         """
         faiss_file.check(path, dimension, count, settings, structure)
-        return cls(dimension, settings, structure, _read(path, mapped=mapped))
+        index = cls(dimension, settings, structure, (path, count))
+        if not (mapped and later):
+            index._index = _read(path, mapped=mapped)
+        return index
 
     @classmethod
     def from_cells(

@@ -262,11 +262,32 @@ class KnownColumns:
         )
 
     @cached_property
+    def joined_sources(self) -> str:
+        """The sources, joined by NUL."""
+        return bytes(self.text).decode("utf-8", "surrogatepass")
+
+    @property
     def sources(self) -> list[str]:
         """The source of each file."""
-        if not len(self.positions):
-            return []
-        return bytes(self.text).decode("utf-8", "surrogatepass").split("\0")
+        return self.joined_sources.split("\0") if len(self.positions) else []
+
+    def source(self, row: int) -> str:
+        """The source of a file."""
+        begin, end = (int(self._breaks[row - 1]) + 1 if row else 0), self._breaks[row]
+        return bytes(self.text[begin:end]).decode("utf-8", "surrogatepass")
+
+    @cached_property
+    def _breaks(self) -> Slots:
+        """Where each source ends."""
+        found: Slots = np.flatnonzero(np.frombuffer(self.text, np.uint8) == 0)
+        return np.append(found, len(self.text))
+
+    def sources_of(self, rows: Slots) -> list[str]:
+        """The sources of some files."""
+        if len(rows) < _FEW_ASKED:
+            return [self.source(row) for row in rows.tolist()]
+        sources = self.sources
+        return [sources[row] for row in rows.tolist()]
 
     def line(self, row: int) -> bytes:
         """The line of a file."""
@@ -282,7 +303,7 @@ class KnownColumns:
             return decode_known(json.loads(self.line(row)))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(
-                f"what the index knows of {self.sources[row]!r} is damaged ({error}): restore the store, or "
+                f"what the index knows of {self.source(row)!r} is damaged ({error}): restore the store, or "
                 "index the folder into a new one"
             ) from error
 
@@ -300,7 +321,7 @@ class KnownColumns:
             np.empty(0, np.int64),
             _runs(self.contents, self.counts, rows),
             _runs(self.copies, self.copied, rows),
-            "\0".join([self.sources[row] for row in rows.tolist()]).encode("utf-8", "surrogatepass"),
+            "\0".join(self.sources_of(rows)).encode("utf-8", "surrogatepass"),
             b"".join(lines),
         )
 
@@ -368,15 +389,22 @@ class KnownColumns:
 
     def _holds_together(self) -> bool:
         rows = len(self.positions)
+        is_rising = bool((np.diff(self.positions) > 0).all())
         ends = np.concatenate([[0], self.ends])
         return bool(
-            (np.diff(ends) >= 0).all()
+            is_rising
+            and (np.diff(ends) >= 0).all()
             and ends[-1] == len(self.records)
             and all((column >= 0).all() for column in (self.counts, self.copied, self.positions, self.gone))
             and _total(self.counts) == len(self.contents)
             and _total(self.copied) == len(self.copies)
-            and len(self.sources) == rows
+            and (not rows or self.joined_sources.count("\0") + 1 == rows)
         )
+
+
+def _is_range(places: Slots) -> bool:
+    """Whether rising places are all from 0 on."""
+    return not len(places) or (int(places[0]) == 0 and int(places[-1]) == len(places) - 1)
 
 
 def _total(counts: Slots) -> float:
@@ -413,35 +441,53 @@ class _Saved:
         self.counts, self.copied = np.zeros(places, np.int64), np.zeros(places, np.int64)
         self.marks: Any = np.zeros(places, np.uint8)
         self.firsts = np.cumsum([0, *(len(layer.positions) for layer in layers)])
-        self.names: list[str] = []
         for layer, first in zip(layers, self.firsts.tolist(), strict=False):
-            self.rows[layer.positions] = np.arange(first, first + len(layer.positions))
+            self._check_names(layer)
+            # Most often the first layer has all, in a row.
+            at = slice(len(layer.positions)) if _is_range(layer.positions) else layer.positions
+            self.rows[at] = np.arange(first, first + len(layer.positions))
             self.rows[layer.gone] = -1
             for name in ("sizes", "times", "counts", "copied", "marks"):
-                getattr(self, name)[layer.positions] = getattr(layer, name)
-            self._name(layer, places)
+                getattr(self, name)[at] = getattr(layer, name)
         self.alive: Slots = np.flatnonzero(self.rows >= 0)
+        is_first = bool(layers) and len(layers[0].positions) == places and _is_range(layers[0].positions)
+        self._first = layers[0] if is_first else None  # it names them all, in their order
         # Places of files that are soon asked for: most runs ask for few.
         last = layers[-1:] if len(layers) > 1 else ()
         self.near = {
             s: p for layer in last for s, p in zip(layer.sources, layer.positions.tolist(), strict=True)
         }
 
-    def _name(self, layer: KnownColumns, places: int) -> None:
-        names = self.names
-        if not names and np.array_equal(layer.positions, np.arange(len(layer.positions))):
-            names += [*layer.sources, *[""] * (places - len(layer.positions))]
-            return
-        names += [""] * (places - len(names))
-        for place, source in zip(layer.positions.tolist(), layer.sources, strict=True):
-            if names[place] not in ("", source):
-                raise ValueError("two files have one place")
-            names[place] = source
+    def _check_names(self, layer: KnownColumns) -> None:
+        """A file keeps its place."""
+        rows = self.rows[layer.positions]
+        known = np.flatnonzero(rows >= 0)
+        if len(known) and self._sources_of(rows[known]) != layer.sources_of(known):
+            raise ValueError("two files have one place")
+
+    def _sources_of(self, rows: Slots) -> list[str]:
+        """The sources of files in some rows."""
+        sources = [""] * len(rows)
+        for layer, first in zip(self.layers, self.firsts.tolist(), strict=False):
+            own = np.flatnonzero((rows >= first) & (rows < first + len(layer.positions)))
+            for number, source in zip(own.tolist(), layer.sources_of(rows[own] - first), strict=True):
+                sources[number] = source
+        return sources
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The sources of all files that are there."""
+        return self._sources_of(self.rows[self.alive])
+
+    def name(self, place: int) -> str:
+        """The source of the file at a place."""
+        layer, row = self._layer(int(self.rows[place]))
+        return layer.source(row)
 
     @cached_property
     def places(self) -> dict[str, int]:
         """The place of each file, by source."""
-        return {self.names[place]: place for place in self.alive.tolist()}
+        return dict(zip(self.names, self.alive.tolist(), strict=True))
 
     def place(self, source: str) -> int:
         """The place of a file; -1 if it is not known."""
@@ -450,12 +496,14 @@ class _Saved:
 
     def places_of(self, sources: Sequence[str]) -> Slots:
         """The place of each file, -1 for those that are not known."""
-        alive = self.alive
-        if len(sources) == len(alive):
-            is_whole = len(alive) == len(self.names)
-            names = self.names if is_whole else [self.names[place] for place in alive.tolist()]
-            if names == sources:
-                return alive
+        if len(sources) == len(self.alive):
+            if self._first is not None and len(self.alive) == len(self.rows):
+                # As one text: the list of the names, which is as long as that of the files, is not made.
+                is_same = "\0".join(sources) == self._first.joined_sources
+            else:
+                is_same = self.names == sources
+            if is_same:
+                return self.alive
         known = self.places
         return np.array([known.get(source, -1) for source in sources], np.int64)
 
@@ -558,8 +606,7 @@ class KnownFiles(MutableMapping[str, KnownFile]):
 
     def __iter__(self) -> Iterator[str]:
         saved = self._saved
-        for place in saved.alive.tolist():
-            source = saved.names[place]
+        for source in saved.names:
             if source not in self._own or self._own[source] is not None:
                 yield source
         yield from (s for s, file in self._own.items() if file is not None and saved.place(s) < 0)
@@ -595,8 +642,8 @@ class KnownFiles(MutableMapping[str, KnownFile]):
         """The files of which not all could be read."""
         saved = self._saved
         for place in saved.alive[saved.marks[saved.alive] & _NOTES > 0].tolist():
-            if saved.names[place] not in self._own:
-                yield saved.names[place], saved.known(place)
+            if (source := saved.name(place)) not in self._own:
+                yield source, saved.known(place)
         yield from ((s, file) for s, file in self._own.items() if file is not None and file.notes)
 
     def with_duplicates(self, digests: Iterable[str]) -> set[str]:
@@ -608,7 +655,7 @@ class KnownFiles(MutableMapping[str, KnownFile]):
         asked = asked[np.isin(asked, np.concatenate(known))] if known else asked[:0]
         places = {place for begin in asked for place in saved.owners(begin, duplicates=True)}
         for place in sorted(places):
-            source = saved.names[place]
+            source = saved.name(place)
             if source not in self._own and not wanted.isdisjoint(saved.known(place).duplicates):
                 found.add(source)
         return found

@@ -108,8 +108,7 @@ class Generation:
 
     @property
     def is_kept(self) -> bool:
-        """Whether nobody deletes any of its files meanwhile, open or not: there are no such locks on Windows.
-        """
+        """Whether nobody deletes its files meanwhile, open or not: Windows has no such locks."""
         return self.lock is not None and os.name != "nt"
 
     def file(self, name: str) -> Path:

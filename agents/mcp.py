@@ -36,7 +36,8 @@ _TRANSPORTS = {
 }
 """FastMCP's transport of each kind, and what of a connection for langchain-mcp-adapters it can take."""
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
+"""A variable as MCP clients write it: ``${NAME}``, ``${env:NAME}``, ``${NAME:-default}``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +63,21 @@ async def load_mcp_tools(servers: Connections) -> list[BaseTool]:
 
     Args:
         servers: Connections by name: ``{"transport": "stdio", "command": …, "args": […]}`` or
-            ``{"transport": "streamable_http", "url": …}``.
+            ``{"transport": "streamable_http", "url": …}``. In ``env``, ``headers`` and ``url``, ``${NAME}``
+            is a variable of this process, and ``${NAME:-default}`` one that may be missing.
 
     Raises:
         ImportError: Neither ``langchain.mcp`` nor langchain-mcp-adapters can be imported.
-        ValueError: ``langchain.mcp`` has no such transport, or no such option of it; or a variable that
-            ``env`` names is not set.
+        ValueError: ``langchain.mcp`` has no such transport, or no such option of it; or a variable is named
+            that is not set.
     """
-    for server in servers.items():
-        _check_variables(*server)
+    servers = {name: _with_variables(name, connection) for name, connection in servers.items()}
     with _usable_stderr():
         if (adapter := _langchain_adapter()) is not None:
             listed = [await _beside(adapter(_client(*server)).list_tools()) for server in servers.items()]
             tools = [_on_one_loop(_flat(tool)) for found in listed for tool in found]
         else:
-            connections = {name: dict(connection) for name, connection in servers.items()}
-            tools = await _adapters("client").MultiServerMCPClient(connections).get_tools()
+            tools = await _adapters("client").MultiServerMCPClient(servers).get_tools()
     return [_callable_from_sync(tool) for tool in tools]
 
 
@@ -93,13 +93,13 @@ async def open_mcp_session(name: str, connection: Connection) -> AsyncIterator[M
     Raises:
         ImportError, ValueError: As :func:`load_mcp_tools`.
     """
-    _check_variables(name, connection)
+    connection = _with_variables(name, connection)
     if (adapter := _langchain_adapter()) is not None:
         async with adapter(_client(name, connection)) as opened:
             # The adapter connects a copy of the client, so that the client's own `ping` has no connection.
             yield McpSession(name, tuple(map(_flat, await opened.list_tools())), opened.list_tools)
         return
-    client = _adapters("client").MultiServerMCPClient({name: dict(connection)})
+    client = _adapters("client").MultiServerMCPClient({name: connection})
     async with client.session(name) as session:
         yield McpSession(name, tuple(await _adapters("tools").load_mcp_tools(session)), session.send_ping)
 
@@ -144,22 +144,44 @@ def _client(name: str, connection: Connection) -> Any:
     if kind == "stdio":
         # A process that is kept would belong to the event loop of the first call.
         options |= {"args": list(options.get("args") or ()), "keep_alive": False, "log_file": _stderr()}
-        options["env"] = {key: _expanded(value) for key, value in (options.get("env") or {}).items()}
+        options["env"] = dict(options.get("env") or {})
         options["cwd"] = str(options["cwd"]) if options.get("cwd") else None
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     return Client(getattr(transports, class_name)(**options), timeout=seconds)
 
 
-def _check_variables(name: str, connection: Connection) -> None:
-    """Refuse a server that would get the text ``${TOKEN}`` for its token."""
-    for key, value in (connection.get("env") or {}).items():
-        if unset := [found for found in _VARIABLE.findall(value) if found not in os.environ]:
-            raise ValueError(f"MCP server {name!r}: env {key} needs the variable {unset[0]}: it is not set")
+def _with_variables(name: str, connection: Connection) -> dict[str, Any]:
+    """Put variables of this process into what a server is started with or told; ``args`` are the program's.
+
+    Raises:
+        ValueError: One is not set: the server would get the text ``${TOKEN}`` for its token.
+    """
+    found = dict(connection)
+    for option in ("env", "headers"):
+        if values := found.get(option):
+            found[option] = {key: _expanded(name, f"{option} {key}", value) for key, value in values.items()}
+    if "url" in found:
+        found["url"] = _expanded(name, "url", found["url"])
+    return found
 
 
-def _expanded(value: str) -> str:
-    """Put in the variables written as ``${NAME}``, all of which are set."""
-    return _VARIABLE.sub(lambda match: os.environ[match[1]], value)
+def _expanded(name: str, what: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+
+    def of(match: re.Match[str]) -> str:
+        variable, default = match.groups()
+        if (found := os.environ.get(variable, default)) is None:
+            raise ValueError(f"MCP server {name!r}: {what} needs the variable {variable}: it is not set")
+        return found
+
+    expanded = _VARIABLE.sub(of, value)
+    if unknown := re.search(r"\$\{[^}]*\}?", _VARIABLE.sub("", value)):
+        raise ValueError(
+            f"MCP server {name!r}: {what} has {unknown[0]}, which is no variable: "
+            "give ${NAME} or ${NAME:-default}"
+        )
+    return expanded
 
 
 def _flat(tool: BaseTool) -> BaseTool:

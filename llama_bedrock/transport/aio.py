@@ -1,20 +1,25 @@
-"""The asynchronous transport: aiohttp sends what botocore has signed. No thread for a call or an event."""
+"""The asynchronous transport, over sockets of ours: no thread for a call or an event."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from llama_bedrock.transport import clients
-from llama_bedrock.transport.async_http import AsyncWay, LoopPools
+from llama_bedrock.transport.async_http import AsyncWay
 from llama_bedrock.transport.calls import AnswerStream, Calls
 from llama_bedrock.transport.connection import TransportSettings
+from llama_bedrock.transport.destination import Destination
 from llama_bedrock.transport.exchange import OwnClient, Way
 from llama_bedrock.transport.limiter import FREE, Slot
+from llama_bedrock.transport.loop_connections import Connections
+from llama_bedrock.transport.loop_pools import LoopPools
 from llama_bedrock.transport.request import InvokeRequest
 from llama_bedrock.transport.response import GenerationChunk
-from llama_bedrock.transport.signing import OncePerLoop, signing_client
+from llama_bedrock.transport.signing import OncePerLoop, SigningClient, signing_client
+from llama_bedrock.transport.watched import aiohttp_is_watched
 
 
 class AsyncTransport(Calls):
@@ -29,8 +34,10 @@ class AsyncTransport(Calls):
 
     def __init__(self, settings: TransportSettings) -> None:
         super().__init__(settings)
-        self._pools = LoopPools(settings.max_connections, self._timeout.connect)
-        self._ways: dict[str, AsyncWay] = {}
+        most = settings.max_connections
+        self._pools = LoopPools(partial(Connections, most))
+        self._sessions: LoopPools[Any] = LoopPools(partial(_session, most, self._timeout.connect))
+        self._ways: dict[tuple[str, bool], Way] = {}
         self._making: dict[str, OncePerLoop] = {}
 
     async def __aenter__(self) -> AsyncTransport:
@@ -42,6 +49,7 @@ class AsyncTransport(Calls):
     async def aclose(self) -> None:
         """Close the running loop's connections; a later call opens new ones."""
         await self._pools.close()
+        await self._sessions.close()
 
     async def region(self) -> str:
         """Return the region calls go to.
@@ -77,12 +85,20 @@ class AsyncTransport(Calls):
     async def _way(self, service: str) -> Way:
         if isinstance(self._settings.client, OwnClient):
             return self._settings.client.way(self._settings, self._timeout, in_loop=True)
-        way = self._ways.get(service)
+        by_aiohttp = aiohttp_is_watched() is not None
+        way = self._ways.get((service, by_aiohttp))
         if way is None:
             once = self._making.setdefault(service, OncePerLoop())
             signing = await once.run(lambda: signing_client(clients.boto_client(self._settings, service)))
-            way = self._ways[service] = AsyncWay(self._pools, signing, self._settings, self._timeout)
+            way = self._ways[service, by_aiohttp] = self._make_way(signing, by_aiohttp)
         return way
+
+    def _make_way(self, signing: SigningClient, by_aiohttp: bool) -> Way:
+        if by_aiohttp or Destination(signing.client.meta.endpoint_url, signing).has_tls_proxy:
+            from llama_bedrock.transport.aiohttp_way import AiohttpWay
+
+            return AiohttpWay(self._sessions, signing, self._settings, self._timeout)
+        return AsyncWay(self._pools, signing, self._settings, self._timeout)
 
     async def _slot(self) -> Slot:
         limiter = self._settings.limiter
@@ -90,6 +106,12 @@ class AsyncTransport(Calls):
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def _session(most: int, connect: float | None) -> Any:
+    from llama_bedrock.transport.aiohttp_way import Session
+
+    return Session(most, connect)
 
 
 async def _pieces(begin: Callable[[], Awaitable[AnswerStream]]) -> AsyncGenerator[Any, None]:

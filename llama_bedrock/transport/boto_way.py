@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextvars import ContextVar
-from importlib import import_module
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from llama_bedrock.transport.exchange import BotoForm, Outgoing, Way, earlier
 from llama_bedrock.transport.http1 import Answer, Channel
 from llama_bedrock.transport.signing import foreign_hook, header_text, is_own, signing_client
 from llama_bedrock.transport.sync_http import Origins, SocketExchange, origins_of
+from llama_bedrock.transport.watched import Places
 
 if TYPE_CHECKING:
     from llama_bedrock.transport.json_operations import JsonOperation
@@ -72,51 +72,13 @@ class BotoWay(Way):
         return why is not None
 
 
-class _Places:
-    """Functions that every call of botocore passes, and whether they are still what their library made.
-
-    Args:
-        places: Module, class and names of methods.
-    """
-
-    def __init__(self, *places: tuple[str, str, str]) -> None:
-        self._places = places
-        self._pristine: list[tuple[Mapping[str, Any], str, Any]] | None = None
-
-    def wrapped(self) -> str | None:
-        """Return what has been wrapped or replaced, None while nothing has."""
-        for namespace, name, known in self._pristine or ():
-            if namespace.get(name) is not known:
-                break
-        else:
-            if self._pristine is not None:
-                return None
-        return self._look()
-
-    def _look(self) -> str | None:
-        found: list[tuple[Mapping[str, Any], str, Any]] = []
-        for module_name, class_name, names in self._places:
-            module = import_module(module_name)
-            cls = getattr(module, class_name)
-            if cls.__module__ != module_name:
-                return f"{module_name}.{class_name} is replaced"
-            found.append((vars(module), class_name, cls))
-            for name in names.split():
-                function = vars(cls).get(name)
-                if function is not None and not is_own(function):
-                    return f"{module_name}.{class_name}.{name} is wrapped"
-                found.append((vars(cls), name, function))
-        self._pristine = found
-        return None
-
-
-_BOTOCORE = _Places(
+_BOTOCORE = Places(
     ("botocore.client", "BaseClient", "_make_api_call _make_request _convert_to_request_dict"),
     ("botocore.endpoint", "Endpoint", "make_request create_request prepare_request _send_request _send"),
     ("botocore.signers", "RequestSigner", "handler"),
     ("botocore.awsrequest", "AWSRequest", "__init__ prepare"),
 )
-_HTTP = _Places(
+_HTTP = Places(
     ("botocore.httpsession", "URLLib3Session", "send"),
     ("botocore.awsrequest", "AWSHTTPConnection", "request _send_request"),
     ("botocore.awsrequest", "AWSHTTPSConnection", ""),

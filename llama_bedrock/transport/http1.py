@@ -6,6 +6,7 @@ So each read here gets what is left of the time.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,10 +14,15 @@ from typing import Any
 _PIECE_BYTES = 65536
 _MAX_HEAD_BYTES = 256 * 1024
 _MAX_LINE_BYTES = 65536
+_EMPTY_LINE = re.compile(rb"\n\r*\n")
 
 
 class DamagedHttpError(OSError):
     """What came is not HTTP/1.1, or ended too early."""
+
+
+class NotYetError(Exception):
+    """What is to be read has not come; the read is made again when more has."""
 
 
 class Channel:
@@ -125,6 +131,13 @@ class Channel:
         self._data, self._at = data, end + 1
         return data[at:end].decode("latin-1").rstrip("\r")
 
+    def skip_line_end(self) -> bool:
+        """Pass an empty line if it has come."""
+        found = self._data.startswith(b"\r\n", self._at)
+        if found:
+            self._at += 2
+        return found
+
     @property
     def has_data(self) -> bool:
         """Whether something can be read without a wait."""
@@ -160,6 +173,57 @@ class Channel:
         return left
 
 
+class Inbox(Channel):
+    """A channel whose bytes are brought: a read that lacks some raises `NotYetError` and can be made again.
+
+    Attributes:
+        ended: No more bytes come.
+        failure: Why, unless the other end closed the connection.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.ended = False
+        self.failure: BaseException | None = None
+        self._searched = self._line_end = 0
+
+    def __len__(self) -> int:
+        return len(self._data) - self._at
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they come."""
+        at = self._at
+        if at < len(self._data):
+            data = self._data[at:] + data
+        if self._searched:
+            self._searched, self._line_end = max(0, self._searched - at), max(0, self._line_end - at)
+        self._data, self._at = data, 0
+
+    def _lines_of_head(self) -> Iterator[str]:
+        if not self.ended and len(self) <= _MAX_HEAD_BYTES and not self._has_empty_line():
+            raise NotYetError
+        return super()._lines_of_head()
+
+    def _has_empty_line(self) -> bool:
+        """Look for the end of a head: once at each byte, however they dribble."""
+        data, start = self._data, max(self._at, self._searched)
+        self._searched = len(data)
+        if data.find(b"\n", start) < 0:
+            return False
+        found = _EMPTY_LINE.search(data, max(self._at, self._line_end)) is not None
+        self._line_end = data.rindex(b"\n")
+        if found:
+            self._searched = self._line_end = 0
+        return found
+
+    def _receive(self) -> bytes:
+        if not self.ended:
+            raise NotYetError
+        if self.failure is not None:
+            raise self.failure
+        return b""
+
+
 class Answer:
     """One answer: its head has been read, `read` gives the body piece by piece.
 
@@ -178,6 +242,7 @@ class Answer:
         self._chunked = self.headers.get("transfer-encoding", "").lower().endswith("chunked")
         self._left: int | None = 0 if self._chunked else self._length()
         self._between_chunks = self._at_end = False
+        self._damage: DamagedHttpError | None = None
         self.complete = self._left == 0 and not self._chunked
 
     @property
@@ -207,12 +272,20 @@ class Answer:
     def _read_chunks(self) -> bytes:
         """Return a piece of the chunk that comes, and the further chunks that have come already."""
         channel = self.channel
+        if self._damage is not None:
+            raise self._damage
         pieces: list[bytes] = []
         while not self._at_end:
             if not self._left:
                 if pieces and not channel.has_chunk_size:
                     break
-                self._left = self._chunk_size()
+                try:
+                    self._left = self._chunk_size()
+                except DamagedHttpError as error:
+                    if not pieces:
+                        raise
+                    self._damage = error  # what came before it is handed out first
+                    return b"".join(pieces)
                 self._at_end = not self._left
             elif pieces and not channel.has_data:
                 break
@@ -222,7 +295,7 @@ class Answer:
                     raise DamagedHttpError("the connection ended inside a chunk")
                 pieces.append(piece)
                 self._left -= len(piece)
-                self._between_chunks = True
+                self._between_chunks = bool(self._left) or not channel.skip_line_end()
         if not pieces:
             while channel.read_line():
                 pass  # trailers
@@ -232,6 +305,7 @@ class Answer:
     def _chunk_size(self) -> int:
         if self._between_chunks and self.channel.read_line():
             raise DamagedHttpError("a chunk is longer than it says")
+        self._between_chunks = False  # also where the length has not come yet
         line = self.channel.read_line().partition(";")[0].strip()
         if not line or line.strip("0123456789abcdefABCDEF") or len(line) > 16:
             raise DamagedHttpError(f"no length of a chunk: {line[:80]!r}")

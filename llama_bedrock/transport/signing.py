@@ -218,7 +218,7 @@ def header_text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-_OWN = frozenset({"botocore", "boto3", "urllib3", "http", "llama_bedrock"})
+_OWN = frozenset({"botocore", "boto3", "urllib3", "http", "aiohttp", "llama_bedrock"})
 _EVENTS = (
     "provide-client-params", "before-parameter-build", "before-endpoint-resolution", "before-call",
     "request-created", "choose-signer", "before-sign", "before-send", "response-received", "needs-retry",

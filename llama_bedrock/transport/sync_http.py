@@ -8,7 +8,6 @@ import time
 import weakref
 from collections import deque
 from functools import lru_cache
-from ssl import SSLContext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,17 +16,15 @@ from urllib3.util import wait_for_read
 from llama_bedrock.errors import LlamaBedrockError
 from llama_bedrock.transport import clients
 from llama_bedrock.transport.connection import Timeout, TransportSettings
+from llama_bedrock.transport.destination import KEEP_IDLE, ONE_PIECE_BYTES, Destination
 from llama_bedrock.transport.error_mapping import CallContext
 from llama_bedrock.transport.exchange import MAX_ERROR_BYTES, Exchange, HttpForm, Outgoing, Way, earlier
 from llama_bedrock.transport.http1 import Answer, Channel
 from llama_bedrock.transport.signing import SigningClient, signing_client
 
-_KEEP_IDLE = 60.0  # seconds: less than what AWS's front doors and most firewalls do
-_ONE_PIECE_BYTES = 65536  # up to here head and body are sent together
 
-
-class Origin:
-    """The open connections to one host.
+class Origin(Destination):
+    """The open connections to one host, of threads.
 
     Args:
         url: A URL of the host.
@@ -35,46 +32,11 @@ class Origin:
     """
 
     def __init__(self, url: str, signing: SigningClient) -> None:
-        parts = urlsplit(url)
-        self._tls: SSLContext | None = signing.ssl_context if parts.scheme == "https" else None
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if self._tls else 80)
-        bracketed = f"[{self._host}]" if ":" in self._host else self._host
-        self._authority = f"{bracketed}:{self._port}"
-        self.host_header = bracketed if self._port == (443 if self._tls else 80) else self._authority
-        proxy, self._proxy_headers = signing.proxy(url)
-        self._proxy = urlsplit(proxy) if proxy else None
+        super().__init__(url, signing)
         self._most_idle = signing.config.max_pool_connections
         self._idle: deque[Channel] = deque()
         self._process = os.getpid()
         weakref.finalize(self, _close_all, self._idle)
-
-    @property
-    def has_tls_proxy(self) -> bool:
-        """Whether the proxy itself is reached by TLS; urllib3 can do that, this module cannot."""
-        return self._proxy is not None and self._proxy.scheme != "http"
-
-    def head(self, method: str, url: str, headers: dict[str, str], length: int) -> bytes:
-        """Return a request up to its body.
-
-        Raises:
-            ValueError: A header holds a line break.
-        """
-        parts = urlsplit(url)
-        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        if self._proxy is not None and self._tls is None:
-            target = f"http://{self.host_header}{target}"
-            headers = headers | self._proxy_headers
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {self.host_header}", f"Content-Length: {length}"]
-        lines += [
-            f"{name}: {value}"
-            for name, value in headers.items()
-            if name.lower() not in ("host", "content-length")
-        ]
-        text = "\r\n".join(lines)
-        if text.count("\n") >= len(lines) or text.count("\r") >= len(lines):
-            raise ValueError("a header of the request holds a line break")
-        return f"{text}\r\n\r\n".encode()
 
     def take(self) -> Channel | None:
         """Return a connection that is open and idle, if there is one."""
@@ -87,7 +49,7 @@ class Origin:
             except IndexError:  # another thread took it
                 break
             # Something to read means the server has closed it, or talks out of turn.
-            if time.monotonic() - channel.idle_since < _KEEP_IDLE and not wait_for_read(channel.sock, 0.0):
+            if time.monotonic() - channel.idle_since < KEEP_IDLE and not wait_for_read(channel.sock, 0.0):
                 return channel
             channel.sock.close()
         return None
@@ -106,27 +68,18 @@ class Origin:
             TimeoutError: It was not open when the time was over.
             OSError: It could not be opened.
         """
-        proxy = self._proxy
-        host, port = (self._host, self._port) if proxy is None else (proxy.hostname, proxy.port or 80)
-        channel = _dial(str(host), port, due)
+        channel = _dial(*self.dialled, due)
         try:
-            if proxy is not None and self._tls is not None:
-                self._tunnel(channel)
-            if self._tls is not None:
+            if self.tunnel is not None:
+                channel.send(self.tunnel)
+                self.check_tunnel(channel.read_head()[0])
+            if self.tls is not None:
                 channel.settimeout()  # the handshake's, as a whole
-                channel.sock = self._tls.wrap_socket(channel.sock, server_hostname=self._host)
+                channel.sock = self.tls.wrap_socket(channel.sock, server_hostname=self.host)
         except BaseException:
             channel.sock.close()
             raise
         return channel
-
-    def _tunnel(self, channel: Channel) -> None:
-        headers = {"Host": self._authority, **self._proxy_headers}
-        lines = [f"CONNECT {self._authority} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
-        channel.send(("\r\n".join(lines) + "\r\n\r\n").encode())
-        status, _, _ = channel.read_head()
-        if status != 200:
-            raise ConnectionError(f"the proxy answers {status} when asked to connect to {self._authority}")
 
 
 def _close_all(idle: deque[Channel]) -> None:
@@ -214,7 +167,7 @@ class SocketExchange(Exchange):
                 self._phase = "first_token"
             self._channel = channel
             channel.due = earlier(self._first_by, self._ends_at)
-            if len(body) <= _ONE_PIECE_BYTES:
+            if len(body) <= ONE_PIECE_BYTES:
                 channel.send(head + body)
             else:
                 channel.send(head)

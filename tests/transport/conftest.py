@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import time
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from functools import cache
 
 import boto3
 import pytest
+from aiohttp import ClientSession
 from botocore.config import Config
 
 from llama_bedrock.local import LocalBedrock
@@ -132,15 +134,49 @@ class AsyncMode:
         return outcome
 
 
+class AiohttpMode(AsyncMode):
+    """Something watches aiohttp, as OpenTelemetry, vcr and aioresponses do: it makes the call."""
+
+    name = "aiohttp"
+
+
+@contextlib.contextmanager
+def watched_aiohttp():
+    """Wrap what every call of aiohttp passes; yield the URLs that did."""
+    pristine, seen = ClientSession._request, []
+
+    @functools.wraps(pristine)
+    async def watched(session, method, url, **options):
+        seen.append(str(url))
+        return await pristine(session, method, url, **options)
+
+    ClientSession._request = watched
+    try:
+        yield seen
+    finally:
+        ClientSession._request = pristine
+
+
 @pytest.fixture(params=[SyncMode(), AsyncMode()], ids=lambda mode: mode.name)
 def mode(request):
     return request.param
 
 
-@pytest.fixture(params=[SyncMode(), AsyncMode(), ConfigMode(), ClientMode()], ids=lambda mode: mode.name)
+WAYS = [SyncMode(), AsyncMode(), ConfigMode(), ClientMode(), AiohttpMode()]
+
+
+@pytest.fixture(params=WAYS, ids=lambda mode: mode.name)
 def way(request):
     """Each way that a call may go."""
-    return request.param
+    with watched_aiohttp() if request.param.name == "aiohttp" else contextlib.nullcontext():
+        yield request.param
+
+
+@pytest.fixture
+def aiohttp_requests():
+    """The URLs that aiohttp is asked for, while it is watched."""
+    with watched_aiohttp() as seen:
+        yield seen
 
 
 @pytest.fixture(params=[False, True], ids=["invoke", "stream"])

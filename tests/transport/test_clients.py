@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import copy
 import os
 import pickle
@@ -383,23 +384,25 @@ def test_nobody_listening_says_so(call):
     assert "endpoint_url" in error.hint
 
 
-def test_connection_that_is_never_accepted_passes_the_connect_deadline(call):
+@contextlib.contextmanager
+def silent():
     """A listener whose queue is full drops what comes: the nearest thing to a firewall on loopback."""
-    with socket.socket() as full:
+    with socket.socket() as full, contextlib.ExitStack() as fillers:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        fillers = []
         for _ in range(4):
-            filler = socket.socket()
+            filler = fillers.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
-            fillers.append(filler)
         time.sleep(0.05)
+        yield full.getsockname()
+
+
+def test_connection_that_is_never_accepted_passes_the_connect_deadline(call):
+    with silent() as (host, port):
+        url = f"http://{host}:{port}"
         timeout = Timeout(connect=0.3)
         outcome = call(region_name="us-east-2", endpoint_url=url, max_retries=0, timeout=timeout, **KEYS)
-        for filler in fillers:
-            filler.close()
     assert type(outcome.error) is E.BedrockTimeoutError
     assert outcome.error.deadline == "connect"
     assert outcome.seconds < 1.5
@@ -428,6 +431,134 @@ def test_no_proxy_is_honoured(call, serve, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert ok(call(region_name="us-east-2", endpoint_url=server.url, **KEYS))
     assert proxy.heads == []
+
+
+class Tunnel(socketserver.ThreadingTCPServer):
+    """A proxy that opens tunnels, or says why not."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, status):
+        self.status = status
+        self.asked = []
+        super().__init__(("127.0.0.1", 0), _Tunnel)
+
+
+class _Tunnel(socketserver.StreamRequestHandler):
+    def handle(self):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.rfile.read(1)
+        self.server.asked.append(head.decode())
+        self.wfile.write(b"HTTP/1.1 %s\r\nVia: me\r\n\r\n" % self.server.status)
+        if not self.server.status.startswith(b"200"):
+            return
+        host, _, port = head.split()[1].decode().rpartition(":")
+        with socket.create_connection((host, int(port))) as upstream:
+            threading.Thread(target=self.copy, args=(upstream, self.connection), daemon=True).start()
+            self.copy(self.connection, upstream)
+
+    def copy(self, source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def tunnel():
+    servers = []
+
+    def start(status):
+        server = Tunnel(status)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_tls_goes_through_the_proxys_tunnel(call, tunnel, tls_server, certificate, monkeypatch):
+    proxy = tunnel(b"200 Connection established")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:pa%20ss@127.0.0.1:{proxy.server_address[1]}")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate / "cert.pem"))
+    assert ok(call(region_name="us-east-2", endpoint_url=tls_server.url, **KEYS))
+    asked = proxy.asked[0].split("\r\n")
+    assert asked[0] == f"CONNECT 127.0.0.1:{tls_server.server_address[1]} HTTP/1.1"
+    assert "Proxy-Authorization: Basic " + base64.b64encode(b"user:pa ss").decode() in asked
+    assert "/model/" in tls_server.target()
+    assert tls_server.header("proxy-authorization") is None
+
+
+def test_a_proxy_that_refuses_says_so(call, tunnel, tls_server, monkeypatch):
+    proxy = tunnel(b"407 Proxy Authentication Required")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+    error = call(region_name="us-east-2", endpoint_url=tls_server.url, max_retries=0, **KEYS).error
+    assert type(error) is E.BedrockConnectionError
+    assert "the proxy answers 407" in str(error)
+    assert tls_server.heads == []
+
+
+# --- names ------------------------------------------------------------------------------------------------
+
+
+def addresses(monkeypatch, *found):
+    """Have a name lead to some addresses; return how often it was asked for."""
+    asked, real = [], socket.getaddrinfo
+
+    def look_up(host, port, *arguments, **options):
+        if host != "bedrock.test":
+            return real(host, port, *arguments, **options)
+        if options.get("flags"):
+            raise socket.gaierror(socket.EAI_NONAME, "not a number")
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+def test_the_next_address_of_a_name_is_tried(call, serve, monkeypatch):
+    server = serve()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        addresses(monkeypatch, nobody.getsockname(), server.server_address)
+        assert ok(call(region_name="us-east-2", endpoint_url="http://bedrock.test:80", **KEYS))
+
+
+def test_an_address_that_keeps_silent_is_not_waited_for(serve, make_request, monkeypatch):
+    server = serve()
+    with silent() as full:
+        addresses(monkeypatch, full, server.server_address, server.server_address)
+        url = f"http://bedrock.test:{server.server_address[1]}"
+        settings = TransportSettings(region_name="us-east-2", endpoint_url=url, **KEYS)
+        started = time.monotonic()
+        assert asyncio.run(AsyncTransport(settings).invoke(make_request())).text == "ok"
+    assert time.monotonic() - started < 8  # the deadline for a connection is 10
+
+
+def test_a_name_is_looked_up_once_for_many_calls_and_again_after_a_failure(serve, make_request, monkeypatch):
+    server = serve()
+    asked = addresses(monkeypatch, server.server_address)
+    url = f"http://bedrock.test:{server.server_address[1]}"
+    settings = TransportSettings(region_name="us-east-2", endpoint_url=url, max_retries=0, **KEYS)
+
+    async def main():
+        async with AsyncTransport(settings) as transport:
+            await asyncio.gather(*(transport.invoke(make_request()) for _ in range(20)))
+            assert len(asked) == 1
+            server.shutdown()
+            server.server_close()
+            for times in (1, 2):
+                with pytest.raises(E.BedrockConnectionError):
+                    await transport.invoke(make_request())
+                assert len(asked) == times
+
+    asyncio.run(main())
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ def knowledge():
 
 class Shell:
     def __init__(self, mode, settings):
-        self.mode = "async" if mode.name == "async" else "sync"
-        self.settings = settings if mode.name == self.mode else mode.settings(settings)
+        self.mode = "sync" if hasattr(mode, "settings") else "async"
+        self.settings = mode.settings(settings) if self.mode == "sync" else settings
 
     def call(self, operation, **arguments):
         if self.mode == "sync":

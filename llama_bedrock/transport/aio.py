@@ -109,9 +109,9 @@ class AsyncTransport(Calls):
 
 
 def _session(most: int, connect: float | None) -> Any:
-    from llama_bedrock.transport.aiohttp_way import Session
+    from llama_bedrock.transport.aiohttp_way import AiohttpSession
 
-    return Session(most, connect)
+    return AiohttpSession(most, connect)
 
 
 async def _pieces(begin: Callable[[], Awaitable[AnswerStream]]) -> AsyncGenerator[Any, None]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
 
-class Session(LoopPool):
+class AiohttpSession(LoopPool):
     """aiohttp's session of one loop.
 
     Args:
@@ -71,7 +71,11 @@ class AiohttpWay(Way):
     """
 
     def __init__(
-        self, pools: LoopPools[Session], signing: SigningClient, settings: TransportSettings, timeout: Timeout
+        self,
+        pools: LoopPools[AiohttpSession],
+        signing: SigningClient,
+        settings: TransportSettings,
+        timeout: Timeout,
     ) -> None:
         self.client = signing.client
         self.region, self.endpoint_url = signing.region, signing.client.meta.endpoint_url
@@ -97,7 +101,7 @@ class AiohttpExchange(Exchange):
 
     def __init__(
         self,
-        pools: LoopPools[Session],
+        pools: LoopPools[AiohttpSession],
         signing: SigningClient,
         context: CallContext,
         settings: TransportSettings,

@@ -127,7 +127,7 @@ class TermSegment:
         """
         segment = cls.__new__(cls)
         segment.path = path
-        [segment.keys] = _arrays(path, ["keys"])
+        [segment.keys] = _arrays(path, ["keys"], is_checked=False)  # `load` does
         return segment
 
     def __getattr__(self, name: str) -> Any:
@@ -188,8 +188,8 @@ def _hold_together(
     )
 
 
-def _arrays(path: Path, names: Sequence[str]) -> list[Any]:
-    arrays = read_arrays(path, *names)
+def _arrays(path: Path, names: Sequence[str], *, is_checked: bool = True) -> list[Any]:
+    arrays = read_arrays(path, *names, is_checked=is_checked)
     for name, array in zip(names, arrays, strict=True):
         if array.dtype != np.dtype(_NAMES[name]) or array.ndim != 1:
             raise ValueError(f"{path} is damaged: its {name} are of a wrong kind")

@@ -38,6 +38,10 @@ _FEW_ASKED = 64
 """Texts that are found in less time one by one than by sorting all there are."""
 
 
+_SPLIT_SOONER = 10
+"""All sources are split in the time in which one in so many is read by itself."""
+
+
 class Chunk(NamedTuple):
     """A chunk in the store.
 
@@ -268,7 +272,9 @@ class KnownColumns:
 
     def are_sources(self, sources: Sequence[str]) -> bool:
         """Whether these are the sources of all files, in their order: as one text, in a fifth of the time."""
-        return "\0".join(sources).encode("utf-8", "surrogatepass") == self.text
+        wanted = "\0".join(sources).encode("utf-8", "surrogatepass")
+        # A memoryview is compared byte by byte, ten times slower.
+        return np.array_equal(np.frombuffer(wanted, np.uint8), np.frombuffer(self.text, np.uint8))
 
     def source(self, row: int) -> str:
         """The source of a file."""
@@ -283,7 +289,7 @@ class KnownColumns:
 
     def sources_of(self, rows: Slots) -> list[str]:
         """The sources of some files."""
-        if len(rows) < _FEW_ASKED:
+        if len(rows) * _SPLIT_SOONER < len(self.positions):
             return [self.source(row) for row in rows.tolist()]
         sources = self.sources
         return [sources[row] for row in rows.tolist()]

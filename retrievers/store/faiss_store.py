@@ -106,9 +106,10 @@ class FAISSStore(VectorStore):
         embedding: Makes vectors of texts; None: `LSAEmbeddings`, fitted on the first documents that are
             added.
         metric: ``"cosine"`` (default), ``"inner_product"`` or ``"l2"`` (Euclidean distance).
-        kind: ``"flat"`` compares with every vector; ``"fastscan"`` scans short codes of all vectors and
-            compares with the nearest of them (`fast_scan.py`); ``"hnsw"`` walks a graph. ``"auto"`` (default)
-            is flat up to 10,000 documents and fastscan above, and changes as the store grows.
+        kind: ``"flat"`` compares with every vector, or proves by rounded ones that it need not
+            (`byte_scan.py`); ``"fastscan"`` scans short codes of all vectors and compares with the nearest of
+            them (`fast_scan.py`); ``"hnsw"`` walks a graph. ``"auto"`` (default) is flat up to 10,000
+            documents and fastscan above, and changes as the store grows.
         storage: ``"float32"`` (default), ``"fp16"`` (half the memory, recall .999) or ``"sq8"`` (a quarter,
             recall about .98). Exact means exact for the vectors as they are stored.
         neighbors: Links of a vector in the HNSW graph; default 32.

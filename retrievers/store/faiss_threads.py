@@ -15,7 +15,7 @@ from llama_bedrock.retrievers.process_setting import ProcessSetting
 
 faiss = require("faiss", "local")
 
-_BLAS_BATCH = 8
+BLAS_BATCH = 8
 """From this many queries on, one matrix product is faster than as many scans."""
 _PROCESS = os.getpid()
 _lock = threading.Lock()
@@ -47,9 +47,9 @@ def search_in_parts(
     OpenMP's own threads meet after every block of vectors, and spin until the last one comes: on a machine
     with other work, that made a batch 6 times slower than one thread is.
     """
-    if len(queries) < _BLAS_BATCH:
+    if len(queries) < BLAS_BATCH:
         return _search_alone(search, queries)
-    parts = min(cores(), len(queries) // _BLAS_BATCH)
+    parts = min(cores(), len(queries) // BLAS_BATCH)
     with blas_for_small_batches(len(queries), queries.shape[1]):
         if parts < 2:
             return _search_alone(search, queries)
@@ -85,7 +85,7 @@ def blas_for_small_batches(queries: int, dimension: int) -> AbstractContextManag
 def _lower_threshold(dimension: int) -> Callable[[], None]:
     before = faiss.cvar.distance_compute_blas_threshold
     # Older versions compare with the number of queries and are content with 20.
-    faiss.cvar.distance_compute_blas_threshold = min(before, _BLAS_BATCH * dimension)
+    faiss.cvar.distance_compute_blas_threshold = min(before, BLAS_BATCH * dimension)
 
     def put_back() -> None:
         faiss.cvar.distance_compute_blas_threshold = before

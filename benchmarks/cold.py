@@ -1,8 +1,10 @@
 """What nothing kept costs: the command's start, and the first index of a folder on one core and on all.
 
-    python benchmarks/cold.py [FOLDER] [--most 2000]
+    python benchmarks/cold.py [FOLDER …] [--most 2000]
 
-Without FOLDER, the files of Python's standard library. Writes results/cold.md.
+The folders are Python's standard library, so many of its files, and those that are given: Django's
+documentation is in its source distribution (`pip download --no-binary :all: --no-deps django`). Writes
+results/cold.md.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ if sys.argv[3] == "one":
 from llama_bedrock.retrievers import FAISSStore, index_folder
 started = time.perf_counter()
 report = index_folder(sys.argv[1], FAISSStore(), save=sys.argv[2], on_error=lambda problem: None)
-print(report.added, report.chunks, time.perf_counter() - started, time.process_time())
+print(report.added, report.chunks, time.perf_counter() - started, sum(os.times()[:4]))
 """
 SPLIT = """
 import sys, time
@@ -81,8 +83,9 @@ def starts(scratch: Path, rounds: int = 5) -> list[Row]:
     ]
 
 
-def indexed(folder: Path, scratch: Path) -> list[Row]:
+def indexed(folder: Path, scratch: Path, name: str = "") -> list[Row]:
     """The first index of a folder, and reading and splitting it with LangChain alone."""
+    first = f"first index of {name}" if name else "first index"
 
     def run(program: str, *arguments: str) -> tuple[str, float, float]:
         done = subprocess.run(
@@ -100,12 +103,12 @@ def indexed(folder: Path, scratch: Path) -> list[Row]:
     alone = "read and split alone (LangChain)"
     return [
         Row(
-            f"first index of {what}, seconds on {len(os.sched_getaffinity(0))} cores",
+            f"{first}{':' if name else ' of'} {what}, seconds on {len(os.sched_getaffinity(0))} cores",
             {OURS: every, alone: split},
         ),
-        Row("first index, seconds on one core", {OURS: one}),
-        Row("first index, CPU s on all cores", {OURS: cpu}),
-        Row("first index, one core by all cores", {OURS: one / every}),
+        Row(f"{first}, seconds on one core", {OURS: one}),
+        Row(f"{first}, CPU s of all processes on all cores", {OURS: cpu}),
+        Row(f"{first}, one core by all cores", {OURS: one / every}),
     ]
 
 
@@ -125,14 +128,18 @@ def copied(folder: Path | None, target: Path, most: int) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("folder", nargs="*", type=Path)
     parser.add_argument("--most", type=int, default=2000)
     options = parser.parse_args()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         rows = starts(scratch)
-        rows += indexed(copied(options.folder, scratch / "files", options.most), scratch)
+        for number, folder in enumerate([None, *options.folder]):
+            own = scratch / str(number)
+            own.mkdir()
+            called = "/".join(folder.resolve().parts[-2:]) if folder else ""
+            rows += indexed(copied(folder, own / "files", options.most), own, called)
     packages = (OURS, "langchain-core", "langchain-text-splitters", "faiss-cpu", "numpy", "scipy")
     write(HERE / "results" / "cold.md", "Cold starts", "python benchmarks/cold.py", rows, packages)
     print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)

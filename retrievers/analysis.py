@@ -115,10 +115,11 @@ class Analyser:
         """What `language_of_words` tells of each text."""
         fresh = list(islice(self._words, len(self._names), None))
         self._names += fresh
-        telling = telling_words()
-        nothing = [0] * len(TOLD)
-        if fresh:
-            self._votes = np.concatenate([self._votes, [telling.get(word, nothing) for word in fresh]])
+        telling, first = telling_words(), len(self._votes)
+        self._votes = np.pad(self._votes, ((0, len(fresh)), (0, 0)))
+        for place, word in enumerate(fresh, first):
+            if word in telling:  # few are
+                self._votes[place] = telling[word]
         owners = np.repeat(np.arange(len(counts)), counts)
         places = np.arange(len(words)) - np.repeat(np.cumsum(counts) - counts, counts)
         looked_at = (places < TELLING_WORDS) & (self._votes.sum(axis=1)[words] > 0)

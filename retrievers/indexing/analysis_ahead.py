@@ -108,6 +108,9 @@ class AnalysisAhead:
                 parts.append((False, (answer[1], answer[2], answer[3])))
             else:
                 parts.append((True, own or here.lot(lot)))  # the child has ended
+        if self._child is not None and self._child.stdin is not None:
+            with suppress(OSError):
+                self._child.stdin.close()  # at which it ends, and its memory is free
         return _joined(vocabulary, list(here.terms), [*parts, (True, last)]).part(places)
 
 
@@ -164,7 +167,7 @@ def serve() -> None:
         try:
             texts = marshal.load(sys.stdin.buffer)  # our own parent's
         except EOFError:
-            return
+            os._exit(0)  # it holds nothing but memory, which takes long to be freed piece by piece
         terms, lengths, languages = analyser.lot(texts)
         words, known = list(islice(analyser.terms, known, None)), len(analyser.terms)
         marshal.dump((words, terms.tobytes(), lengths.tobytes(), languages), sys.stdout.buffer)

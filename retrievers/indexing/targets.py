@@ -25,7 +25,7 @@ from llama_bedrock.retrievers.indexing.folder_manifest import Folder, Manifest, 
 from llama_bedrock.retrievers.indexing.known_files import Chunk
 from llama_bedrock.retrievers.indexing.vector_journal import VectorJournal
 from llama_bedrock.retrievers.joining import first_to_join
-from llama_bedrock.retrievers.search.lexical import lexical_side_of, text_digest
+from llama_bedrock.retrievers.search.lexical import lexical_side_of
 from llama_bedrock.retrievers.second_thread import in_second_thread
 from llama_bedrock.retrievers.store.faiss_store import FAISSStore
 from llama_bedrock.retrievers.store.generations import (
@@ -364,7 +364,8 @@ class FAISSTarget:
             own = [places[chunk.vector] for _, chunk in fresh]
             with ExitStack() as stack:
                 # A store may embed less of a document than it is found by (``contextual=False``).
-                if self._lexical is not None and all(text_digest(t) == d for d, t in texts.items()):
+                less = (c.vector != c.content and texts[c.vector] == d.page_content for d, c in fresh)
+                if self._lexical is not None and not any(less):
                     ids = [chunk.id for _, chunk in fresh]
                     stack.enter_context(self._lexical.preparing(ids, analysed, own))
                 self._fit_and_add(fresh, analysed, own)

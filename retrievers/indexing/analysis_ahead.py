@@ -25,6 +25,8 @@ from llama_bedrock.retrievers.cores import cores
 
 _PAYS = 3_000_000
 """Characters from which on a second process saves more than its start takes."""
+_SURELY_PAYS = 2 * _PAYS
+"""Bytes of files in which there probably are as many: most formats have few besides text."""
 _LOT = 1_024
 _SERVE = "from llama_bedrock.retrievers.indexing.analysis_ahead import serve; serve()"
 
@@ -66,6 +68,11 @@ class AnalysisAhead:
                 pass
         self._sent, self._child, self._thread = [], None, None
 
+    def expect(self, size: int) -> None:
+        """So many bytes of files will be read; the second process starts at once where it surely pays."""
+        if size > _SURELY_PAYS and cores() > 1:
+            self._start()
+
     def take(self, texts: Iterable[str]) -> None:
         """Texts that will probably be asked for."""
         if cores() < 2:
@@ -76,15 +83,15 @@ class AnalysisAhead:
                 self._places[known] = len(self._places)
                 self._waiting.append(text)
                 self._characters += len(text)
-        while self._characters > _PAYS and len(self._waiting) >= _LOT:
-            self._send()
+        while (self._thread or self._characters > _PAYS) and len(self._waiting) >= _LOT:
+            lot, self._waiting = self._waiting[:_LOT], self._waiting[_LOT:]
+            self._sent.append((lot, self._start().submit(_asked, self._child, lot)))
 
-    def _send(self) -> None:
+    def _start(self) -> ThreadPoolExecutor:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="analysis-ahead")
             self._child = _started()
-        lot, self._waiting = self._waiting[:_LOT], self._waiting[_LOT:]
-        self._sent.append((lot, self._thread.submit(_asked, self._child, lot)))
+        return self._thread
 
     def analysed(self, texts: Sequence[str]) -> AnalysedTexts:
         """The terms of texts; those that were not taken before are analysed now."""

@@ -282,6 +282,7 @@ class _Run:
         owned = OwnedTexts(after.files, {file.source for file in files})
         group: list[ReadFile] = []
         waiting = 0
+        self.target.expect(sum(file.size for file in files))
         for number, result in enumerate(self.engine.read(files, self.options) if files else (), 1):
             for problem in result.problems:
                 self._report(problem)

@@ -98,6 +98,9 @@ class IndexTarget(Protocol):
     def strays(self, path: str) -> set[str]:
         """Ids of chunks of a folder that are in the store although no manifest tells of them."""
 
+    def expect(self, size: int) -> None:
+        """So many bytes of files will be read."""
+
     def foresee(self, documents: Sequence[Document]) -> None:
         """Chunks that will probably be added later."""
 
@@ -334,6 +337,11 @@ class FAISSTarget:
             and _lies_under(document.metadata.get("source"), path)
         }
 
+    def expect(self, size: int) -> None:
+        """Have what finds terms meanwhile made ready, where LSA is to be fitted."""
+        if self._store.embeddings is None:
+            self._ahead.expect(size)
+
     def foresee(self, documents: Sequence[Document]) -> None:
         """Have their terms found meanwhile, where LSA is to be fitted on them."""
         if self._store.embeddings is None:
@@ -535,6 +543,9 @@ class ForeignTarget:
     def strays(self, path: str) -> set[str]:
         """Nothing that could be told."""
         return set()
+
+    def expect(self, size: int) -> None:
+        """Nothing could be done before."""
 
     def foresee(self, documents: Sequence[Document]) -> None:
         """Nothing could be done before."""

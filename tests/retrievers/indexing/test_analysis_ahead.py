@@ -106,6 +106,18 @@ def test_an_error_meanwhile_ends_the_process(small):
     assert child.returncode is not None
 
 
+def test_a_large_folder_starts_the_process_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(analysis_ahead, "cores", lambda: 2)
+    monkeypatch.setattr(analysis_ahead, "_SURELY_PAYS", 1_000)
+    started = []
+    monkeypatch.setattr(analysis_ahead, "_started", lambda: started.append(True))
+    for name, length in (("small", 900), ("large", 1_100)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("a pump " * (length // 7))
+        index_folder(tmp_path / name, FAISSStore(), save=False)
+        assert started == [True] * (name == "large")
+
+
 def test_few_texts_need_no_process():
     with AnalysisAhead() as ahead:
         ahead.take(TEXTS)

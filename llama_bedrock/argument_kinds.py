@@ -125,24 +125,27 @@ class _Kinds:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._kinds: dict[str, Any] | None = None
+        self._kinds: dict[str, tuple[Any, frozenset[type]]] | None = None
         self._positions: list[str] = []
 
     def refuse_wrong(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         kinds = self._read() if self._kinds is None else self._kinds
         for given in (zip(self._positions, args, strict=False), kwargs.items()):
             for name, value in given:
-                if name in kinds and not _fits(kinds[name], value):
+                if name in kinds and type(value) not in kinds[name][1] and not _fits(kinds[name][0], value):
                     owner = self._function.__qualname__.removesuffix(".__init__")
-                    raise WrongKindError(f"{owner}: {_refusal(name, kinds[name], value)}")
+                    raise WrongKindError(f"{owner}: {_refusal(name, kinds[name][0], value)}")
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, tuple[Any, frozenset[type]]]:
         origin = unwrap(self._function)
         parameters = signature(origin).parameters.values()
         single = [p for p in parameters if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
         self._positions = [p.name for p in single if p.kind is not Parameter.KEYWORD_ONLY]
         names = _Names(vars(sys.modules[origin.__module__]))
-        self._kinds = {p.name: _kind(p, names) for p in single if p.annotation is not Parameter.empty}
+        kinds = {p.name: _kind(p, names) for p in single if p.annotation is not Parameter.empty}
+        self._kinds = {
+            name: (kind, _sure(kind)) for name, kind in kinds.items() if kind not in (Any, _Unknown)
+        }
         return self._kinds
 
 
@@ -175,9 +178,16 @@ class _Names(dict[str, Any]):
         return getattr(builtins, name, None) or getattr(collections.abc, name, _Unknown)
 
 
+def _sure(kind: Any) -> frozenset[type]:
+    """Classes of which every value fits: most arguments are of one, and to look further takes long."""
+    if kind in (str, int, bool, NoneType):
+        return frozenset({kind})
+    if get_origin(kind) in (Union, UnionType) and not _is_path(get_args(kind)):
+        return frozenset[type]().union(*map(_sure, get_args(kind)))
+    return frozenset()
+
+
 def _fits(kind: Any, value: Any) -> bool:
-    if kind is type(value) and kind in (str, int, bool):  # most arguments; the rest takes ten times as long
-        return True
     if kind in (Any, _Unknown):
         return True
     origin, arguments = get_origin(kind), get_args(kind)

@@ -40,6 +40,9 @@ def fuse(
         if not weight:
             continue
         scaled = _min_max(scores) if method == "minmax" else _reciprocal_ranks(scores)
+        if not fused:
+            fused = {identity: weight * score for identity, score in scaled.items()}
+            continue
         known = fused.get
         for identity, score in scaled.items():
             fused[identity] = known(identity, 0.0) + weight * score

@@ -25,6 +25,8 @@ from llama_bedrock.retrievers.store.generations import Generation, StoreDamagedE
 from llama_bedrock.retrievers.store.locks import ReadWriteLock
 from llama_bedrock.retrievers.store.slots import FilterLike, Selector, SlotTable
 from llama_bedrock.retrievers.store.vector_index import (
+    COMPARED_FOR_EACH,
+    FOR_EACH_OF_MANY,
     IndexSettings,
     Structure,
     VectorIndex,
@@ -127,7 +129,7 @@ class Part:
         """Forget what was found out about it before a change."""
         self.__dict__.pop("selector", None)
 
-    def search(self, queries: Floats, k: int, filter_: FilterLike) -> tuple[Floats, Slots]:
+    def search(self, queries: Floats, k: int, filter_: FilterLike, for_each: int) -> tuple[Floats, Slots]:
         """Scores and keys of the k nearest documents of each query, nearest first; key 0 where there are
         fewer, and perhaps keys below 0, of deleted ones, besides them.
         """
@@ -142,7 +144,7 @@ class Part:
             # As many of the dead are among the nearest as of all, or somewhat more.
             likely = _FEW + 2 * k * dead // self.slots.alive_count
             for spare in dict.fromkeys((min(dead, likely), min(dead, likely + _OVERFETCHED))):
-                scores, slots = index.search(queries, k + spare, None)
+                scores, slots = index.search(queries, k + spare, None, for_each)
                 found = _keys(keys, slots)
                 wanted = min(k, self.slots.alive_count)
                 if dead <= spare or ((found > 0).sum(axis=1) >= wanted).all():
@@ -150,7 +152,7 @@ class Part:
         selection = self.selector.select(filter_ if is_filtered else None)
         if not selection.count:
             return nothing
-        scores, slots = index.search(queries, k, selection)
+        scores, slots = index.search(queries, k, selection, for_each)
         return scores, _keys(keys, slots)
 
 
@@ -212,7 +214,7 @@ class Collection:
     ) -> list[list[tuple[int, float]]]:
         """As `search`: keys and scores alone, where few of the documents are shown."""
         with self._lock.read():
-            return self._nearest(queries, k, filter_)
+            return self._nearest(queries, k, filter_, FOR_EACH_OF_MANY)
 
     def search_diverse(
         self, query: Floats, k: int, fetch_k: int, balance: float, filter_: FilterLike = None
@@ -236,7 +238,9 @@ class Collection:
         except KeyError as error:
             raise _without_document(error) from None
 
-    def _nearest(self, queries: Floats, k: int, filter_: FilterLike) -> list[list[tuple[int, float]]]:
+    def _nearest(
+        self, queries: Floats, k: int, filter_: FilterLike, for_each: int = COMPARED_FOR_EACH
+    ) -> list[list[tuple[int, float]]]:
         """Keys and scores of the k nearest documents of each query."""
         if self.dimension is None or not len(self):
             return [[] for _ in queries]
@@ -248,7 +252,8 @@ class Collection:
         queries = as_units(queries) if self.settings.metric == "cosine" else queries
         queries = np.ascontiguousarray(queries, np.float32)
         is_filtered = filter_ is not None and filter_ != {}
-        found = [part.search(queries, k, filter_) for part in (self.parts if is_filtered else self._viewed())]
+        parts = self.parts if is_filtered else self._viewed()
+        found = [part.search(queries, k, filter_, for_each) for part in parts]
         scores, keys = found[0] if len(found) == 1 else self._joined(found)
         if self.settings.metric == "l2":
             scores = np.sqrt(np.maximum(scores, 0))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
 from typing import Any
 
@@ -74,6 +75,14 @@ def renumbered(terms: Integers, count: int) -> tuple[Any, Integers]:
     return used, places[terms]
 
 
+@cache
+def _telling() -> tuple[Mapping[str, int], Slots]:
+    """Words that tell a language, numbered from 1 on, and what each counts; number 0 counts nothing."""
+    votes = telling_words()
+    numbers = {word: number for number, word in enumerate(votes, 1)}
+    return numbers, np.array([[0] * len(TOLD), *votes.values()], np.int64)
+
+
 class _Numbers(dict[str, int]):
     """Words with a number each, from 0 on, in the order in which they are asked for."""
 
@@ -93,10 +102,10 @@ class Analyser:
         self.terms = _Numbers()
         self._words = _Numbers()
         self._names: list[str] = []
-        self._votes = np.zeros((0, len(TOLD)), np.int64)
+        self._telling = np.empty(0, np.int32)
         # Of each word that was met in a language: where its terms begin in `_flat`, and how many they are.
         self._places: dict[str, Any] = {}
-        self._flat: list[int] = []
+        self._flat = np.empty(0, np.int32)
 
     def lot(self, texts: Iterable[str]) -> tuple[Integers, Slots, list[str]]:
         """The numbers of the texts' terms, how many each text has, and its language."""
@@ -115,18 +124,17 @@ class Analyser:
         """What `language_of_words` tells of each text."""
         fresh = list(islice(self._words, len(self._names), None))
         self._names += fresh
-        telling, first = telling_words(), len(self._votes)
-        self._votes = np.pad(self._votes, ((0, len(fresh)), (0, 0)))
-        for place, word in enumerate(fresh, first):
-            if word in telling:  # few are
-                self._votes[place] = telling[word]
-        owners = np.repeat(np.arange(len(counts)), counts)
-        places = np.arange(len(words)) - np.repeat(np.cumsum(counts) - counts, counts)
-        looked_at = (places < TELLING_WORDS) & (self._votes.sum(axis=1)[words] > 0)
-        pairs = np.unique(owners[looked_at] * len(self._names) + words[looked_at])
-        owners, known = np.divmod(pairs, len(self._names) or 1)
-        votes = self._votes[known].T  # whole numbers, so no sum of them is rounded
-        scores = np.array([np.bincount(owners, column, len(counts)) for column in votes])
+        numbers, votes = _telling()
+        own = np.fromiter((numbers.get(word, 0) for word in fresh), np.int32, len(fresh))
+        self._telling = np.concatenate([self._telling, own])
+        telling = self._telling[words]
+        places = np.flatnonzero(telling)
+        owners = np.repeat(np.arange(len(counts)), counts)[places]
+        near = places - (np.cumsum(counts) - counts)[owners] < TELLING_WORDS
+        pairs = np.unique(owners[near] * len(votes) + telling[places[near]])
+        owners, known = np.divmod(pairs, len(votes))
+        # Whole numbers, so no sum of them is rounded.
+        scores = np.array([np.bincount(owners, column, len(counts)) for column in votes[known].T])
         best = scores.argmax(axis=0)  # English among equals
         told = np.where(scores.max(axis=0) >= SURE, best, 0).tolist()
         return [
@@ -143,7 +151,7 @@ class Analyser:
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         places = np.arange(ends[-1]) + np.repeat(begins - ends[:-1], sizes)
         bounds = ends[np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])]
-        return np.array(self._flat, np.int32)[places], np.diff(bounds)
+        return self._flat[places], np.diff(bounds)
 
     def _learnt(self, language: str, words: Integers) -> Any:
         """Where the terms of words in a language are; those of words that are new in it are found first."""
@@ -155,6 +163,7 @@ class Analyser:
         found = [terms[self._names[word]] for word in fresh.tolist()]
         sizes = np.fromiter(map(len, found), np.int64, len(found))
         places[:, fresh] = len(self._flat) + np.cumsum(sizes) - sizes, sizes
-        self._flat += map(number, chain.from_iterable(found))
+        own = np.fromiter(map(number, chain.from_iterable(found)), np.int32, int(sizes.sum()))
+        self._flat = np.concatenate([self._flat, own])
         self._places[language] = places
         return places

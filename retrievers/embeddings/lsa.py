@@ -283,7 +283,9 @@ class Frequencies:
         """Count the terms of texts, given one after the other; those below 0 are unknown, and left out."""
         rows = np.repeat(np.arange(len(lengths)), lengths)
         known = terms >= 0
-        pairs, values = np.unique(rows[known] * max(count, 1) + terms[known], return_counts=True)
+        if not known.all():
+            rows, terms = rows[known], terms[known]
+        pairs, values = np.unique(rows * max(count, 1) + terms, return_counts=True)
         rows, numbers = np.divmod(pairs, max(count, 1))
         ends = np.searchsorted(rows, np.arange(len(lengths) + 1))
         return cls(numbers.astype(np.int32), values.astype(np.float32), ends, lengths.astype(np.float32))

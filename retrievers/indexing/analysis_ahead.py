@@ -28,6 +28,8 @@ _PAYS = 3_000_000
 _SURELY_PAYS = 2 * _PAYS
 """Bytes of files in which there probably are as many: most formats have few besides text."""
 _LOT = 1_024
+_SIZE = 8
+"""Bytes of the number that tells how long an answer is."""
 _SERVE = "from llama_bedrock.retrievers.indexing.analysis_ahead import serve; serve()"
 
 _Lot: TypeAlias = "tuple[Integers, Slots, list[str]]"
@@ -158,7 +160,9 @@ def _asked(child: subprocess.Popen[bytes] | None, texts: list[str]) -> _Answer |
     try:
         marshal.dump(texts, child.stdin)
         child.stdin.flush()
-        words, terms, lengths, languages = marshal.load(child.stdout)  # our own child's
+        size = int.from_bytes(child.stdout.read(_SIZE), "little")
+        # Our own child's. From a file, marshal would ask for each word by itself.
+        words, terms, lengths, languages = marshal.loads(child.stdout.read(size))
     except (OSError, EOFError, ValueError, TypeError):
         return None
     texts.clear()  # they are not needed any more
@@ -177,5 +181,6 @@ def serve() -> None:
             os._exit(0)  # it holds nothing but memory, which takes long to be freed piece by piece
         terms, lengths, languages = analyser.lot(texts)
         words, known = list(islice(analyser.terms, known, None)), len(analyser.terms)
-        marshal.dump((words, terms.tobytes(), lengths.tobytes(), languages), sys.stdout.buffer)
+        answer = marshal.dumps((words, terms.tobytes(), lengths.tobytes(), languages))
+        sys.stdout.buffer.write(len(answer).to_bytes(_SIZE, "little") + answer)
         sys.stdout.buffer.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 _PIECE_BYTES = 65536
@@ -19,6 +20,12 @@ _EMPTY_LINE = re.compile(rb"\n\r*\n")
 
 class DamagedHttpError(OSError):
     """What came is not HTTP/1.1, or ended too early."""
+
+
+@lru_cache(maxsize=1024)
+def _usual_length(line: bytes) -> int:
+    """Return the length of a chunk by a line that holds nothing else, else 0."""
+    return int(line, 16) if line and not line.strip(b"0123456789abcdefABCDEF") else 0
 
 
 class NotYetError(Exception):
@@ -130,6 +137,18 @@ class Channel:
             data, at = data[at:] + piece, 0
         self._data, self._at = data, end + 1
         return data[at:end].decode("latin-1").rstrip("\r")
+
+    def take_chunks(self) -> list[bytes]:
+        """Return the chunks that have come whole, with their lengths; not the last, empty one."""
+        data, at, chunks = self._data, self._at, []
+        while (start := data.find(b"\r\n", at, at + 10) + 2) > 1:
+            end = start + _usual_length(data[at : start - 2])
+            if end == start or data[end : end + 2] != b"\r\n":
+                break
+            chunks.append(data[start:end])
+            at = end + 2
+        self._at = at
+        return chunks
 
     def skip_line_end(self) -> bool:
         """Pass an empty line if it has come."""
@@ -274,7 +293,8 @@ class Answer:
         channel = self.channel
         if self._damage is not None:
             raise self._damage
-        pieces: list[bytes] = []
+        is_inside = self._left or self._between_chunks or self._at_end
+        pieces = [] if is_inside else channel.take_chunks()  # the usual; the rest is read step by step
         while not self._at_end:
             if not self._left:
                 if pieces and not channel.has_chunk_size:

@@ -39,30 +39,30 @@ def fuse(
     for scores, weight in zip(rankings, weights, strict=True):
         if not weight:
             continue
-        scaled = _min_max(scores) if method == "minmax" else _reciprocal_ranks(scores)
+        weighted = (_min_max if method == "minmax" else _reciprocal_ranks)(scores, weight)
         if not fused:
-            fused = {identity: weight * score for identity, score in scaled.items()}
+            fused = weighted
             continue
         known = fused.get
-        for identity, score in scaled.items():
-            fused[identity] = known(identity, 0.0) + weight * score
+        for identity, score in weighted.items():
+            fused[identity] = known(identity, 0.0) + score
     # Floats are compared in a third of the time of pairs, and few are as great as the k-th.
     least = -math.inf if k is None or len(fused) <= k else nlargest(k, fused.values())[-1]
     best = sorted([(-score, identity) for identity, score in fused.items() if score >= least])
     return [(identity, -score) for score, identity in best[:k]]
 
 
-def _min_max(scores: Mapping[Key, float]) -> dict[Key, float]:
+def _min_max(scores: Mapping[Key, float], weight: float) -> dict[Key, float]:
     if not scores:
         return {}
     low, high = min(scores.values()), max(scores.values())
     if high == low:
         # One candidate, or all alike: they count fully if they matched at all.
-        return dict.fromkeys(scores, 1.0 if high > 0 else 0.0)
+        return dict.fromkeys(scores, float(weight) if high > 0 else 0.0)
     span = high - low
-    return {identity: (score - low) / span for identity, score in scores.items()}
+    return {identity: weight * ((score - low) / span) for identity, score in scores.items()}
 
 
-def _reciprocal_ranks(scores: Mapping[Key, float]) -> dict[Key, float]:
+def _reciprocal_ranks(scores: Mapping[Key, float], weight: float) -> dict[Key, float]:
     ranked = sorted((identity for identity in scores if scores[identity] > 0), key=lambda i: (-scores[i], i))
-    return {identity: 1 / (RRF_K + rank) for rank, identity in enumerate(ranked, 1)}
+    return {identity: weight * (1 / (RRF_K + rank)) for rank, identity in enumerate(ranked, 1)}

@@ -50,8 +50,12 @@ class Community:
     def build(self, folder: Path, ids: list[str], texts: list[str], vectors: Any) -> None:
         from langchain_community.vectorstores import FAISS
 
-        pairs = list(zip(texts, vectors.tolist(), strict=True))
-        self.store, self.folder = FAISS.from_embeddings(pairs, _given(), ids=ids), folder
+        first = list(zip(texts[:BATCH], vectors[:BATCH].tolist(), strict=True))
+        self.store, self.folder = FAISS.from_embeddings(first, _given(), ids=ids[:BATCH]), folder
+        for start in range(BATCH, len(ids), BATCH):  # all vectors as Python's numbers would take 12 GB
+            part = slice(start, start + BATCH)
+            pairs = list(zip(texts[part], vectors[part].tolist(), strict=True))
+            self.store.add_embeddings(pairs, ids=ids[part])
         self.store.save_local(str(folder))
 
     def open(self, folder: Path) -> None:

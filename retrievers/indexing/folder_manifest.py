@@ -212,18 +212,10 @@ class FoundFiles:
         times: Of its last change.
     """
 
-    def __init__(self, files: Iterable[FoundFile] = ()) -> None:
-        self.sources: list[str] = []
-        self.sizes: list[int] = []
-        self.times: list[int] = []
-        for file in files:
-            self.add(*file)
-
-    def add(self, source: str, size: int, modified_ns: int) -> None:
-        """One more."""
-        self.sources.append(source)
-        self.sizes.append(size)
-        self.times.append(modified_ns)
+    def __init__(self, files: Sequence[FoundFile] = ()) -> None:
+        self.sources = [file.source for file in files]
+        self.sizes = [file.size for file in files]
+        self.times = [file.modified_ns for file in files]
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -259,16 +251,19 @@ def scan(
 ) -> FoundFiles:
     """All files under a path with size and time, in the order in which they are read."""
     found = FoundFiles()
-    files = find_files(path, report, follow_links_outside=follow_links_outside)
-    for number, source in enumerate(files, 1):
+    sizes, times, look = found.sizes, found.times, os.stat
+    for source in find_files(path, report, follow_links_outside=follow_links_outside):
         try:
-            status = os.stat(source)
+            status = look(source)
         except OSError:
-            found.add(source, -1, 0)  # a link to nothing: reading it gives the reason
+            sizes.append(-1)  # a link to nothing: reading it gives the reason
+            times.append(0)
         else:
-            found.add(source, status.st_size, status.st_mtime_ns)
+            sizes.append(status.st_size)
+            times.append(status.st_mtime_ns)
+        found.sources.append(source)
         if on_file is not None:
-            on_file(number)
+            on_file(len(sizes))
     return found
 
 

@@ -20,6 +20,7 @@ from langchain_core.documents import Document
 
 from llama_bedrock._extras import require
 from llama_bedrock.argument_kinds import refuses_wrong_kinds
+from llama_bedrock.retrievers.documents.document_copies import document_maker
 from llama_bedrock.retrievers.documents.headings import HEADINGS
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def split_documents(
 
 
 def _split(document: Document, cutter: _Cutter) -> Iterator[Document]:
-    text = document.page_content
+    text, make = document.page_content, document_maker()
     format = _format_of(document)
     # In other documents "language" may be one that people speak.
     language = document.metadata.get("language") if format == "code" else None
@@ -103,7 +104,7 @@ def _split(document: Document, cutter: _Cutter) -> Iterator[Document]:
                 counted = start
                 metadata["line"] = first_line + line
             chunk = text[start:end]
-            yield Document(page_content=chunk, metadata=metadata, id=_chunk_id(document, start, chunk))
+            yield make(chunk, metadata, _chunk_id(document, start, chunk))
 
 
 def _format_of(document: Document) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.documents import Document
 
-from llama_bedrock.model_copies import common_state, made
 from llama_bedrock.retrievers.arrays import Floats
+from llama_bedrock.retrievers.documents.document_copies import constructed, document_maker
 from llama_bedrock.retrievers.embeddings.batches import as_array
 from llama_bedrock.retrievers.filters import shown
 from llama_bedrock.retrievers.store.collection import Vectors
@@ -113,30 +113,11 @@ def as_document(row: Row) -> Document:
     """
     _, id_, text, metadata = row
     if type(id_) is type(text) is str:
-        return _document_maker()(text, read_metadata(metadata), id_)
+        return document_maker()(text, read_metadata(metadata), id_)
     try:
-        return _constructed(text, read_metadata(metadata), id_)
+        return constructed(text, read_metadata(metadata), id_)
     except ValueError as error:
         raise StoreDamagedError(f"the document {shown(id_)} is damaged: restore the store") from error
-
-
-def _constructed(text: str, metadata: dict[str, Any], id_: str) -> Document:
-    return Document(page_content=text, metadata=metadata, id=id_)
-
-
-@cache
-def _document_maker() -> Callable[[str, dict[str, Any], str], Document]:
-    pair = _constructed("a", {"b": 1}, "c"), _constructed("d", {}, "e")
-    state = common_state(*pair, "page_content", "metadata", "id")
-    if state is None:
-        return _constructed
-    values, fields_set, extra = state
-
-    def copy(text: str, metadata: dict[str, Any], id_: str) -> Document:
-        own = {**values, "page_content": text, "metadata": metadata, "id": id_}
-        return made(Document, own, fields_set, extra)
-
-    return copy
 
 
 def checked_k(k: int) -> int:

@@ -167,6 +167,7 @@ ELSEWHERE = {
     "verify.averify_answer": "tests/grounding/test_verifiers.py",
     "frames.chunk_frame": "writes a frame around a body",
     "text_chunks.text_chunk": "keeps the text as it is",
+    "document_copies.constructed": "keeps the text as it is",
     "output.note": "prints what `printable` gives",
     "output.note_part": "prints what `printable` gives",
     "output.write": "prints what `printable` gives",

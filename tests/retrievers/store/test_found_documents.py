@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.load import dumps
 
-from llama_bedrock.retrievers.store import entries
+from llama_bedrock.retrievers.documents import document_copies
 from llama_bedrock.retrievers.store.entries import as_document
 from llama_bedrock.retrievers.store.generations import StoreDamagedError
 
@@ -42,7 +42,7 @@ def changed(document):
 
 def test_it_is_copied_and_not_constructed():
     """A LangChain that keeps more of a document would not let it."""
-    assert entries._document_maker().__name__ == "copy"
+    assert document_copies.document_maker().__name__ == "copy"
 
 
 def test_two_of_them_share_nothing():
@@ -63,8 +63,8 @@ class Counting(Document):
 
 
 def test_what_keeps_more_of_a_document_is_constructed(monkeypatch):
-    monkeypatch.setattr(entries, "Document", Counting)
-    make = entries._document_maker.__wrapped__()
+    monkeypatch.setattr(document_copies, "Document", Counting)
+    make = document_copies.document_maker.__wrapped__()
     assert [make(text, {}, "1").length for text in ("a", "abcd")] == [1, 4]
 
 

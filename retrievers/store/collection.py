@@ -368,7 +368,8 @@ class Collection:
     def living_vectors(self, keys: Sequence[int]) -> Floats:
         """The stored vectors of the living documents among these keys."""
         with self._lock.read():
-            return self._vectors(self._living(keys))
+            vectors, missing = self._vectors_of(keys)
+        return vectors[~missing] if missing.any() else vectors
 
     def _living(self, keys: Sequence[int]) -> list[int]:
         wanted = np.array(keys, np.int64)
@@ -376,17 +377,23 @@ class Collection:
         return found
 
     def _vectors(self, keys: Sequence[int]) -> Floats:
+        vectors, missing = self._vectors_of(keys)
+        if missing.any():
+            raise StoreDamagedError("some documents have no vector: restore the store")
+        return vectors
+
+    def _vectors_of(self, keys: Sequence[int]) -> tuple[Floats, Mask]:
+        """The vectors of documents, and which of these are not there."""
         wanted = np.array(keys, np.int64)
         vectors = np.empty((len(keys), self.dimension or 0), np.float32)
         missing = np.ones(len(keys), np.bool_)
         for part in self.parts:
-            own = np.flatnonzero(part.slots.holds(wanted))
+            places = part.slots.places(wanted)
+            own = np.flatnonzero(places >= 0)
             if len(own) and part.index is not None:
-                vectors[own] = part.index.vectors(part.slots.slots_of(wanted[own]))
+                vectors[own] = part.index.vectors(places[own])
                 missing[own] = False
-        if missing.any():
-            raise StoreDamagedError("some documents have no vector: restore the store")
-        return vectors
+        return vectors, missing
 
     def iterate(self, after: int = 0) -> Iterator[Row]:
         """All rows in the order of their insertion; a change meanwhile may or may not be seen.

@@ -70,7 +70,7 @@ class SlotTable:
 
     def slots_of(self, keys: Slots) -> Slots:
         """The slots of the living documents among these keys; others are left out."""
-        slots = self._places(keys)
+        slots = self.places(keys)
         return slots[slots >= 0]
 
     def holds(self, keys: Slots) -> Mask:
@@ -85,7 +85,7 @@ class SlotTable:
                 others = np.flatnonzero(~found)
                 if (own[others] == -keys[others]).all():
                     return found
-        found = self._places(keys) >= 0
+        found = self.places(keys) >= 0
         return found
 
     @property
@@ -93,7 +93,7 @@ class SlotTable:
         """Whether no key is missing between the first and the last."""
         return self.count > 0 and int(abs(self.keys[-1])) - self.first_key + 1 == self.count
 
-    def _places(self, keys: Slots) -> Slots:
+    def places(self, keys: Slots) -> Slots:
         """The slot of each key; -1 where no living document has it."""
         if not self.count or not len(keys):
             return np.full(len(keys), -1, np.int64)

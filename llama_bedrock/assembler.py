@@ -6,7 +6,7 @@ it gets, or has a whole answer read at once. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -159,12 +159,20 @@ class ResponseAssembler:
 
     def feed(self, chunk: GenerationChunk) -> list[AIMessageChunk]:
         """Take one chunk from the transport; return what it adds to the answer."""
-        text = self._take(chunk)
-        if not text:
-            return []
-        if self._parser is None and self._json is None:
-            return [text_chunk(text)]
-        return to_chunks(self._read(text))
+        return list(self.feed_all((chunk,)))
+
+    def feed_all(self, chunks: Iterable[GenerationChunk]) -> Iterator[AIMessageChunk]:
+        """Take chunks from the transport up to the end of the answer; yield what each adds to it."""
+        take, is_text = self._take, self._parser is None and self._json is None
+        for chunk in chunks:
+            text = take(chunk)
+            if text:
+                if is_text:
+                    yield text_chunk(text)
+                else:
+                    yield from to_chunks(self._read(text))
+            if self.done:
+                return
 
     def finish(self) -> list[AIMessageChunk]:
         """Return the text held back, and last the chunk with usage, stop reason and metadata."""

@@ -112,12 +112,9 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
                 call = self._prepare(messages, stop, kwargs, candidate)
                 assembler = call.assembler
                 with closing(self._sync_transport(call.region).stream(call.request)) as chunks:
-                    for chunk in chunks:
-                        for message in assembler.feed(chunk):
-                            candidate.committed = True
-                            yield generation_chunk(message)
-                        if assembler.done:
-                            break
+                    for message in assembler.feed_all(chunks):
+                        candidate.committed = True
+                        yield generation_chunk(message)
                 yield from map(generation_chunk, assembler.finish())
                 return
 
@@ -132,9 +129,9 @@ class ChatLlamaBedrock(BedrockLlama, LlamaChatModel):
             with candidate:
                 call = self._prepare(messages, stop, kwargs, candidate)
                 assembler = call.assembler
-                async with aclosing(self._async_transport(call.region).stream(call.request)) as chunks:
-                    async for chunk in chunks:
-                        for message in assembler.feed(chunk):
+                async with aclosing(self._async_transport(call.region).batches(call.request)) as batches:
+                    async for batch in batches:
+                        for message in assembler.feed_all(batch):
                             candidate.committed = True
                             yield generation_chunk(message)
                         if assembler.done:

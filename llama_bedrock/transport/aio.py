@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -70,7 +71,11 @@ class AsyncTransport(Calls):
 
         Closing the generator, or cancelling the task that awaits it, closes the connection.
         """
-        return _pieces(lambda: self._stream(request))
+        return _pieces(self.batches(request))
+
+    def batches(self, request: InvokeRequest) -> AsyncGenerator[list[GenerationChunk], None]:
+        """`stream`, but with a list of what came at once."""
+        return _batches(lambda: self._stream(request))
 
     async def call(self, service: str, operation: str, **arguments: Any) -> dict[str, Any]:
         """`SyncTransport.call`, from an event loop; of services that speak JSON."""
@@ -80,7 +85,7 @@ class AsyncTransport(Calls):
         self, service: str, operation: str, **arguments: Any
     ) -> AsyncGenerator[dict[str, Any], None]:
         """`SyncTransport.call_stream`, from an event loop."""
-        return _pieces(lambda: self._call_stream(service, operation, arguments))
+        return _pieces(_batches(lambda: self._call_stream(service, operation, arguments)))
 
     async def _way(self, service: str) -> Way:
         if isinstance(self._settings.client, OwnClient):
@@ -114,15 +119,21 @@ def _session(most: int, connect: float | None) -> Any:
     return AiohttpSession(most, connect)
 
 
-async def _pieces(begin: Callable[[], Awaitable[AnswerStream]]) -> AsyncGenerator[Any, None]:
+async def _batches(begin: Callable[[], Awaitable[AnswerStream]]) -> AsyncGenerator[list[Any], None]:
     stream = await begin()
     try:
-        for number, piece in enumerate(stream.first):
-            yield piece
-            if not number and len(stream.first) > 1:
-                await asyncio.sleep(0)  # of a thousand streams, each gets its first piece before any goes on
+        yield stream.first[:1]
+        if rest := stream.first[1:]:
+            await asyncio.sleep(0)  # of a thousand streams, each gets its first piece before any goes on
+            yield rest
         while not stream.done:
-            for piece in await stream.more():
-                yield piece
+            yield await stream.more()
     finally:
         stream.close()
+
+
+async def _pieces(batches: AsyncGenerator[list[Any], None]) -> AsyncGenerator[Any, None]:
+    async with aclosing(batches):
+        async for batch in batches:
+            for piece in batch:
+                yield piece

@@ -314,7 +314,7 @@ def _header_metrics(headers: Mapping[str, str]) -> dict[str, Any] | None:
     return {name: value for name, value in metrics.items() if value is not None} or None
 
 
-_decode = JSONDecoder().raw_decode
+_scan = JSONDecoder().scan_once
 _COMPACT, _SPACED = b'{"bytes":"', b'{"bytes": "'
 
 
@@ -335,7 +335,10 @@ def _event(payload: bytes) -> dict[str, Any]:
 
 def _json(text: str) -> Any:
     if text[:1] == "{":
-        value, end = _decode(text)  # without the search for spaces and encodings that `loads` begins with
+        try:
+            value, end = _scan(text, 0)  # without the search for spaces that `loads` begins with
+        except StopIteration:  # `loads` says what is wrong
+            end = -1
         if end == len(text):
             return value
     return loads(text)

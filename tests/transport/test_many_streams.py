@@ -7,7 +7,7 @@ import pytest
 
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
-from llama_bedrock.transport.aio import AsyncTransport, _pieces
+from llama_bedrock.transport.aio import AsyncTransport, _batches, _pieces
 
 
 class Begun:
@@ -33,7 +33,7 @@ def test_each_stream_gets_its_first_piece_before_any_goes_on():
         async def begin():
             return stream
 
-        async for piece in _pieces(begin):
+        async for piece in _pieces(_batches(begin)):
             seen.append(piece)
 
     async def main():

@@ -11,16 +11,19 @@ from pydantic import BaseModel
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_new, _set = object.__new__, object.__setattr__
+_new = object.__new__
+# The slots of every model, by their descriptors: `setattr` would look each of them up.
+_SLOTS = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+_set_values, _set_fields, _set_extra, _set_private = (vars(BaseModel)[slot].__set__ for slot in _SLOTS)
 
 
 def made(cls: type[ModelT], values: dict[str, Any], fields_set: set[str], extra: Any) -> ModelT:
     """An object with these values, which nobody validates; it has what pydantic's `model_construct` sets."""
     model = _new(cls)
-    _set(model, "__dict__", values)
-    _set(model, "__pydantic_fields_set__", fields_set.copy())
-    _set(model, "__pydantic_extra__", None if extra is None else {})
-    _set(model, "__pydantic_private__", None)
+    _set_values(model, values)
+    _set_fields(model, fields_set.copy())
+    _set_extra(model, None if extra is None else {})
+    _set_private(model, None)
     return model
 
 

@@ -314,7 +314,7 @@ def _header_metrics(headers: Mapping[str, str]) -> dict[str, Any] | None:
     return {name: value for name, value in metrics.items() if value is not None} or None
 
 
-_scan = JSONDecoder().scan_once
+_scan = JSONDecoder().scan_once  # type: ignore[attr-defined]  # public, but not in typeshed
 _COMPACT, _SPACED = b'{"bytes":"', b'{"bytes": "'
 
 

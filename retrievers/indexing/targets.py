@@ -58,7 +58,7 @@ _MOST_TOLD, _FEW = 1.25, 100
 """The files of a manifest may tell of so many more than there are; below a hundred it does not matter."""
 _AT_ONCE = 2048
 _ADDED_AT_ONCE = 16_384
-_WRITTEN_MEANWHILE = 65_536
+_WRITTEN_MEANWHILE = 131_072
 
 
 class _HoldsOthers(Exception):

@@ -77,7 +77,9 @@ class _Reader:
         self.expect("length", len(self._bytes), self._at)
 
 
-def check(path: Path, dimension: int, count: int, settings: IndexSettings, structure: Structure) -> None:
+def check(
+    path: Path, dimension: int, count: int, settings: IndexSettings, structure: Structure
+) -> Floats | None:
     """Refuse a file that is not what was written for such an index.
 
     Args:
@@ -87,24 +89,26 @@ def check(path: Path, dimension: int, count: int, settings: IndexSettings, struc
         settings: The settings of the store.
         structure: What the index is made of.
 
+    Returns:
+        The vectors, one a row, as they lie in the file; None if they are not stored as float32.
+
     Raises:
         ValueError: It is another one, or damaged; the message says where.
     """
     reader, metric = _Reader(path), metric_number(settings.metric)
-    if structure.kind == "flat":
-        _vectors(reader, dimension, count, metric, structure.storage)
-    elif structure.kind == "hnsw":
+    if structure.kind == "hnsw":
         reader.mark(b"IHNf" if structure.storage == "float32" else b"IHNs")
         reader.header(dimension, count, (metric,))
         _graph(reader, count, settings.neighbors)
-        _vectors(reader, dimension, count, metric, structure.storage)
-    else:
+    elif structure.kind == "fastscan":
         reader.mark(b"IxRF")
         reader.header(dimension, count, (metric,))
         _codes(reader, dimension, count, metric, fast_scan.groups(dimension, structure.trained_on))
-        _vectors(reader, dimension, count, metric, structure.storage)
+    vectors = _vectors(reader, dimension, count, metric, structure.storage)
+    if structure.kind == "fastscan":
         reader.expect("factor", reader.number("<f4"), 1.0)
     reader.end()
+    return vectors
 
 
 def metric_number(metric: str) -> int:
@@ -112,16 +116,17 @@ def metric_number(metric: str) -> int:
     return int(faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
 
 
-def _vectors(reader: _Reader, dimension: int, count: int, metric: int, storage: str) -> None:
+def _vectors(reader: _Reader, dimension: int, count: int, metric: int, storage: str) -> Floats | None:
     if storage == "float32":
         reader.mark(b"IxF2" if metric == faiss.METRIC_L2 else b"IxFI")
         reader.header(dimension, count, (metric,))
-        reader.vector("<f4", count * dimension)
-    else:
-        reader.mark(b"IxSQ")
-        reader.header(dimension, count, (metric,))
-        size, _ = _quantizer(reader, dimension, storage)
-        reader.vector("u1", count * size)
+        vectors: Floats = reader.vector("<f4", count * dimension).reshape(count, dimension)
+        return vectors
+    reader.mark(b"IxSQ")
+    reader.header(dimension, count, (metric,))
+    size, _ = _quantizer(reader, dimension, storage)
+    reader.vector("u1", count * size)
+    return None
 
 
 def _quantizer(reader: _Reader, dimension: int, storage: str) -> tuple[int, Floats]:

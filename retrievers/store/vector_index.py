@@ -112,6 +112,8 @@ class Structure:
 
 
 _COPIED_AT_ONCE = 16_384
+_FEW_READ = 1_000
+"""Vectors that are taken from a file without reading it all."""
 _CANDIDATES = 128
 """Looked at in a search of the graph, up to 100,000 vectors."""
 _SCANNED_PER_CANDIDATE = 27
@@ -157,10 +159,14 @@ class VectorIndex:
         """The FAISS index. One that was saved is read when somebody searches or copies it: of a million
         vectors that takes longer than all else that a change among them needs.
         """
+        path, _ = self._checked()
+        return _read(path, mapped=True)
+
+    def _checked(self) -> tuple[Path, Floats | None]:
+        """The file of one that was saved, and the vectors in it; see `faiss_file.check`."""
         assert self._saved is not None, "the constructor makes any other"
         path, count = self._saved
-        faiss_file.check(path, self.dimension, count, self.settings, self.structure)
-        return _read(path, mapped=True)
+        return path, faiss_file.check(path, self.dimension, count, self.settings, self.structure)
 
     def __len__(self) -> int:
         if "_index" not in self.__dict__ and self._saved is not None:
@@ -264,6 +270,10 @@ class VectorIndex:
 
     def vectors(self, slots: Slots) -> Floats:
         """The stored vectors of slots (what is left of them after ``fp16`` or ``sq8``)."""
+        if "_index" not in self.__dict__ and len(slots) < _FEW_READ:
+            _, saved = self._checked()
+            if saved is not None:
+                return saved[slots]
         vectors: Floats = self._index.reconstruct_batch(np.ascontiguousarray(slots, dtype=np.int64))
         return vectors
 
@@ -398,7 +408,7 @@ class VectorIndex:
         """
         faiss_file.check(path, dimension, count, settings, structure)
         index = cls(dimension, settings, structure, (path, count))
-        if not (mapped and later):
+        if not (mapped and later) or structure.kind == "hnsw":  # the check has gone through the graph
             index._index = _read(path, mapped=mapped)
         return index
 

@@ -49,12 +49,13 @@ def test_a_change_reads_no_vectors_of_others(tmp_path: Path, read: list[str]) ->
         store.delete([str(turn)])
         store.add_texts([f"turn {turn}"], ids=[f"new {turn}"])
         store.save()  # which deletes the generation that was opened
+    kept = store.vectors(["1499", "5"])
     assert "vectors.faiss" not in read
     assert nearest(store, "turn 0") == "turn 0"
+    assert (store.vectors(["1499", "5"]) == kept).all()
     assert read.count("vectors.faiss") == 1
     assert nearest(FAISSStore.load(tmp_path, EMBEDDING), "turn 2") == "turn 2"
     assert not store.get_by_ids(["0"])
-    assert store.vectors(["5"]).shape == (1, 16)
 
 
 def test_a_reader_finds_what_it_opened_after_others_have_saved(tmp_path: Path, read: list[str]) -> None:

@@ -118,6 +118,7 @@ class Connection(asyncio.Protocol):
 
     def discard(self) -> None:
         """Close the socket of a loop that is closed."""
+        self._waiter = None  # it cannot be woken any more
         close_socket(self._transport)
 
     # -- what asyncio calls --------------------------------------------------------------------------------

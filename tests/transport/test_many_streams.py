@@ -1,6 +1,7 @@
 """Streams that begin at once: none waits for what the others need later."""
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from llama_bedrock.local import LocalBedrock
 from llama_bedrock.testing import ScriptedEngine
 from llama_bedrock.transport.aio import AsyncTransport, _batches, _pieces
+from llama_bedrock.transport.loop_connections import Connection
 
 
 class Begun:
@@ -64,3 +66,15 @@ def test_a_request_to_this_machine_is_sent_before_the_loop_goes_on(kept, make_se
                 await task
 
         asyncio.run(main())
+
+
+def test_a_connection_of_a_closed_loop_wakes_nobody():
+    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
+    connection = Connection(loop, lambda _: None)
+    loop.run_until_complete(loop.create_connection(lambda: connection, sock=ours))
+    connection._waiter = loop.create_future()
+    connection._waiter.add_done_callback(print)  # as a task that reads
+    loop.close()
+    connection.discard()
+    assert ours.fileno() == -1
+    theirs.close()

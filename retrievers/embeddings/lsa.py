@@ -20,7 +20,7 @@ from langchain_core.embeddings import Embeddings
 from llama_bedrock._extras import require
 from llama_bedrock.argument_kinds import refuses_wrong_kinds, refuses_wrong_kinds_in_methods
 from llama_bedrock.retrievers.analysis import AnalysedTexts
-from llama_bedrock.retrievers.arrays import Floats, Integers, Slots, np, read_arrays, write_arrays
+from llama_bedrock.retrievers.arrays import Floats, Integers, Slots, counted, np, read_arrays, write_arrays
 from llama_bedrock.retrievers.cores import cores, one_thread_in_blas
 from llama_bedrock.text import TERMS_VERSION, query_terms
 
@@ -281,11 +281,10 @@ class Frequencies:
     @classmethod
     def of(cls, terms: Integers, lengths: Slots, count: int) -> Frequencies:
         """Count the terms of texts, given one after the other; those below 0 are unknown, and left out."""
-        rows = np.repeat(np.arange(len(lengths)), lengths)
+        pairs = np.repeat(np.arange(len(lengths)) * max(count, 1), lengths)
+        pairs += terms
         known = terms >= 0
-        if not known.all():
-            rows, terms = rows[known], terms[known]
-        pairs, values = np.unique(rows * max(count, 1) + terms, return_counts=True)
+        pairs, values = counted(pairs if known.all() else pairs[known])
         rows, numbers = np.divmod(pairs, max(count, 1))
         ends = np.searchsorted(rows, np.arange(len(lengths) + 1))
         return cls(numbers.astype(np.int32), values.astype(np.float32), ends, lengths.astype(np.float32))

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from llama_bedrock.retrievers.analysis import AnalysedTexts, renumbered
-from llama_bedrock.retrievers.arrays import Floats, Integers, Mask, Slots, np, read_arrays, write_arrays
+from llama_bedrock.retrievers.arrays import (
+    Floats,
+    Integers,
+    Mask,
+    Slots,
+    counted,
+    np,
+    read_arrays,
+    write_arrays,
+)
 
 _NAMES = {
     "keys": "<i8",
@@ -63,8 +72,10 @@ class TermSegment:
         self.ids, self.keys, self.languages = list(ids), keys, list(languages)
         self.vocabulary = {word: number for number, word in enumerate(words)}
         self.lengths, self.terms = lengths, terms
-        owners = np.repeat(np.arange(len(keys), dtype=np.int64), lengths)
-        pairs, counts = np.unique(terms.astype(np.int64) * max(len(keys), 1) + owners, return_counts=True)
+        pairs = terms.astype(np.int64)
+        pairs *= max(len(keys), 1)
+        pairs += np.repeat(np.arange(len(keys), dtype=np.int64), lengths)
+        pairs, counts = counted(pairs)
         numbers, texts = np.divmod(pairs, max(len(keys), 1))
         self.texts = texts.astype(np.int32)
         self.counts = counts.astype(np.float32)

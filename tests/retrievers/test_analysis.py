@@ -2,10 +2,14 @@
 
 from importlib import metadata
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llama_bedrock.retrievers import analysis
 from llama_bedrock.retrievers.analysis import AnalysedTexts
+from llama_bedrock.retrievers.arrays import counted
 from llama_bedrock.text import language_of_words, terms, written_words
 
 # Packages' own descriptions, which nobody here wrote, and prose in other languages and scripts.
@@ -52,3 +56,10 @@ def test_texts_analysed_together_have_the_terms_of_each_alone(monkeypatch, at_on
 def test_no_texts_have_no_terms():
     texts = AnalysedTexts.of([])
     assert (len(texts), len(texts.terms), list(texts.vocabulary)) == (0, 0, [])
+
+
+@given(st.lists(st.integers(0, 12)))
+def test_numbers_are_counted_as_numpy_counts_them(numbers):
+    values, counts = counted(np.array(numbers, np.int64))
+    expected = np.unique(np.array(numbers, np.int64), return_counts=True)
+    assert [values.tolist(), counts.tolist()] == [part.tolist() for part in expected]

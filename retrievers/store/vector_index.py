@@ -124,7 +124,8 @@ _COMPARED = 320
 COMPARED_FOR_EACH = 8
 FOR_EACH_OF_MANY = 4
 """Where few of those that are found are shown: of 100, as `HybridRetriever` fuses them, the ten nearest are
-found as well by 400 as by 800 (300 questions on 16,000 chunks of source code: the same ten each time)."""
+found as well by 400 as by 800: nDCG@10 of three collections of up to 13,000 texts is the same to four digits,
+and the ten documents are in .993 and more of the questions."""
 
 
 class VectorIndex:

@@ -95,7 +95,9 @@ class AsyncTransport(Calls):
         if way is None:
             once = self._making.setdefault(service, OncePerLoop())
             signing = await once.run(lambda: signing_client(clients.boto_client(self._settings, service)))
-            way = self._ways[service, by_aiohttp] = self._make_way(signing, by_aiohttp)
+            way = self._ways.get((service, by_aiohttp))  # calls that waited together share one
+            if way is None:
+                way = self._ways[service, by_aiohttp] = self._make_way(signing, by_aiohttp)
         return way
 
     def _make_way(self, signing: SigningClient, by_aiohttp: bool) -> Way:

@@ -299,6 +299,16 @@ def test_connections_are_reused(faulty, make_settings, make_request):
     assert asyncio.run(main()) == 1
 
 
+def test_connections_of_calls_that_begin_at_once_are_reused(faulty, make_settings, make_request):
+    async def main():
+        async with AsyncTransport(make_settings(faulty().endpoint_url, max_connections=5)) as transport:
+            await asyncio.gather(*(transport.invoke(make_request()) for _ in range(30)))
+            pool = await transport._pools.of_loop(asyncio.get_running_loop())
+            return len(pool._open)
+
+    assert asyncio.run(main()) <= 5
+
+
 def test_pool_bound_is_kept_and_calls_wait_for_a_connection(make_settings, make_request):
     with LocalBedrock(engine=ScriptedEngine(["x"], repeat=True), first_token_delay=0.05) as running:
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -21,7 +20,6 @@ Address: TypeAlias = tuple[int, int, int, Any]  # family, kind, protocol and add
 
 _MOST_UNREAD = 256 * 1024  # bytes that wait to be read before the server is made to wait
 _KEEP_NAMES = 10.0  # seconds; AWS changes the addresses behind a name every minute
-_HERE = frozenset({"127.0.0.1", "::1"})
 _NEXT_ADDRESS = 0.25  # seconds until the next address is tried besides: RFC 8305's "Happy Eyeballs"
 
 
@@ -204,7 +202,7 @@ class Connections(LoopPool):
         else:
             await self._places.acquire()
         try:
-            connection = self._kept(destination) or self._open_here(destination)
+            connection = self._kept(destination)
             if connection is None:
                 if connect is not None:
                     due["connect"] = self._loop.time() + connect
@@ -251,27 +249,8 @@ class Connections(LoopPool):
                 with suppress(ValueError):
                     idle.remove(connection)
 
-    def _open_here(self, destination: Destination) -> Connection | None:
-        """Connect to this machine without a pass of the loop: all that waits to begin would go first."""
-        make: Any = getattr(self._loop, "_make_socket_transport", None)  # asyncio's own loops have it
-        if make is None or destination.tls is not None or destination.dialled[0] not in _HERE:
-            return None
-        sock = _connected_at_once(self._name(destination).of_numbers()[0])
-        if sock is None:
-            return None
-        connection = Connection(self._loop, self._forget)
-        connection.connection_made(make(sock, connection))
-        self._open.add(connection)
-        return connection
-
-    def _name(self, destination: Destination) -> _Name:
-        name = self._names.get(destination.dialled)
-        if name is None:
-            name = self._names[destination.dialled] = _Name(*destination.dialled)
-        return name
-
     async def _dial(self, destination: Destination) -> Connection:
-        name = self._name(destination)
+        name = self._names.setdefault(destination.dialled, _Name(*destination.dialled))
         try:
             sock = await _connect(self._loop, await name.addresses(self._loop.time()))
         except OSError:
@@ -310,7 +289,6 @@ class _Name:
     def __init__(self, host: str, port: int) -> None:
         self._asked = (host, port)
         self._known: list[Address] = []
-        self._numbers: list[Address] = []
         self._until = 0.0
         self._lookup = OncePerLoop()
 
@@ -322,21 +300,11 @@ class _Name:
         """
         if now >= self._until:
             try:
-                self._known = self.of_numbers()
-            except socket.gaierror:  # it has to be asked for, which may take a while
+                self._known = self._look_up(socket.AI_NUMERICHOST)
+            except socket.gaierror:  # not written as a number: it has to be asked for, which may take a while
                 self._known = await self._lookup.run(self._look_up)
             self._until = now + _KEEP_NAMES
         return self._known
-
-    def of_numbers(self) -> list[Address]:
-        """Return the address that the host itself is.
-
-        Raises:
-            socket.gaierror: It is a name.
-        """
-        if not self._numbers:
-            self._numbers = self._look_up(socket.AI_NUMERICHOST)
-        return self._numbers
 
     def forget(self) -> None:
         """Look up again at the next call."""
@@ -374,23 +342,6 @@ async def _connect(loop: asyncio.AbstractEventLoop, addresses: Sequence[Address]
 def _close_loser(task: asyncio.Task[socket.socket]) -> None:
     if not task.cancelled() and task.exception() is None:
         task.result().close()
-
-
-def _connected_at_once(address: Address) -> socket.socket | None:
-    """Return a connected socket if the other end, on this machine, takes it without a wait."""
-    sock = socket.socket(*address[:3])
-    try:
-        sock.setblocking(False)
-        code = sock.connect_ex(address[3])
-        if code == errno.EINPROGRESS:  # asked again, it says whether it is done
-            code = sock.connect_ex(address[3])
-        if code in (0, errno.EISCONN):
-            return sock
-    except BaseException:
-        sock.close()
-        raise
-    sock.close()
-    return None
 
 
 async def _connect_to(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:

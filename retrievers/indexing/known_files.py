@@ -404,7 +404,7 @@ class KnownColumns:
             and _total(self.counts) == len(self.contents)
             and _total(self.copied) == len(self.copies)
             and (not rows or len(self._breaks) == rows)
-            and (np.frombuffer(self.text, np.int8).min(initial=0) >= 0 or _decoded(self.text))
+            and ((np.frombuffer(self.text, np.int8) >= 0).all() or _decoded(self.text))
         )
 
 

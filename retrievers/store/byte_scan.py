@@ -104,7 +104,7 @@ class _Rounded:
         return scores, slots[places]
 
 
-def _longest(vectors: Floats) -> float:
+def _longest(vectors: Any) -> float:
     return math.sqrt(float(np.einsum("ij,ij->i", vectors, vectors).max()))
 
 

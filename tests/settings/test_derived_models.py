@@ -196,7 +196,7 @@ def test_closing_a_copy_leaves_the_connections_of_the_first_open(ports):
         async with base.model_copy() as other:
             await other.ainvoke("hi")
         transport = base._async_transport("us-east-2")
-        return [pool.session.closed for pool in transport._pools._pools.values()]
+        return [held.pool.closed for held in transport._pools._pools.values()]
 
     assert asyncio.run(main()) == [False]
 

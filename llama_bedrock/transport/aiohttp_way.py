@@ -6,17 +6,15 @@ Instrumentations and recorders of HTTP wrap functions of aiohttp; none would see
 from __future__ import annotations
 
 import asyncio
-import time
 from asyncio import timeout_at
 from typing import TYPE_CHECKING, Any
 
 from llama_bedrock.errors import LlamaBedrockError
-from llama_bedrock.transport.clients import policy_of
 from llama_bedrock.transport.connection import Timeout, TransportSettings
 from llama_bedrock.transport.error_mapping import CallContext
-from llama_bedrock.transport.exchange import MAX_ERROR_BYTES, Exchange, HttpForm, Outgoing, Way, earlier
-from llama_bedrock.transport.loop_pools import LoopPool, LoopPools, close_socket
-from llama_bedrock.transport.signing import SigningClient
+from llama_bedrock.transport.exchange import MAX_ERROR_BYTES, HttpForm, earlier
+from llama_bedrock.transport.loop_pools import LoopPool, close_socket
+from llama_bedrock.transport.loop_way import LoopExchange, LoopWay
 from llama_bedrock.transport.watchdog import DeadlinePassedError, Watchdog
 
 if TYPE_CHECKING:
@@ -60,62 +58,32 @@ class AiohttpSession(LoopPool):
         busy.clear()
 
 
-class AiohttpWay(Way):
-    """Requests that botocore signs and aiohttp sends.
-
-    Args:
-        pools: The connections.
-        signing: Where to send and how to sign.
-        settings: How to reach the service.
-        timeout: The deadlines of a call.
-    """
-
-    def __init__(
-        self,
-        pools: LoopPools[AiohttpSession],
-        signing: SigningClient,
-        settings: TransportSettings,
-        timeout: Timeout,
-    ) -> None:
-        self.client = signing.client
-        self.region, self.endpoint_url = signing.region, signing.client.meta.endpoint_url
-        self.policy = policy_of(settings, signing.client)
-        self._sender = (pools, signing)
-        self._bounds = (settings, timeout)
-
-    def form(self, outgoing: Outgoing) -> HttpForm:
-        return outgoing.as_http()
+class AiohttpWay(LoopWay[AiohttpSession]):
+    """Requests that botocore signs and aiohttp sends."""
 
     def exchange(self, context: CallContext, ends_at: float | None) -> AiohttpExchange:
-        return AiohttpExchange(*self._sender, context, *self._bounds, ends_at)
+        return AiohttpExchange(self, context, *self._bounds, ends_at)
 
 
-class AiohttpExchange(Exchange):
+class AiohttpExchange(LoopExchange):
     """An exchange over aiohttp.
 
     Args:
-        pools: The connections.
-        signing: Where to send and how to sign.
+        way: Whose exchange it is.
         context: This and the rest as of any exchange.
     """
 
     def __init__(
         self,
-        pools: LoopPools[AiohttpSession],
-        signing: SigningClient,
+        way: AiohttpWay,
         context: CallContext,
         settings: TransportSettings,
         timeout: Timeout,
         ends_at: float | None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        # Loops may count their time from elsewhere than time.monotonic does.
-        ends_at = None if ends_at is None else self._loop.time() + ends_at - time.monotonic()
         super().__init__(context, settings, timeout, ends_at)
-        self._pools = pools
-        self._signing = signing
+        self._way = way
         self._response: ClientResponse | None = None
-        self._watchdog: Watchdog | None = None
 
     async def send(self, form: HttpForm) -> None:
         started = self._loop.time()
@@ -141,18 +109,9 @@ class AiohttpExchange(Exchange):
             raise mapped from error
         self._watchdog = Watchdog(self._loop, self._wake, first_by, self._timeout.idle, self._ends_at)
 
-    async def read(self) -> bytes:
-        watchdog, response = self._watchdog, self._response
-        assert watchdog is not None
-        assert response is not None
-        try:
-            data = await response.content.readany()
-        except DeadlinePassedError as error:
-            raise self._passed(error.name) from None
-        except Exception as error:
-            raise self.context.broken_off(error) from error
-        watchdog.heard = self._loop.time()
-        return self._count(data)
+    async def _piece(self) -> bytes:
+        assert self._response is not None
+        return await self._response.content.readany()
 
     def close(self) -> None:
         if self._watchdog is not None:
@@ -165,14 +124,11 @@ class AiohttpExchange(Exchange):
     ) -> ClientResponse:
         from yarl import URL
 
-        signing, operation = self._signing, self.context.operation
-        try:
-            await signing.fresh_credentials()
-        except Exception as error:
-            raise self.context.no_credentials(error) from error
+        signing, operation = self._way.signing, self.context.operation
+        await self._freshen(signing)
         url = signing.url(operation, path)
         proxy, proxy_headers = signing.proxy(url)
-        session = (await self._pools.of_loop(self._loop)).http
+        session = (await self._way.pools.of_loop(self._loop)).http
         return await session.request(
             method,
             URL(url, encoded=True),  # as it was signed
@@ -189,9 +145,6 @@ class AiohttpExchange(Exchange):
         content: Any = self._response.content
         content.set_exception(passed)
         self._response.close()
-
-    def _passed(self, name: str) -> LlamaBedrockError:
-        return self.context.timed_out(name, getattr(self._timeout, name))
 
 
 async def _read_error(response: ClientResponse) -> bytes:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from urllib.parse import urlsplit
 
 from llama_bedrock.errors import LlamaBedrockError
-from llama_bedrock.transport.clients import policy_of
 from llama_bedrock.transport.connection import Timeout, TransportSettings
 from llama_bedrock.transport.destination import ONE_PIECE_BYTES, Destination
 from llama_bedrock.transport.error_mapping import CallContext
-from llama_bedrock.transport.exchange import MAX_ERROR_BYTES, Exchange, HttpForm, Outgoing, Way
+from llama_bedrock.transport.exchange import MAX_ERROR_BYTES, HttpForm
 from llama_bedrock.transport.http1 import Answer
 from llama_bedrock.transport.loop_connections import Connection, Connections
 from llama_bedrock.transport.loop_pools import LoopPools
+from llama_bedrock.transport.loop_way import LoopExchange, LoopWay
 from llama_bedrock.transport.signing import SigningClient
 from llama_bedrock.transport.watchdog import DeadlinePassedError, Watchdog
 
 
-class AsyncWay(Way):
-    """Requests that botocore signs and this module sends.
-
-    Args:
-        pools: The connections.
-        signing: Where to send and how to sign.
-        settings: How to reach the service.
-        timeout: The deadlines of a call.
-    """
+class AsyncWay(LoopWay[Connections]):
+    """Requests that botocore signs and this module sends."""
 
     def __init__(
         self,
@@ -36,19 +27,11 @@ class AsyncWay(Way):
         settings: TransportSettings,
         timeout: Timeout,
     ) -> None:
-        self.client = signing.client
-        self.region, self.endpoint_url = signing.region, signing.client.meta.endpoint_url
-        self.policy = policy_of(settings, signing.client)
-        self.pools = pools
-        self.signing = signing
-        self._bounds = (settings, timeout)
+        super().__init__(pools, signing, settings, timeout)
         self._known: dict[tuple[str, str], Destination] = {}
 
-    def form(self, outgoing: Outgoing) -> HttpForm:
-        return outgoing.as_http()
-
-    def exchange(self, context: CallContext, ends_at: float | None) -> LoopExchange:
-        return LoopExchange(self, context, *self._bounds, ends_at)
+    def exchange(self, context: CallContext, ends_at: float | None) -> AsyncExchange:
+        return AsyncExchange(self, context, *self._bounds, ends_at)
 
     def destination(self, url: str) -> Destination:
         """Return the host of a URL."""
@@ -60,7 +43,7 @@ class AsyncWay(Way):
         return known
 
 
-class LoopExchange(Exchange):
+class AsyncExchange(LoopExchange):
     """An exchange over a connection of the running loop.
 
     Args:
@@ -76,13 +59,9 @@ class LoopExchange(Exchange):
         timeout: Timeout,
         ends_at: float | None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        # Loops may count their time from elsewhere than time.monotonic does.
-        ends_at = None if ends_at is None else self._loop.time() + ends_at - time.monotonic()
         super().__init__(context, settings, timeout, ends_at)
         self._way = way
         self._held: tuple[Connections, Destination, Connection] | None = None
-        self._watchdog: Watchdog | None = None
         self._answer: Answer | None = None
 
     async def send(self, form: HttpForm) -> None:
@@ -93,7 +72,7 @@ class LoopExchange(Exchange):
             self._watchdog = Watchdog(self._loop, connection.wake, first_by, timeout.idle, self._ends_at)
             answer = self._answer = await connection.come(lambda: Answer(connection.inbox))
             self.status, self.headers = answer.status, answer.headers
-            error = await self._read_error(connection, answer) if self.status >= 300 else b""
+            error = await self._read_error() if self.status >= 300 else b""
         except LlamaBedrockError:
             raise
         except DeadlinePassedError as passed:
@@ -106,18 +85,10 @@ class LoopExchange(Exchange):
         if self.status >= 300:
             raise self.context.from_http(self.status, self.headers, error)
 
-    async def read(self) -> bytes:
+    async def _piece(self) -> bytes:
         assert self._held is not None
         assert self._answer is not None
-        assert self._watchdog is not None
-        try:
-            piece = await _piece(self._held[2], self._answer)
-        except DeadlinePassedError as passed:
-            raise self._passed(passed.name) from None
-        except Exception as error:
-            raise self.context.broken_off(error) from error
-        self._watchdog.heard = self._loop.time()
-        return self._count(piece)
+        return b"" if self._answer.complete else await self._held[2].come(self._answer.read)
 
     def close(self) -> None:
         if self._watchdog is not None:
@@ -134,10 +105,7 @@ class LoopExchange(Exchange):
         """Send the request; return the connection that the answer comes from."""
         way, operation = self._way, self.context.operation
         signing = way.signing
-        try:
-            await signing.fresh_credentials()
-        except Exception as error:
-            raise self.context.no_credentials(error) from error
+        await self._freshen(signing)
         url = signing.url(operation, path)
         destination = way.destination(url)
         connections = await way.pools.of_loop(self._loop)
@@ -154,16 +122,8 @@ class LoopExchange(Exchange):
             connection.write(body)
         return connection
 
-    async def _read_error(self, connection: Connection, answer: Answer) -> bytes:
+    async def _read_error(self) -> bytes:
         body = b""
-        while len(body) < MAX_ERROR_BYTES and (piece := await _piece(connection, answer)):
+        while len(body) < MAX_ERROR_BYTES and (piece := await self._piece()):
             body += piece
         return body[:MAX_ERROR_BYTES]
-
-    def _passed(self, name: str) -> LlamaBedrockError:
-        return self.context.timed_out(name, getattr(self._timeout, name))
-
-
-async def _piece(connection: Connection, answer: Answer) -> bytes:
-    """Return what has come of the body, empty at its end."""
-    return b"" if answer.complete else await connection.come(answer.read)

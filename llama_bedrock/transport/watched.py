@@ -11,7 +11,7 @@ from llama_bedrock.transport.signing import is_own
 
 
 class Places:
-    """Functions that every call of botocore passes, and whether they are still what their library made.
+    """Functions that every call of a library passes, and whether they are still what their library made.
 
     Args:
         places: Module, class and names of methods.

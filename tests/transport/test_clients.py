@@ -85,12 +85,13 @@ class _Handler(socketserver.StreamRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(OK) + OK)
 
 
-@pytest.fixture
-def serve():
+@contextlib.contextmanager
+def running(kind):
+    """What starts servers of a kind, which run until the end of the block."""
     servers = []
 
-    def start(context=None):
-        server = Recorder(context)
+    def start(*arguments):
+        server = kind(*arguments)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         return server
@@ -99,6 +100,12 @@ def serve():
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def serve():
+    with running(Recorder) as start:
+        yield start
 
 
 @pytest.fixture
@@ -468,18 +475,8 @@ class _Tunnel(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def tunnel():
-    servers = []
-
-    def start(status):
-        server = Tunnel(status)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        servers.append(server)
-        return server
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with running(Tunnel) as start:
+        yield start
 
 
 def test_tls_goes_through_the_proxys_tunnel(call, tunnel, tls_server, certificate, monkeypatch):

@@ -101,7 +101,7 @@ class LSAEmbeddings(Embeddings):
         """
         return self.vectors_of(self.fit_analysed(AnalysedTexts.of(texts)))
 
-    def fit_analysed(self, texts: AnalysedTexts) -> Frequencies:
+    def fit_analysed(self, texts: AnalysedTexts) -> Any:
         """Fit on texts whose terms are known; `vectors_of` what is returned gives theirs.
 
         Raises:
@@ -111,10 +111,9 @@ class LSAEmbeddings(Embeddings):
         if not texts.vocabulary:
             raise ValueError("LSAEmbeddings.fit needs at least one text with a word in it")
         # By name, so that the fit does not depend on the order in which the terms turned up.
-        order = sorted(range(len(texts.vocabulary)), key=texts.vocabulary.__getitem__)
-        names = [texts.vocabulary[number] for number in order]
-        ranks = np.empty(len(order), np.int32)
-        ranks[order] = np.arange(len(order), dtype=np.int32)
+        names = sorted(texts.vocabulary)
+        places = {name: place for place, name in enumerate(names)}
+        ranks = np.fromiter(map(places.__getitem__, texts.vocabulary), np.int32, len(names))
         every = Frequencies.of(ranks[texts.terms], texts.lengths, len(names))
         found = np.bincount(every.terms, minlength=len(names))
         kept = np.argsort(-found, kind="stable")[:_MAX_TERMS]
@@ -124,13 +123,12 @@ class LSAEmbeddings(Embeddings):
         self._idf = np.log(1 + (count - found[kept] + 0.5) / (found[kept] + 0.5)).astype(np.float32)
         numbers = np.full(len(names), -1, np.int32)
         numbers[kept] = np.arange(len(kept), dtype=np.int32)
-        frequencies = every.renumbered(numbers)
-        matrix = self._weighted(frequencies)
+        matrix = self._weighted(every.renumbered(numbers))
         self._components = _leading(matrix[:: -(-count // _MAX_FITTED)], self.dimensions)
         self.kept = self._share_kept(matrix[:: -(-count // _KEPT_SAMPLE)])
         self.fitted_documents = count
         self._fingerprint = self._digest()
-        return frequencies
+        return matrix
 
     def _share_kept(self, matrix: Any) -> float:
         matrix = matrix[matrix.getnnz(axis=1) > 0]
@@ -149,17 +147,14 @@ class LSAEmbeddings(Embeddings):
     def _weighted(self, counts: Frequencies) -> Any:
         """The same as a sparse matrix."""
         shape = (len(counts.lengths), len(self._vocabulary))
+        weights = _in_parts(lambda part: self._weights(counts.part(part)), len(counts.lengths))
         sparse = require("scipy.sparse", "local")
-        return sparse.csr_matrix((self._weights(counts), counts.terms, counts.ends), shape=shape)
+        return sparse.csr_matrix((np.concatenate(weights), counts.terms, counts.ends), shape=shape)
 
-    def vectors_of(self, counts: Frequencies) -> Floats:
-        """Unit vectors of texts whose terms are counted, as `fit_analysed` does."""
-        if len(counts.lengths) == 1:  # importing scipy takes longer than all the rest of a short program
-            vectors = (self._weights(counts) @ self._components[counts.terms])[None, :]  # type: ignore[index]
-        else:
-            vectors = _product(self._weighted(counts), self._components)  # type: ignore[arg-type]
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        array: Floats = (vectors / np.where(norms > 1e-9, norms, 1)).astype(np.float32)
+    def vectors_of(self, matrix: Any) -> Floats:
+        """Unit vectors of texts that `fit_analysed` was given."""
+        parts = _in_parts(lambda part: _units(matrix[part] @ self._components), matrix.shape[0])
+        array: Floats = _joined(parts)
         return array
 
     def _digest(self) -> str:
@@ -201,7 +196,10 @@ class LSAEmbeddings(Embeddings):
         analysed = AnalysedTexts.of(texts)
         numbers = np.array([self._vocabulary.get(word, -1) for word in analysed.vocabulary], np.int32)
         counts = Frequencies.of(numbers[analysed.terms], analysed.lengths, len(self._vocabulary))
-        return self.vectors_of(counts)
+        if len(texts) != 1:
+            return self.vectors_of(self._weighted(counts))
+        # Importing scipy takes longer than all the rest of a short program.
+        return _units((self._weights(counts) @ self._components[counts.terms])[None, :])  # type: ignore[index]
 
     def _check_fitted(self) -> None:
         if self._components is None:
@@ -281,6 +279,23 @@ class Frequencies:
     @classmethod
     def of(cls, terms: Integers, lengths: Slots, count: int) -> Frequencies:
         """Count the terms of texts, given one after the other; those below 0 are unknown, and left out."""
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+        def counts(part: slice) -> Frequencies:
+            return cls._of(terms[starts[part.start] : starts[part.stop]], lengths[part], count)
+
+        parts = _in_parts(counts, len(lengths))
+        found = np.cumsum([0, *(len(part.terms) for part in parts)])
+        ends = [part.ends[1:] + before for part, before in zip(parts, found[:-1], strict=True)]
+        return cls(
+            _joined([part.terms for part in parts]),
+            _joined([part.values for part in parts]),
+            np.concatenate([np.zeros(1, np.int64), *ends]),
+            lengths.astype(np.float32),
+        )
+
+    @classmethod
+    def _of(cls, terms: Integers, lengths: Slots, count: int) -> Frequencies:
         pairs = np.repeat(np.arange(len(lengths)) * max(count, 1), lengths)
         pairs += terms
         known = terms >= 0
@@ -288,6 +303,12 @@ class Frequencies:
         rows, numbers = np.divmod(pairs, max(count, 1))
         ends = np.searchsorted(rows, np.arange(len(lengths) + 1))
         return cls(numbers.astype(np.int32), values.astype(np.float32), ends, lengths.astype(np.float32))
+
+    def part(self, rows: slice) -> Frequencies:
+        """Some rows of it."""
+        ends = self.ends[rows.start : rows.stop + 1]
+        own = slice(ends[0], ends[-1])
+        return Frequencies(self.terms[own], self.values[own], ends - ends[0], self.lengths[rows])
 
     def renumbered(self, numbers: Integers) -> Frequencies:
         """The same with other numbers for the terms; those that get one below 0 are left out."""
@@ -333,7 +354,7 @@ def _orthonormal(vectors: Floats) -> tuple[Floats, Any]:
     leading = leading[squares[leading] > 1e-9 * squares[leading[0]]]
     lengths = np.sqrt(squares[leading])
     scaled = (axes[:, leading] / lengths).astype(np.float32)
-    return np.concatenate(_in_parts(lambda part: vectors[part] @ scaled, rows)), lengths
+    return _joined(_in_parts(lambda part: vectors[part] @ scaled, rows)), lengths
 
 
 def _gram(vectors: Floats) -> Any:
@@ -347,13 +368,33 @@ def _gram(vectors: Floats) -> Any:
 
 def _product(matrix: Any, dense: Floats) -> Floats:
     """A sparse matrix times a dense one, by as many threads as there are cores: scipy uses one."""
-    return np.concatenate(_in_parts(lambda part: matrix[part] @ dense, matrix.shape[0]))
+    # Terms are in the order of their frequency: half of the rows may hold nearly all entries.
+    array: Floats = _joined(_in_parts(lambda part: matrix[part] @ dense, matrix.shape[0], matrix.indptr))
+    return array
 
 
-def _in_parts(work: Callable[[slice], Any], rows: int) -> list[Any]:
-    """What some work gives for rows, a part of them in each core."""
+def _units(vectors: Floats) -> Floats:
+    """Vectors of unit length; what is next to nothing becomes no longer."""
+    norms: Any = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, np.where(norms > 1e-9, norms, 1), dtype=np.float32)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _in_parts(work: Callable[[slice], Any], rows: int, ends: Any = None) -> list[Any]:
+    """What some work gives for rows, a part of them in each core.
+
+    Args:
+        work: Takes rows.
+        rows: How many there are.
+        ends: Where the entries of each row begin, and the last ones end, if a part is to be one of entries.
+    """
     workers = max(min(cores(), rows // _ROWS_A_THREAD), 1)
-    parts = [slice(*cut) for cut in pairwise(np.linspace(0, rows, workers + 1).astype(int).tolist())]
+    between = np.linspace(0, rows if ends is None else ends[-1], workers + 1)[1:-1]
+    between = between if ends is None else np.searchsorted(ends, between)
+    parts = [slice(*cut) for cut in pairwise([0, *map(int, between), rows])]
     if workers < 2:
         return [work(parts[0])]
     with ThreadPoolExecutor(workers) as pool:

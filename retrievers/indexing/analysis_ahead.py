@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -28,6 +28,8 @@ _PAYS = 3_000_000
 _SURELY_PAYS = 2 * _PAYS
 """Bytes of files in which there probably are as many: most formats have few besides text."""
 _LOT = 1_024
+_SHARE = 10
+"""At most a tenth of the lots are kept from the child in the end: this process writes documents meanwhile."""
 _SIZE = 8
 """Bytes of the number that tells how long an answer is."""
 _SERVE = "from llama_bedrock.retrievers.indexing.analysis_ahead import serve; serve()"
@@ -86,8 +88,11 @@ class AnalysisAhead:
                 self._waiting.append(text)
                 self._characters += len(text)
         while (self._thread or self._characters > _PAYS) and len(self._waiting) >= _LOT:
-            lot, self._waiting = self._waiting[:_LOT], self._waiting[_LOT:]
-            self._sent.append((lot, self._start().submit(_asked, self._child, lot)))
+            self._send()
+
+    def _send(self) -> None:
+        lot, self._waiting = self._waiting[:_LOT], self._waiting[_LOT:]
+        self._sent.append((lot, self._start().submit(_asked, self._child, lot)))
 
     def _start(self) -> ThreadPoolExecutor:
         if self._thread is None:
@@ -95,32 +100,40 @@ class AnalysisAhead:
             self._child = _started()
         return self._thread
 
-    def analysed(self, texts: Sequence[str]) -> AnalysedTexts:
-        """The terms of texts; those that were not taken before are analysed now."""
+    def analysed(self, texts: Sequence[str]) -> Callable[[], AnalysedTexts]:
+        """What waits for the terms of texts; where nothing was taken before, they are found now.
+
+        Of what the child has not begun, this process does some now and leaves the rest: it has other work.
+        """
         places = [self._places.get(hash(text), -1) for text in texts]
-        if not self._sent or min(places, default=-1) < 0:
-            return AnalysedTexts.of(texts)
+        if self._thread is None or not self._places or min(places, default=-1) < 0:
+            found = AnalysedTexts.of(texts)
+            return lambda: found
+        if self._waiting:
+            self._send()
         here = Analyser()
-        done: list[_Lot | None] = [None] * len(self._sent)
-        for number in range(len(done) - 1, -1, -1):  # the child does them from the first one on
-            lot, future = self._sent[number]
+        own = {}
+        for number in range(len(self._sent) - 1, -1, -1)[: len(self._sent) // _SHARE]:
+            lot, future = self._sent[number]  # the child does them from the first one on
             if not future.cancel():
                 break
-            done[number] = here.lot(lot)
-        last = here.lot(self._waiting)
+            own[number] = here.lot(lot)
+        return lambda: self._collected(here, own).part(places)
+
+    def _collected(self, here: Analyser, own: Mapping[int, _Lot]) -> AnalysedTexts:
         vocabulary: list[str] = []
         parts = []
-        for (lot, future), own in zip(self._sent, done, strict=True):
-            answer = future.result() if own is None else None
+        for number, (lot, future) in enumerate(self._sent):
+            answer = None if number in own else future.result()
             if answer is not None:
                 vocabulary += answer[0]
-                parts.append((False, (answer[1], answer[2], answer[3])))
-            else:
-                parts.append((True, own or here.lot(lot)))  # the child has ended
+                parts.append((False, answer[1:]))
+            else:  # the child has ended, or was not asked
+                parts.append((True, own.get(number) or here.lot(lot)))
         if self._child is not None and self._child.stdin is not None:
             with suppress(OSError):
                 self._child.stdin.close()  # at which it ends, and its memory is free
-        return _joined(vocabulary, list(here.terms), [*parts, (True, last)]).part(places)
+        return _joined(vocabulary, list(here.terms), parts)
 
 
 def _joined(theirs: Sequence[str], ours: Sequence[str], lots: Sequence[tuple[bool, _Lot]]) -> AnalysedTexts:

@@ -15,7 +15,6 @@ from weakref import WeakValueDictionary
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
-from llama_bedrock.retrievers.analysis import AnalysedTexts
 from llama_bedrock.retrievers.arrays import np
 from llama_bedrock.retrievers.embeddings.batches import identity
 from llama_bedrock.retrievers.embeddings.lsa import LSAEmbeddings
@@ -42,7 +41,6 @@ from llama_bedrock.retrievers.store.private_files import (
     map_file,
     read_file,
     replace_file,
-    write_file,
 )
 
 logger = logging.getLogger(__name__)
@@ -189,7 +187,7 @@ class ManifestSide:
         new = self._part(joined if first else None)
         name = f"manifest-{_number(names[-1]) + 1}.bin" if first else MANIFEST_FILE
         encoded = new.encode()
-        write_file(folder / name, encoded)
+        (folder / name).write_bytes(encoded)  # the save syncs it to the disk, with all the others
         self._files = {name: parts[name] for name in names[:first]} | {name: ManifestPart.decode(encoded)}
         self._lineage = store.lineage
         self.manifest.keep(list(self._files.values()))
@@ -367,16 +365,7 @@ class FAISSTarget:
         embedded = self._store.embedded_texts(document for document, _ in fresh)
         texts = {chunk.vector: text for (_, chunk), text in zip(fresh, embedded, strict=True)}
         if self._store.embeddings is None:
-            analysed = self._ahead.analysed(list(texts.values()))
-            places = {digest: place for place, digest in enumerate(texts)}
-            own = [places[chunk.vector] for _, chunk in fresh]
-            with ExitStack() as stack:
-                # A store may embed less of a document than it is found by (``contextual=False``).
-                less = (c.vector != c.content and texts[c.vector] == d.page_content for d, c in fresh)
-                if self._lexical is not None and not any(less):
-                    ids = [chunk.id for _, chunk in fresh]
-                    stack.enter_context(self._lexical.preparing(ids, analysed, own))
-                self._fit_and_add(fresh, analysed, own)
+            self._fit_and_add(fresh, texts)
             return len(texts)
         vectors = self._known_vectors(texts.keys(), known)
         missing = [digest for digest in texts if digest not in vectors]
@@ -384,20 +373,28 @@ class FAISSTarget:
         self._add_vectors(fresh, vectors)
         return len(missing)
 
-    def _fit_and_add(
-        self, fresh: Sequence[tuple[Document, Chunk]], analysed: AnalysedTexts, places: Sequence[int]
-    ) -> None:
+    def _fit_and_add(self, fresh: Sequence[tuple[Document, Chunk]], texts: Mapping[str, str]) -> None:
         """Fit LSA on texts while their documents are written, which one core does, and then add the vectors.
 
         Args:
             fresh: The documents.
-            analysed: The terms of their texts.
-            places: Of each document, the place of its text among them.
+            texts: What is embedded of them, by their chunks' digests.
         """
         lsa = LSAEmbeddings()
+        analysed = self._ahead.analysed(list(texts.values()))
+        order = {digest: place for place, digest in enumerate(texts)}
+        places = [order[chunk.vector] for _, chunk in fresh]
+        # A store may embed less of a document than it is found by (``contextual=False``).
+        less = (c.vector != c.content and texts[c.vector] == d.page_content for d, c in fresh)
+        lexical = None if any(less) else self._lexical
 
         def fit() -> Any:
-            return lsa.vectors_of(lsa.fit_analysed(analysed))[places]
+            found = analysed()
+            with ExitStack() as stack:
+                if lexical is not None:
+                    ids = [chunk.id for _, chunk in fresh]
+                    stack.enter_context(lexical.preparing(ids, found, places))
+                return lsa.vectors_of(lsa.fit_analysed(found))[places]
 
         with in_second_thread(fit, "lsa") as fitted:
 

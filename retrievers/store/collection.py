@@ -443,18 +443,22 @@ class Collection:
                 replaced = list(self._keys_of([entry.id for entry in entries]).values())
                 change.delete(replaced)
                 change.insert(range(part.slots.next_key, part.slots.next_key + len(entries)), entries)
+                is_seen = part in self.parts
+                if not is_seen:
+                    change.commit()  # while the vectors are made; if anything fails, the part goes whole
                 batches = batches() if callable(batches) else batches
                 dimension = self._checked_dimension(batches)
-                index = part.index or VectorIndex(dimension, self.settings)
+                index = part.index or self._new_index(dimension, batches)
                 try:
                     self._add_vectors(index, batches)
                     with self._lock.write():
-                        change.commit()
+                        if is_seen:
+                            change.commit()
+                        else:
+                            self.parts = [*self.parts, part]
                         part.index, self.dimension = index, dimension
                         part.slots.append(len(entries))
                         self.next_key = part.slots.next_key
-                        if part not in self.parts:
-                            self.parts = [*self.parts, part]
                         self._changed(replaced)
                 except BaseException:
                     self._forget(part, index)
@@ -475,6 +479,20 @@ class Collection:
                 newest.changed()
         return newest
 
+    def _new_index(self, dimension: int, batches: list[Floats]) -> VectorIndex:
+        """One for the first documents of a part; those of an empty collection tell how it is made."""
+        count = sum(map(len, batches))
+        if self.parts or self._is_filling or count > _FILLED_AT_ONCE:
+            return VectorIndex(dimension, self.settings)
+        index = VectorIndex(dimension, self.settings, self.settings.structure(count))
+        if not index.is_trained:
+            every = batches[0] if len(batches) == 1 else np.concatenate(batches)
+            index.train(self._comparable(every[:: index.training_step(count)]))
+        return index
+
+    def _comparable(self, vectors: Floats) -> Floats:
+        return normalised(vectors) if self.settings.metric == "cosine" else vectors
+
     def _checked_dimension(self, batches: list[Floats]) -> int:
         dimension: int = batches[0].shape[1]
         if self.dimension not in (None, dimension):
@@ -490,7 +508,7 @@ class Collection:
             batch = batches.pop(0)
             for start in range(0, len(batch), step):
                 part = batch[start : start + step]
-                vectors = normalised(part) if self.settings.metric == "cosine" else part
+                vectors = self._comparable(part)
                 with self._lock.write():
                     index.add(vectors)
 

@@ -49,6 +49,7 @@ from llama_bedrock.retrievers.store.private_files import (
     open_file,
     read_file,
     replace_file,
+    sync_file,
     sync_folder,
     write_file,
 )
@@ -384,7 +385,7 @@ def _seal(
                 _unlink_from_others(found)
             _set_time(found)
             new.append(name)
-    waiting = [pool.submit(_sync, path / name) for name in new]
+    waiting = [pool.submit(sync_file, path / name) for name in new]
     small = [name for name in new if (path / name).stat().st_size < _SMALL]
     checksums = dict(zip(small, map(_checksum, (path / name for name in small)), strict=True))
     large = [name for name in new if name not in checksums]
@@ -417,11 +418,6 @@ def _set_time(path: Path) -> None:
     make_private(path)
     modified_ns = time.time_ns() - 10**9 - secrets.randbelow(10**8)
     os.utime(path, ns=(modified_ns, modified_ns))
-
-
-def _sync(path: Path) -> None:
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
 
 
 def _checksum(path: Path) -> str:

@@ -177,6 +177,12 @@ def make_private(path: Path) -> None:
         path.chmod(0o700 if path.is_dir() else 0o600)
 
 
+def sync_file(path: Path) -> None:
+    """Sync what was written into a file to the disk."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
 def sync_folder(path: Path) -> None:
     """Sync the names in a folder to the disk."""
     if os.name == "nt":

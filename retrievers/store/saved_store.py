@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -30,7 +30,7 @@ from llama_bedrock.retrievers.store.generations import (
     write_generation,
     writing,
 )
-from llama_bedrock.retrievers.store.private_files import is_plain_name, link_file
+from llama_bedrock.retrievers.store.private_files import is_plain_name, link_file, sync_file
 from llama_bedrock.retrievers.store.slots import SlotTable
 from llama_bedrock.retrievers.store.vector_index import IndexSettings, Structure, VectorIndex
 
@@ -227,13 +227,18 @@ def write_store(
         numbers = _numbers(collection.parts)
 
         def write(path: Path) -> dict[str, Any]:
-            _write_parts(path, collection.parts, numbers, saved)
-            return {
-                "embedding": _write_embedding(path, model, saved),
-                "contextual": model[2],
-                "sidecars": _write_sidecars(path, sidecars, saved, collection.version),
-                **_facts(collection, numbers),
-            }
+            with ThreadPoolExecutor(3) as pool:  # for what is large; the disk has begun with it then
+                large = _write_parts(path, collection.parts, numbers, saved, pool)
+                embedding = pool.submit(_write_embedding, path, model, saved)
+                written = _write_sidecars(path, sidecars, saved, collection.version)
+                for done in large:
+                    done.result()
+                return {
+                    "embedding": embedding.result(),
+                    "contextual": model[2],
+                    "sidecars": written,
+                    **_facts(collection, numbers),
+                }
 
         generation = write_generation(folder, write, saved.generation if saved is not None else None)
         tables = [
@@ -269,28 +274,41 @@ def _facts(collection: Collection, numbers: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _write_parts(path: Path, parts: Sequence[Part], numbers: Sequence[int], saved: SavedStore | None) -> None:
-    """Write the parts that are new, and link the files of the others."""
-    with ThreadPoolExecutor(1) as pool:
-        copied = []
-        for part, number in zip(parts, numbers, strict=True):
-            if part.number is not None and saved is not None and part.generation is saved.generation:
-                for name in (_SLOTS, _VECTORS, _DOCUMENTS):
-                    link_file(saved.generation.path / _name(name, number), path / _name(name, number))
-                continue
+def _write_parts(
+    path: Path,
+    parts: Sequence[Part],
+    numbers: Sequence[int],
+    saved: SavedStore | None,
+    pool: ThreadPoolExecutor,
+) -> list[Future[None]]:
+    """Write the parts that are new, and link the files of the others; returns what the pool still writes."""
+    large = []
+    for part, number in zip(parts, numbers, strict=True):
+        names = [path / _name(name, number) for name in (_SLOTS, _VECTORS, _DOCUMENTS)]
+        if part.number is not None and saved is not None and part.generation is saved.generation:
+            for name in names:
+                link_file(saved.generation.path / name.name, name)
+            continue
+        slots, vectors, documents = names
+        part.slots.write(slots)
+        jobs: list[tuple[Callable[[Path], object], Path]] = [(part.documents.copy_to, documents)]
+        if part.index is not None:
+            jobs.append((part.index.write, vectors))
+        for write, name in jobs:
             if part.slots.count < _FEW:
-                part.documents.copy_to(path / _name(_DOCUMENTS, number))
+                write(name)
             else:
-                copied.append(pool.submit(part.documents.copy_to, path / _name(_DOCUMENTS, number)))
-            part.slots.write(path / _name(_SLOTS, number))
-            if part.index is not None:
-                part.index.write(path / _name(_VECTORS, number))
-        for done in copied:
-            done.result()
+                large.append(pool.submit(_write_synced, write, name))
     if any(part.slots.dead for part in parts):
         dead = [np.packbits(~part.slots.alive(), bitorder="little") for part in parts]
         with (path / _DEAD).open("wb") as file:
             np.lib.format.write_array(file, np.concatenate(dead), allow_pickle=False)
+    return large
+
+
+def _write_synced(write: Callable[[Path], object], path: Path) -> None:
+    write(path)
+    sync_file(path)
 
 
 def _write_sidecars(

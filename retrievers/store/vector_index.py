@@ -219,21 +219,29 @@ class VectorIndex:
         sources = [(index, np.flatnonzero(mask)) for index, mask in ((self, kept), *others)]
         if learnt is not None:
             fast_scan.take_over(new._index, learnt._index)
-        elif not new._index.is_trained:
-            new._train(sources)
+        elif not new.is_trained:
+            step = new.training_step(sum(len(slots) for _, slots in sources))
+            new.train(np.concatenate([index.vectors(slots[::step]) for index, slots in sources]))
         with openmp_threads(cores()):
             for index, slots in sources:
                 for start in range(0, len(slots), _COPIED_AT_ONCE):
                     new._index.add(index.vectors(slots[start : start + _COPIED_AT_ONCE]))
         return new
 
-    def _train(self, sources: Sequence[tuple[VectorIndex, Slots]]) -> None:
-        """Learn what the structure needs to know from the vectors in slots of other indexes."""
+    @property
+    def is_trained(self) -> bool:
+        """Whether vectors can be added, or something has to be learnt from some of them before."""
+        return bool(self._index.is_trained)
+
+    def training_step(self, count: int) -> int:
+        """Of so many vectors, those this far from each other are enough to `train` it."""
         wanted = TRAINING_MINIMUM
         if self.structure.kind == "fastscan":
             wanted = fast_scan.sample_size(self.structure.trained_on)
-        step = max(1, sum(len(slots) for _, slots in sources) // wanted)
-        sample = np.concatenate([index.vectors(slots[::step]) for index, slots in sources])
+        return max(1, count // wanted)
+
+    def train(self, sample: Floats) -> None:
+        """Learn what the structure needs to know from some of the vectors."""
         if self.structure.kind == "fastscan":
             # Many short steps, in which OpenMP's threads would wait for each other.
             with openmp_threads(1):
@@ -429,9 +437,8 @@ class VectorIndex:
 
 def normalised(vectors: Floats) -> Floats:
     """Unit vectors; zeros stay zeros."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    return result
+    norms: Any = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
 def as_units(queries: Floats) -> Floats:

@@ -52,8 +52,8 @@ def test_the_terms_are_those_that_one_process_finds(small, tmp_path, monkeypatch
         child = ahead._child
         assert ahead._sent[0][1].result(60) is not None
         wanted = TEXTS[::-1][3:]
-        assert_same(ahead.analysed(wanted), wanted)
-        assert_same(ahead.analysed(["never seen before"]), ["never seen before"])
+        assert_same(ahead.analysed(wanted)(), wanted)
+        assert_same(ahead.analysed(["never seen before"])(), ["never seen before"])
     assert child.returncode == 0
 
 
@@ -75,7 +75,7 @@ def test_a_process_that_dies_is_no_failure(small):
         ahead._child.kill()
         ahead._child.wait()
         ahead.take(TEXTS[20:])
-        assert_same(ahead.analysed(TEXTS), TEXTS)
+        assert_same(ahead.analysed(TEXTS)(), TEXTS)
 
 
 @pytest.mark.parametrize("executable", ["", "/nowhere/python"])
@@ -83,7 +83,7 @@ def test_a_process_that_cannot_start_is_no_failure(small, monkeypatch, executabl
     monkeypatch.setattr(sys, "executable", executable)
     with AnalysisAhead() as ahead:
         ahead.take(TEXTS)
-        assert_same(ahead.analysed(TEXTS), TEXTS)
+        assert_same(ahead.analysed(TEXTS)(), TEXTS)
 
 
 def test_a_program_that_holds_python_is_not_started_again(small, monkeypatch, tmp_path):
@@ -93,7 +93,7 @@ def test_a_program_that_holds_python_is_not_started_again(small, monkeypatch, tm
     monkeypatch.setattr(sys, "executable", str(program))
     with AnalysisAhead() as ahead:
         ahead.take(TEXTS)
-        assert_same(ahead.analysed(TEXTS), TEXTS)
+        assert_same(ahead.analysed(TEXTS)(), TEXTS)
     assert not (tmp_path / "started").exists()
 
 
@@ -122,4 +122,4 @@ def test_few_texts_need_no_process():
     with AnalysisAhead() as ahead:
         ahead.take(TEXTS)
         assert ahead._child is None
-        assert_same(ahead.analysed(TEXTS), TEXTS)
+        assert_same(ahead.analysed(TEXTS)(), TEXTS)

@@ -42,7 +42,9 @@ def assert_same(found: AnalysedTexts, texts: list[str]) -> None:
     assert list(found.languages) == list(expected.languages)
 
 
-def test_the_terms_are_those_that_one_process_finds(small, tmp_path, monkeypatch):
+@pytest.mark.parametrize("share", [1, 2, 1_000])  # of all that the child has not begun, of half, of nothing
+def test_the_terms_are_those_that_one_process_finds(small, tmp_path, monkeypatch, share):
+    monkeypatch.setattr(analysis_ahead, "_SHARE", share)
     # What lies in the folder that the program happens to be in is no part of it.
     (tmp_path / "marshal.py").write_text("raise SystemExit('imported')")
     (tmp_path / "numpy.py").write_text("raise SystemExit('imported')")

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from queue import SimpleQueue
+from time import perf_counter
+from typing import TypeVar
 
 from llama_bedrock._extras import require
 from llama_bedrock.retrievers.arrays import Floats, Slots, np
@@ -15,12 +18,20 @@ from llama_bedrock.retrievers.process_setting import ProcessSetting
 
 faiss = require("faiss", "local")
 
+Found = TypeVar("Found")
 BLAS_BATCH = 8
 """From this many queries on, one matrix product is faster than as many scans."""
 _PROCESS = os.getpid()
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
+_queues: dict[int, SimpleQueue[Callable[[], object]]] = {}
 _setting = ProcessSetting()
+_ALONE = 16
+"""Searches one after the other that tell that there are not several threads that search."""
+_searches: list[None] = []
+_alone_since = 0
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_searches.clear)
 
 
 @contextmanager
@@ -47,6 +58,13 @@ def search_in_parts(
     OpenMP's own threads meet after every block of vectors, and spin until the last one comes: on a machine
     with other work, that made a batch 6 times slower than one thread is.
     """
+    with _counted():
+        return _search_in_parts(search, queries)
+
+
+def _search_in_parts(
+    search: Callable[[Floats], tuple[Floats, Slots]], queries: Floats
+) -> tuple[Floats, Slots]:
     if len(queries) < BLAS_BATCH:
         return _search_alone(search, queries)
     parts = min(cores(), len(queries) // BLAS_BATCH)
@@ -62,6 +80,73 @@ def search_in_parts(
 def _search_alone(search: Callable[[Floats], tuple[Floats, Slots]], queries: Floats) -> tuple[Floats, Slots]:
     with openmp_threads(1):
         return search(queries)
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Count a search while it runs."""
+    global _alone_since
+    _searches.append(None)
+    _alone_since = _alone_since + 1 if len(_searches) == 1 else 0
+    try:
+        yield
+    finally:
+        _searches.pop()
+
+
+def searches_alone() -> bool:
+    """Whether this search, and those before it, had the cores to themselves."""
+    return _alone_since > _ALONE
+
+
+def in_two_threads(first: Callable[[], Found], second: Callable[[], Found]) -> tuple[Found, Found]:
+    """Two short pieces of work of the same size with FAISS, the second in a thread that waits for it.
+
+    To hand it over takes 15 to 50 µs, by an executor's way 150. Where the second takes much longer, another
+    program has that core: the next searches do without, as if they were not alone.
+    """
+    global _alone_since
+    answers: SimpleQueue[Found | BaseException] = SimpleQueue()
+    try:
+        queue = _second_thread()
+    except RuntimeError:  # no thread can start any more
+        return first(), second()
+    start = perf_counter()
+    queue.put(lambda: answers.put(_answer(second)))
+    try:
+        found = first()
+        done = perf_counter()
+    finally:
+        answer = answers.get()  # whoever changes the index must find nobody reading it
+    if isinstance(answer, BaseException):
+        raise answer
+    if perf_counter() - done > (done - start) / 2:
+        _alone_since = 0
+    return found, answer
+
+
+def _answer(work: Callable[[], Found]) -> Found | BaseException:
+    try:
+        return work()
+    except BaseException as error:  # noqa: BLE001  # handed to the one who waits
+        return error
+
+
+def _second_thread() -> SimpleQueue[Callable[[], object]]:
+    """What gives work to the thread; that of a parent is not there after a fork."""
+    if (known := _queues.get(os.getpid())) is not None:
+        return known
+    with _lock:
+        queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        threading.Thread(target=_serve, args=(queue,), name="faiss-second", daemon=True).start()
+        _queues.clear()
+        return _queues.setdefault(os.getpid(), queue)
+
+
+def _serve(queue: SimpleQueue[Callable[[], object]]) -> None:
+    faiss.omp_set_num_threads(1)
+    while True:
+        queue.get()()
 
 
 def _pool() -> ThreadPoolExecutor:

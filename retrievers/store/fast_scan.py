@@ -102,13 +102,18 @@ def _effort(count: int) -> int:
 
 def take_over(index: Any, other: Any) -> None:
     """Have an empty index use the codes that another one of the same structure has learnt."""
-    codes, learnt = faiss.downcast_index(index.base_index), faiss.downcast_index(other.base_index)
-    faiss.copy_array_to_vector(faiss.vector_to_array(learnt.pq.centroids), codes.pq.centroids)
-    codes.metric_type = learnt.metric_type
+    take_codes_over(faiss.downcast_index(index.base_index), faiss.downcast_index(other.base_index))
     exact, known = exact_part(index), exact_part(other)
     if not exact.is_trained:
         faiss.copy_array_to_vector(faiss.vector_to_array(known.sq.trained), exact.sq.trained)
-    codes.is_trained = exact.is_trained = index.is_trained = True
+    exact.is_trained = index.is_trained = True
+
+
+def take_codes_over(codes: Any, learnt: Any) -> None:
+    """As `take_over`, of the indexes of codes alone."""
+    faiss.copy_array_to_vector(faiss.vector_to_array(learnt.pq.centroids), codes.pq.centroids)
+    codes.metric_type = learnt.metric_type
+    codes.is_trained = True
 
 
 def groups(dimension: int, count: int) -> int:
@@ -151,11 +156,10 @@ def search_selected(
     if taken < index.ntotal and np.min(chosen.sum(axis=1)) < max(k, needed / 2):
         return None
     exact = exact_part(index)
-    results = [
-        _nearest(exact, query[None], row[mask], k)
-        for query, row, mask in zip(queries, found, chosen, strict=True)
-    ]
-    return np.vstack([scores for scores, _ in results]), np.vstack([slots for _, slots in results])
+    selected = [row[mask] for row, mask in zip(found, chosen, strict=True)]
+    results = [nearest(exact, query[None], slots, k) for query, slots in zip(queries, selected, strict=True)]
+    slots = [slots[places] for slots, (_, places) in zip(selected, results, strict=True)]
+    return np.vstack([scores for scores, _ in results]), np.vstack(slots)
 
 
 def compares_all(count: int, candidates: int, selection: Selection) -> bool:
@@ -167,7 +171,8 @@ def _taken(count: int, candidates: int, selection: Selection) -> int:
     return min(count, math.ceil(_SPARE * candidates * count / max(selection.count, 1)))
 
 
-def _nearest(exact: Any, query: Floats, slots: Slots, k: int) -> tuple[Floats, Slots]:
+def nearest(exact: Any, query: Floats, slots: Slots, k: int) -> tuple[Floats, Slots]:
+    """Scores of the k nearest of the vectors in some slots, and their places among them."""
     vectors = exact.reconstruct_batch(np.ascontiguousarray(slots))
     scores, places = faiss.knn(query, vectors, min(k, len(slots)), metric=exact.metric_type)
-    return scores, slots[places]
+    return scores[0], places[0]

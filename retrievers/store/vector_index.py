@@ -19,6 +19,7 @@ from llama_bedrock.retrievers.cores import cores
 from llama_bedrock.retrievers.store import faiss_file, fast_scan
 from llama_bedrock.retrievers.store.byte_scan import ByteScan
 from llama_bedrock.retrievers.store.faiss_threads import BLAS_BATCH, openmp_threads, search_in_parts
+from llama_bedrock.retrievers.store.split_scan import SplitScan
 
 faiss = require("faiss", "local")
 
@@ -150,7 +151,7 @@ class VectorIndex:
         self.dimension = dimension
         self.settings = settings
         self.structure = structure or settings.structure(0)
-        self._bytes = ByteScan()
+        self._bytes, self._split = ByteScan(), SplitScan()
         self._saved = saved
         if saved is None:
             self._index = _build(dimension, settings, self.structure)
@@ -185,7 +186,7 @@ class VectorIndex:
 
     def add(self, vectors: Floats) -> None:
         """Put vectors into the next slots."""
-        self._bytes = ByteScan()
+        self._bytes, self._split = ByteScan(), SplitScan()
         with openmp_threads(cores()):
             self._index.add(vectors)
 
@@ -195,7 +196,7 @@ class VectorIndex:
             return True
         if self.structure.kind in ("hnsw", "fastscan"):
             return False
-        self._bytes = ByteScan()
+        self._bytes, self._split = ByteScan(), SplitScan()
         self._index.remove_ids(faiss.IDSelectorRange(count, len(self)))
         return True
 
@@ -322,7 +323,9 @@ class VectorIndex:
     ) -> tuple[Floats, Slots]:
         """Compare with the candidates that the codes name."""
         if selection is None:
-            return fast_scan.search(self._index, queries, k, candidates)
+            is_split = len(queries) == 1 and self.structure.storage == "float32"
+            split = self._split.search(self._index, queries, k, candidates) if is_split else None
+            return split or fast_scan.search(self._index, queries, k, candidates)
         found = fast_scan.search_selected(self._index, queries, k, candidates, selection)
         return self._scan(queries, k, selection) if found is None else found
 

@@ -73,13 +73,16 @@ def test_ids_are_given_taken_from_documents_or_made(embedding: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["flat", "fastscan", "hnsw"])
 @pytest.mark.parametrize("fault", ["embedding", "sqlite", "commit", "vectors", "interrupt"])
+@pytest.mark.parametrize("is_saved", [False, True], ids=["in memory", "saved"])
 def test_a_failed_add_leaves_no_trace(
-    make_store: Make, embedding: Any, monkeypatch: Any, kind: Any, fault: str, tmp_path: Path
+    make_store: Make, embedding: Any, monkeypatch: Any, kind: Any, fault: str, is_saved: bool, tmp_path: Path
 ) -> None:
     count = 1200 if kind == "fastscan" else 40
     store = make_store(count, kind=kind)
     assert store.kind == kind
     store.delete(["7"])
+    if is_saved:  # new documents go into a part of their own
+        store.save(tmp_path / "before")
     before = snapshot(store)
     add, calls = VectorIndex.add, iter(range(99))
 

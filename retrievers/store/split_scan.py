@@ -1,13 +1,12 @@
 """One query among many codes, scanned by two cores.
 
 A search by codes takes most of its time to scan them, and FAISS does that for one query in one thread. So a
-second thread scans half of them, through an index that reads the codes where they are: they lie in memory
-once. What is compared exactly afterwards is what one scan of all codes names.
+second thread scans half of them. The halves are copies: a sixteenth of the vectors' memory more, or half of
+that from 250,000 vectors on. What is compared exactly afterwards is what one scan of all codes names.
 """
 
 from __future__ import annotations
 
-import ctypes
 import math
 from typing import Any, NamedTuple
 
@@ -71,23 +70,20 @@ class _Found(NamedTuple):
 
 
 class _Half:
-    """Some codes of an index, as an index."""
+    """A copy of some codes of an index, as an index."""
 
     def __init__(self, whole: Any, codes: Any, first: int, count: int) -> None:
-        self._whole = whole  # its memory is read
+        self._whole = whole  # whose vectors are compared
         self._first = first
         self.exact = fast_scan.exact_part(whole)
         self._codes = faiss.IndexPQFastScan(codes.d, codes.pq.M, codes.pq.nbits, codes.metric_type, codes.bbs)
         fast_scan.take_codes_over(self._codes, codes)
         self._codes.ntotal = count
-        blocks = math.ceil(count / codes.bbs)
-        self._codes.ntotal2 = blocks * codes.bbs
-        size, before = (number * codes.get_block_stride() for number in (blocks, first // codes.bbs))
-        self._table = _table(self._codes)
-        self._table[:] = _table(codes)[0] + before, size, size
-
-    def __del__(self) -> None:
-        self._table[:] = 0, 0, 0  # the memory is not this index's to free
+        self._codes.ntotal2 = math.ceil(count / codes.bbs) * codes.bbs
+        stride = codes.get_block_stride()
+        begin, size = (number // codes.bbs * stride for number in (first, self._codes.ntotal2))
+        self._codes.codes.resize(size)
+        _bytes(self._codes)[:] = _bytes(codes)[begin : begin + size]
 
     def search(self, query: Floats, candidates: int, compared: int) -> _Found | None:
         """The candidates, the first of them compared; None where numbers are too great for codes to tell."""
@@ -134,15 +130,9 @@ def _scores(exact: Any, query: Floats, slots: Slots) -> Floats:
 
 def _halves(index: Any) -> list[_Half]:
     codes = faiss.downcast_index(index.base_index)
-    address, _, size = _table(codes)
-    if (address, size) != (int(codes.codes.get()), codes.codes.size()):
-        return []  # a version of FAISS that keeps them in another way
     middle = index.ntotal // 2 // codes.bbs * codes.bbs
     return [_Half(index, codes, 0, middle), _Half(index, codes, middle, index.ntotal - middle)]
 
 
-def _table(codes: Any) -> Any:
-    """FAISS's own record of where its codes are, for how many bytes there is room, and how many are used.
-    Python is shown no way to set it.
-    """
-    return (ctypes.c_size_t * 3).from_address(int(codes.codes.this))
+def _bytes(codes: Any) -> Any:
+    return faiss.rev_swig_ptr(codes.codes.get(), codes.codes.size())

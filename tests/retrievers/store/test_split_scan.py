@@ -142,12 +142,12 @@ def test_threads_that_search_at_once_find_the_same() -> None:
     assert found == [expected] * 6
 
 
-def test_one_core_or_codes_kept_in_another_way_are_scanned_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_core_scans_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     index, query = filled(noise(COUNT)), noise(1, 1)[0]
-    monkeypatch.setattr(split_scan, "cores", lambda: 1)
     expected = nearest(index, query)
-    monkeypatch.setattr(split_scan, "cores", lambda: 2)
-    monkeypatch.setattr(split_scan, "_table", lambda codes: [1, 2, 3])
+    assert index._split._halves
+    index._split = split_scan.SplitScan()
+    monkeypatch.setattr(split_scan, "cores", lambda: 1)
     assert nearest(index, query) == expected
     assert not index._split._halves
 

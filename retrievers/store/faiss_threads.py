@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from queue import SimpleQueue
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import TypeVar
 
 from llama_bedrock._extras import require
@@ -30,6 +30,10 @@ _ALONE = 16
 """Searches one after the other that tell that there are not several threads that search."""
 _searches: list[None] = []
 _alone_since = 0
+_LATE, _LONGEST = 1.75, 1_024
+"""Two threads that have one core between them take twice as long as either works. Then the next searches do
+without: twice as many each time that happens, one less each time it does not."""
+_pause, _patience = 0, 1
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_searches.clear)
 
@@ -96,32 +100,38 @@ def _counted() -> Iterator[None]:
 
 def searches_alone() -> bool:
     """Whether this search, and those before it, had the cores to themselves."""
-    return _alone_since > _ALONE
+    global _pause
+    if _alone_since <= _ALONE:
+        return False
+    _pause -= bool(_pause)
+    return not _pause
 
 
 def in_two_threads(first: Callable[[], Found], second: Callable[[], Found]) -> tuple[Found, Found]:
     """Two short pieces of work of the same size with FAISS, the second in a thread that waits for it.
 
-    To hand it over takes 15 to 50 µs, by an executor's way 150. Where the second takes much longer, another
-    program has that core: the next searches do without, as if they were not alone.
+    To hand it over takes 15 to 50 µs, by an executor's way 150. Where other programs have the
+    cores, `searches_alone` says so to the next searches.
     """
-    global _alone_since
+    global _pause, _patience
     answers: SimpleQueue[Found | BaseException] = SimpleQueue()
     try:
         queue = _second_thread()
     except RuntimeError:  # no thread can start any more
         return first(), second()
-    start = perf_counter()
+    start, start_of_work = perf_counter(), thread_time()
     queue.put(lambda: answers.put(_answer(second)))
     try:
         found = first()
-        done = perf_counter()
+        work = thread_time() - start_of_work
     finally:
         answer = answers.get()  # whoever changes the index must find nobody reading it
     if isinstance(answer, BaseException):
         raise answer
-    if perf_counter() - done > (done - start) / 2:
-        _alone_since = 0
+    if perf_counter() - start > _LATE * work:
+        _pause = _patience = min(2 * _patience, _LONGEST)
+    else:
+        _patience = max(_patience - 1, 1)
     return found, answer
 
 

@@ -24,6 +24,8 @@ def _second_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split_scan, "_PER_CANDIDATE", 2)
     monkeypatch.setattr(split_scan, "cores", lambda: 2)
     monkeypatch.setattr(split_scan, "searches_alone", lambda: True)
+    monkeypatch.setattr(faiss_threads, "_pause", 0)
+    monkeypatch.setattr(faiss_threads, "_patience", 1)
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
@@ -152,10 +154,13 @@ def test_one_core_scans_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not index._split._halves
 
 
-def test_a_second_thread_that_comes_late_is_not_asked_again_at_once() -> None:
-    assert faiss_threads.in_two_threads(lambda: 1, lambda: 2) == (1, 2)
-    faiss_threads.in_two_threads(lambda: 1, lambda: time.sleep(0.05))
-    assert not faiss_threads.searches_alone()
+def test_threads_without_a_core_each_are_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss_threads, "_alone_since", 1_000)
+    assert faiss_threads.searches_alone()
+    for searches in (2, 4, 8):
+        faiss_threads.in_two_threads(lambda: 1, lambda: time.sleep(0.05))
+        asked = [faiss_threads.searches_alone() for _ in range(searches)]
+        assert asked == [*[False] * (searches - 1), True]
 
 
 @pytest.mark.parametrize("failing", [0, 1])

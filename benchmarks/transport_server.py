@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import sys
 
@@ -16,6 +17,7 @@ from llama_bedrock.testing import ScriptedEngine
 
 
 def main() -> None:
+    gc.set_threshold(50_000, 50, 50)  # as the process of `llama-bedrock serve` has them
     options = json.loads(sys.argv[1])
     pieces = ["word "] * options.pop("pieces")
     with LocalBedrock(engine=ScriptedEngine([pieces], repeat=True), **options) as server:

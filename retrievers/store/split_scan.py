@@ -23,6 +23,8 @@ _LEAST = 96_000
 both cores together work a quarter more."""
 _PER_CANDIDATE = 100
 """Codes for each candidate: both halves look for all of them."""
+_SEARCHES = 50
+"""Searches of the same codes before they are copied: that takes about as long as so many save."""
 _SHARE = 0.55
 """Of the candidates, those that the thread of a half compares: more of them are seldom in one half."""
 
@@ -31,6 +33,7 @@ class SplitScan:
     """The halves of the codes of an index. It is made anew when they change."""
 
     def __init__(self) -> None:
+        self._searches = 0
         self._halves: list[_Half] = []
 
     def search(self, index: Any, query: Floats, k: int, candidates: int) -> tuple[Floats, Slots] | None:
@@ -44,7 +47,8 @@ class SplitScan:
         """
         if not searches_alone() or index.ntotal < max(_LEAST, _PER_CANDIDATE * candidates):
             return None
-        if not self._halves and cores() > 1:
+        self._searches += 1
+        if not self._halves and self._searches > _SEARCHES and cores() > 1:
             self._halves = _halves(index)
         if not (halves := self._halves):
             return None

@@ -23,6 +23,7 @@ def _second_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split_scan, "_LEAST", 5_000)
     monkeypatch.setattr(split_scan, "_PER_CANDIDATE", 2)
     monkeypatch.setattr(split_scan, "cores", lambda: 2)
+    monkeypatch.setattr(split_scan, "_SEARCHES", 0)
     monkeypatch.setattr(split_scan, "searches_alone", lambda: True)
     monkeypatch.setattr(faiss_threads, "_pause", 0)
     monkeypatch.setattr(faiss_threads, "_patience", 1)
@@ -132,6 +133,17 @@ def test_other_searches_keep_a_search_in_its_thread(monkeypatch: pytest.MonkeyPa
     assert index._split._halves
 
 
+def test_codes_are_copied_once_they_were_searched_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_scan, "_SEARCHES", 3)
+    index, query = filled(noise(COUNT)), noise(1, 1)[0]
+    for _ in range(2):
+        for number in range(4):
+            assert not index._split._halves
+            nearest(index, query)
+            assert bool(index._split._halves) == (number == 3)
+        index.add(noise(1, 2))
+
+
 def test_threads_that_search_at_once_find_the_same() -> None:
     index, queries = filled(noise(COUNT)), noise(60, 1)
     expected = all_nearest(index, queries)
@@ -198,7 +210,7 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from test_split_scan import *
 split_scan._LEAST, split_scan._PER_CANDIDATE, split_scan.cores = 5_000, 2, lambda: 2
-split_scan.searches_alone = lambda: True
+split_scan.searches_alone, split_scan._SEARCHES = lambda: True, 0
 index, queries = filled(noise(COUNT)), noise(60, 1)
 expected = all_nearest(index, queries)
 assert index._split._halves

@@ -30,7 +30,7 @@ _ALONE = 16
 """Searches one after the other that tell that there are not several threads that search."""
 _searches: list[None] = []
 _alone_since = 0
-_LATE, _LONGEST = 1.75, 1_024
+_LATE, _LONGEST = 1.75, 64
 """Two threads that have one core between them take twice as long as either works. Then the next searches do
 without: twice as many each time that happens, one less each time it does not."""
 _pause, _patience = 0, 1

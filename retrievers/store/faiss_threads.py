@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -26,10 +27,11 @@ _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 _queues: dict[int, SimpleQueue[Callable[[], object]]] = {}
 _setting = ProcessSetting()
-_ALONE = 16
-"""Searches one after the other that tell that there are not several threads that search."""
+_APART = 0.25
+"""Seconds without two searches at once that tell that there are not several threads that search."""
 _searches: list[None] = []
-_alone_since = 0
+"""One for each that runs now."""
+_company = -math.inf
 _LATE, _LONGEST = 1.75, 64
 """Two threads that have one core between them take twice as long as either works. Then the next searches do
 without: twice as many each time that happens, one less each time it does not."""
@@ -62,8 +64,14 @@ def search_in_parts(
     OpenMP's own threads meet after every block of vectors, and spin until the last one comes: on a machine
     with other work, that made a batch 6 times slower than one thread is.
     """
-    with _counted():
+    global _company
+    _searches.append(None)
+    if len(_searches) > 1:
+        _company = perf_counter()
+    try:
         return _search_in_parts(search, queries)
+    finally:
+        _searches.pop()
 
 
 def _search_in_parts(
@@ -86,22 +94,10 @@ def _search_alone(search: Callable[[Floats], tuple[Floats, Slots]], queries: Flo
         return search(queries)
 
 
-@contextmanager
-def _counted() -> Iterator[None]:
-    """Count a search while it runs."""
-    global _alone_since
-    _searches.append(None)
-    _alone_since = _alone_since + 1 if len(_searches) == 1 else 0
-    try:
-        yield
-    finally:
-        _searches.pop()
-
-
 def searches_alone() -> bool:
     """Whether this search, and those before it, had the cores to themselves."""
     global _pause
-    if _alone_since <= _ALONE:
+    if len(_searches) > 1 or perf_counter() - _company < _APART:
         return False
     _pause -= bool(_pause)
     return not _pause

@@ -123,12 +123,19 @@ def test_the_codes_outlive_their_halves_and_the_halves_their_index() -> None:
 def test_other_searches_keep_a_search_in_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split_scan, "searches_alone", faiss_threads.searches_alone)
     index, query = filled(noise(COUNT)), noise(1, 1)[0]
-    with faiss_threads._counted():
-        expected = nearest(index, query)
-        assert not index._split._halves
-    for _ in range(faiss_threads._ALONE):
-        assert nearest(index, query) == expected
+    found: list[Any] = []
+
+    def other(part: np.ndarray) -> tuple[Any, Any]:
+        found.append(nearest(index, query))
+        return part, part
+
+    faiss_threads.search_in_parts(other, query[None])
+    [expected] = found
     assert not index._split._halves
+    monkeypatch.setattr(faiss_threads, "_APART", 1_000.0)
+    assert nearest(index, query) == expected
+    assert not index._split._halves
+    monkeypatch.setattr(faiss_threads, "_APART", 0.0)
     assert nearest(index, query) == nearest(index, query) == expected
     assert index._split._halves
 
@@ -167,7 +174,7 @@ def test_one_core_scans_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_threads_without_a_core_each_are_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss_threads, "_alone_since", 1_000)
+    monkeypatch.setattr(faiss_threads, "_company", 0.0)
     assert faiss_threads.searches_alone()
     for searches in (2, 4, 8):
         faiss_threads.in_two_threads(lambda: 1, lambda: time.sleep(0.05))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from queue import SimpleQueue
-from time import perf_counter, thread_time
+from time import perf_counter
 from typing import TypeVar
 
 from llama_bedrock._extras import require
@@ -32,10 +32,6 @@ _APART = 0.25
 _searches: list[None] = []
 """One for each that runs now."""
 _company = -math.inf
-_LATE, _LONGEST = 1.75, 64
-"""Two threads that have one core between them take twice as long as either works. Then the next searches do
-without: twice as many each time that happens, one less each time it does not."""
-_pause, _patience = 0, 1
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_searches.clear)
 
@@ -96,39 +92,34 @@ def _search_alone(search: Callable[[Floats], tuple[Floats, Slots]], queries: Flo
 
 def searches_alone() -> bool:
     """Whether this search, and those before it, had the cores to themselves."""
-    global _pause
-    if len(_searches) > 1 or perf_counter() - _company < _APART:
-        return False
-    _pause -= bool(_pause)
-    return not _pause
+    return len(_searches) == 1 and perf_counter() - _company > _APART
 
 
 def in_two_threads(first: Callable[[], Found], second: Callable[[], Found]) -> tuple[Found, Found]:
-    """Two short pieces of work of the same size with FAISS, the second in a thread that waits for it.
+    """Two short pieces of work with FAISS, the second in a thread that waits for it.
 
-    To hand it over takes 15 to 50 µs, by an executor's way 150. Where other programs have the
-    cores, `searches_alone` says so to the next searches.
+    To hand it over takes 15 to 50 µs (an executor takes 150), or milliseconds where the other core sleeps or
+    has other work: what that thread has not begun when the first piece is done is done here.
     """
-    global _pause, _patience
     answers: SimpleQueue[Found | BaseException] = SimpleQueue()
+    unclaimed = threading.Lock()
+
+    def serve() -> None:
+        if unclaimed.acquire(blocking=False):
+            answers.put(_answer(second))
+
     try:
-        queue = _second_thread()
+        _second_thread().put(serve)
     except RuntimeError:  # no thread can start any more
         return first(), second()
-    start, start_of_work = perf_counter(), thread_time()
-    queue.put(lambda: answers.put(_answer(second)))
     try:
         found = first()
-        work = thread_time() - start_of_work
     finally:
-        answer = answers.get()  # whoever changes the index must find nobody reading it
+        is_here = unclaimed.acquire(blocking=False)
+        answer = None if is_here else answers.get()  # who changes the index must find nobody reading it
     if isinstance(answer, BaseException):
         raise answer
-    if perf_counter() - start > _LATE * work:
-        _pause = _patience = min(2 * _patience, _LONGEST)
-    else:
-        _patience = max(_patience - 1, 1)
-    return found, answer
+    return found, second() if is_here else answer  # type: ignore[return-value]
 
 
 def _answer(work: Callable[[], Found]) -> Found | BaseException:

@@ -19,8 +19,8 @@ from llama_bedrock.retrievers.store.faiss_threads import in_two_threads, searche
 faiss = require("faiss", "local")
 
 _LEAST = 96_000
-"""Codes, at least. At 100,000 × 384 a query takes .85 of the time so, at 1,000,000 FAISS's share of it .6;
-both cores together work a quarter more."""
+"""Codes, at least. At 100,000 × 384 a query takes .87 of the time so, and a third more of the processor; at
+1,000,000 .65 to .75, and no more of it."""
 _PER_CANDIDATE = 100
 """Codes for each candidate: both halves look for all of them."""
 _SEARCHES = 50

@@ -25,8 +25,6 @@ def _second_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split_scan, "cores", lambda: 2)
     monkeypatch.setattr(split_scan, "_SEARCHES", 0)
     monkeypatch.setattr(split_scan, "searches_alone", lambda: True)
-    monkeypatch.setattr(faiss_threads, "_pause", 0)
-    monkeypatch.setattr(faiss_threads, "_patience", 1)
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
@@ -173,13 +171,18 @@ def test_one_core_scans_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not index._split._halves
 
 
-def test_threads_without_a_core_each_are_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss_threads, "_company", 0.0)
-    assert faiss_threads.searches_alone()
-    for searches in (2, 4, 8):
-        faiss_threads.in_two_threads(lambda: 1, lambda: time.sleep(0.05))
-        asked = [faiss_threads.searches_alone() for _ in range(searches)]
-        assert asked == [*[False] * (searches - 1), True]
+def test_what_the_second_thread_has_not_begun_is_done_by_the_first() -> None:
+    begun = threading.Event()
+    held = threading.Event()
+    faiss_threads._second_thread().put(lambda: (begun.set(), held.wait(60)))
+    assert begun.wait(60)
+    here = threading.get_ident
+    try:
+        assert faiss_threads.in_two_threads(here, here) == (here(), here())
+    finally:
+        held.set()
+    mine, other = faiss_threads.in_two_threads(lambda: (time.sleep(1), here())[1], here)
+    assert mine == here() != other
 
 
 @pytest.mark.parametrize("failing", [0, 1])

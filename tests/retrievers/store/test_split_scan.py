@@ -233,5 +233,7 @@ if child:
 
 def test_a_forked_process_has_a_second_thread_of_its_own() -> None:
     here = str(Path(__file__).parent)
-    done = subprocess.run([sys.executable, "-c", FORKED, here], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, here], capture_output=True, text=True, timeout=120
+    )
     assert (done.returncode, done.stderr) == (0, "")

@@ -27,4 +27,4 @@ def test_an_answer_of_a_ready_index_costs_little_more_than_langchains_import(col
 def test_a_second_core_shortens_the_first_index(cold, tmp_path):
     files = cold["copied"](None, tmp_path / "files", 2000)
     rows = cold["indexed"](files, tmp_path)
-    assert rows[-1].values[cold["OURS"]] >= 1.3  # 1.40 and 1.41 were measured
+    assert rows[-1].values[cold["OURS"]] >= 1.3  # 1.55 was measured on a quiet host, 1.36 on a busy one

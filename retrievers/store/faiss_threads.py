@@ -134,10 +134,12 @@ def _second_thread() -> SimpleQueue[Callable[[], object]]:
     if (known := _queues.get(os.getpid())) is not None:
         return known
     with _lock:
-        queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        threading.Thread(target=_serve, args=(queue,), name="faiss-second", daemon=True).start()
-        _queues.clear()
-        return _queues.setdefault(os.getpid(), queue)
+        if os.getpid() not in _queues:
+            queue: SimpleQueue[Callable[[], object]] = SimpleQueue()
+            threading.Thread(target=_serve, args=(queue,), name="faiss-second", daemon=True).start()
+            _queues.clear()
+            _queues[os.getpid()] = queue
+        return _queues[os.getpid()]
 
 
 def _serve(queue: SimpleQueue[Callable[[], object]]) -> None:

@@ -215,6 +215,24 @@ def test_without_a_thread_the_search_goes_on(monkeypatch: pytest.MonkeyPatch) ->
     assert not faiss_threads._queues
 
 
+def test_searches_that_begin_at_once_share_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss_threads, "_queues", {})
+    together = threading.Barrier(8)
+
+    def begin() -> None:
+        together.wait(60)
+        found.append(faiss_threads._second_thread())
+
+    found: list[Any] = []
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(map(id, found))) == 1
+
+
 FORKED = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
